@@ -1,0 +1,268 @@
+"""`flue chat`: one turn, a turn for every line, or a conversation in the terminal."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, NamedTuple
+
+import typer
+
+from flue_cli import agents
+from flue_cli.agents import Agent, AgentSource
+from flue_cli.cli import stdin
+from flue_cli.cli.commands import App
+from flue_cli.cli.options import (
+    AgentsOption,
+    JsonOption,
+    LinesOption,
+    StoreOption,
+    TimeoutOption,
+    TurnKeyOption,
+    VerboseOption,
+    WaitOption,
+    existing,
+    load_settings,
+    one_session,
+    opened,
+    seconds,
+)
+from flue_cli.errors import AgentError, SessionExists, SessionNotFound, UsageError
+from flue_cli.invoke import Cancellation
+from flue_cli.names import agent_name, generated_name, session_name
+from flue_cli.render import plain
+from flue_cli.settings import Settings
+from flue_cli.stores.contract import ABSENT, Ask, Store
+from flue_cli.strict_json import WARN_BYTES
+from flue_cli.text import safe_line
+from flue_cli.turn import Turn
+from flue_cli.turn import run as run_turn
+
+
+class How(NamedTuple):
+    """How turns are to be run and shown."""
+
+    lines: bool = False
+    json: bool = False
+    key: str = ""
+    wait: float = 30.0
+    timeout: float | None = None
+    verbose: bool = False
+
+    def checked(self, prompt: str | None) -> How:
+        """This, if it makes sense with `prompt`; else UsageError."""
+        seconds(self.wait, "--wait", zero=True)
+        if self.timeout is not None:
+            seconds(self.timeout, "--timeout")
+        if self.lines and prompt is not None:
+            raise UsageError("--lines reads its prompts from standard input: leave out the PROMPT")
+        if self.lines and self.key:
+            raise UsageError("--turn-key names one turn, and --lines makes many")
+        return self
+
+
+class Where(NamedTuple):
+    """The session a conversation is about. `expect` is "any", "new" or "existing"."""
+
+    agent: str
+    name: str
+    expect: str
+
+
+def chat(
+    ctx: typer.Context,
+    agent: Annotated[
+        str | None, typer.Argument(metavar="[AGENT]", show_default=False, help="The agent to talk to.")
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Argument(metavar="[PROMPT]", show_default=False, help="One prompt: answer it and be done."),
+    ] = None,
+    session: Annotated[
+        str | None,
+        typer.Option("-s", "--session", metavar="NAME", help="Open the session NAME, or create it."),
+    ] = None,
+    new: Annotated[bool, typer.Option("--new", help="The session must not exist yet.")] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option("-r", "--resume", metavar="NAME", help="Open the session NAME, which must exist."),
+    ] = None,
+    pick: Annotated[bool, typer.Option("--pick", help="Choose a session from a list.")] = False,
+    latest: Annotated[
+        bool, typer.Option("-c", "--continue", help="Open the session that was used last.")
+    ] = False,
+    no_save: Annotated[bool, typer.Option("--no-save", help="Keep nothing of this conversation.")] = False,
+    lines: LinesOption = False,
+    as_json: JsonOption = False,
+    turn_key: TurnKeyOption = "",
+    wait: WaitOption = 30.0,
+    timeout: TimeoutOption = None,
+    verbose: VerboseOption = False,
+    store: StoreOption = "",
+    agents_dirs: AgentsOption = None,
+) -> None:
+    """Talk to an agent.
+
+    With a PROMPT, or a prompt on standard input, one turn is answered and the command ends; in a
+    terminal without one, a conversation begins. The agent's session is kept: come back to it by name.
+    """
+    app: App = ctx.obj
+    how = How(lines, as_json, turn_key, wait, timeout, verbose).checked(prompt)
+    ways = [
+        flag
+        for flag, on in (
+            ("-s", session is not None),
+            ("-r", resume is not None),
+            ("--pick", pick),
+            ("-c", latest),
+        )
+        if on
+    ]
+    if len(ways) > 1:
+        raise UsageError(f"{' and '.join(ways)} do not go together: each names a session")
+    if new and ways not in ([], ["-s"]):
+        raise UsageError(f"--new and {ways[0]} do not go together")
+    if no_save and ways not in ([], ["-s"]):
+        raise UsageError(f"--no-save and {ways[0]} do not go together: there is nothing to come back to")
+    settings = load_settings("memory:" if no_save else store, agents_dirs)
+    with opened(settings) as where_kept:
+        if latest:
+            where = _latest(where_kept, agent)
+        elif pick:
+            where = _picked(app, where_kept, agent)
+        elif resume is not None:
+            where = _resumed(where_kept, agent, resume)
+        elif agent is None:
+            raise UsageError("which agent?", hint="flue chat AGENT; see: flue agents list")
+        elif session is not None:
+            where = _named(where_kept, agent_name(agent), session_name(session), new=new)
+        else:
+            where = _generated(where_kept, agent_name(agent))
+        converse(app, settings, where_kept, where, prompt, how)
+
+
+def converse(app: App, settings: Settings, store: Store, where: Where, prompt: str | None, how: How) -> None:
+    """Answer one prompt, a prompt for every line, or talk in the terminal, as the options say."""
+    source = agents.find(settings, where.agent)
+    if prompt is None and not how.lines and stdin.is_terminal():
+        _talk(app, settings, store, where, source, how)
+        return
+    with app.output.kept_from_agents():
+        agent = _load(app, source, how)
+        if how.lines:
+            for line in stdin.read_lines():
+                where = _one_turn(app, store, agent, where, line, how)
+        else:
+            _one_turn(app, store, agent, where, stdin.read_prompt(prompt, app.output), how)
+
+
+def _talk(app: App, settings: Settings, store: Store, where: Where, source: AgentSource, how: How) -> None:
+    if not app.output.is_terminal:
+        raise UsageError("standard output is not a terminal", hint="give a PROMPT, or pipe one in")
+    if how.json or how.key:
+        raise UsageError(f"{'--json' if how.json else '--turn-key'} needs a PROMPT, or one on standard input")
+    raise UsageError("not yet")
+
+
+def _one_turn(app: App, store: Store, agent: Agent, where: Where, prompt: str, how: How) -> Where:
+    """Run one turn and show it; raises the turn's error after showing what there is."""
+    cancellation = Cancellation(by_signal=True)
+    streamed = False
+
+    def on_piece(piece: str) -> None:
+        nonlocal streamed
+        streamed = True
+        app.output.piece(piece)
+
+    def on_stuck(turn: Turn) -> None:
+        # The agent holds the main thread and will not let go: nothing but this ends the process.
+        try:
+            _show(app, turn, how, streamed=streamed)
+            if turn.error:
+                app.output.error(turn.error)
+        finally:
+            os._exit(turn.error.exit_code if turn.error else 70)
+
+    ask = Ask(where.agent, where.name, prompt, key=how.key or None, expect=where.expect, wait=how.wait)
+    with app.signals.cancelling(cancellation):
+        turn = run_turn(
+            store,
+            agent,
+            ask,
+            cancellation=cancellation,
+            timeout=how.timeout,
+            on_piece=None if how.json else on_piece,
+            on_waiting=None,
+            on_stuck=on_stuck,
+        )
+    _show(app, turn, how, streamed=streamed)
+    if turn.error:
+        raise turn.error
+    if how.lines:
+        cancellation.check()  # a signal that came while the turn was being saved
+    return where._replace(expect="existing")
+
+
+def _show(app: App, turn: Turn, how: How, *, streamed: bool) -> None:
+    if turn.interrupted:
+        lost = turn.interrupted
+        app.output.note(
+            f"note: turn {lost.turn} was interrupted and not answered: {safe_line(lost.prompt[:60])}"
+        )
+    if how.json:
+        app.output.result(plain.as_json(plain.turn_document(turn)))
+    elif streamed:
+        app.output.end_line()
+    elif turn.reply is not None:
+        app.output.result(turn.reply)
+    if len(turn.data) > WARN_BYTES and not turn.error:
+        app.output.note(
+            f"warning: the session's data has grown to {len(turn.data) / 2**20:.1f} MiB; every turn reads it"
+        )
+    if how.verbose and isinstance(turn.error, AgentError) and turn.error.traceback:
+        app.output.note(turn.error.traceback.rstrip("\n"))
+
+
+def _load(app: App, source: AgentSource, how: How) -> Agent:
+    try:
+        return agents.load(source)
+    except AgentError as error:
+        if how.verbose and error.traceback:
+            app.output.note(error.traceback.rstrip("\n"))
+        raise
+
+
+def _latest(store: Store, agent: str | None) -> Where:
+    found = store.sessions(agent=agent_name(agent) if agent else "", limit=1)
+    if not found:
+        whose = f" of agent '{agent}'" if agent else ""
+        raise SessionNotFound(f"there is no session{whose} to continue")
+    return Where(found[0].agent, found[0].name, "existing")
+
+
+def _resumed(store: Store, agent: str | None, name: str) -> Where:
+    head = existing(store, agent_name(agent), session_name(name)) if agent else one_session(store, name)
+    return Where(head.agent, head.name, "existing")
+
+
+def _named(store: Store, agent: str, name: str, *, new: bool) -> Where:
+    if new and store.head(agent, name).uid != ABSENT:
+        raise SessionExists(
+            f"session '{name}' of agent '{agent}' exists already",
+            hint="resume it with -r, or choose another name",
+        )
+    return Where(agent, name, "new" if new else "any")
+
+
+def _generated(store: Store, agent: str) -> Where:
+    while True:
+        name = generated_name()
+        if store.head(agent, name).uid == ABSENT:
+            return Where(agent, name, "new")
+
+
+def _picked(app: App, store: Store, agent: str | None) -> Where:
+    if not (stdin.is_terminal() and app.output.is_terminal):
+        raise UsageError(
+            "--pick needs a terminal", hint="name the session with -r, or continue the last with -c"
+        )
+    raise UsageError("not yet")

@@ -1,0 +1,110 @@
+"""The commands, as tables; only the one that is invoked is imported and built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple, cast
+
+import typer
+from typer.core import TyperGroup
+
+from flue_cli.cli.signals import Signals
+from flue_cli.render.output import Output
+
+COMMANDS = {
+    "chat": ("flue_cli.cli.chat:chat", "Talk to an agent, in the terminal or through a pipe."),
+    "agents": ("flue_cli.cli.agents:COMMANDS", "See which agents there are."),
+    "sessions": ("flue_cli.cli.sessions:COMMANDS", "List, show, resume, export and delete sessions."),
+}
+"""Command to (`module:function`, or `module:table` of a group's functions, and its line of help)."""
+
+GROUPS = tuple(name for name, (target, _) in COMMANDS.items() if target.endswith(":COMMANDS"))
+
+
+class App(NamedTuple):
+    """What every command is given, as `ctx.obj`."""
+
+    output: Output
+    signals: Signals
+
+
+def root_command() -> Any:
+    """The `flue` command itself."""
+    app = _typer(_Root)
+    app.callback()(flue)
+    return typer.main.get_command(app)
+
+
+def flue(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=lambda value: _show_version(value=value),
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Stateful agents in your terminal: Python functions that remember."""
+
+
+class _Group(TyperGroup):
+    """A group whose commands are made when they are asked for."""
+
+    table: dict[str, Any]
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = cast("Any", dict.fromkeys(self.table))  # the names: suggestions look there
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return self.build(cmd_name) if cmd_name in self.table else None
+
+    def build(self, name: str) -> Any:
+        """The command `name`."""
+        return _command(name, self.table[name])
+
+
+class _Root(_Group):
+    table = COMMANDS
+
+    def build(self, name: str) -> Any:
+        target, help_line = COMMANDS[name]
+        module, _, attribute = target.partition(":")
+        found = getattr(import_module(module), attribute)
+        if callable(found):
+            return _command(name, found)
+        app = _typer(type("_Commands", (_Group,), {"table": found}))
+        app.callback(help=help_line)(_nothing)
+        group = typer.main.get_command(app)
+        group.name = name
+        return group
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+
+
+def _command(name: str, function: Callable[..., None]) -> Any:
+    app = _typer(None)
+    app.command(name)(function)
+    return typer.main.get_command(app)
+
+
+def _typer(cls: type[TyperGroup] | None) -> typer.Typer:
+    # Rich help would double the time of every --help; our own edge handles exceptions.
+    return typer.Typer(cls=cls, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def _nothing() -> None:
+    """A group does nothing by itself."""
+
+
+def _show_version(*, value: bool) -> None:
+    if value:
+        from flue_cli import __version__
+
+        typer.echo(f"flue {__version__}")
+        raise typer.Exit

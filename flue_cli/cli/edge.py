@@ -1,0 +1,87 @@
+"""The one place where an error becomes a line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from flue_cli.cli.commands import GROUPS, App, root_command
+from flue_cli.cli.signals import Signals
+from flue_cli.errors import FlueError, OutputClosed, OutputFailed, Stop, UsageError
+from flue_cli.render.output import Output
+
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+def dispatch(argv: list[str]) -> int:
+    """Run the command that `argv` names; its exit code. Nothing escapes but a bug of this function."""
+    output, signals = Output(), Signals()
+    signals.install()
+    try:
+        try:
+            code = _invoke(_with_help(argv), App(output, signals))
+            sys.stdout.flush()
+        except typer.TyperException as error:
+            raise _usage_error(error, argv) from error
+        except BrokenPipeError as error:  # from help, which Typer prints
+            raise OutputClosed("nobody reads the help") from error
+        except OSError as error:
+            raise OutputFailed(f"{error.strerror or error}") from error
+        return code
+    except (OutputClosed, OutputFailed) as error:
+        _drop_stdout()
+        if not isinstance(error, OutputClosed):
+            output.error(error)
+        return error.exit_code
+    except FlueError as error:
+        output.error(error)
+        return error.exit_code
+    except typer.Abort:
+        return 130
+    except Stop as stop:
+        return 128 + stop.signum
+    except Exception as error:  # noqa: BLE001 - a bug of ours, and the user gets a sentence, not a traceback
+        return _bug(output, error)
+
+
+def _invoke(argv: list[str], app: App) -> int:
+    try:
+        with root_command().make_context("flue", argv, obj=app, **_CONTEXT) as context:
+            context.command.invoke(context)
+    except typer.Exit as done:
+        return done.exit_code
+    return 0
+
+
+def _with_help(argv: list[str]) -> list[str]:
+    """A command that only groups others has nothing to do but to explain itself."""
+    return [*argv, "--help"] if not argv or (len(argv) == 1 and argv[0] in GROUPS) else argv
+
+
+def _usage_error(error: typer.TyperException, argv: list[str]) -> UsageError:
+    """Typer's complaint as ours."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "flue"
+    hint = f"see: {command} --help"
+    option = getattr(error, "option_name", "")
+    if command in ("flue chat", "flue sessions resume") and option and "--" not in argv:
+        hint = f"a prompt that begins with '-' goes after '--'; or see: {command} --help"
+    return UsageError(error.format_message(), hint=hint)
+
+
+def _drop_stdout() -> None:
+    """Let what is still buffered for a lost stdout go nowhere when the interpreter ends."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+def _bug(output: Output, error: Exception) -> int:
+    from traceback import format_exc
+
+    output.note(f"error: a bug in Flue: {type(error).__name__}: {error}")
+    output.note("hint: what you had is kept; please report this with the lines below")
+    output.note(format_exc())
+    return 70

@@ -1,0 +1,115 @@
+"""Options that several commands share, and what they open."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from flue_cli.errors import AmbiguousName, SessionNotFound, UsageError
+from flue_cli.names import agent_name, session_name
+from flue_cli.settings import Settings
+from flue_cli.stores import open_store
+from flue_cli.stores.contract import ABSENT, Head, Store
+from flue_cli.text import safe_line
+
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        help="Where sessions are kept: a file, sqlite:///FILE, or memory:. [env: FLUE_STORE]",
+    ),
+]
+AgentsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--agents", metavar="DIR", help="Look for agents in DIR first; may be repeated. [env: FLUE_AGENTS]"
+    ),
+]
+AgentOption = Annotated[str, typer.Option("--agent", metavar="AGENT", help="Only sessions of this agent.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LastOption = Annotated[
+    int | None, typer.Option("--last", metavar="N", min=1, help="Only the newest N turns.")
+]
+LinesOption = Annotated[bool, typer.Option("--lines", help="Every line of standard input is a turn.")]
+TurnKeyOption = Annotated[
+    str,
+    typer.Option(
+        "--turn-key",
+        metavar="KEY",
+        help="Make a retry safe: a key's completed turn is answered again, not run.",
+    ),
+]
+WaitOption = Annotated[
+    float,
+    typer.Option("--wait", metavar="SECONDS", help="How long to wait behind another turn of the session."),
+]
+TimeoutOption = Annotated[
+    float | None, typer.Option("--timeout", metavar="SECONDS", help="How long the agent may take.")
+]
+VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show the traceback of an agent that fails.")]
+
+
+def load_settings(store: str = "", agents: list[str] | None = None) -> Settings:
+    """The settings of this run, from the options and the process's environment."""
+    return Settings.load(os.environ, store=store, agents=agents or ())
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Store]:
+    """The store of this run, closed at the end."""
+    store = open_store(settings.store)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def one_session(store: Store, name: str, agent: str = "") -> Head:
+    """The session that SESSION means: a whole name, or AGENT/NAME.
+
+    Raises SessionNotFound (with near misses) and AmbiguousName.
+    """
+    found = store.resolve(session_name(name), agent=agent_name(agent) if agent else "")
+    if len(found) == 1:
+        return found[0]
+    if found:
+        which = ", ".join(sorted(f"{head.agent}/{head.name}" for head in found))
+        raise AmbiguousName(f"'{name}' could be: {which}", hint="say which: AGENT/NAME, or --agent AGENT")
+    whose = f" of agent '{agent}'" if agent else ""
+    raise SessionNotFound(f"there is no session '{name}'{whose}", hint=_near(store, name))
+
+
+def existing(store: Store, agent: str, name: str) -> Head:
+    """The session NAME of AGENT; raises SessionNotFound, which says if it is another agent's."""
+    head = store.head(agent, name)
+    if head.uid == ABSENT:
+        others = [other.agent for other in store.resolve(name) if other.name == name]
+        hint = f"there is one of agent '{others[0]}'" if others else _near(store, name)
+        raise SessionNotFound(f"there is no session '{name}' of agent '{agent}'", hint=hint)
+    return head
+
+
+def seconds(value: float, option: str, *, zero: bool = False) -> float:
+    """`value` if it is a positive finite number (or 0 where that means something), else UsageError."""
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        least = "0 or more" if zero else "more than 0"
+        raise UsageError(f"{option} takes a number of seconds, {least}: not {value:g}")
+    return value
+
+
+def _near(store: Store, name: str) -> str:
+    from difflib import get_close_matches
+
+    names = {summary.name for summary in store.sessions(limit=1000)}
+    near = get_close_matches(name, names, n=3)
+    return (
+        f"did you mean {' or '.join(safe_line(other) for other in near)}?"
+        if near
+        else "see: flue sessions list"
+    )

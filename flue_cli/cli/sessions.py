@@ -1,0 +1,3 @@
+"""`flue sessions`: conversations as things to list, show, go back to, export and delete."""
+
+COMMANDS: dict[str, object] = {}

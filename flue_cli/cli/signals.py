@@ -1,0 +1,46 @@
+"""Signals: they cancel a turn that runs, and end the command otherwise."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from flue_cli.errors import Stop
+from flue_cli.invoke import Cancellation
+from flue_cli.keeper import cancelled_by
+
+
+class Signals:
+    """What INT, TERM and HUP do. Installed once, by `main`."""
+
+    def __init__(self) -> None:
+        self._turn: Cancellation | None = None
+
+    def install(self) -> None:
+        """Take the signals over, but leave one alone that we inherited as ignored (nohup)."""
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(signum) is not signal.SIG_IGN:
+                signal.signal(signum, self._handle)
+
+    @contextmanager
+    def cancelling(self, cancellation: Cancellation) -> Iterator[None]:
+        """While inside, a signal asks `cancellation` instead of ending the command."""
+        self._turn = cancellation
+        try:
+            yield
+        finally:
+            self._turn = None
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self._turn is None:
+            raise Stop(signum)
+        self._turn.request(cancelled_by(signum))
+
+
+def die_by(signum: int) -> None:
+    """End this process by `signum`, so that a shell's loop or script ends with it."""
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)

@@ -1,0 +1,104 @@
+"""Prompts from standard input: strict UTF-8, bounded, nothing lost silently."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator
+
+from flue_cli.errors import UsageError
+from flue_cli.render.output import Output
+from flue_cli.strict_json import MAX_BYTES
+
+_BOM = b"\xef\xbb\xbf"
+_CHUNK = 65536
+_PATIENCE = 2.0
+"""Seconds of silence after which we say what we wait for."""
+
+
+def is_terminal() -> bool:
+    """Whether a person types at standard input."""
+    return os.isatty(0)
+
+
+def read_prompt(argument: str | None, output: Output) -> str:
+    """The prompt: the argument, standard input, or both with a blank line between.
+
+    Raises UsageError for nothing at all, NUL, more than 16 MiB, and what is not UTF-8.
+    """
+    if argument is not None:
+        _check_argument(argument)
+    if is_terminal():
+        piped = ""
+    else:
+        if argument is not None:
+            _say_if_silent(output)
+        piped = _without_newline(_decode(_read_all(), 0))
+    prompt = f"{argument}\n\n{piped}" if argument and piped else argument or piped
+    if not prompt:
+        raise UsageError("there is no prompt", hint="give one as an argument or on standard input")
+    return prompt
+
+
+def read_lines() -> Iterator[str]:
+    """Every line of standard input that is not blank, as it comes; UsageError as for `read_prompt`."""
+    offset, rest = 0, b""
+    while True:
+        chunk = os.read(0, _CHUNK)
+        rest += chunk
+        *lines, rest = rest.split(b"\n") if chunk else [*rest.split(b"\n"), b""]
+        for line in lines:
+            text = _decode(line, offset).removesuffix("\r")
+            offset += len(line) + 1
+            if text.strip():
+                yield text
+        if not chunk:
+            return
+        _check_size(len(rest))
+
+
+def _read_all() -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := os.read(0, _CHUNK):
+        size += len(chunk)
+        _check_size(size)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BYTES:
+        raise UsageError(
+            f"standard input has more than {MAX_BYTES // 2**20} MiB", hint="a prompt must be smaller"
+        )
+
+
+def _decode(data: bytes, offset: int) -> str:
+    """`data`, which began at byte `offset` of the input, as text with bare newlines."""
+    if not offset:
+        data = data.removeprefix(_BOM)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"standard input is not UTF-8 at byte {offset + error.start}") from error
+    if "\0" in text:
+        raise UsageError(f"standard input has a NUL at byte {offset + data.index(0)}")
+    return text.replace("\r\n", "\n")
+
+
+def _without_newline(text: str) -> str:
+    return text.removesuffix("\n")
+
+
+def _check_argument(argument: str) -> None:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        raise UsageError("the prompt is not UTF-8") from None
+
+
+def _say_if_silent(output: Output) -> None:
+    ready, _, _ = select.select([0], [], [], _PATIENCE)
+    if not ready:
+        output.note("waiting for standard input (end it with Ctrl-D, or run with < /dev/null)")

@@ -1,0 +1,273 @@
+"""Calling an agent of any kind in this thread, and stopping it.
+
+An agent may be a function or a coroutine function, may return its reply or yield it in pieces, and
+may do anything at all: raise, exit, return the wrong thing, never come back. What comes out of
+`call` is a Reply, or a FlueError that says what happened.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from flue_cli.agents import AgentFunction
+from flue_cli.errors import AgentError, FlueError
+from flue_cli.session import AgentContext, AgentSession, Reply
+from flue_cli.strict_json import MAX_BYTES
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Task
+
+OnPiece = Callable[[str], None]
+"""Called with each piece of a streamed reply; may raise a FlueError to end the turn."""
+
+
+class AgentStopped(BaseException):
+    """Raised inside an agent to end it."""
+
+
+class Cancellation:
+    """A request to end a turn, made by a signal, a clock, or another thread.
+
+    `why` is what the turn will report, None as long as nobody asked. While the agent runs it is
+    stopped where it stands; before and after, only the wish is noted, so a commit is never cut.
+    `on_request` is called at every request, from whichever thread makes it.
+    """
+
+    def __init__(self, *, by_signal: bool = False) -> None:
+        """`by_signal`: SIGINT has a handler that calls `request`, and may be used to wake the main thread."""
+        self.why: FlueError | None = None
+        self.since = 0.0
+        self.on_request: Callable[[], None] | None = None
+        self._by_signal = by_signal
+        # Reentrant, because a signal handler may find its own thread inside.
+        self._lock = threading.RLock()
+        self._stop: Callable[[], None] | None = None
+
+    def request(self, why: FlueError, *, stop: bool = True) -> None:
+        """End the turn because of `why`; the first reason stands. Without `stop`, only take note."""
+        if self.why is None:
+            self.since = time.monotonic()
+            self.why = why
+        with self._lock:
+            if self.on_request:
+                self.on_request()
+            if stop and self._stop:
+                self._stop()
+
+    def listen(self, on_request: Callable[[], None] | None) -> None:
+        """Set or clear `on_request`; once this returns the old one is not called any more."""
+        with self._lock:
+            self.on_request = on_request
+
+    def check(self) -> None:
+        """Raise the reason, if there is one."""
+        if self.why is not None:
+            raise self.why
+
+    @contextmanager
+    def stops_thread(self) -> Iterator[None]:
+        """While inside, a request raises AgentStopped in this thread."""
+        thread = threading.get_ident()
+        is_main = threading.current_thread() is threading.main_thread()
+        fired = sent = False
+
+        def stop() -> None:
+            nonlocal fired, sent
+            if threading.get_ident() == thread:
+                # Once: a second request must not cut the agent's cleanup, nor ours below.
+                if not fired:
+                    fired = True
+                    raise AgentStopped
+            elif is_main and self._by_signal:
+                # A real signal also ends a sleep or a read; its handler comes back here.
+                signal.pthread_kill(thread, signal.SIGINT)
+            elif not sent:
+                sent = True
+                _raise_in(thread, AgentStopped)
+
+        self._stop = stop
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._stop = None
+            if sent:
+                _raise_in(thread, None)  # it may still be on its way
+
+    @contextmanager
+    def cancels_task(self, loop: AbstractEventLoop, task: Task[Any]) -> Iterator[None]:
+        """While inside, a request cancels the task instead, so that its cleanup runs."""
+        outer = self._stop
+
+        def stop() -> None:
+            loop.call_soon_threadsafe(task.cancel)
+
+        self._stop = stop
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._stop = outer
+
+
+def call(
+    function: AgentFunction,
+    prompt: str,
+    session: AgentSession[Any],
+    context: AgentContext,
+    *,
+    cancellation: Cancellation,
+    on_piece: OnPiece | None,
+) -> Reply:
+    """The agent's reply to `prompt`, its pieces handed to `on_piece` as they come.
+
+    Raises AgentError for whatever the agent does wrong, the reason of `cancellation` if that ended
+    it (or came while it ran), and what `on_piece` raised.
+    """
+    pieces = _Pieces(on_piece)
+    try:
+        with cancellation.stops_thread():
+            cancellation.check()
+            result = function(prompt, session, context)
+            if hasattr(result, "__await__") or hasattr(result, "__anext__"):
+                result = _run_async(result, pieces, cancellation)
+            elif hasattr(result, "__next__"):
+                result = _collect(result, pieces)
+            reply = _as_reply(result)
+    except BaseException as error:  # agents raise SystemExit, KeyboardInterrupt and worse
+        if pieces.failure:
+            raise pieces.failure from None
+        if cancellation.why:
+            raise cancellation.why from None
+        if isinstance(error, AgentError):
+            raise
+        raise _agent_error(error) from error
+    cancellation.check()
+    return reply
+
+
+class _Pieces:
+    """The pieces of a streamed reply, passed on and kept."""
+
+    def __init__(self, on_piece: OnPiece | None) -> None:
+        self.failure: FlueError | None = None
+        self._on_piece = on_piece
+        self._kept: list[str] = []
+        self._size = 0
+        self._last: Reply | None = None
+
+    def add(self, piece: object) -> None:
+        """Take the next piece; AgentError if it is none."""
+        if self._last is not None:
+            raise _bad_reply("the agent yielded more after its Reply")
+        if isinstance(piece, Reply):
+            self._last, piece = piece, piece.text
+        if not isinstance(piece, str):
+            raise _bad_reply(f"the agent yielded {type(piece).__name__}, not str")
+        _check_text(piece)
+        self._size += len(piece)
+        if self._size > MAX_BYTES:
+            raise _bad_reply(f"the reply is larger than {MAX_BYTES // 2**20} MiB")
+        self._kept.append(piece)
+        if self._on_piece and piece:
+            try:
+                self._on_piece(piece)
+            except FlueError as error:  # our output's failure, not the agent's
+                self.failure = error
+                raise AgentStopped from error
+
+    def reply(self) -> Reply:
+        """All pieces as one reply."""
+        text = "".join(self._kept)
+        return self._last._replace(text=text) if self._last else Reply(text)
+
+
+def _collect(generator: Iterator[object], pieces: _Pieces) -> Reply:
+    try:
+        for piece in generator:
+            pieces.add(piece)
+    finally:
+        close = getattr(generator, "close", None)
+        if close:
+            close()
+    return pieces.reply()
+
+
+def _run_async(
+    result: Awaitable[object] | AsyncIterator[object], pieces: _Pieces, cancellation: Cancellation
+) -> object:
+    import asyncio
+
+    async def drive() -> object:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - we are in one
+        with cancellation.cancels_task(asyncio.get_running_loop(), task):
+            if isinstance(result, Awaitable):
+                return await result
+            try:
+                async for piece in result:
+                    pieces.add(piece)
+            finally:
+                close = getattr(result, "aclose", None)
+                if close:
+                    await close()
+            return pieces.reply()
+
+    return asyncio.run(drive())
+
+
+def _as_reply(result: object) -> Reply:
+    reply = result if isinstance(result, Reply) else Reply(result) if isinstance(result, str) else None
+    if reply is None:
+        raise _bad_reply(f"the agent returned {type(result).__name__}, not str")
+    if not isinstance(reply.text, str):
+        raise _bad_reply(f"the text of the agent's Reply is {type(reply.text).__name__}, not str")
+    _check_text(reply.text)
+    return reply._replace(text=str(reply.text))  # a plain str, whatever subclass it was
+
+
+def _check_text(text: str) -> None:
+    if not text.isascii():
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError as error:
+            raise _bad_reply(f"the reply has a lone surrogate at character {error.start}") from None
+    else:
+        size = len(text)
+    if size > MAX_BYTES:
+        raise _bad_reply(f"the reply is larger than {MAX_BYTES // 2**20} MiB")
+
+
+def _bad_reply(problem: str) -> AgentError:
+    return AgentError(problem, type="bad_reply")
+
+
+def _agent_error(error: BaseException) -> AgentError:
+    from traceback import format_exception
+
+    name = type(error).__name__
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001 - an exception's own __str__ may fail too: then there are no words
+        words = ""
+    try:
+        traceback = "".join(format_exception(error))
+    except Exception:  # noqa: BLE001 - for the same reason
+        traceback = ""
+    if isinstance(error, SystemExit):
+        return AgentError(f"the agent called sys.exit({words})", type="exit", traceback=traceback)
+    message = f"{name}: {words}" if words else name
+    return AgentError(f"the agent failed: {message}", type="exception", traceback=traceback)
+
+
+def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
+    """Have `exception` raised in another thread at its next bytecode; None takes it back."""
+    import ctypes
+
+    what = ctypes.py_object(exception) if exception else None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)

@@ -1,0 +1,71 @@
+"""The rules for names, and names for sessions that were given none."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from flue_cli.errors import BadName
+from flue_cli.text import safe_line
+
+MAX_NAME = 256
+"""The longest session name, in characters after normalisation."""
+
+_AGENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def session_name(text: str) -> str:
+    """`text` as the name of a session, in Unicode's composed form (NFC).
+
+    Raises BadName for what cannot be a name: empty, longer than 256 characters, beginning with a
+    hyphen, or holding control, bidirectional-override or surrogate characters.
+    """
+    if not text.isascii():
+        from unicodedata import normalize
+
+        if not _FORBIDDEN.search(text):
+            text = normalize("NFC", text)
+    if not text:
+        raise BadName("a session name cannot be empty")
+    if len(text) > MAX_NAME:
+        raise BadName(f"a session name has at most {MAX_NAME} characters, this one has {len(text)}")
+    if text.startswith("-"):
+        raise BadName(f"a session name cannot start with a hyphen: '{safe_line(text)}'")
+    if _FORBIDDEN.search(text):
+        raise BadName(f"a session name cannot hold control characters: '{safe_line(text)}'")
+    return text
+
+
+def agent_name(text: str) -> str:
+    """`text` as an agent's name: `task_planner` and `task-planner` are both `task-planner`.
+
+    Raises BadName unless it is 1-64 of `a-z 0-9 . _ -`, beginning with a letter or digit.
+    """
+    if not _AGENT.fullmatch(text):
+        raise BadName(
+            f"'{safe_line(text)}' cannot be an agent's name",
+            hint="agent names are 1-64 lower-case letters, digits, '.', '_' or '-'",
+        )
+    return text.replace("_", "-")
+
+
+def generated_name() -> str:
+    """A readable name for a session that was given none, such as `calm-otter-417`."""
+    number = int.from_bytes(os.urandom(4), "big")
+    number, adjective = divmod(number, len(_ADJECTIVES))
+    number, noun = divmod(number, len(_NOUNS))
+    return f"{_ADJECTIVES[adjective]}-{_NOUNS[noun]}-{number % 900 + 100}"
+
+
+_ADJECTIVES = (
+    "amber bold brave bright brisk calm clear crisp eager early fair fond gentle glad golden happy "
+    "humble keen kind lively lucid mellow merry mild neat noble polite proud quick quiet rapid ready "
+    "sharp silver smart soft steady sunny swift tidy true vivid warm wise witty young"
+).split()
+_NOUNS = (
+    "acorn badger beacon birch brook cedar cloud comet coral crane dune eagle ember falcon fern field "
+    "finch forest fox garden harbor hawk hazel heron island lake lark lily lynx maple meadow moon "
+    "moss otter owl pearl pine planet prairie raven reed ridge river robin sparrow spruce star stone "
+    "swan thistle tiger valley violet willow wren"
+).split()

@@ -1,0 +1,141 @@
+"""The process's two output streams, and who may write to which.
+
+Results go to stdout: on a terminal made safe, anywhere else byte for byte. Everything else goes to
+stderr, always made safe. While an agent may run, file descriptor 1 itself is stderr, so that neither
+its prints nor the programs it starts can get between the results.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from flue_cli.errors import FlueError, OutputClosed, OutputFailed
+from flue_cli.text import SafeStream, safe_line, safe_text
+
+
+class Output:
+    """Where results and remarks go. `is_terminal`: results are for a person's eyes."""
+
+    def __init__(self) -> None:
+        had_stdout = _fill_closed_descriptors()
+        self._file = 1 if had_stdout else -1
+        self.is_terminal = had_stdout and os.isatty(1)
+        self.remarks_on_terminal = os.isatty(2)
+        self._stream = SafeStream()
+        self._at_line_start = True
+
+    def result(self, text: str) -> None:
+        """Write a whole result, ended by a newline if it lacks one.
+
+        Raises OutputClosed when the reader has gone, OutputFailed when it cannot be written.
+        """
+        self.piece(text)
+        self.end_line()
+
+    def piece(self, text: str) -> None:
+        """Write a part of a result at once; raises as `result`."""
+        if text:
+            self._at_line_start = text.endswith("\n")
+            self._write(self._stream.feed(text) if self.is_terminal else text)
+
+    def end_line(self) -> None:
+        """End the result with a newline if it lacks one; raises as `result`."""
+        held = self._stream.close()
+        if not self._at_line_start or held:
+            self._write(held + "\n")
+        self._at_line_start = True
+
+    def note(self, text: str) -> None:
+        """A remark on stderr, on a line of its own."""
+        sys.stderr.write(safe_text(text) + "\n")
+        sys.stderr.flush()
+
+    def error(self, error: FlueError) -> None:
+        """An error and its hint on stderr, a line each."""
+        self.note(f"error: {safe_line(error.message)}")
+        if error.hint:
+            self.note(f"hint: {safe_line(error.hint)}")
+
+    @contextmanager
+    def kept_from_agents(self) -> Iterator[None]:
+        """While inside, only `result` and `piece` reach stdout; prints and child processes get stderr."""
+        if self._file < 0:
+            yield
+            return
+        sys.stdout.flush()
+        own = os.dup(1)
+        os.dup2(2, 1)
+        self._file = own
+        streams = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = _SafeWriter(streams[1]), _SafeWriter(streams[1])
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = streams
+            os.dup2(own, 1)
+            os.close(own)
+            self._file = 1
+
+    def _write(self, text: str) -> None:
+        if self._file < 0:
+            raise OutputFailed("the result cannot be written: standard output is closed")
+        left = memoryview(text.encode("utf-8", "backslashreplace"))
+        try:
+            while left:
+                left = left[os.write(self._file, left) :]
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.ECONNRESET):
+                raise OutputClosed("nobody reads the result any more") from error
+            raise OutputFailed(f"the result cannot be written: {error.strerror}") from error
+
+
+class _SafeWriter(io.TextIOBase):
+    """A text stream that makes what is printed to it safe and hands it to stderr."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(safe_text(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # TextIOBase has it as a plain attribute
+        return self._stream.encoding
+
+
+def _fill_closed_descriptors() -> bool:
+    """Put /dev/null where 0, 1 or 2 are closed; whether stdout was open.
+
+    Else the next file opened (the store) would become "stdout", and prints would go into it.
+    """
+    had_stdout = True
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+            had_stdout = had_stdout and descriptor != 1
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    return had_stdout

@@ -1,0 +1,91 @@
+"""Plain forms for pipes and programs: JSON documents and tab-separated lines. Imports no rich."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from flue_cli.agents import AgentSource, Description
+from flue_cli.stores.contract import Entry, Summary
+from flue_cli.text import safe_line
+from flue_cli.turn import Turn
+
+
+def as_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON in ASCII, so that no terminal, locale or pipe can spoil it."""
+    return json.dumps(value, indent=indent)
+
+
+def rows(lines: Iterable[Sequence[object]]) -> str:
+    """Tab-separated lines without a heading, every field on one line and made safe."""
+    return "".join("\t".join(safe_line(str(field)) for field in line) + "\n" for line in lines)
+
+
+def timestamp(microseconds: int | None) -> str | None:
+    """ISO 8601 in UTC, to the microsecond: `2026-11-23T08:30:00.000000Z`."""
+    if microseconds is None:
+        return None
+    from datetime import UTC, datetime, timedelta
+
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def turn_document(turn: Turn) -> dict[str, Any]:
+    """A turn as `--json` gives it."""
+    document: dict[str, Any] = {
+        "agent": turn.agent,
+        "session": turn.session,
+        "turn": turn.turn,
+        "outcome": turn.outcome,
+        "prompt": turn.prompt,
+        "reply": turn.reply,
+        "data": json.loads(turn.data),
+        "version": turn.version,
+        "key": turn.key,
+        "replayed": turn.replayed,
+    }
+    if turn.error:
+        document["error"] = {"type": turn.error.type, "message": turn.error.message}
+    return document
+
+
+def summary_document(summary: Summary) -> dict[str, Any]:
+    """A session in `sessions list --json`."""
+    return {
+        "agent": summary.agent,
+        "session": summary.name,
+        "turns": summary.turns,
+        "created_at": timestamp(summary.created_at),
+        "updated_at": timestamp(summary.updated_at),
+        "preview": summary.preview,
+    }
+
+
+def agent_document(source: AgentSource, description: Description) -> dict[str, Any]:
+    """An agent in `agents list --json`; `problem` is null unless it is broken."""
+    return {
+        "name": source.name,
+        "description": description.summary,
+        "origin": source.origin,
+        "path": source.path,
+        "problem": description.problem or None,
+    }
+
+
+def conversation(entries: Iterable[Entry]) -> str:
+    """A conversation as text: each turn's number, prompt and reply, or what became of it."""
+    return "\n".join(exchange(entry) for entry in entries)
+
+
+def exchange(entry: Entry) -> str:
+    """One turn as text, ending in a newline."""
+    mark = "" if entry.outcome == "completed" else f" ({entry.outcome})"
+    prompt = entry.prompt.replace("\n", "\n  ")
+    text = f"[{entry.turn}]{mark}\n> {prompt}\n"
+    if entry.reply is not None:
+        text += entry.reply if entry.reply.endswith("\n") else entry.reply + "\n"
+    elif entry.error:
+        text += f"({entry.error.message})\n"
+    return text

@@ -1,0 +1,280 @@
+"""What every store promises: the Store protocol, and the records that pass through it.
+
+A session is known by agent and name and has a `uid` that its store never uses again. Its timeline
+is a tree of entries: every accepted prompt and every edit of the data is one, with a parent. A
+*line* is a run of entries in which each is the next one's parent; turns on the path from the start
+to the head are numbered 1, 2, 3 … without a gap, whatever became of them. The session's head names
+the entry that counts as now; its `version` grows with every change.
+
+Times are microseconds since the epoch, UTC. Data travels as JSON text, byte for byte.
+Every method may raise StoreError (exit 5) when the store itself fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from flue_cli.errors import LeaseLost, SessionBusy, SessionChanged
+from flue_cli.session import Message
+
+LEASE_SECONDS = 15.0
+"""How long a lease holds without being renewed."""
+RENEW_SECONDS = 5.0
+"""How often a running turn renews its lease."""
+
+PREVIEW = 200
+"""How much of the last prompt a list of sessions shows, in characters."""
+
+ABSENT = 0
+"""The uid of a session that does not exist yet."""
+
+
+class Head(NamedTuple):
+    """A session as of its last settled turn: never its history. `turn` 0 is the empty start.
+
+    `line` and `turn` name the head entry, `messages` is the length of the history up to it.
+    """
+
+    uid: int
+    agent: str
+    name: str
+    version: int = 0
+    line: int = 0
+    turn: int = 0
+    messages: int = 0
+    created_at: int = 0
+    updated_at: int = 0
+
+
+class Failure(NamedTuple):
+    """Why a turn did not complete: `type` as in JSON output, `message` for people."""
+
+    type: str
+    message: str
+
+
+class Entry(NamedTuple):
+    """One entry of a timeline.
+
+    `outcome` is "running", "completed", "failed", "cancelled" or "interrupted"; `messages` came
+    between prompt and reply. `data` is the JSON text of the data after this entry, where it was
+    asked for, else "".
+    """
+
+    turn: int
+    kind: str
+    outcome: str
+    key: str | None
+    prompt: str
+    reply: str | None
+    messages: tuple[Message, ...]
+    started_at: int
+    finished_at: int | None
+    error: Failure | None
+    meta: Mapping[str, Any]
+    data: str = ""
+
+
+class Holder(NamedTuple):
+    """Who runs a turn on a session: `pid` and `host` where known, `since` when the turn began."""
+
+    pid: int
+    host: str
+    since: int
+
+
+class Lease(NamedTuple):
+    """The right to answer one prompt, and what its commit will need.
+
+    `fence` is higher for every later lease of the session; `entry` and `base` are the store's own.
+    `data` is the JSON text that the turn starts from.
+    """
+
+    head: Head
+    fence: int
+    entry: int
+    turn: int
+    started_at: int
+    prompt: str
+    key: str | None
+    data: str
+    base: int = 0
+
+
+class Begun(NamedTuple):
+    """A prompt was accepted and is recorded as running.
+
+    `interrupted` is the earlier prompt that a crash left unanswered and this call settled.
+    """
+
+    lease: Lease
+    interrupted: Entry | None = None
+
+
+class Replayed(NamedTuple):
+    """The key's turn was completed before: here it is, with its data, and nothing runs."""
+
+    head: Head
+    entry: Entry
+
+
+class Ask(NamedTuple):
+    """A prompt for a session.
+
+    `uid` is 0 or the session that the caller has seen: another one of that name is a conflict.
+    `expect` is "any", "new" (must not exist) or "existing" (must). `wait` is the longest wait
+    behind other turns, in seconds.
+    """
+
+    agent: str
+    name: str
+    prompt: str
+    key: str | None = None
+    uid: int = ABSENT
+    expect: str = "any"
+    wait: float = 30.0
+
+
+Pause = Callable[[float, Holder], None]
+"""Called by a store between attempts: sleeps at most so many seconds, raises to give up waiting."""
+
+
+class Summary(NamedTuple):
+    """A line of a list of sessions; `preview` is the beginning of the last prompt."""
+
+    uid: int
+    agent: str
+    name: str
+    turns: int
+    created_at: int
+    updated_at: int
+    preview: str
+
+
+class Store(Protocol):
+    """A place where sessions are kept. Safe to use from several threads at once."""
+
+    url: str
+    """How to name this store again, as `--store` takes it."""
+
+    def head(self, agent: str, name: str) -> Head:
+        """The session as it stands; with uid 0, creating nothing, if there is none."""
+        ...
+
+    def begin(self, ask: Ask, pause: Pause) -> Begun | Replayed:
+        """Take the session, creating it if new, and record the prompt as running: one transaction.
+
+        Turns of one session are let in in order of arrival. SessionBusy if others hold it past
+        `ask.wait`; SessionExists or SessionNotFound if `ask.expect` says otherwise; SessionChanged
+        if it was deleted, renamed or made anew since `ask.uid` was seen or while waiting;
+        KeyConflict if the key completed another prompt. What `pause` raises passes through, and
+        leaves no trace of the wait.
+        """
+        ...
+
+    def renew(self, lease: Lease) -> None:
+        """Hold the lease for another LEASE_SECONDS; LeaseLost if somebody took it."""
+        ...
+
+    def commit(
+        self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
+    ) -> Head:
+        """Complete the turn: reply, history, data, head and version in one transaction.
+
+        LeaseLost, with nothing changed, unless fence and version are still the lease's; an expired
+        lease that nobody took is still good.
+        """
+        ...
+
+    def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
+        """Settle the turn as "failed" or "cancelled"; data and history stay. LeaseLost as for commit."""
+        ...
+
+    def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
+        """The entries of turns `first` to `last` on the line that ends at `head`, oldest first.
+
+        Reads in pages: a reader that pauses blocks no writer. StoreDamaged names a corrupt entry.
+        """
+        ...
+
+    def running(self, head: Head) -> Entry | None:
+        """The prompt that is being answered now, or that a crash left unanswered."""
+        ...
+
+    def messages(self, head: Head, start: int, stop: int) -> list[Message]:
+        """The messages at positions `start` to `stop` (exclusive) of the history up to `head`."""
+        ...
+
+    def data_at(self, head: Head, turn: int) -> str:
+        """The JSON text of the data after `turn` on the line that ends at `head`; 0 is `{}`."""
+        ...
+
+    def sessions(self, *, agent: str = "", limit: int | None = None) -> list[Summary]:
+        """Sessions, last used first."""
+        ...
+
+    def resolve(self, name: str, *, agent: str = "") -> list[Head]:
+        """The sessions that `name` may mean.
+
+        With `agent`, the one whose whole name it is. Without, those of any agent whose whole name it
+        is, and the one that it names as AGENT/NAME (first slash).
+        """
+        ...
+
+    def delete(self, head: Head) -> None:
+        """Remove the session and every trace of it.
+
+        SessionBusy at once while a turn runs; SessionChanged if it is not the one of `head.uid`.
+        """
+        ...
+
+    def disconnect(self) -> None:
+        """Let go of what the calling thread holds (a connection of its own), as it ends."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections of all threads; the store opens them again if used again."""
+        ...
+
+
+def busy(name: str, holder: Holder, now: int) -> SessionBusy:
+    """The error for a session that stayed taken."""
+    who = "another process" + (f" (pid {holder.pid} on {holder.host})" if holder.pid else "")
+    seconds = max(0, (now - holder.since) // 1_000_000)
+    return SessionBusy(
+        f"session '{name}' is busy: {who} has been answering for {seconds} s",
+        hint="wait longer with --wait SECONDS, or use another session",
+    )
+
+
+def changed(name: str) -> SessionChanged:
+    """The error for a session that is no longer the one the caller saw."""
+    return SessionChanged(f"session '{name}' was deleted, renamed or made anew meanwhile")
+
+
+def lost(lease: Lease) -> LeaseLost:
+    """The error for a turn whose lease is gone."""
+    return LeaseLost(
+        f"turn {lease.turn} of session '{lease.head.name}' was not saved: another turn took the session over",
+        hint="send the prompt again",
+    )
+
+
+INTERRUPTED = Failure("interrupted", "the process answering it ended")
+"""Why a turn is interrupted, as recorded by whoever finds it."""
+
+
+def history_of(entry: Entry) -> tuple[Message, ...]:
+    """What `entry` adds to the history: prompt, messages between, reply; nothing unless completed."""
+    if entry.outcome != "completed" or entry.kind != "prompt":
+        return ()
+    return (Message("user", entry.prompt), *entry.messages, Message("assistant", entry.reply))
+
+
+def meant(name: str, agent: str) -> list[tuple[str, str]]:
+    """The (agent, name) pairs that a SESSION argument may mean; an agent of "" stands for any."""
+    if agent:
+        return [(agent, name)]
+    first, slash, rest = name.partition("/")
+    return [("", name), *([(first.replace("_", "-"), rest)] if slash and first and rest else [])]

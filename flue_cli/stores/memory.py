@@ -1,0 +1,272 @@
+"""Sessions that live as long as the process: for tests and `--no-save`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from flue_cli.errors import KeyConflict, SessionExists, SessionNotFound
+from flue_cli.session import Message
+from flue_cli.stores.contract import (
+    ABSENT,
+    INTERRUPTED,
+    LEASE_SECONDS,
+    PREVIEW,
+    Ask,
+    Begun,
+    Entry,
+    Failure,
+    Head,
+    Holder,
+    Lease,
+    Pause,
+    Replayed,
+    Summary,
+    busy,
+    changed,
+    history_of,
+    lost,
+    meant,
+)
+from flue_cli.stores.queue import Held, wait_for
+
+
+class _Session:
+    """One session: its settled entries in order, and the lease on it."""
+
+    def __init__(self, uid: int, agent: str, name: str, now: int) -> None:
+        self.head = Head(uid, agent, name, line=uid, created_at=now, updated_at=now)
+        self.entries: list[Entry] = []
+        self.totals: list[int] = []  # length of the history after each entry
+        self.fence = 0
+        self.running: Entry | None = None
+        self.expires = 0.0
+        self.used = 0
+        self.queue: list[object] = []
+
+
+class MemoryStore:
+    """The contract without a disk; a lease is held by a thread and dies only by expiry."""
+
+    def __init__(self, place: str = "") -> None:
+        self.url = "memory:"
+        self._lock = threading.RLock()
+        self._sessions: dict[tuple[str, str], _Session] = {}
+        self._last_uid = 0
+        self._last_use = 0
+
+    def head(self, agent: str, name: str) -> Head:
+        with self._lock:
+            session = self._sessions.get((agent, name))
+            return session.head if session else Head(ABSENT, agent, name)
+
+    def begin(self, ask: Ask, pause: Pause) -> Begun | Replayed:
+        ticket = object()
+        uid = ask.uid
+
+        def attempt() -> Begun | Replayed | Held:
+            nonlocal uid
+            with self._lock:
+                session = self._check(ask, uid)
+                if session is None:
+                    session = self._create(ask)
+                uid = session.head.uid
+                replayed = self._replay(session, ask)
+                if replayed:
+                    return replayed
+                first_in_line = not session.queue or session.queue[0] is ticket
+                if first_in_line and (session.running is None or time.monotonic() >= session.expires):
+                    return self._take(session, ask)
+                if ticket not in session.queue and ask.wait > 0:
+                    session.queue.append(ticket)
+                place = session.queue.index(ticket) + 1 if ticket in session.queue else 1
+                return Held(_holder(session), place)
+
+        try:
+            return wait_for(attempt, ask, pause)
+        finally:
+            with self._lock:
+                for session in self._sessions.values():
+                    if ticket in session.queue:
+                        session.queue.remove(ticket)
+
+    def renew(self, lease: Lease) -> None:
+        with self._lock:
+            self._owned(lease)[0].expires = time.monotonic() + LEASE_SECONDS
+
+    def commit(
+        self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
+    ) -> Head:
+        with self._lock:
+            session, running = self._owned(lease)
+            entry = running._replace(
+                outcome="completed", reply=reply, messages=tuple(messages), meta=dict(meta), data=data
+            )
+            return self._settle(session, entry)
+
+    def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
+        with self._lock:
+            session, running = self._owned(lease)
+            entry = running._replace(outcome=outcome, error=error, meta=dict(meta))
+            return self._settle(session, entry)
+
+    def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
+        if not head.turn:
+            return
+        with self._lock:
+            found = self._seen(head).entries[max(first, 1) - 1 : min(last, head.turn)]
+        for entry in found:
+            yield entry if with_data else entry._replace(data="")
+
+    def running(self, head: Head) -> Entry | None:
+        if head.uid == ABSENT:
+            return None
+        with self._lock:
+            entry = self._seen(head).running
+            return entry._replace(data="") if entry else None
+
+    def messages(self, head: Head, start: int, stop: int) -> list[Message]:
+        with self._lock:
+            session = self._seen(head)
+            stop = min(stop, head.messages)
+            found: list[Message] = []
+            turn = bisect_right(session.totals, start)
+            position = session.totals[turn - 1] if turn else 0
+            while position < stop:
+                for message in history_of(session.entries[turn]):
+                    if start <= position < stop:
+                        found.append(message)
+                    position += 1
+                turn += 1
+            return found
+
+    def data_at(self, head: Head, turn: int) -> str:
+        with self._lock:
+            return self._seen(head).entries[turn - 1].data if turn else "{}"
+
+    def sessions(self, *, agent: str = "", limit: int | None = None) -> list[Summary]:
+        with self._lock:
+            newest_first = sorted(self._sessions.values(), key=lambda session: -session.used)
+            return [_summary(session) for session in newest_first if agent in ("", session.head.agent)][
+                :limit
+            ]
+
+    def resolve(self, name: str, *, agent: str = "") -> list[Head]:
+        with self._lock:
+            return [
+                session.head
+                for session in self._sessions.values()
+                if any(
+                    whose in ("", session.head.agent) and what == session.head.name
+                    for whose, what in meant(name, agent)
+                )
+            ]
+
+    def delete(self, head: Head) -> None:
+        with self._lock:
+            session = self._sessions.get((head.agent, head.name))
+            if session is None or session.head.uid != head.uid:
+                raise changed(head.name)
+            if session.running is not None and time.monotonic() < session.expires:
+                raise busy(head.name, _holder(session), _now())
+            del self._sessions[head.agent, head.name]
+
+    def disconnect(self) -> None:
+        """Nothing to let go of."""
+
+    def close(self) -> None:
+        """Nothing to let go of: the sessions live on until the store itself does not."""
+
+    def _check(self, ask: Ask, uid: int) -> _Session | None:
+        session = self._sessions.get((ask.agent, ask.name))
+        if uid != ABSENT and (session is None or session.head.uid != uid):
+            raise changed(ask.name)
+        if session is None and ask.expect == "existing":
+            raise SessionNotFound(f"there is no session '{ask.name}' of agent '{ask.agent}'")
+        if session is not None and ask.expect == "new" and uid == ABSENT:
+            raise SessionExists(f"session '{ask.name}' of agent '{ask.agent}' exists already")
+        return session
+
+    def _create(self, ask: Ask) -> _Session:
+        self._last_uid += 1
+        session = _Session(self._last_uid, ask.agent, ask.name, _now())
+        self._sessions[ask.agent, ask.name] = session
+        return session
+
+    def _replay(self, session: _Session, ask: Ask) -> Replayed | None:
+        if ask.key is None:
+            return None
+        for entry in session.entries:
+            if entry.key == ask.key and entry.outcome == "completed":
+                if entry.prompt != ask.prompt:
+                    raise KeyConflict(f"turn key '{ask.key}' was used for another prompt")
+                return Replayed(session.head, entry)
+        return None
+
+    def _take(self, session: _Session, ask: Ask) -> Begun:
+        interrupted = None
+        if session.running is not None:
+            interrupted = session.running._replace(outcome="interrupted", error=INTERRUPTED)
+            self._settle(session, interrupted)
+        session.fence += 1
+        session.expires = time.monotonic() + LEASE_SECONDS
+        self._touch(session)
+        head = session.head
+        data = self.data_at(head, head.turn)
+        now = _now()
+        session.running = Entry(
+            head.turn + 1, "prompt", "running", ask.key, ask.prompt, None, (), now, None, None, {}, data
+        )
+        return Begun(
+            Lease(head, session.fence, 0, head.turn + 1, now, ask.prompt, ask.key, data), interrupted
+        )
+
+    def _settle(self, session: _Session, entry: Entry) -> Head:
+        now = _now()
+        session.entries.append(entry._replace(finished_at=now))
+        count = session.head.messages + len(history_of(entry))
+        session.totals.append(count)
+        session.running = None
+        session.head = session.head._replace(
+            version=session.head.version + 1, turn=entry.turn, messages=count, updated_at=now
+        )
+        return session.head
+
+    def _owned(self, lease: Lease) -> tuple[_Session, Entry]:
+        session = self._sessions.get((lease.head.agent, lease.head.name))
+        if (
+            session is None
+            or session.running is None
+            or (session.head.uid, session.head.version, session.fence)
+            != (lease.head.uid, lease.head.version, lease.fence)
+        ):
+            raise lost(lease)
+        return session, session.running
+
+    def _seen(self, head: Head) -> _Session:
+        session = self._sessions.get((head.agent, head.name))
+        if session is None or session.head.uid != head.uid:
+            raise changed(head.name)
+        return session
+
+    def _touch(self, session: _Session) -> None:
+        self._last_use += 1
+        session.used = self._last_use
+
+
+def _holder(session: _Session) -> Holder:
+    return Holder(0, "", session.running.started_at if session.running else _now())
+
+
+def _summary(session: _Session) -> Summary:
+    head = session.head
+    last = session.running or (session.entries[-1] if session.entries else None)
+    preview = last.prompt[:PREVIEW] if last else ""
+    return Summary(head.uid, head.agent, head.name, head.turn, head.created_at, head.updated_at, preview)
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

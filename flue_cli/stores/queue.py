@@ -1,0 +1,36 @@
+"""Waiting for a session, the same for every store: ask, pause, ask again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from flue_cli.stores.contract import Ask, Begun, Holder, Pause, Replayed, busy
+
+_LONGEST_PAUSE = 0.1
+
+
+class Held(NamedTuple):
+    """An attempt found the session taken; `place` in the queue is 1 for whoever is next."""
+
+    holder: Holder
+    place: int
+
+
+def wait_for(attempt: Callable[[], Begun | Replayed | Held], ask: Ask, pause: Pause) -> Begun | Replayed:
+    """Call `attempt` until it gives something other than Held; SessionBusy after `ask.wait` seconds.
+
+    The next in line looks every millisecond at first, so that a queue of quick turns moves quickly;
+    those behind it, and whoever has waited long, look less often.
+    """
+    began = time.monotonic()
+    while True:
+        result = attempt()
+        if not isinstance(result, Held):
+            return result
+        waited = time.monotonic() - began
+        if waited >= ask.wait:
+            raise busy(ask.name, result.holder, time.time_ns() // 1000)
+        interval = min(max(0.001 * result.place, 0.05 * waited), _LONGEST_PAUSE)
+        pause(min(interval, ask.wait - waited), result.holder)

@@ -1,0 +1,164 @@
+"""The database file: made whole or not at all, opened with care, its errors in plain words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+from flue_cli.errors import FlueError, StoreDamaged, StoreError, StoreNewer
+
+APPLICATION_ID = 0x464C5545
+"""`FLUE` in the file's header, so that `file` and we can tell our stores from others."""
+SCHEMA_VERSION = 1
+"""What this Flue writes in `user_version`; it grows with every migration."""
+BUSY_SECONDS = 30.0
+"""How long a statement waits while another process writes, which takes milliseconds."""
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """A connection to the store at `path`, of today's schema.
+
+    Raises FileNotFoundError if there is no file, StoreNewer, StoreDamaged, StoreError.
+    """
+    size = os.stat(path).st_size
+    if size == 0:
+        # We link stores into place whole, so this is a loss and not a store that is being made.
+        raise StoreDamaged(
+            f"the store {path} is empty (0 bytes)", hint="restore it, or move it out of the way"
+        )
+    with plain_errors(path):
+        connection = _open(path)
+        try:
+            _check(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def create(path: str) -> None:
+    """Make an empty store at `path`, private to its owner; if another process was first, that is fine.
+
+    Built beside its place and then linked into it, so that nobody ever sees half a store.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    draft = os.path.join(folder, f".flue-{os.urandom(6).hex()}.new")
+    with plain_errors(path):
+        _make_private_folder(folder)
+        try:
+            # SQLite gives its side files the mode of the database.
+            os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            _build(draft)
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                return
+        finally:
+            for leftover in (draft, f"{draft}-wal", f"{draft}-shm"):
+                if os.path.exists(leftover):
+                    os.unlink(leftover)
+        _sync(folder)
+
+
+@contextmanager
+def plain_errors(path: str) -> Iterator[None]:
+    """What SQLite and the operating system say of the store at `path`, as a StoreError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except sqlite3.Error as error:
+        raise _store_error(error, path) from error
+    except OSError as error:
+        raise StoreError(f"the store {path} cannot be used: {error.strerror or error}") from error
+
+
+def _open(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(os.path.abspath(path))}?mode=rw",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,  # closed by whoever closes the store
+    )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")  # what was deleted is overwritten, not just unlinked
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _check(connection: sqlite3.Connection, path: str) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise StoreDamaged(f"{path} is not a Flue store", hint="name another file with --store")
+    if version > SCHEMA_VERSION:
+        raise StoreNewer(
+            f"the store {path} was made by a newer Flue"
+            f" (its schema is {version}, this one knows {SCHEMA_VERSION})",
+            hint="upgrade: pip install --upgrade flue-cli",
+        )
+    if version < SCHEMA_VERSION:
+        from flue_cli.stores.sqlite.schema import migrate
+
+        migrate(connection)
+
+
+def _build(path: str) -> None:
+    from flue_cli.stores.sqlite.schema import migrate
+
+    connection = _open(path)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        migrate(connection)
+    finally:
+        connection.close()
+
+
+def _make_private_folder(folder: str) -> None:
+    if not os.path.isdir(folder):
+        _make_private_folder(os.path.dirname(folder))
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            return
+        _sync(os.path.dirname(folder))
+
+
+def _sync(folder: str) -> None:
+    """Make the folder's entries durable: a file that survives without its name is lost."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems cannot sync folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _store_error(error: sqlite3.Error, path: str) -> FlueError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, without its details
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode" in str(error):
+        return StoreDamaged(f"the store {path} is damaged: {error}", hint="restore it from a backup")
+    if code == sqlite3.SQLITE_FULL:
+        return StoreError(
+            f"the store {path} cannot grow: the disk is full", hint="free some space and try again"
+        )
+    if code == sqlite3.SQLITE_READONLY:
+        return StoreError(
+            f"the store {path} is read-only", hint="change its permissions, or name another --store"
+        )
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return StoreError(
+            f"the store {path} cannot be opened: look at the permissions of the file and its folder"
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreError(
+            f"the store {path} was locked by another program for {BUSY_SECONDS:.0f} s", hint="try again"
+        )
+    return StoreError(f"the store {path} failed: {error}")

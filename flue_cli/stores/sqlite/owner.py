@@ -1,0 +1,113 @@
+"""Who holds a lease, and whether they still live.
+
+Every process that answers turns holds a lock (flock) on a file of its own beside the store. The
+kernel lets go of it when the process ends, however it ends, so that the others notice at once.
+A lock works where process ids mislead: across containers, which share ids and not processes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from typing import NamedTuple
+
+from flue_cli.stores.contract import LEASE_SECONDS
+
+
+class Term(NamedTuple):
+    """How long a claim holds, in microseconds: by the wall clock, and by this host's monotonic one."""
+
+    wall: int
+    monotonic: int
+
+
+class Owner:
+    """This process as a holder of leases. `name` is what the store records: `PID HOST TOKEN`."""
+
+    def __init__(self, store_path: str) -> None:
+        self._folder = f"{store_path}-owners"
+        self._file = -1
+        self._lock = threading.Lock()
+        self._token = os.urandom(8).hex()
+        self.name = f"{os.getpid()} {os.uname().nodename} {self._token}"
+
+    def show(self) -> None:
+        """Take the lock that tells others we live; once is enough."""
+        with self._lock:
+            if self._file >= 0:
+                return
+            os.makedirs(self._folder, 0o700, exist_ok=True)
+            self._sweep()
+            # Locked under another name first: nobody may see the file without its lock.
+            draft = os.path.join(self._folder, f".{self._token}")
+            file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            os.rename(draft, os.path.join(self._folder, self._token))
+            self._file = file
+
+    def hide(self) -> None:
+        """Let go of the lock and remove the file."""
+        if self._file >= 0:
+            _remove(os.path.join(self._folder, self._token))
+            os.close(self._file)
+            self._file = -1
+
+    def holds(self, other: str, expires: Term) -> bool:
+        """Whether the claim of owner `other` still stands.
+
+        On this host the lock decides at once, and the monotonic clock, which nobody can set, decides
+        for a process that lives but is stopped. Elsewhere there is only the wall clock.
+        """
+        _, host, token = _parts(other)
+        if host != os.uname().nodename:
+            return time.time_ns() // 1000 < expires.wall
+        return self._alive(token) and time.monotonic_ns() // 1000 < expires.monotonic
+
+    def _alive(self, token: str) -> bool:
+        if token == self._token:
+            return True
+        path = os.path.join(self._folder, token)
+        try:
+            file = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(file)
+        return False
+
+    def _sweep(self) -> None:
+        """Remove the files of processes that died; their leases read as dead all the same."""
+        for token in os.listdir(self._folder):
+            if not token.startswith(".") and not self._alive(token):
+                _remove(os.path.join(self._folder, token))
+
+
+def term() -> Term:
+    """A claim that begins now."""
+    length = int(LEASE_SECONDS * 1_000_000)
+    return Term(time.time_ns() // 1000 + length, time.monotonic_ns() // 1000 + length)
+
+
+def pid_and_host(owner: str) -> tuple[int, str]:
+    """The process id and host that an owner's name speaks of; 0 and "" if it does not."""
+    pid, host, _ = _parts(owner)
+    return pid, host
+
+
+def _parts(owner: str) -> tuple[int, str, str]:
+    pid, _, rest = owner.partition(" ")
+    host, _, token = rest.rpartition(" ")
+    return (int(pid) if pid.isdigit() else 0), host, token
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return

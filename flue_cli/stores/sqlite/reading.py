@@ -1,0 +1,235 @@
+"""Reading a timeline: ranges of turns, messages by position, the data after any turn."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from flue_cli.errors import StoreDamaged, TurnNotFound
+from flue_cli.session import Message
+from flue_cli.stores.contract import Entry, Failure, Head, history_of
+from flue_cli.stores.splice import apply
+from flue_cli.strict_json import dumps, loads
+
+_PAGE = 64
+_TEXTS = (
+    "turn, kind, outcome, key, prompt, reply, messages, started_at, finished_at,"
+    " error_type, error_message, meta, checksum, total"
+)
+
+
+class Segment(NamedTuple):
+    """The turns `first` to `last` of one line."""
+
+    line: int
+    first: int
+    last: int
+
+
+def segments(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[Segment]:
+    """The stretches of lines on which turns `first` to `last` before `head` lie, oldest first."""
+    found: list[Segment] = []
+    line, end = head.line, head.turn
+    while end >= first and end > 0:
+        row = db.execute("SELECT turn, parent FROM entry WHERE id = ?", (line,)).fetchone()
+        if row is None:
+            raise StoreDamaged(f"entry {line} of session '{head.name}' is missing")
+        start, parent = row
+        if start <= last:
+            found.append(Segment(line, max(start, first), min(end, last)))
+        if start == 1 or parent is None:
+            break
+        line, end = db.execute("SELECT line, turn FROM entry WHERE id = ?", (parent,)).fetchone()
+    return found[::-1]
+
+
+def entries(db: sqlite3.Connection, head: Head, first: int, last: int, *, with_data: bool) -> Iterator[Entry]:
+    """The entries of turns `first` to `last`, oldest first, a page at a time."""
+    data = data_at(db, head, first - 1) if with_data and first > 1 else "{}"
+    for segment in segments(db, head, max(first, 1), min(last, head.turn)):
+        for start in range(segment.first, segment.last + 1, _PAGE):
+            page = Segment(segment.line, start, min(start + _PAGE - 1, segment.last))
+            for row in _rows(db, head, page, f"id, snapshot, splice, data_checksum, {_TEXTS}"):
+                entry = entry_of(row[4:], head.name)
+                if with_data:
+                    data = _changed(data, row[1], row[2], row[3], entry.turn, head.name)
+                    entry = entry._replace(data=data)
+                yield entry
+
+
+def one_entry(db: sqlite3.Connection, entry: int, session: str) -> Entry:
+    """The entry with that id, without its data."""
+    row = db.execute(f"SELECT {_TEXTS} FROM entry WHERE id = ?", (entry,)).fetchone()  # noqa: S608 - our own words
+    if row is None:
+        raise StoreDamaged(f"entry {entry} of session '{session}' is missing")
+    return entry_of(row, session)
+
+
+def messages(db: sqlite3.Connection, head: Head, start: int, stop: int) -> list[Message]:
+    """The messages at positions `start` to `stop` (exclusive) of the history up to `head`."""
+    stop = min(stop, head.messages)
+    found: list[Message] = []
+    if start >= stop:
+        return found
+    turn = _turn_of(db, head, start)
+    wanted = max(stop - start, 2)
+    while start + len(found) < stop:
+        last = min(turn + wanted // 2, head.turn)
+        for segment in segments(db, head, turn, last):
+            for row in _rows(db, head, segment, _TEXTS):
+                total = row[-1]
+                added = history_of(entry_of(row, head.name))
+                for position, message in enumerate(added, total - len(added)):
+                    if start + len(found) == position < stop:
+                        found.append(message)
+        if last == head.turn and start + len(found) < stop:
+            raise StoreDamaged(f"session '{head.name}' has fewer messages than it counts")
+        turn = last + 1
+    return found
+
+
+def data_at(db: sqlite3.Connection, head: Head, turn: int) -> str:
+    """The JSON text of the data after `turn`; raises TurnNotFound, StoreDamaged."""
+    if turn == 0:
+        return "{}"
+    if not 0 < turn <= head.turn:
+        raise TurnNotFound(f"session '{head.name}' has no turn {turn}")
+    place = segments(db, head, turn, turn)[0]
+    base, checksum = next(_rows(db, head, place, "base, data_checksum"))
+    return rebuild(db, head, base, turn, checksum)
+
+
+def rebuild(db: sqlite3.Connection, head: Head, base: int, turn: int, checksum: int | None) -> str:
+    """The data after `turn`: the snapshot of turn `base` (0: the empty start) and the changes since."""
+    text = "{}"
+    changes: list[str] = []
+    for segment in segments(db, head, max(base, 1), turn):
+        for snapshot, splice in _rows(db, head, segment, "snapshot, splice"):
+            if snapshot is not None:
+                text, changes = snapshot, []
+            elif splice is not None:
+                changes.append(splice)
+    try:
+        data = apply(text, changes)
+    except ValueError as error:
+        raise _damaged(head.name, turn, str(error)) from error
+    return _verified(data, checksum, turn, head.name)
+
+
+def entry_of(row: Sequence[Any], session: str) -> Entry:
+    """The record of a row of `_TEXTS`, its checksum verified."""
+    (
+        turn,
+        kind,
+        outcome,
+        key,
+        prompt,
+        reply,
+        between,
+        started,
+        finished,
+        error_type,
+        error,
+        meta,
+        checksum,
+        _,
+    ) = row
+    if checksum != texts_checksum(turn, outcome, key, prompt, reply, between, error, meta):
+        raise _damaged(session, turn, "its checksum does not match")
+    return Entry(
+        turn=turn,
+        kind=kind,
+        outcome=outcome,
+        key=key,
+        prompt=prompt,
+        reply=reply,
+        messages=tuple(Message.from_dict(fields) for fields in loads(between)) if between else (),
+        started_at=started,
+        finished_at=finished,
+        error=Failure(error_type, error) if error_type else None,
+        meta=loads(meta) if meta else {},
+    )
+
+
+def texts_checksum(turn: int, outcome: str, *texts: str | None) -> int:
+    """CRC-32 over what an entry says: SQLite's own integrity check does not look at contents."""
+    checksum = zlib.crc32(f"{turn} {outcome}".encode())
+    for text in texts:
+        checksum = zlib.crc32(
+            b"\0" if text is None else b"\1" + text.encode("utf-8", "surrogatepass"), checksum
+        )
+    return checksum
+
+
+def data_checksum(data: str) -> int:
+    """CRC-32 over the whole data after an entry, however it is stored."""
+    return zlib.crc32(data.encode("ascii"))
+
+
+def json_or_none(value: Mapping[str, Any] | Sequence[Any]) -> str | None:
+    """JSON for a column that is NULL where there is nothing."""
+    return dumps(value) if value else None
+
+
+def _rows(db: sqlite3.Connection, head: Head, segment: Segment, columns: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of a segment, read whole so that no cursor stays open; a gap is damage."""
+    rows = db.execute(
+        f"SELECT {columns} FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ? ORDER BY turn",  # noqa: S608 - our own words
+        (head.uid, *segment),
+    ).fetchall()
+    if len(rows) != segment.last - segment.first + 1:
+        raise StoreDamaged(
+            f"session '{head.name}' lacks a turn between {segment.first} and {segment.last}",
+            hint="restore the store from a backup",
+        )
+    return iter(rows)
+
+
+def _turn_of(db: sqlite3.Connection, head: Head, position: int) -> int:
+    """The turn that holds the message at `position`: from the end in doubling steps, then by halving.
+
+    What is asked for is mostly near the end, and counts never fall along a line.
+    """
+    low, high, step = 1, head.turn, 1
+    while high - step >= low and _total(db, head, high - step) > position:
+        high -= step
+        step *= 2
+    low = max(low, high - step)
+    while low < high:
+        middle = (low + high) // 2
+        if _total(db, head, middle) > position:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _total(db: sqlite3.Connection, head: Head, turn: int) -> int:
+    place = segments(db, head, turn, turn)[0]
+    (total,) = next(_rows(db, head, place, "total"))
+    return int(total)
+
+
+def _changed(
+    data: str, snapshot: str | None, splice: str | None, checksum: int | None, turn: int, session: str
+) -> str:
+    """`data` after one entry."""
+    try:
+        after = snapshot if snapshot is not None else apply(data, [splice]) if splice is not None else data
+    except ValueError as error:
+        raise _damaged(session, turn, str(error)) from error
+    return _verified(after, checksum, turn, session)
+
+
+def _verified(data: str, checksum: int | None, turn: int, session: str) -> str:
+    if checksum is not None and checksum != data_checksum(data):
+        raise _damaged(session, turn, "the checksum of its data does not match")
+    return data
+
+
+def _damaged(session: str, turn: int, what: str) -> StoreDamaged:
+    return StoreDamaged(
+        f"turn {turn} of session '{session}' is damaged: {what}", hint="restore the store from a backup"
+    )

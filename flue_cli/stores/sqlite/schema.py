@@ -1,0 +1,114 @@
+"""The tables, and how an older file becomes a newer one.
+
+Imported only when there is something to migrate: sqlite-utils takes as long to import as six
+interpreters take to start.
+
+    session   one row a session: its name, its head, and the lease of the turn that runs on it
+    entry     one row for every accepted prompt and every edit of the data: the timeline, a tree
+    waiting   prompts that wait for a session, in order of arrival
+
+An entry's `line` is the id of the first entry of its line, its `parent` the entry before it; so a
+range of turns is one index scan, and only where lines meet a step up. Data is kept as the change
+from the parent's: a `snapshot` of the whole text, or a `splice` (see splice.py), or neither where
+nothing changed; `base` is the turn of the last snapshot, 0 for the empty start. `total` counts the
+history's messages up to and including the entry. `session.used` orders sessions by use with a
+number, since clocks go back. `head` and `running` are entry ids without a foreign key: deleting an
+entry would have to look through all sessions for one that points at it.
+
+Undo moves `head`; a turn after it starts a new line. A fork is a session whose first entry is a
+copy, or whose head lies on another's line. Neither needs a table more.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlite_utils import Database, Migrations
+
+from flue_cli.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION
+
+migrations = Migrations("flue")
+
+
+@migrations()
+def sessions_and_entries(db: Database) -> None:
+    """The first schema."""
+    for statement in (
+        """
+        CREATE TABLE session (
+            uid INTEGER PRIMARY KEY AUTOINCREMENT,
+            agent TEXT NOT NULL,
+            name TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            updated_at INTEGER NOT NULL,
+            used INTEGER NOT NULL,
+            version INTEGER NOT NULL DEFAULT 0,
+            head INTEGER,
+            running INTEGER,
+            fence INTEGER NOT NULL DEFAULT 0,
+            owner TEXT,
+            expires_at INTEGER,
+            expires_monotonic INTEGER,
+            UNIQUE (agent, name)
+        ) STRICT
+        """,
+        "CREATE INDEX session_used ON session (used)",
+        "CREATE INDEX session_name ON session (name)",
+        """
+        CREATE TABLE entry (
+            id INTEGER PRIMARY KEY,
+            session INTEGER NOT NULL REFERENCES session(uid) ON DELETE CASCADE,
+            line INTEGER NOT NULL,
+            turn INTEGER NOT NULL,
+            parent INTEGER,
+            total INTEGER NOT NULL,
+            base INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            outcome TEXT NOT NULL,
+            started_at INTEGER NOT NULL,
+            finished_at INTEGER,
+            checksum INTEGER NOT NULL,
+            data_checksum INTEGER,
+            snapshot TEXT,
+            splice TEXT,
+            key TEXT,
+            error_type TEXT,
+            error_message TEXT,
+            meta TEXT,
+            messages TEXT,
+            prompt TEXT NOT NULL,
+            reply TEXT
+        ) STRICT
+        """,
+        "CREATE UNIQUE INDEX entry_place ON entry (session, line, turn)",
+        """
+        CREATE UNIQUE INDEX entry_key ON entry (session, key)
+        WHERE key IS NOT NULL AND outcome = 'completed'
+        """,
+        """
+        CREATE TABLE waiting (
+            ticket INTEGER PRIMARY KEY AUTOINCREMENT,
+            session INTEGER NOT NULL REFERENCES session(uid) ON DELETE CASCADE,
+            owner TEXT NOT NULL,
+            expires_at INTEGER NOT NULL,
+            expires_monotonic INTEGER NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX waiting_session ON waiting (session, ticket)",
+    ):
+        db.execute(statement)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to this Flue's schema, in one transaction that nobody else can enter."""
+    # Migrations.apply on its own races with others doing the same: hence our own lock around it.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(Database(connection, execute_plugins=False))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,134 @@
+"""JSON that gives back exactly what it was given, or says where it cannot.
+
+Python's encoder quietly turns tuples into lists and numbers into keys, and emits NaN, which is not
+JSON. A conversation's data must not change by being saved, so here all of that is refused, with the
+path of the value: `data.tasks[3]: set`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from flue_cli.errors import DataError
+
+MAX_BYTES = 16 * 1024 * 1024
+"""The largest data, reply or prompt, in bytes."""
+WARN_BYTES = 1024 * 1024
+"""Data this large still works, but every turn pays for reading it."""
+
+MAX_DEPTH = 200
+"""The deepest nesting: Python's own JSON gives up near 1,000 levels less the caller's stack."""
+
+_LONE_SURROGATE = re.compile(
+    r"\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f][0-9a-f]{2}"
+)
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def dumps(value: Any, *, root: str = "data") -> str:
+    """`value` as compact ASCII JSON whose `loads` equals `value`; key order is kept.
+
+    Raises DataError for what JSON cannot hold (set, NaN, bytes, datetime, a cycle, a key that is no
+    string, a lone surrogate, a tuple, an integer past Python's 4,300 digits), for more than 200
+    levels and for more than 16 MiB. `root` is how the paths in those errors begin.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+        faithful = json.loads(text) == value and not _LONE_SURROGATE.search(text) and _is_shallow(value)
+    except (TypeError, ValueError, RecursionError):
+        faithful = False
+    if not faithful:
+        # Only now look for the place, node by node in Python: fifty times slower than the check.
+        _find_fault(value, root)
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    if len(text) > MAX_BYTES:
+        raise DataError(root, f"{len(text) / 2**20:.1f} MiB of JSON, more than {MAX_BYTES // 2**20} MiB")
+    return text
+
+
+def loads(text: str) -> Any:
+    """The value of JSON `text`; raises ValueError for NaN, Infinity and anything malformed."""
+    return json.loads(text, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _find_fault(value: Any, path: str) -> None:
+    """Raise DataError for the first fault below `value`, in the order of the data.
+
+    Iterative, so that depth is no limit.
+    """
+    stack: list[tuple[Any, str, tuple[int, ...]]] = [(value, path, ())]
+    while stack:
+        node, where, above = stack.pop()
+        problem = _problem(node)
+        if problem:
+            raise DataError(where, problem)
+        if not isinstance(node, dict | list):
+            continue
+        if id(node) in above:
+            raise DataError(where, "contains itself")
+        if len(above) >= MAX_DEPTH:
+            raise DataError(_shortened(where), f"nested more than {MAX_DEPTH} levels deep")
+        above = (*above, id(node))
+        if isinstance(node, dict):
+            for key in node:
+                if not isinstance(key, str):
+                    raise DataError(where, f"key {key!r} is {_named(key)}, not str")
+                if _has_surrogate(key):
+                    raise DataError(where, f"key {key!r} has a lone surrogate")
+            children = [(child, f"{where}{_step(key)}", above) for key, child in node.items()]
+        else:
+            children = [(child, f"{where}[{index}]", above) for index, child in enumerate(node)]
+        stack.extend(reversed(children))
+
+
+def _is_shallow(value: Any) -> bool:
+    level, depth = [value], 0
+    while level and depth < MAX_DEPTH:
+        depth += 1
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+            if isinstance(child, dict | list)
+        ]
+    return not level
+
+
+def _problem(node: Any) -> str:
+    if node is None or isinstance(node, bool | dict | list):
+        return ""
+    if isinstance(node, str):
+        return "lone surrogate in text" if _has_surrogate(node) else ""
+    if isinstance(node, float):
+        return "" if math.isfinite(node) else str(float(node))
+    if isinstance(node, int):
+        try:
+            str(int(node))
+        except ValueError:
+            return "int with too many digits"
+        return ""
+    return _named(node)
+
+
+def _named(value: Any) -> str:
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _step(key: str) -> str:
+    return f".{key}" if _IDENTIFIER.fullmatch(key) else f"[{json.dumps(key)}]"
+
+
+def _shortened(path: str) -> str:
+    return path if len(path) <= 80 else f"{path[:40]}…{path[-20:]}"

@@ -1,0 +1,55 @@
+"""Foreign text made harmless for a terminal.
+
+Names, replies, prompts, paths and error texts come from people, files, agents and models; any of
+them may hold bytes that a terminal obeys. Everything foreign passes `safe_text` on its way to a
+terminal or to stderr. What is stored, exported or piped stays as it came.
+"""
+
+from __future__ import annotations
+
+import re
+
+# C0 but newline and tab, DEL, C1; bidirectional controls; line and paragraph separators; surrogates;
+# tag characters. Unicode 15.1, chapters 23.1 (control codes), 23.2, 23.9 (tags), and UAX #9.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def safe_text(text: str) -> str:
+    r"""`text` with every character that a terminal might obey replaced by a visible name.
+
+    Newline and tab stay, `\r\n` becomes a newline, other control characters become `^X`, the rest
+    `<U+XXXX>`. Nothing else changes: markup, HTML and ordinary Unicode come out as they went in.
+    """
+    return _UNSAFE.sub(_visible, text.replace("\r\n", "\n"))
+
+
+def safe_line(text: str) -> str:
+    """`safe_text` on one line: newlines and tabs become spaces, so that a field stays a field."""
+    return safe_text(text).replace("\n", " ").replace("\t", " ")
+
+
+class SafeStream:
+    r"""`safe_text` for text that arrives in pieces, one of which may end between `\r` and `\n`."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """The safe form of `piece`; a trailing carriage return waits for what follows it."""
+        text = self._held + piece
+        self._held = "\r" if text.endswith("\r") else ""
+        return safe_text(text[: len(text) - len(self._held)])
+
+    def close(self) -> str:
+        """What was still held back."""
+        held, self._held = self._held, ""
+        return safe_text(held)
+
+
+def _visible(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    if code < 0x20 or code == 0x7F:
+        return "^" + chr(code ^ 0x40)
+    return f"<U+{code:04X}>"

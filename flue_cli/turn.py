@@ -1,0 +1,229 @@
+"""One turn: what the CLI, the REPL, the pipe and HTTP all call.
+
+    prompt - begin - agent - commit - shown
+
+`begin` makes the prompt durable and takes the session; the agent thinks while no transaction is
+open; `commit` makes reply, history and data visible together, or nothing at all.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from flue_cli.agents import Agent
+from flue_cli.errors import (
+    AgentError,
+    DataError,
+    FlueError,
+    LeaseLost,
+    StoreDamaged,
+    StoreError,
+    TurnCancelled,
+)
+from flue_cli.invoke import Cancellation, OnPiece, call
+from flue_cli.keeper import Keeper
+from flue_cli.session import AgentContext, AgentSession, History, Message, Reply
+from flue_cli.stores.contract import Ask, Begun, Entry, Failure, Head, Holder, Lease, Pause, Replayed, Store
+from flue_cli.strict_json import dumps, loads
+
+OnWaiting = Callable[[Holder], None]
+"""Called now and then while the turn waits behind another."""
+
+
+class Turn(NamedTuple):
+    """What became of a prompt.
+
+    `outcome` is completed, failed, cancelled or interrupted; for all but the first, `error` says
+    why and `data` (JSON text) is what it was before. `replayed`: the turn was completed earlier
+    under the same key, and the agent did not run. `interrupted` is an earlier prompt that a crash
+    left unanswered, found on the way.
+    """
+
+    agent: str
+    session: str
+    uid: int
+    turn: int
+    outcome: str
+    prompt: str
+    reply: str | None
+    data: str
+    version: int
+    key: str | None
+    replayed: bool = False
+    error: FlueError | None = None
+    interrupted: Entry | None = None
+
+
+def run(
+    store: Store,
+    agent: Agent,
+    ask: Ask,
+    *,
+    cancellation: Cancellation,
+    timeout: float | None = None,
+    on_piece: OnPiece | None = None,
+    on_waiting: OnWaiting | None = None,
+    on_stuck: Callable[[Turn], None] | None = None,
+) -> Turn:
+    """Answer one prompt in the calling thread.
+
+    `timeout` bounds the agent, in seconds. `on_stuck` gets the turn, from another thread, when a
+    cancelled agent does not stop: the turn is settled by then, and what this call returns later
+    says no more. Whatever the agent does wrong is the turn's `error`; raised is what kept the turn
+    from beginning: SessionBusy, SessionExists, SessionNotFound, SessionChanged, KeyConflict,
+    TurnCancelled while waiting, StoreError.
+    """
+    begun = store.begin(ask, _pause(cancellation, on_waiting))
+    if isinstance(begun, Replayed):
+        return _replayed(begun)
+    lease = begun.lease
+    seed = int.from_bytes(os.urandom(7), "big")
+    meta: dict[str, Any] = {"source": agent.fingerprint, "seed": seed}
+
+    def give_up(why: FlueError) -> None:
+        turn = _abandon(store, begun, why, meta)
+        if on_stuck:
+            on_stuck(turn)
+
+    try:
+        session = AgentSession(lease.head.name, _data(lease), _history(store, lease.head))
+        context = AgentContext(
+            agent=agent.name,
+            turn=lease.turn,
+            started_at=lease.started_at,
+            seed=seed,
+            is_cancelled=lambda: cancellation.why is not None,
+        )
+        with Keeper(store, lease, cancellation, timeout=timeout, give_up=give_up):
+            reply = call(
+                agent.function, ask.prompt, session, context, cancellation=cancellation, on_piece=on_piece
+            )
+        messages, data, meta = _checked(reply, session, meta)
+    except FlueError as error:
+        return _abandon(store, begun, error, meta)
+    return _commit(store, begun, reply.text, messages, data, meta)
+
+
+def _pause(cancellation: Cancellation, on_waiting: OnWaiting | None) -> Pause:
+    def pause(seconds: float, holder: Holder) -> None:
+        cancellation.check()
+        if on_waiting:
+            on_waiting(holder)
+        time.sleep(seconds)
+        cancellation.check()
+
+    return pause
+
+
+def _data(lease: Lease) -> dict[str, Any]:
+    try:
+        data = loads(lease.data)
+    except ValueError as error:
+        raise StoreDamaged(f"the data of session '{lease.head.name}' is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise StoreDamaged(f"the data of session '{lease.head.name}' is no JSON object")
+    return data
+
+
+def _history(store: Store, head: Head) -> History:
+    return History(head.messages, lambda start, stop: store.messages(head, start, stop))
+
+
+def _checked(
+    reply: Reply, session: AgentSession[Any], meta: Mapping[str, Any]
+) -> tuple[list[Message], str, dict[str, Any]]:
+    """Messages, data and meta of a turn in the form that is kept; AgentError for what JSON cannot hold."""
+    if not isinstance(session.data, dict):
+        raise AgentError(f"data: {type(session.data).__name__}, not dict", type="bad_data")
+    try:
+        data = dumps(session.data)
+        messages = [_message(message, number) for number, message in enumerate(reply.messages)]
+        meta = {**dict(reply.meta), **meta}
+        dumps(meta, root="meta")
+    except DataError as error:
+        raise AgentError(
+            f"what the agent left cannot be kept: {error}",
+            type="bad_data",
+            hint="data must be JSON: dict with str keys, list, str, int, float, bool, None",
+        ) from error
+    except Exception as error:  # messages and meta are the agent's objects, and may do anything
+        raise AgentError(f"the agent's Reply cannot be read: {error}", type="bad_reply") from error
+    return messages, data, meta
+
+
+def _message(message: Message | Mapping[str, Any], number: int) -> Message:
+    root = f"messages[{number}]"
+    fields = message.as_dict() if isinstance(message, Message) else dict(message)
+    if not isinstance(fields.get("role"), str) or "content" not in fields:
+        raise DataError(root, "needs a 'role' (str) and 'content'")
+    return Message.from_dict(loads(dumps(fields, root=root)))
+
+
+def _commit(
+    store: Store, begun: Begun, reply: str, messages: list[Message], data: str, meta: Mapping[str, Any]
+) -> Turn:
+    lease = begun.lease
+    try:
+        head = store.commit(lease, reply=reply, messages=messages, data=data, meta=meta)
+    except (LeaseLost, StoreError) as error:
+        # The agent's work is done and cannot be kept: the reply is still worth showing.
+        return _turn(begun, "interrupted", lease.head.version, reply=reply, error=error)
+    return _turn(begun, "completed", head.version, reply=reply, data=data)
+
+
+def _abandon(store: Store, begun: Begun, error: FlueError, meta: Mapping[str, Any]) -> Turn:
+    """Settle the turn as what `error` makes of it; data and history stay as they were."""
+    outcome = "cancelled" if isinstance(error, TurnCancelled) or error.type == "output_closed" else "failed"
+    try:
+        version = store.abandon(begun.lease, outcome, Failure(error.type, error.message), meta).version
+    except LeaseLost:
+        version = begun.lease.head.version  # settled already, by the keeper or by another process
+    except StoreError as failure:
+        return _turn(begun, "interrupted", begun.lease.head.version, error=failure)
+    return _turn(begun, outcome, version, error=error)
+
+
+def _turn(
+    begun: Begun,
+    outcome: str,
+    version: int,
+    *,
+    reply: str | None = None,
+    data: str | None = None,
+    error: FlueError | None = None,
+) -> Turn:
+    lease = begun.lease
+    return Turn(
+        agent=lease.head.agent,
+        session=lease.head.name,
+        uid=lease.head.uid,
+        turn=lease.turn,
+        outcome=outcome,
+        prompt=lease.prompt,
+        reply=reply,
+        data=lease.data if data is None else data,
+        version=version,
+        key=lease.key,
+        error=error,
+        interrupted=begun.interrupted,
+    )
+
+
+def _replayed(found: Replayed) -> Turn:
+    entry, head = found.entry, found.head
+    return Turn(
+        agent=head.agent,
+        session=head.name,
+        uid=head.uid,
+        turn=entry.turn,
+        outcome=entry.outcome,
+        prompt=entry.prompt,
+        reply=entry.reply,
+        data=entry.data,
+        version=head.version,
+        key=entry.key,
+        replayed=True,
+    )

@@ -1,0 +1,89 @@
+"""Every test gets a home of its own, and talks to the real command in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+
+class Done(NamedTuple):
+    """What a finished command left: exit code as a shell reports it, stdout and stderr as text."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Flue:
+    """The `flue` command in a home of its own."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        self.home = home
+        self.folder = folder
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home / "nobody"),  # whoever forgets FLUE_HOME lands here, not in a real home
+            "FLUE_HOME": str(home),
+            "LANG": "C.UTF-8",
+            "TERM": "xterm-256color",
+        }
+        self.command = [sys.executable, "-m", "flue_cli"]
+
+    def __call__(
+        self, *arguments: str, stdin: str | bytes | None = "", env: dict[str, str] | None = None
+    ) -> Done:
+        """Run it to its end, `stdin` piped in; None: /dev/null."""
+        done = subprocess.run(
+            [*self.command, *arguments],
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            cwd=self.folder,
+            env=self.env | (env or {}),
+            timeout=60,
+            check=False,
+        )
+        code = 128 - done.returncode if done.returncode < 0 else done.returncode
+        return Done(
+            code, done.stdout.decode(errors="surrogateescape"), done.stderr.decode(errors="surrogateescape")
+        )
+
+    def start(self, *arguments: str, **settings: object) -> subprocess.Popen[bytes]:
+        """Start it and come back at once."""
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(
+            [*self.command, *arguments], cwd=self.folder, env=self.env, **(pipes | settings)
+        )
+
+    def agent(self, name: str, source: str) -> Path:
+        """Put an agent into the user's agents folder."""
+        path = self.home / "agents" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+        return path
+
+    @property
+    def store(self) -> Path:
+        return self.home / "flue.db"
+
+
+@pytest.fixture(autouse=True)
+def no_real_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test can reach the person's own sessions, agents or settings."""
+    for name in list(os.environ):
+        if name.startswith(("FLUE_", "XDG_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+    monkeypatch.setenv("FLUE_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def flue(tmp_path: Path) -> Flue:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return Flue(tmp_path / "home", folder)
