@@ -3,7 +3,7 @@
 Names are loaded when first used (PEP 562), so that `flue --version` imports nothing.
 """
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # type checkers know the name; importing it would import typing
 
 __version__ = "0.1.0"
 __all__ = ["AgentContext", "AgentSession", "History", "Message", "Reply", "__version__"]

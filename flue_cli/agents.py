@@ -44,6 +44,11 @@ class Description(NamedTuple):
     docstring: str
     problem: str
 
+    @property
+    def problem_or_summary(self) -> str:
+        """One line for a list."""
+        return f"broken: {self.problem}" if self.problem else self.summary
+
 
 class Agent(NamedTuple):
     """A loaded agent. `fingerprint` tells one version of its source from another."""

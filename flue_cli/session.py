@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 
+from flue_cli.times import moment
+
 if TYPE_CHECKING:
     from datetime import datetime
     from random import Random
@@ -139,9 +141,7 @@ class AgentContext:
     @property
     def now(self) -> datetime:
         """The instant this turn began, aware, UTC."""
-        from datetime import UTC, datetime, timedelta
-
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self._started_at)
+        return moment(self._started_at)
 
     @property
     def random(self) -> Random:

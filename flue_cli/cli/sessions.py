@@ -1,3 +1,221 @@
 """`flue sessions`: conversations as things to list, show, go back to, export and delete."""
 
-COMMANDS: dict[str, object] = {}
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from flue_cli.cli.commands import App
+from flue_cli.cli.options import (
+    AgentOption,
+    AgentsOption,
+    JsonOption,
+    LastOption,
+    LinesOption,
+    StoreOption,
+    TimeoutOption,
+    TurnKeyOption,
+    VerboseOption,
+    WaitOption,
+    load_settings,
+    one_session,
+    opened,
+)
+from flue_cli.errors import FileExists, OutputFailed, UsageError
+from flue_cli.names import agent_name
+from flue_cli.render import plain
+from flue_cli.stores.contract import Entry, Head, Store
+from flue_cli.text import safe_line
+
+SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="A session's name, or AGENT/NAME.")]
+SessionsArgument = Annotated[
+    list[str], typer.Argument(metavar="SESSION...", help="Names of sessions, or AGENT/NAME.")
+]
+
+
+def list_sessions(
+    ctx: typer.Context,
+    agent: AgentOption = "",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="At most N sessions.")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="All sessions, however many.")] = False,
+    as_json: JsonOption = False,
+    store: StoreOption = "",
+) -> None:
+    """List sessions, last used first."""
+    app: App = ctx.obj
+    with opened(load_settings(store)) as kept:
+        whose = agent_name(agent) if agent else ""
+        found = kept.sessions(agent=whose, limit=None if everything else limit)
+    if as_json:
+        app.output.result(plain.as_json([plain.summary_document(summary) for summary in found], indent=2))
+    elif not app.output.is_terminal:
+        app.output.piece(plain.summaries(found))
+    elif found:
+        from flue_cli.render.terminal import page, session_table
+
+        page(app.output, session_table(found))
+    else:
+        app.output.note("there are no sessions yet; begin one with: flue chat greeting")
+
+
+def show(
+    ctx: typer.Context,
+    session: SessionArgument,
+    last: LastOption = None,
+    agent: AgentOption = "",
+    as_json: JsonOption = False,
+    store: StoreOption = "",
+) -> None:
+    """Show a session's conversation, with the turns that failed marked."""
+    app: App = ctx.obj
+    with opened(load_settings(store)) as kept:
+        head = one_session(kept, session, agent)
+        first = max(1, head.turn - last + 1) if last else 1
+        if as_json:
+            _write(app, kept, head, "json", first)
+            return
+        turns = kept.entries(head, first, head.turn)
+        if app.output.is_terminal:
+            from flue_cli.render.terminal import page, transcript
+
+            page(app.output, transcript([*turns, *_running(kept, head)]))
+        else:
+            for number, entry in enumerate([*turns, *_running(kept, head)]):
+                app.output.piece(("\n" if number else "") + plain.exchange(entry))
+
+
+def resume(
+    ctx: typer.Context,
+    session: SessionArgument,
+    prompt: Annotated[
+        str | None,
+        typer.Argument(metavar="[PROMPT]", show_default=False, help="One prompt: answer it and be done."),
+    ] = None,
+    agent: AgentOption = "",
+    lines: LinesOption = False,
+    as_json: JsonOption = False,
+    turn_key: TurnKeyOption = "",
+    wait: WaitOption = 30.0,
+    timeout: TimeoutOption = None,
+    verbose: VerboseOption = False,
+    store: StoreOption = "",
+    agents_dirs: AgentsOption = None,
+) -> None:
+    """Go on with a session: the same as flue chat AGENT -r NAME."""
+    from flue_cli.cli.chat import How, Where, converse
+
+    app: App = ctx.obj
+    how = How(lines, as_json, turn_key, wait, timeout, verbose).checked(prompt)
+    settings = load_settings(store, agents_dirs)
+    with opened(settings) as kept:
+        head = one_session(kept, session, agent)
+        converse(app, settings, kept, Where(head.agent, head.name, "existing"), prompt, how)
+
+
+def export(
+    ctx: typer.Context,
+    session: SessionArgument,
+    file: Annotated[
+        str, typer.Option("-o", "--output", metavar="FILE", help="Write to FILE instead of standard output.")
+    ] = "",
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="FORMAT", help="json or jsonl; without it, FILE's ending tells."),
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    agent: AgentOption = "",
+    store: StoreOption = "",
+) -> None:
+    """Write a session out, whole: every turn with its data."""
+    app: App = ctx.obj
+    from flue_cli.transcripts import exporter, format_of
+
+    form = form or format_of(file)
+    pieces = exporter(form)
+    with opened(load_settings(store)) as kept:
+        head = one_session(kept, session, agent)
+        if file:
+            write_file(file, pieces(kept, head, 1), force=force)
+        else:
+            _write(app, kept, head, form, 1)
+
+
+def delete(
+    ctx: typer.Context,
+    sessions: SessionsArgument,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    agent: AgentOption = "",
+    store: StoreOption = "",
+) -> None:
+    """Delete sessions for good, after asking."""
+    app: App = ctx.obj
+    with opened(load_settings(store)) as kept:
+        heads = list(dict.fromkeys(one_session(kept, session, agent) for session in sessions))
+        if not yes and not _agreed(heads):
+            app.output.note("nothing was deleted")
+            return
+        for head in heads:
+            kept.delete(head)
+            app.output.note(f"deleted {head.agent}/{head.name}")
+    app.output.note("note: the chat's input history still has the prompts that were typed")
+
+
+COMMANDS = {"list": list_sessions, "show": show, "resume": resume, "export": export, "delete": delete}
+"""What `flue sessions` offers."""
+
+
+def write_file(path: str, pieces: Iterator[str], *, force: bool) -> None:
+    """Write a private file (0600) whole or not at all.
+
+    Raises FileExists unless `force`, OutputFailed when it cannot be written.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    draft = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}")
+    if os.path.lexists(path) and not force:
+        raise FileExists(f"{path} exists already", hint="replace it with --force")
+    try:
+        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            with open(descriptor, "w", encoding="utf-8", newline="") as file:
+                file.writelines(pieces)
+                file.flush()
+                os.fsync(descriptor)
+            if force:
+                os.replace(draft, path)
+            else:
+                os.link(draft, path)  # fails if something came into the way meanwhile
+        finally:
+            if os.path.lexists(draft):
+                os.unlink(draft)
+    except FileExistsError as error:
+        raise FileExists(f"{path} exists already", hint="replace it with --force") from error
+    except OSError as error:
+        raise OutputFailed(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _write(app: App, store: Store, head: Head, form: str, first: int) -> None:
+    from flue_cli.transcripts import exporter
+
+    for piece in exporter(form)(store, head, first):
+        app.output.piece(piece)
+
+
+def _running(store: Store, head: Head) -> list[Entry]:
+    running = store.running(head)
+    return [running] if running else []
+
+
+def _agreed(heads: list[Head]) -> bool:
+    """Ask on stderr, read the answer from standard input; UsageError if there is none."""
+    what = ", ".join(f"{safe_line(head.agent)}/{safe_line(head.name)} ({head.turn} turns)" for head in heads)
+    sys.stderr.write(f"delete {what} for good? [y/N] ")
+    sys.stderr.flush()
+    answer = os.read(0, 1024).decode(errors="replace")
+    if not answer:
+        sys.stderr.write("\n")
+        raise UsageError("nobody answered, so nothing was deleted", hint="to delete without asking: --yes")
+    return answer.strip().lower() in ("y", "yes")

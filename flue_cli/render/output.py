@@ -44,6 +44,10 @@ class Output:
             self._at_line_start = text.endswith("\n")
             self._write(self._stream.feed(text) if self.is_terminal else text)
 
+    def rendered(self, text: str) -> None:
+        """Write text whose foreign parts were made safe before it was coloured; raises as `result`."""
+        self._write(text)
+
     def end_line(self) -> None:
         """End the result with a newline if it lacks one; raises as `result`."""
         held = self._stream.close()

@@ -9,6 +9,7 @@ from typing import Any
 from flue_cli.agents import AgentSource, Description
 from flue_cli.stores.contract import Entry, Summary
 from flue_cli.text import safe_line
+from flue_cli.times import timestamp
 from flue_cli.turn import Turn
 
 
@@ -20,16 +21,6 @@ def as_json(value: Any, *, indent: int | None = None) -> str:
 def rows(lines: Iterable[Sequence[object]]) -> str:
     """Tab-separated lines without a heading, every field on one line and made safe."""
     return "".join("\t".join(safe_line(str(field)) for field in line) + "\n" for line in lines)
-
-
-def timestamp(microseconds: int | None) -> str | None:
-    """ISO 8601 in UTC, to the microsecond: `2026-11-23T08:30:00.000000Z`."""
-    if microseconds is None:
-        return None
-    from datetime import UTC, datetime, timedelta
-
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def turn_document(turn: Turn) -> dict[str, Any]:
@@ -74,9 +65,19 @@ def agent_document(source: AgentSource, description: Description) -> dict[str, A
     }
 
 
-def conversation(entries: Iterable[Entry]) -> str:
-    """A conversation as text: each turn's number, prompt and reply, or what became of it."""
-    return "\n".join(exchange(entry) for entry in entries)
+def summaries(found: Iterable[Summary]) -> str:
+    """Sessions as tab-separated lines: agent, session, turns, created_at, updated_at, preview."""
+    return rows(
+        (
+            summary.agent,
+            summary.name,
+            summary.turns,
+            timestamp(summary.created_at),
+            timestamp(summary.updated_at),
+            summary.preview,
+        )
+        for summary in found
+    )
 
 
 def exchange(entry: Entry) -> str:
@@ -89,3 +90,18 @@ def exchange(entry: Entry) -> str:
     elif entry.error:
         text += f"({entry.error.message})\n"
     return text
+
+
+def agent_rows(found: Iterable[tuple[AgentSource, Description]]) -> str:
+    """Agents as tab-separated lines: name, description or what is broken, where from, path."""
+    return rows(
+        (source.name, about.problem_or_summary, source.origin, source.path) for source, about in found
+    )
+
+
+def agent_page(source: AgentSource, about: Description) -> str:
+    """An agent's name, place and docstring."""
+    text = f"{source.name}\n{source.path} ({source.origin})\n"
+    if about.problem:
+        text += f"\nbroken: {about.problem}\n"
+    return f"{text}\n{about.docstring}\n" if about.docstring else text

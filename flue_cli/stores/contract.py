@@ -199,7 +199,7 @@ class Store(Protocol):
         ...
 
     def running(self, head: Head) -> Entry | None:
-        """The prompt that is being answered now, or that a crash left unanswered."""
+        """The prompt that is being answered now ("running"), or that a crash left ("interrupted")."""
         ...
 
     def messages(self, head: Head, start: int, stop: int) -> list[Message]:

@@ -125,8 +125,11 @@ class MemoryStore:
         if head.uid == ABSENT:
             return None
         with self._lock:
-            entry = self._seen(head).running
-            return entry._replace(data="") if entry else None
+            session = self._seen(head)
+            if session.running is None:
+                return None
+            outcome = "running" if time.monotonic() < session.expires else "interrupted"
+            return session.running._replace(data="", outcome=outcome)
 
     def messages(self, head: Head, start: int, stop: int) -> list[Message]:
         with self._lock:

@@ -99,7 +99,8 @@ class SqliteStore:
             state = _state(db, head.agent, head.name) if db else None
             if db is None or state is None or state.running is None or state.head.uid != head.uid:
                 return None
-            return reading.one_entry(db, state.running, head.name)
+            entry = reading.one_entry(db, state.running, head.name)
+            return entry if self._is_held(state) else entry._replace(outcome="interrupted")
 
     def messages(self, head: Head, start: int, stop: int) -> list[Message]:
         with self._reading() as db:

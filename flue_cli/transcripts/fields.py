@@ -1,0 +1,59 @@
+"""A session and its turns as JSON objects, shared by the lossless formats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flue_cli.session import Message
+from flue_cli.stores.contract import Entry, Head, history_of
+from flue_cli.times import timestamp
+
+VERSION = 1
+"""What `"flue"` says in a document: it grows when an older Flue could not read it."""
+
+
+class RawJson(str):
+    """Text that is JSON already, and goes into a document as it stands."""
+
+    __slots__ = ()
+
+
+def object_of(fields: Mapping[str, Any]) -> str:
+    """A JSON object in ASCII. Data is embedded as stored: parsing it to print it would double the work."""
+    return "{" + ", ".join(f"{json.dumps(key)}: {_value(value)}" for key, value in fields.items()) + "}"
+
+
+def session_fields(head: Head) -> dict[str, Any]:
+    """What a document says of the session itself."""
+    return {
+        "flue": VERSION,
+        "agent": head.agent,
+        "session": head.name,
+        "created_at": timestamp(head.created_at),
+        "updated_at": timestamp(head.updated_at),
+        "version": head.version,
+        "forked_from": None,
+    }
+
+
+def turn_fields(entry: Entry) -> dict[str, Any]:
+    """What a document says of one turn; its data is the data after it."""
+    messages = history_of(entry) or (Message("user", entry.prompt),)
+    return {
+        "turn": entry.turn,
+        "kind": entry.kind,
+        "outcome": entry.outcome,
+        "key": entry.key,
+        "started_at": timestamp(entry.started_at),
+        "finished_at": timestamp(entry.finished_at),
+        "messages": [message.as_dict() for message in messages],
+        "data": RawJson(entry.data),
+        "error": entry.error._asdict() if entry.error else None,
+        "meta": dict(entry.meta),
+    }
+
+
+def _value(value: Any) -> str:
+    return str(value) if isinstance(value, RawJson) else json.dumps(value)
