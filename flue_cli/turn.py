@@ -26,7 +26,7 @@ from flue_cli.errors import (
 from flue_cli.invoke import Cancellation, OnPiece, call
 from flue_cli.keeper import Keeper
 from flue_cli.session import AgentContext, AgentSession, History, Message, Reply
-from flue_cli.stores.contract import Ask, Begun, Entry, Failure, Head, Holder, Lease, Pause, Replayed, Store
+from flue_cli.stores.contract import Ask, Begun, Failure, Head, Holder, Lease, Pause, Replayed, Store
 from flue_cli.strict_json import dumps, loads
 
 OnWaiting = Callable[[Holder], None]
@@ -38,8 +38,7 @@ class Turn(NamedTuple):
 
     `outcome` is completed, failed, cancelled or interrupted; for all but the first, `error` says
     why and `data` (JSON text) is what it was before. `replayed`: the turn was completed earlier
-    under the same key, and the agent did not run. `interrupted` is an earlier prompt that a crash
-    left unanswered, found on the way.
+    under the same key, and the agent did not run.
     """
 
     agent: str
@@ -54,7 +53,6 @@ class Turn(NamedTuple):
     key: str | None
     replayed: bool = False
     error: FlueError | None = None
-    interrupted: Entry | None = None
 
 
 def run(
@@ -66,11 +64,13 @@ def run(
     timeout: float | None = None,
     on_piece: OnPiece | None = None,
     on_waiting: OnWaiting | None = None,
+    on_begun: Callable[[Begun], None] | None = None,
     on_stuck: Callable[[Turn], None] | None = None,
 ) -> Turn:
     """Answer one prompt in the calling thread.
 
-    `timeout` bounds the agent, in seconds. `on_stuck` gets the turn, from another thread, when a
+    `timeout` bounds the agent, in seconds. `on_begun` is called once the prompt is durable, with what
+    was found then: perhaps an earlier prompt that a crash left unanswered. `on_stuck` gets the turn, from another thread, when a
     cancelled agent does not stop: the turn is settled by then, and what this call returns later
     says no more. Whatever the agent does wrong is the turn's `error`; raised is what kept the turn
     from beginning: SessionBusy, SessionExists, SessionNotFound, SessionChanged, KeyConflict,
@@ -79,8 +79,10 @@ def run(
     begun = store.begin(ask, _pause(cancellation, on_waiting))
     if isinstance(begun, Replayed):
         return _replayed(begun)
+    if on_begun:
+        on_begun(begun)
     lease = begun.lease
-    seed = int.from_bytes(os.urandom(7), "big")
+    seed = int.from_bytes(os.urandom(6), "big")  # exact in any JSON reader
     meta: dict[str, Any] = {"source": agent.fingerprint, "seed": seed}
 
     def give_up(why: FlueError) -> None:
@@ -208,7 +210,6 @@ def _turn(
         version=version,
         key=lease.key,
         error=error,
-        interrupted=begun.interrupted,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Annotated, NamedTuple
 
 import typer
@@ -24,12 +25,14 @@ from flue_cli.cli.options import (
     load_settings,
     one_session,
     opened,
+    repeated,
     seconds,
 )
 from flue_cli.errors import AgentError, SessionExists, SessionNotFound, UsageError
 from flue_cli.invoke import Cancellation
 from flue_cli.names import agent_name, generated_name, session_name
 from flue_cli.render import plain
+from flue_cli.render.remarks import Waiting, say_interrupted
 from flue_cli.settings import Settings
 from flue_cli.stores.contract import ABSENT, Ask, Store
 from flue_cli.strict_json import WARN_BYTES
@@ -39,7 +42,7 @@ from flue_cli.turn import run as run_turn
 
 
 class How(NamedTuple):
-    """How turns are to be run and shown."""
+    """How turns are to be run and shown; `repeat` are the options that a resume must give again."""
 
     lines: bool = False
     json: bool = False
@@ -47,9 +50,10 @@ class How(NamedTuple):
     wait: float = 30.0
     timeout: float | None = None
     verbose: bool = False
+    repeat: tuple[str, ...] = ()
 
     def checked(self, prompt: str | None) -> How:
-        """This, if it makes sense with `prompt`; else UsageError."""
+        """What was asked for, if it makes sense with `prompt`; else UsageError."""
         seconds(self.wait, "--wait", zero=True)
         if self.timeout is not None:
             seconds(self.timeout, "--timeout")
@@ -106,7 +110,8 @@ def chat(
     terminal without one, a conversation begins. The agent's session is kept: come back to it by name.
     """
     app: App = ctx.obj
-    how = How(lines, as_json, turn_key, wait, timeout, verbose).checked(prompt)
+    repeat = repeated(store, agents_dirs)
+    how = How(lines, as_json, turn_key, wait, timeout, verbose, repeat).checked(prompt)
     ways = [
         flag
         for flag, on in (
@@ -160,7 +165,17 @@ def _talk(app: App, settings: Settings, store: Store, where: Where, source: Agen
         raise UsageError("standard output is not a terminal", hint="give a PROMPT, or pipe one in")
     if how.json or how.key:
         raise UsageError(f"{'--json' if how.json else '--turn-key'} needs a PROMPT, or one on standard input")
-    raise UsageError("not yet")
+    from flue_cli.repl import chat as repl_chat
+    from flue_cli.repl.conversation import Conversation, Manners
+
+    keeps = store.url != "memory:"
+    manners = Manners(how.wait, how.timeout, keeps, how.repeat)
+    remark = f"using {source.path}" if agents.shadowed_sample(source) else ""
+    history = os.path.join(settings.home, "history", f"{source.name}.txt") if keeps else ""
+    with app.output.kept_from_agents():
+        agent = _load(app, source, how)
+        conversation = Conversation(store, agent, where.name, where.expect, manners, remark)
+        repl_chat(conversation, app.output, app.signals.cancelling, history_file=history)
 
 
 def _one_turn(app: App, store: Store, agent: Agent, where: Where, prompt: str, how: How) -> Where:
@@ -191,7 +206,8 @@ def _one_turn(app: App, store: Store, agent: Agent, where: Where, prompt: str, h
             cancellation=cancellation,
             timeout=how.timeout,
             on_piece=None if how.json else on_piece,
-            on_waiting=None,
+            on_waiting=Waiting(app.output),
+            on_begun=partial(say_interrupted, app.output),
             on_stuck=on_stuck,
         )
     _show(app, turn, how, streamed=streamed)
@@ -203,11 +219,6 @@ def _one_turn(app: App, store: Store, agent: Agent, where: Where, prompt: str, h
 
 
 def _show(app: App, turn: Turn, how: How, *, streamed: bool) -> None:
-    if turn.interrupted:
-        lost = turn.interrupted
-        app.output.note(
-            f"note: turn {lost.turn} was interrupted and not answered: {safe_line(lost.prompt[:60])}"
-        )
     if how.json:
         app.output.result(plain.as_json(plain.turn_document(turn)))
     elif streamed:
@@ -235,7 +246,8 @@ def _latest(store: Store, agent: str | None) -> Where:
     found = store.sessions(agent=agent_name(agent) if agent else "", limit=1)
     if not found:
         whose = f" of agent '{agent}'" if agent else ""
-        raise SessionNotFound(f"there is no session{whose} to continue")
+        hint = "with -c, a PROMPT needs its AGENT: flue chat -c AGENT PROMPT" if agent else ""
+        raise SessionNotFound(f"there is no session{whose} to continue", hint=hint)
     return Where(found[0].agent, found[0].name, "existing")
 
 
@@ -265,4 +277,14 @@ def _picked(app: App, store: Store, agent: str | None) -> Where:
         raise UsageError(
             "--pick needs a terminal", hint="name the session with -r, or continue the last with -c"
         )
-    raise UsageError("not yet")
+    found = store.sessions(agent=agent_name(agent) if agent else "", limit=50)
+    if not found:
+        raise SessionNotFound("there is no session to pick")
+    for number, summary in enumerate(found, 1):
+        line = f"{number:>3}  {summary.agent}/{summary.name}  ({summary.turns} turns)  {summary.preview}"
+        app.output.note(safe_line(line))
+    answer = stdin.ask("which? ")
+    if not (answer.isascii() and answer.isdigit() and 1 <= int(answer) <= len(found)):
+        raise UsageError(f"'{safe_line(answer)}' is none of 1 to {len(found)}")
+    chosen = found[int(answer) - 1]
+    return Where(chosen.agent, chosen.name, "existing")

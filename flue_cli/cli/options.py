@@ -70,6 +70,12 @@ def opened(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
+def repeated(store: str, agents: list[str] | None) -> tuple[str, ...]:
+    """The options that a command must give again to find the same store and agents."""
+    again = ("--store", store) if store else ()
+    return (*again, *(word for folder in agents or () for word in ("--agents", folder)))
+
+
 def one_session(store: Store, name: str, agent: str = "") -> Head:
     """The session that SESSION means: a whole name, or AGENT/NAME.
 

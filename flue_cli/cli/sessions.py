@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
+from flue_cli.cli import stdin
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import (
     AgentOption,
@@ -24,6 +24,7 @@ from flue_cli.cli.options import (
     load_settings,
     one_session,
     opened,
+    repeated,
 )
 from flue_cli.errors import FileExists, OutputFailed, UsageError
 from flue_cli.names import agent_name
@@ -109,7 +110,8 @@ def resume(
     from flue_cli.cli.chat import How, Where, converse
 
     app: App = ctx.obj
-    how = How(lines, as_json, turn_key, wait, timeout, verbose).checked(prompt)
+    repeat = repeated(store, agents_dirs)
+    how = How(lines, as_json, turn_key, wait, timeout, verbose, repeat).checked(prompt)
     settings = load_settings(store, agents_dirs)
     with opened(settings) as kept:
         head = one_session(kept, session, agent)
@@ -212,10 +214,10 @@ def _running(store: Store, head: Head) -> list[Entry]:
 def _agreed(heads: list[Head]) -> bool:
     """Ask on stderr, read the answer from standard input; UsageError if there is none."""
     what = ", ".join(f"{safe_line(head.agent)}/{safe_line(head.name)} ({head.turn} turns)" for head in heads)
-    sys.stderr.write(f"delete {what} for good? [y/N] ")
-    sys.stderr.flush()
-    answer = os.read(0, 1024).decode(errors="replace")
-    if not answer:
-        sys.stderr.write("\n")
-        raise UsageError("nobody answered, so nothing was deleted", hint="to delete without asking: --yes")
-    return answer.strip().lower() in ("y", "yes")
+    try:
+        answer = stdin.ask(f"delete {what} for good? [y/N] ")
+    except UsageError as error:
+        raise UsageError(
+            "nothing was deleted: " + error.message, hint="to delete without asking: --yes"
+        ) from error
+    return answer.lower() in ("y", "yes")

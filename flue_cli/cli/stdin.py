@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 from collections.abc import Iterator
 
 from flue_cli.errors import UsageError
@@ -55,6 +56,17 @@ def read_lines() -> Iterator[str]:
         if not chunk:
             return
         _check_size(len(rest))
+
+
+def ask(question: str) -> str:
+    """The answer to a question on stderr, a line of standard input; UsageError if there is none."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    answer = os.read(0, 4096)
+    if not answer:
+        sys.stderr.write("\n")
+        raise UsageError("nobody answered")
+    return answer.decode(errors="replace").partition("\n")[0].strip()
 
 
 def _read_all() -> bytes:

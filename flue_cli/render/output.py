@@ -48,6 +48,10 @@ class Output:
         """Write text whose foreign parts were made safe before it was coloured; raises as `result`."""
         self._write(text)
 
+    def terminal_file(self) -> TextIO:
+        """A file of its own on the same terminal, for what draws there itself."""
+        return open(os.dup(self._file), "w", encoding="utf-8", errors="backslashreplace")
+
     def end_line(self) -> None:
         """End the result with a newline if it lacks one; raises as `result`."""
         held = self._stream.close()

@@ -19,20 +19,20 @@ from flue_cli.text import safe_line, safe_text
 from flue_cli.times import local_time
 
 
-def page(output: Output, what: RenderableType) -> None:
+def page(output: Output, what: RenderableType, *, pager: bool = True) -> None:
     """Show `what`, through the pager (PAGER, else less) when it is longer than the screen."""
     size = shutil.get_terminal_size()
     console = Console(width=size.columns, force_terminal=True, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(what)
     text = capture.get()
-    pager = os.environ.get("PAGER") or shutil.which("less") or ""
-    if text.count("\n") < size.lines or not pager:
+    program = (os.environ.get("PAGER") or shutil.which("less")) if pager else None
+    if text.count("\n") < size.lines or not program:
         output.rendered(text)
         return
     # -R shows our colours and nothing else that a terminal obeys; -F and -X leave short text standing.
     environment = {"LESS": "-FRX", **os.environ}
-    with subprocess.Popen(pager, shell=True, stdin=subprocess.PIPE, text=True, env=environment) as process:  # noqa: S602 - PAGER is a shell command by custom
+    with subprocess.Popen(program, shell=True, stdin=subprocess.PIPE, text=True, env=environment) as process:  # noqa: S602 - PAGER is a shell command by custom
         try:
             process.communicate(text)
         except BrokenPipeError:  # left before the end

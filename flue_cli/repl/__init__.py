@@ -1,0 +1,119 @@
+"""The chat in the terminal: a generator of prompts and a loop over it.
+
+The only package that imports prompt_toolkit.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+
+from flue_cli.errors import FlueError, Stop, TurnCancelled
+from flue_cli.invoke import Cancellation
+from flue_cli.render.output import Output
+from flue_cli.render.remarks import Waiting, say_interrupted
+from flue_cli.repl.conversation import Conversation
+from flue_cli.repl.slash import run_slash_command
+from flue_cli.repl.terminal import quiet_keyboard, sane_terminal
+from flue_cli.repl.worker import Worker
+from flue_cli.stores.contract import Entry
+
+RECAP_TURNS = 3
+"""How many turns a resumed chat shows of what went before."""
+
+Cancelling = Callable[[Cancellation], AbstractContextManager[None]]
+"""While inside, a signal asks the cancellation instead of ending the command."""
+
+
+def chat(conversation: Conversation, output: Output, cancelling: Cancelling, *, history_file: str) -> None:
+    """Talk until the person leaves: returns on Ctrl-D or /exit, raises Stop on a second Ctrl-C.
+
+    `history_file` keeps what was typed, "" keeps it nowhere.
+    """
+    from flue_cli.repl.prompt import prompts
+
+    worker = Worker()
+    with sane_terminal():
+        try:
+            _greet(conversation, output)
+            for text in prompts(output, history_file, before=lambda: _catch_up(conversation, output)):
+                if text.startswith("/") and not text.startswith("//"):
+                    if not run_slash_command(text, conversation, output):
+                        break
+                else:
+                    prompt = text.removeprefix("/") if text.startswith("//") else text
+                    _answer(prompt, conversation, output, worker, cancelling)
+        finally:
+            _say_goodbye(conversation, output)
+
+
+def _answer(
+    prompt: str, conversation: Conversation, output: Output, worker: Worker, cancelling: Cancelling
+) -> None:
+    """Run one turn in the worker's thread and show it; the chat goes on whatever becomes of it."""
+    cancellation = Cancellation()
+    streamed = False
+
+    def on_piece(piece: str) -> None:
+        nonlocal streamed
+        streamed = True
+        output.piece(piece)
+
+    try:
+        with quiet_keyboard(), cancelling(cancellation):
+            turn = worker.run(
+                lambda on_stuck: conversation.turn(
+                    prompt,
+                    cancellation=cancellation,
+                    on_piece=on_piece,
+                    on_waiting=Waiting(output),
+                    on_begun=partial(say_interrupted, output),
+                    on_stuck=on_stuck,
+                )
+            )
+    except FlueError as error:
+        output.error(error)
+        return
+    conversation.saw(turn)
+    if streamed:
+        output.end_line()
+    elif turn.reply is not None:
+        output.result(turn.reply)
+    if turn.error:
+        output.error(turn.error)
+    if isinstance(cancellation.why, TurnCancelled) and cancellation.why.signum != signal.SIGINT:
+        raise Stop(cancellation.why.signum)  # Ctrl-C ends a turn; TERM and HUP end the chat
+
+
+def _greet(conversation: Conversation, output: Output) -> None:
+    for line in conversation.introduction():
+        output.note(line)
+    recap = conversation.last_turns(RECAP_TURNS)
+    if recap:
+        _show(recap, output)
+
+
+def _catch_up(conversation: Conversation, output: Output) -> None:
+    """Show the turns that somebody else made since ours."""
+    try:
+        missed = list(conversation.missed_turns())
+    except FlueError as error:
+        output.error(error)
+        return
+    if missed:
+        output.note("meanwhile in another process:")
+        _show(missed, output)
+
+
+def _say_goodbye(conversation: Conversation, output: Output) -> None:
+    command = conversation.resume_command()
+    if command:
+        output.note(f"resume with: {command}")
+
+
+def _show(entries: list[Entry], output: Output) -> None:
+    from flue_cli.render.terminal import page, transcript
+
+    page(output, transcript(entries), pager=False)

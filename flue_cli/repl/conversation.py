@@ -1,0 +1,108 @@
+"""What the chat is about: an agent, a session, and how far we have seen it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from flue_cli.agents import Agent
+from flue_cli.invoke import Cancellation, OnPiece
+from flue_cli.stores.contract import ABSENT, Ask, Begun, Entry, Head, Store
+from flue_cli.text import safe_line
+from flue_cli.turn import OnWaiting, Turn, run
+
+
+class Manners(NamedTuple):
+    """How turns are run: waiting and thinking time in seconds, and options a resume must repeat."""
+
+    wait: float
+    timeout: float | None
+    keeps: bool
+    repeat: tuple[str, ...] = ()
+
+
+class Conversation:
+    """A chat's session and agent. The session is only made by its first prompt."""
+
+    def __init__(
+        self, store: Store, agent: Agent, name: str, expect: str, manners: Manners, remark: str
+    ) -> None:
+        """`expect` is "any", "new" or "existing"; `remark` is said at the beginning, "" for nothing."""
+        self.store = store
+        self.agent = agent
+        self._manners = manners
+        self._remark = remark
+        self.switch(name, expect)
+
+    def switch(self, name: str, expect: str) -> None:
+        """Go on in the session `name` of the same agent."""
+        self.name = name
+        self._expect = expect
+        head = self.head()
+        self._uid = head.uid
+        self._seen = head.turn
+
+    def head(self) -> Head:
+        """The session as it stands now."""
+        return self.store.head(self.agent.name, self.name)
+
+    def turn(
+        self,
+        prompt: str,
+        *,
+        cancellation: Cancellation,
+        on_piece: OnPiece,
+        on_waiting: OnWaiting,
+        on_begun: Callable[[Begun], None],
+        on_stuck: Callable[[Turn], None],
+    ) -> Turn:
+        """Answer `prompt`; see flue_cli.turn.run."""
+        ask = Ask(
+            self.agent.name, self.name, prompt, uid=self._uid, expect=self._expect, wait=self._manners.wait
+        )
+        return run(
+            self.store,
+            self.agent,
+            ask,
+            cancellation=cancellation,
+            timeout=self._manners.timeout,
+            on_piece=on_piece,
+            on_waiting=on_waiting,
+            on_begun=on_begun,
+            on_stuck=on_stuck,
+        )
+
+    def saw(self, turn: Turn) -> None:
+        """Take note of a turn of ours that was shown."""
+        self._uid, self._expect = turn.uid, "existing"
+        if turn.turn == self._seen + 1:
+            self._seen = turn.turn
+
+    def missed_turns(self) -> Iterator[Entry]:
+        """The turns that came since we last looked, other than our own; they count as seen then."""
+        head = self.head()
+        if head.uid != self._uid or head.turn <= self._seen:
+            return
+        first, self._seen = self._seen + 1, head.turn
+        yield from self.store.entries(head, first, head.turn)
+
+    def last_turns(self, count: int) -> list[Entry]:
+        """The newest `count` turns, oldest of them first."""
+        head = self.head()
+        return list(self.store.entries(head, max(1, head.turn - count + 1), head.turn))
+
+    def introduction(self) -> list[str]:
+        """What to say when the chat begins."""
+        head = self.head()
+        turns = f"{head.turn} turn{'' if head.turn == 1 else 's'}" if head.uid != ABSENT else "new"
+        kept = "" if self._manners.keeps else ", not kept"
+        lines = [f"{safe_line(self.agent.name)} · session {safe_line(self.name)} ({turns}{kept}) · /help"]
+        return [self._remark, *lines] if self._remark else lines
+
+    def resume_command(self) -> str:
+        """What to type to come back, quoted for a shell; "" if there is nothing to come back to."""
+        if not self._manners.keeps or self.head().uid == ABSENT:
+            return ""
+        import shlex
+
+        return shlex.join(["flue", "chat", self.agent.name, "-r", self.name, *self._manners.repeat])
