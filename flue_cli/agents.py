@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from flue_cli.errors import AgentError, AgentNotFound, BadName, Stop, UsageError
+from flue_cli.errors import AgentError, AgentNotFound, BadName, Stop, UsageError, traceback_of, words_of
 from flue_cli.names import agent_name
 from flue_cli.settings import Settings
 from flue_cli.text import safe_line
@@ -105,10 +105,12 @@ def shadowed_sample(source: AgentSource) -> bool:
 def describe(source: AgentSource) -> Description:
     """What the file says of itself, read with `ast`: nothing is executed."""
     import ast
+    import warnings
 
     try:
         agent_name(source.name)
-        with open(source.path, "rb") as file:
+        with open(source.path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             tree = ast.parse(file.read(), source.path)
     except BadName as error:
         return Description("", "", f"{error.message}: rename the file")
@@ -119,7 +121,8 @@ def describe(source: AgentSource) -> Description:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         return Description("", "", f"not valid Python: {reason}{line}")
     docstring = ast.get_docstring(tree) or ""
-    problem = "" if _defines_agent(tree) else "defines no 'agent'"
+    name = source.attribute.partition(".")[0]
+    problem = "" if any(_binds(node, name) for node in _top_level(tree)) else f"defines no '{name}'"
     return Description(docstring.partition("\n")[0].strip(), docstring, problem)
 
 
@@ -136,11 +139,13 @@ def load(source: AgentSource) -> Agent:
         with open(source.path, "rb") as file:
             code = file.read()
         module = import_module(source.module) if source.module else _execute(source, code)
+        function: Any = module
+        for part in source.attribute.split("."):
+            function = getattr(function, part, None)
     except Stop:
         raise
     except BaseException as error:  # a module may raise anything, SystemExit included
         raise _load_error(source, error) from error
-    function = getattr(module, source.attribute, None)
     if not callable(function):
         what = "has no" if function is None else "has, as something that cannot be called, the"
         raise AgentError(
@@ -157,7 +162,7 @@ def _execute(source: AgentSource, code: bytes) -> Any:
     import sys
     from importlib.util import module_from_spec, spec_from_file_location
 
-    name = "_flue_agent_" + source.name.replace("-", "_").replace(".", "_")
+    name = "_flue_agent_" + source.name.replace(".", "_")
     folder = [os.path.dirname(source.path)] if os.path.basename(source.path) == "__init__.py" else None
     spec = spec_from_file_location(name, source.path, submodule_search_locations=folder)
     if spec is None:
@@ -166,23 +171,33 @@ def _execute(source: AgentSource, code: bytes) -> Any:
     # Compiled here and not by the loader: what ran is then exactly what the fingerprint names, never
     # a cached .pyc of the same second, and no __pycache__ appears in people's folders.
     program = compile(code, source.path, "exec", dont_inherit=True)
+    _forget(name)
     sys.modules[name] = module  # where pickling, dataclasses and relative imports look
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         exec(program, module.__dict__)  # noqa: S102 - running the user's agent is what we are for
     except BaseException:
-        del sys.modules[name]
+        _forget(name)
         raise
+    finally:
+        sys.dont_write_bytecode = writes
     return module
 
 
-def _load_error(source: AgentSource, error: BaseException) -> AgentError:
-    from traceback import format_exception
+def _forget(name: str) -> None:
+    """Drop a module and its parts, so that a mended file is loaded whole."""
+    import sys
 
+    for loaded in [other for other in sys.modules if other == name or other.startswith(f"{name}.")]:
+        sys.modules.pop(loaded, None)
+
+
+def _load_error(source: AgentSource, error: BaseException) -> AgentError:
     return AgentError(
-        f"agent '{source.name}' cannot be loaded: {type(error).__name__}: {error}",
+        f"agent '{source.name}' cannot be loaded: {words_of(error)}",
         type="load",
         hint=f"look at {source.path}",
-        traceback="".join(format_exception(error)),
+        traceback=traceback_of(error),
     )
 
 
@@ -260,20 +275,25 @@ def _refuse_foreign(source: AgentSource, folder: str) -> None:
         )
 
 
-def _defines_agent(tree: Any) -> bool:
-    """Whether the module binds `agent` at its top level, as far as reading can tell."""
+def _top_level(tree: Any) -> Iterator[Any]:
+    """The nodes of a module but for the insides of its functions and classes."""
     import ast
 
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == "agent":
-            return True
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            if any((alias.asname or alias.name) in ("agent", "*") for alias in node.names):
-                return True
-        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.If | ast.Try | ast.With) and any(
-            isinstance(child, ast.Name | ast.FunctionDef | ast.AsyncFunctionDef)
-            and (child.id if isinstance(child, ast.Name) else child.name) == "agent"
-            for child in ast.walk(node)
-        ):
-            return True
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield from _top_level(node)
+
+
+def _binds(node: Any, name: str) -> bool:
+    """Whether a node of a syntax tree gives something that name, as far as reading can tell."""
+    import ast
+
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return bool(node.name == name)
+        case ast.Name():
+            return node.id == name and isinstance(node.ctx, ast.Store)
+        case ast.alias():
+            return (node.asname or node.name) in (name, "*")
     return False

@@ -143,6 +143,26 @@ class AgentError(FlueError):
         self.traceback = traceback
 
 
+def words_of(error: BaseException) -> str:
+    """An exception as one phrase, `ValueError: no such colour`, whatever its own `__str__` does."""
+    name = type(error).__name__
+    try:
+        words = str(error)
+    except BaseException:  # noqa: BLE001 - agents raise what they like, and it may not know its own words
+        words = ""
+    return f"{name}: {words}" if words else name
+
+
+def traceback_of(error: BaseException) -> str:
+    """An exception's traceback as Python prints it, "" if even that fails."""
+    from traceback import format_exception
+
+    try:
+        return "".join(format_exception(error))
+    except BaseException:  # noqa: BLE001 - for the same reason
+        return ""
+
+
 class DataError(ValueError):
     """A value that JSON cannot hold; `path` says where (`data.tasks[3]`), `problem` says what."""
 
@@ -168,6 +188,13 @@ class TurnCancelled(FlueError):
         super().__init__(message)
         self.signum = signum
         self.exit_code = 128 + signum
+
+
+def cancelled_by(signum: int) -> TurnCancelled:
+    """The reason of a turn that a signal ended."""
+    import signal
+
+    return TurnCancelled(f"cancelled by {signal.Signals(signum).name}", signum=signum)
 
 
 class OutputClosed(FlueError):

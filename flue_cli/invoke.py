@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from flue_cli.agents import AgentFunction
-from flue_cli.errors import AgentError, FlueError
+from flue_cli.errors import AgentError, FlueError, traceback_of, words_of
 from flue_cli.session import AgentContext, AgentSession, Reply
 from flue_cli.strict_json import MAX_BYTES
 
@@ -169,12 +169,14 @@ class _Pieces:
             self._last, piece = piece, piece.text
         if not isinstance(piece, str):
             raise _bad_reply(f"the agent yielded {type(piece).__name__}, not str")
-        _check_text(piece)
+        piece = _plain_text(piece)
+        if not piece:
+            return
         self._size += len(piece)
         if self._size > MAX_BYTES:
             raise _bad_reply(f"the reply is larger than {MAX_BYTES // 2**20} MiB")
         self._kept.append(piece)
-        if self._on_piece and piece:
+        if self._on_piece:
             try:
                 self._on_piece(piece)
             except FlueError as error:  # our output's failure, not the agent's
@@ -218,7 +220,12 @@ def _run_async(
                     await close()
             return pieces.reply()
 
-    return asyncio.run(drive())
+    try:
+        return asyncio.run(drive())
+    finally:
+        close = getattr(result, "close", None)
+        if close:  # a coroutine that was stopped before it began
+            close()
 
 
 def _as_reply(result: object) -> Reply:
@@ -227,11 +234,17 @@ def _as_reply(result: object) -> Reply:
         raise _bad_reply(f"the agent returned {type(result).__name__}, not str")
     if not isinstance(reply.text, str):
         raise _bad_reply(f"the text of the agent's Reply is {type(reply.text).__name__}, not str")
-    _check_text(reply.text)
-    return reply._replace(text=str(reply.text))  # a plain str, whatever subclass it was
+    try:
+        # Read here, where the agent can be stopped: they may be iterators over anything.
+        messages, meta = list(reply.messages), dict(reply.meta)
+    except Exception as error:
+        raise _bad_reply(f"the agent's Reply cannot be read: {words_of(error)}") from error
+    return Reply(_plain_text(reply.text), messages, meta)
 
 
-def _check_text(text: str) -> None:
+def _plain_text(text: str) -> str:
+    """`text` as a str and no subclass of it, fit for being kept; AgentError if it is not."""
+    text = str.__str__(text)
     if not text.isascii():
         try:
             size = len(text.encode())
@@ -241,6 +254,7 @@ def _check_text(text: str) -> None:
         size = len(text)
     if size > MAX_BYTES:
         raise _bad_reply(f"the reply is larger than {MAX_BYTES // 2**20} MiB")
+    return text
 
 
 def _bad_reply(problem: str) -> AgentError:
@@ -248,21 +262,13 @@ def _bad_reply(problem: str) -> AgentError:
 
 
 def _agent_error(error: BaseException) -> AgentError:
-    from traceback import format_exception
-
-    name = type(error).__name__
-    try:
-        words = str(error)
-    except Exception:  # noqa: BLE001 - an exception's own __str__ may fail too: then there are no words
-        words = ""
-    try:
-        traceback = "".join(format_exception(error))
-    except Exception:  # noqa: BLE001 - for the same reason
-        traceback = ""
     if isinstance(error, SystemExit):
-        return AgentError(f"the agent called sys.exit({words})", type="exit", traceback=traceback)
-    message = f"{name}: {words}" if words else name
-    return AgentError(f"the agent failed: {message}", type="exception", traceback=traceback)
+        return AgentError(
+            f"the agent called sys.exit({'' if error.code is None else error.code})",
+            type="exit",
+            traceback=traceback_of(error),
+        )
+    return AgentError(f"the agent failed: {words_of(error)}", type="exception", traceback=traceback_of(error))
 
 
 def _raise_in(thread: int, exception: type[BaseException] | None) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from flue_cli.errors import FlueError, LeaseLost, TurnCancelled, TurnTimeout
+from flue_cli.errors import FlueError, LeaseLost, TurnTimeout, cancelled_by
 from flue_cli.invoke import Cancellation
 from flue_cli.stores.contract import RENEW_SECONDS, Lease, Store
 
@@ -119,8 +119,3 @@ class Keeper:
             if byte in _STOPPING_SIGNALS:
                 self._cancellation.request(cancelled_by(byte), stop=False)
         return False
-
-
-def cancelled_by(signum: int) -> TurnCancelled:
-    """The reason of a turn that a signal ended."""
-    return TurnCancelled(f"cancelled by {signal.Signals(signum).name}", signum=signum)

@@ -11,8 +11,8 @@ from flue_cli.text import safe_line
 MAX_NAME = 256
 """The longest session name, in characters after normalisation."""
 
-_AGENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_AGENT_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
+_FORBIDDEN = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 def session_name(text: str) -> str:
@@ -24,7 +24,7 @@ def session_name(text: str) -> str:
     if not text.isascii():
         from unicodedata import normalize
 
-        if not _FORBIDDEN.search(text):
+        if not re.search(_FORBIDDEN, text):
             text = normalize("NFC", text)
     if not text:
         raise BadName("a session name cannot be empty")
@@ -32,7 +32,7 @@ def session_name(text: str) -> str:
         raise BadName(f"a session name has at most {MAX_NAME} characters, this one has {len(text)}")
     if text.startswith("-"):
         raise BadName(f"a session name cannot start with a hyphen: '{safe_line(text)}'")
-    if _FORBIDDEN.search(text):
+    if not text.isprintable() and re.search(_FORBIDDEN, text):
         raise BadName(f"a session name cannot hold control characters: '{safe_line(text)}'")
     return text
 
@@ -42,7 +42,7 @@ def agent_name(text: str) -> str:
 
     Raises BadName unless it is 1-64 of `a-z 0-9 . _ -`, beginning with a letter or digit.
     """
-    if not _AGENT.fullmatch(text):
+    if not (0 < len(text) <= 64 and set(text) <= _AGENT_CHARACTERS and text[0] not in "._-"):
         raise BadName(
             f"'{safe_line(text)}' cannot be an agent's name",
             hint="agent names are 1-64 lower-case letters, digits, '.', '_' or '-'",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 
 from flue_cli.times import moment
@@ -15,6 +16,9 @@ Data = TypeVar("Data", bound=Mapping[str, Any])
 """The shape of `session.data`: a TypedDict of the agent's own, or `dict[str, Any]`."""
 
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
 class Message(NamedTuple):
     """One message of a conversation.
 
@@ -24,7 +28,7 @@ class Message(NamedTuple):
 
     role: str
     content: Any
-    extra: Mapping[str, Any] = {}
+    extra: Mapping[str, Any] = _NOTHING
 
     def as_dict(self) -> dict[str, Any]:
         """The message as the JSON object that most model APIs take: `{"role", "content", …}`."""
@@ -48,7 +52,7 @@ class Reply(NamedTuple):
 
     text: str
     messages: Sequence[Message | Mapping[str, Any]] = ()
-    meta: Mapping[str, Any] = {}
+    meta: Mapping[str, Any] = _NOTHING
 
 
 _PAGE = 256

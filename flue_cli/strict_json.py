@@ -22,10 +22,7 @@ WARN_BYTES = 1024 * 1024
 MAX_DEPTH = 200
 """The deepest nesting: Python's own JSON gives up near 1,000 levels less the caller's stack."""
 
-_LONE_SURROGATE = re.compile(
-    r"\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f][0-9a-f]{2}"
-)
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
 def dumps(value: Any, *, root: str = "data") -> str:
@@ -37,7 +34,7 @@ def dumps(value: Any, *, root: str = "data") -> str:
     """
     try:
         text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-        faithful = json.loads(text) == value and not _LONE_SURROGATE.search(text) and _is_shallow(value)
+        faithful = json.loads(text) == value and not _has_lone_surrogate(value, text) and _is_shallow(value)
     except (TypeError, ValueError, RecursionError):
         faithful = False
     if not faithful:
@@ -50,8 +47,11 @@ def dumps(value: Any, *, root: str = "data") -> str:
 
 
 def loads(text: str) -> Any:
-    """The value of JSON `text`; raises ValueError for NaN, Infinity and anything malformed."""
-    return json.loads(text, parse_constant=_no_constant)
+    """The value of JSON `text`; raises ValueError for NaN, Infinity and anything malformed or bottomless."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _no_constant(name: str) -> Any:
@@ -86,6 +86,16 @@ def _find_fault(value: Any, path: str) -> None:
         else:
             children = [(child, f"{where}[{index}]", above) for index, child in enumerate(node)]
         stack.extend(reversed(children))
+
+
+def _has_lone_surrogate(value: Any, text: str) -> bool:
+    if "\\ud" not in text:
+        return False
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _is_shallow(value: Any) -> bool:
@@ -127,7 +137,7 @@ def _has_surrogate(text: str) -> bool:
 
 
 def _step(key: str) -> str:
-    return f".{key}" if _IDENTIFIER.fullmatch(key) else f"[{json.dumps(key)}]"
+    return f".{key}" if re.fullmatch(_IDENTIFIER, key) else f"[{json.dumps(key)}]"
 
 
 def _shortened(path: str) -> str:

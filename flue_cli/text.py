@@ -11,8 +11,9 @@ import re
 
 # C0 but newline and tab, DEL, C1; bidirectional controls; line and paragraph separators; surrogates;
 # tag characters. Unicode 15.1, chapters 23.1 (control codes), 23.2, 23.9 (tags), and UAX #9.
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
+_UNSAFE = (
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f"
+    "\u2028-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 
@@ -22,7 +23,9 @@ def safe_text(text: str) -> str:
     Newline and tab stay, `\r\n` becomes a newline, other control characters become `^X`, the rest
     `<U+XXXX>`. Nothing else changes: markup, HTML and ordinary Unicode come out as they went in.
     """
-    return _UNSAFE.sub(_visible, text.replace("\r\n", "\n"))
+    if text.isascii() and text.isprintable():
+        return text
+    return re.sub(_UNSAFE, _visible, text.replace("\r\n", "\n"))
 
 
 def safe_line(text: str) -> str:

@@ -22,6 +22,7 @@ from flue_cli.errors import (
     StoreDamaged,
     StoreError,
     TurnCancelled,
+    words_of,
 )
 from flue_cli.invoke import Cancellation, OnPiece, call
 from flue_cli.keeper import Keeper
@@ -70,11 +71,11 @@ def run(
     """Answer one prompt in the calling thread.
 
     `timeout` bounds the agent, in seconds. `on_begun` is called once the prompt is durable, with what
-    was found then: perhaps an earlier prompt that a crash left unanswered. `on_stuck` gets the turn, from another thread, when a
-    cancelled agent does not stop: the turn is settled by then, and what this call returns later
-    says no more. Whatever the agent does wrong is the turn's `error`; raised is what kept the turn
-    from beginning: SessionBusy, SessionExists, SessionNotFound, SessionChanged, KeyConflict,
-    TurnCancelled while waiting, StoreError.
+    was found then: perhaps an earlier prompt that a crash left unanswered. `on_stuck` gets the turn,
+    from another thread, when a cancelled agent does not stop: the turn is settled by then, and what
+    this call returns later says no more. Whatever the agent does wrong is the turn's `error`; raised is
+    what kept the turn from beginning: SessionBusy, SessionExists, SessionNotFound, SessionChanged,
+    KeyConflict, TurnCancelled while waiting, StoreError.
     """
     begun = store.begin(ask, _pause(cancellation, on_waiting))
     if isinstance(begun, Replayed):
@@ -138,12 +139,14 @@ def _checked(
     reply: Reply, session: AgentSession[Any], meta: Mapping[str, Any]
 ) -> tuple[list[Message], str, dict[str, Any]]:
     """Messages, data and meta of a turn in the form that is kept; AgentError for what JSON cannot hold."""
-    if not isinstance(session.data, dict):
-        raise AgentError(f"data: {type(session.data).__name__}, not dict", type="bad_data")
     try:
-        data = dumps(session.data)
-        messages = [_message(message, number) for number, message in enumerate(reply.messages)]
-        meta = {**dict(reply.meta), **meta}
+        found = getattr(session, "data", None)
+        if not isinstance(found, dict):
+            raise DataError("data", f"{type(found).__name__}, not dict")
+        data = dumps(found)
+        between = [_fields(message, f"messages[{number}]") for number, message in enumerate(reply.messages)]
+        messages = [Message.from_dict(fields) for fields in loads(dumps(between, root="messages"))]
+        meta = {**reply.meta, **meta}
         dumps(meta, root="meta")
     except DataError as error:
         raise AgentError(
@@ -151,17 +154,16 @@ def _checked(
             type="bad_data",
             hint="data must be JSON: dict with str keys, list, str, int, float, bool, None",
         ) from error
-    except Exception as error:  # messages and meta are the agent's objects, and may do anything
-        raise AgentError(f"the agent's Reply cannot be read: {error}", type="bad_reply") from error
+    except Exception as error:  # all of this is the agent's objects, and they may do anything
+        raise AgentError(f"the agent's Reply cannot be read: {words_of(error)}", type="bad_reply") from error
     return messages, data, meta
 
 
-def _message(message: Message | Mapping[str, Any], number: int) -> Message:
-    root = f"messages[{number}]"
+def _fields(message: Message | Mapping[str, Any], where: str) -> dict[str, Any]:
     fields = message.as_dict() if isinstance(message, Message) else dict(message)
     if not isinstance(fields.get("role"), str) or "content" not in fields:
-        raise DataError(root, "needs a 'role' (str) and 'content'")
-    return Message.from_dict(loads(dumps(fields, root=root)))
+        raise DataError(where, "needs a 'role' (str) and 'content'")
+    return fields
 
 
 def _commit(
@@ -179,8 +181,10 @@ def _commit(
 def _abandon(store: Store, begun: Begun, error: FlueError, meta: Mapping[str, Any]) -> Turn:
     """Settle the turn as what `error` makes of it; data and history stay as they were."""
     outcome = "cancelled" if isinstance(error, TurnCancelled) or error.type == "output_closed" else "failed"
+    # An exception about a file's name may hold half a character, which no store would take.
+    message = error.message.encode("utf-8", "backslashreplace").decode()
     try:
-        version = store.abandon(begun.lease, outcome, Failure(error.type, error.message), meta).version
+        version = store.abandon(begun.lease, outcome, Failure(error.type, message), meta).version
     except LeaseLost:
         version = begun.lease.head.version  # settled already, by the keeper or by another process
     except StoreError as failure:

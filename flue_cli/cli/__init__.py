@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+LINGER_SECONDS = 5.0
+"""How long threads that an agent left running may go on after the command is done."""
+
 
 def run() -> None:
     """The console script: run the command, then end as a shell expects, by signal if by signal."""
@@ -12,7 +15,28 @@ def run() -> None:
         from flue_cli.cli.signals import die_by
 
         die_by(code - 128)
+    _end_despite_threads(code)
     sys.exit(code)
+
+
+def _end_despite_threads(code: int) -> None:
+    """An agent's forgotten thread may finish its work, but not keep the command from ending."""
+    if "threading" not in sys.modules:
+        return
+    import threading
+
+    if all(thread.daemon or thread is threading.main_thread() for thread in threading.enumerate()):
+        return
+
+    def end() -> None:
+        import os
+        import time
+
+        time.sleep(LINGER_SECONDS)
+        print("note: a thread that the agent left running was ended", file=sys.stderr, flush=True)  # noqa: T201
+        os._exit(code)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def main(argv: list[str]) -> int:
@@ -27,7 +51,13 @@ def main(argv: list[str]) -> int:
         return 0
     import gc
 
-    gc.disable()  # imports make no garbage worth looking for: a third of an interpreter's start
+    # Imports make no garbage worth looking for: a third of an interpreter's start.
+    gc.disable()
     from flue_cli.cli.edge import dispatch
 
-    return dispatch(argv)
+    try:
+        return dispatch(argv)
+    finally:
+        # Nor is what is left of them at the end, which the interpreter would search: an eighth of a run.
+        if not gc.isenabled():
+            gc.freeze()

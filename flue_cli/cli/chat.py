@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from functools import partial
 from typing import Annotated, NamedTuple
@@ -139,7 +140,7 @@ def chat(
         elif agent is None:
             raise UsageError("which agent?", hint="flue chat AGENT; see: flue agents list")
         elif session is not None:
-            where = _named(where_kept, agent_name(agent), session_name(session), new=new)
+            where = Where(agent_name(agent), session_name(session), "new" if new else "any")
         else:
             where = _generated(where_kept, agent_name(agent))
         converse(app, settings, where_kept, where, prompt, how)
@@ -147,17 +148,20 @@ def chat(
 
 def converse(app: App, settings: Settings, store: Store, where: Where, prompt: str | None, how: How) -> None:
     """Answer one prompt, a prompt for every line, or talk in the terminal, as the options say."""
+    # Agents do make garbage: from here on it is looked for, but not among what start-up left.
+    gc.freeze()
+    gc.enable()
     source = agents.find(settings, where.agent)
     if prompt is None and not how.lines and stdin.is_terminal():
         _talk(app, settings, store, where, source, how)
         return
-    with app.output.kept_from_agents():
-        agent = _load(app, source, how)
-        if how.lines:
-            for line in stdin.read_lines():
-                where = _one_turn(app, store, agent, where, line, how)
-        else:
-            _one_turn(app, store, agent, where, stdin.read_prompt(prompt, app.output), how)
+    app.output.keep_from_agents()
+    agent = _load(app, source, how)
+    if how.lines:
+        for line in stdin.read_lines():
+            where = _one_turn(app, store, agent, where, line, how)
+    else:
+        _one_turn(app, store, agent, where, stdin.read_prompt(prompt, app.output), how)
 
 
 def _talk(app: App, settings: Settings, store: Store, where: Where, source: AgentSource, how: How) -> None:
@@ -168,14 +172,16 @@ def _talk(app: App, settings: Settings, store: Store, where: Where, source: Agen
     from flue_cli.repl import chat as repl_chat
     from flue_cli.repl.conversation import Conversation, Manners
 
+    if where.expect == "new" and store.head(where.agent, where.name).uid != ABSENT:
+        raise SessionExists(f"session '{where.name}' exists already", hint="resume it with -r")
     keeps = store.url != "memory:"
     manners = Manners(how.wait, how.timeout, keeps, how.repeat)
-    remark = f"using {source.path}" if agents.shadowed_sample(source) else ""
+    remark = f"using {_short(source.path)}" if agents.shadowed_sample(source) else ""
     history = os.path.join(settings.home, "history", f"{source.name}.txt") if keeps else ""
-    with app.output.kept_from_agents():
-        agent = _load(app, source, how)
-        conversation = Conversation(store, agent, where.name, where.expect, manners, remark)
-        repl_chat(conversation, app.output, app.signals.cancelling, history_file=history)
+    app.output.keep_from_agents()
+    agent = _load(app, source, how)
+    conversation = Conversation(store, agent, where.name, where.expect, manners, remark)
+    repl_chat(conversation, app.output, app.signals.cancelling, history_file=history)
 
 
 def _one_turn(app: App, store: Store, agent: Agent, where: Where, prompt: str, how: How) -> Where:
@@ -256,15 +262,6 @@ def _resumed(store: Store, agent: str | None, name: str) -> Where:
     return Where(head.agent, head.name, "existing")
 
 
-def _named(store: Store, agent: str, name: str, *, new: bool) -> Where:
-    if new and store.head(agent, name).uid != ABSENT:
-        raise SessionExists(
-            f"session '{name}' of agent '{agent}' exists already",
-            hint="resume it with -r, or choose another name",
-        )
-    return Where(agent, name, "new" if new else "any")
-
-
 def _generated(store: Store, agent: str) -> Where:
     while True:
         name = generated_name()
@@ -288,3 +285,9 @@ def _picked(app: App, store: Store, agent: str | None) -> Where:
         raise UsageError(f"'{safe_line(answer)}' is none of 1 to {len(found)}")
     chosen = found[int(answer) - 1]
     return Where(chosen.agent, chosen.name, "existing")
+
+
+def _short(path: str) -> str:
+    """A path as a person would name it from here."""
+    below = os.path.relpath(path)
+    return path if below.startswith("..") else os.path.join(".", below)

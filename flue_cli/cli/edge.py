@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import sys
 
 import typer
 
@@ -20,16 +20,7 @@ def dispatch(argv: list[str]) -> int:
     output, signals = Output(), Signals()
     signals.install()
     try:
-        try:
-            code = _invoke(_with_help(argv), App(output, signals))
-            sys.stdout.flush()
-        except typer.TyperException as error:
-            raise _usage_error(error, argv) from error
-        except BrokenPipeError as error:  # from help, which Typer prints
-            raise OutputClosed("nobody reads the help") from error
-        except OSError as error:
-            raise OutputFailed(f"{error.strerror or error}") from error
-        return code
+        return _invoke(_with_help(argv), App(output, signals))
     except (OutputClosed, OutputFailed) as error:
         _drop_stdout()
         if not isinstance(error, OutputClosed):
@@ -47,11 +38,20 @@ def dispatch(argv: list[str]) -> int:
 
 
 def _invoke(argv: list[str], app: App) -> int:
+    """Have Typer run the command; what Typer and its printing raise becomes a FlueError."""
     try:
         with root_command().make_context("flue", argv, obj=app, **_CONTEXT) as context:
             context.command.invoke(context)
     except typer.Exit as done:
         return done.exit_code
+    except typer.TyperException as error:
+        raise _usage_error(error, argv) from error
+    except OSError as error:  # from help, which Typer prints
+        if error.errno == errno.EPIPE:
+            raise OutputClosed("nobody reads the help") from error
+        if error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF):
+            raise OutputFailed(f"the help cannot be written: {error.strerror}") from error
+        raise
     return 0
 
 

@@ -7,10 +7,12 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from flue_cli.errors import Stop
-from flue_cli.invoke import Cancellation
-from flue_cli.keeper import cancelled_by
+from flue_cli.errors import Stop, cancelled_by
+
+if TYPE_CHECKING:
+    from flue_cli.invoke import Cancellation
 
 
 class Signals:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from flue_cli.errors import FlueError, OutputClosed, OutputFailed
 from flue_cli.text import SafeStream, safe_line, safe_text
@@ -70,25 +69,14 @@ class Output:
         if error.hint:
             self.note(f"hint: {safe_line(error.hint)}")
 
-    @contextmanager
-    def kept_from_agents(self) -> Iterator[None]:
-        """While inside, only `result` and `piece` reach stdout; prints and child processes get stderr."""
+    def keep_from_agents(self) -> None:
+        """From here on only `result` and `piece` reach stdout; prints and child processes get stderr."""
         if self._file < 0:
-            yield
             return
         sys.stdout.flush()
-        own = os.dup(1)
+        self._file = os.dup(1)
         os.dup2(2, 1)
-        self._file = own
-        streams = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = _SafeWriter(streams[1]), _SafeWriter(streams[1])
-        try:
-            yield
-        finally:
-            sys.stdout, sys.stderr = streams
-            os.dup2(own, 1)
-            os.close(own)
-            self._file = 1
+        sys.stdout = sys.stderr = cast("TextIO", SafeWriter(sys.stderr))
 
     def _write(self, text: str) -> None:
         if self._file < 0:
@@ -96,18 +84,22 @@ class Output:
         left = memoryview(text.encode("utf-8", "backslashreplace"))
         try:
             while left:
-                left = left[os.write(self._file, left) :]
+                try:
+                    left = left[os.write(self._file, left) :]
+                except BlockingIOError:  # a pipe that our parent made non-blocking, and is full
+                    select.select([], [self._file], [])
         except OSError as error:
             if error.errno in (errno.EPIPE, errno.ECONNRESET):
                 raise OutputClosed("nobody reads the result any more") from error
             raise OutputFailed(f"the result cannot be written: {error.strerror}") from error
 
 
-class _SafeWriter(io.TextIOBase):
-    """A text stream that makes what is printed to it safe and hands it to stderr."""
+class SafeWriter(io.TextIOBase):
+    """A text stream that makes what is printed to it safe and hands it to another."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self.buffer = _SafeBytes(self)
 
     def write(self, text: str) -> int:
         self._stream.write(safe_text(text))
@@ -125,9 +117,22 @@ class _SafeWriter(io.TextIOBase):
     def fileno(self) -> int:
         return self._stream.fileno()
 
-    @property
-    def encoding(self) -> str:  # type: ignore[override]  # TextIOBase has it as a plain attribute
-        return self._stream.encoding
+
+class _SafeBytes(io.RawIOBase):
+    """What `print`'s stream offers as `buffer`: bytes go the same way as text."""
+
+    def __init__(self, writer: SafeWriter) -> None:
+        self._writer = writer
+
+    def write(self, data: Any) -> int:
+        self._writer.write(bytes(data).decode(errors="backslashreplace"))
+        return len(data)
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+    def writable(self) -> bool:
+        return True
 
 
 def _fill_closed_descriptors() -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flue_cli.agents import AgentSource, Description
-from flue_cli.stores.contract import Entry, Summary
 from flue_cli.text import safe_line
 from flue_cli.times import timestamp
-from flue_cli.turn import Turn
+
+if TYPE_CHECKING:
+    from flue_cli.agents import AgentSource, Description
+    from flue_cli.stores.contract import Entry, Summary
+    from flue_cli.turn import Turn
 
 
 def as_json(value: Any, *, indent: int | None = None) -> str:

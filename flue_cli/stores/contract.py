@@ -168,7 +168,8 @@ class Store(Protocol):
         Turns of one session are let in in order of arrival. SessionBusy if others hold it past
         `ask.wait`; SessionExists or SessionNotFound if `ask.expect` says otherwise; SessionChanged
         if it was deleted, renamed or made anew since `ask.uid` was seen or while waiting;
-        KeyConflict if the key completed another prompt. What `pause` raises passes through, and
+        KeyConflict if the key completed another prompt. A key is looked up before anything else, so
+        that a retry is answered whatever it expects of the session. What `pause` raises passes through, and
         leaves no trace of the wait.
         """
         ...
@@ -269,7 +270,7 @@ def history_of(entry: Entry) -> tuple[Message, ...]:
     """What `entry` adds to the history: prompt, messages between, reply; nothing unless completed."""
     if entry.outcome != "completed" or entry.kind != "prompt":
         return ()
-    return (Message("user", entry.prompt), *entry.messages, Message("assistant", entry.reply))
+    return (Message("user", entry.prompt, {}), *entry.messages, Message("assistant", entry.reply, {}))
 
 
 def meant(name: str, agent: str) -> list[tuple[str, str]]:

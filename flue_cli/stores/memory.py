@@ -6,6 +6,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from flue_cli.errors import KeyConflict, SessionExists, SessionNotFound
@@ -70,13 +71,12 @@ class MemoryStore:
         def attempt() -> Begun | Replayed | Held:
             nonlocal uid
             with self._lock:
-                session = self._check(ask, uid)
-                if session is None:
-                    session = self._create(ask)
-                uid = session.head.uid
-                replayed = self._replay(session, ask)
+                session = self._sessions.get((ask.agent, ask.name))
+                replayed = self._replay(session, ask) if session else None
                 if replayed:
                     return replayed
+                session = self._admit(session, ask, uid)
+                uid = session.head.uid
                 first_in_line = not session.queue or session.queue[0] is ticket
                 if first_in_line and (session.running is None or time.monotonic() >= session.expires):
                     return self._take(session, ask)
@@ -103,7 +103,11 @@ class MemoryStore:
         with self._lock:
             session, running = self._owned(lease)
             entry = running._replace(
-                outcome="completed", reply=reply, messages=tuple(messages), meta=dict(meta), data=data
+                outcome="completed",
+                reply=reply,
+                messages=deepcopy(tuple(messages)),
+                meta=deepcopy(dict(meta)),
+                data=data,
             )
             return self._settle(session, entry)
 
@@ -141,7 +145,7 @@ class MemoryStore:
             while position < stop:
                 for message in history_of(session.entries[turn]):
                     if start <= position < stop:
-                        found.append(message)
+                        found.append(deepcopy(message))  # whoever reads may change what it read
                     position += 1
                 turn += 1
             return found
@@ -183,20 +187,17 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing to let go of: the sessions live on until the store itself does not."""
 
-    def _check(self, ask: Ask, uid: int) -> _Session | None:
-        session = self._sessions.get((ask.agent, ask.name))
+    def _admit(self, session: _Session | None, ask: Ask, uid: int) -> _Session:
         if uid != ABSENT and (session is None or session.head.uid != uid):
             raise changed(ask.name)
         if session is None and ask.expect == "existing":
             raise SessionNotFound(f"there is no session '{ask.name}' of agent '{ask.agent}'")
         if session is not None and ask.expect == "new" and uid == ABSENT:
             raise SessionExists(f"session '{ask.name}' of agent '{ask.agent}' exists already")
-        return session
-
-    def _create(self, ask: Ask) -> _Session:
-        self._last_uid += 1
-        session = _Session(self._last_uid, ask.agent, ask.name, _now())
-        self._sessions[ask.agent, ask.name] = session
+        if session is None:
+            self._last_uid += 1
+            session = _Session(self._last_uid, ask.agent, ask.name, _now())
+            self._sessions[ask.agent, ask.name] = session
         return session
 
     def _replay(self, session: _Session, ask: Ask) -> Replayed | None:

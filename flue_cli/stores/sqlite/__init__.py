@@ -151,14 +151,19 @@ class SqliteStore:
                 if held:
                     return held
             with self._writing() as db:
-                state = self._admit(db, ask, uid)
-                uid = state.head.uid
-                replayed = self._replay(db, state, ask)
+                state = _state(db, ask.agent, ask.name)
+                replayed = self._replay(db, state, ask) if state else None
                 if replayed:
                     return replayed
+                state = self._admit(db, state, ask, uid)
+                uid = state.head.uid
                 place = self._place(db, uid, ticket)
                 if place == 1 and not self._is_held(state):
-                    db.execute("DELETE FROM waiting WHERE ticket = ?", (ticket,))
+                    # Ours, and those before it, whose owners are dead.
+                    db.execute(
+                        "DELETE FROM waiting WHERE session = ? AND (? = 0 OR ticket <= ?)",
+                        (uid, ticket, ticket),
+                    )
                     return self._take(db, state, ask)
             if not ticket and ask.wait > 0:
                 ticket = self._queue_up(uid)
@@ -253,9 +258,8 @@ class SqliteStore:
 
     # One attempt at a session
 
-    def _admit(self, db: sqlite3.Connection, ask: Ask, uid: int) -> _State:
+    def _admit(self, db: sqlite3.Connection, state: _State | None, ask: Ask, uid: int) -> _State:
         """The session's row, made if it may be; whatever forbids the prompt is raised."""
-        state = _state(db, ask.agent, ask.name)
         if uid != ABSENT and (state is None or state.head.uid != uid):
             raise changed(ask.name)
         if state is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from flue_cli.errors import StoreDamaged, TurnNotFound
 from flue_cli.session import Message
 from flue_cli.stores.contract import Entry, Failure, Head, history_of
 from flue_cli.stores.splice import apply
-from flue_cli.strict_json import dumps, loads
+from flue_cli.strict_json import loads
 
 _PAGE = 64
 _TEXTS = (
@@ -170,7 +171,7 @@ def data_checksum(data: str) -> int:
 
 def json_or_none(value: Mapping[str, Any] | Sequence[Any]) -> str | None:
     """JSON for a column that is NULL where there is nothing."""
-    return dumps(value) if value else None
+    return json.dumps(value, separators=(",", ":")) if value else None
 
 
 def _rows(db: sqlite3.Connection, head: Head, segment: Segment, columns: str) -> Iterator[tuple[Any, ...]]:
