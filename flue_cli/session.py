@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, overload
 
 from flue_cli.times import moment
 
@@ -16,19 +15,24 @@ Data = TypeVar("Data", bound=Mapping[str, Any])
 """The shape of `session.data`: a TypedDict of the agent's own, or `dict[str, Any]`."""
 
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+class _MessageFields(NamedTuple):
+    role: str
+    content: Any
+    extra: Mapping[str, Any]
 
 
-class Message(NamedTuple):
+class Message(_MessageFields):
     """One message of a conversation.
 
     `role` is "user", "assistant", "tool" or "system"; `extra` holds whatever else belongs to it
     (`tool_calls`, `tool_call_id`, `name`): JSON values under names of their own.
     """
 
-    role: str
-    content: Any
-    extra: Mapping[str, Any] = _NOTHING
+    __slots__ = ()
+
+    def __new__(cls, role: str, content: Any, extra: Mapping[str, Any] | None = None) -> Self:
+        """A message of its own: nothing is shared with other messages."""
+        return super().__new__(cls, role, content, {} if extra is None else extra)
 
     def as_dict(self) -> dict[str, Any]:
         """The message as the JSON object that most model APIs take: `{"role", "content", …}`."""
@@ -41,7 +45,13 @@ class Message(NamedTuple):
         return cls(fields["role"], fields["content"], extra)
 
 
-class Reply(NamedTuple):
+class _ReplyFields(NamedTuple):
+    text: str
+    messages: Sequence[Message | Mapping[str, Any]]
+    meta: Mapping[str, Any]
+
+
+class Reply(_ReplyFields):
     """A reply that brings more than its text.
 
     `messages` are those that came between the prompt and the reply (tool calls and their results),
@@ -50,9 +60,16 @@ class Reply(NamedTuple):
     A generator may yield a Reply as its last piece.
     """
 
-    text: str
-    messages: Sequence[Message | Mapping[str, Any]] = ()
-    meta: Mapping[str, Any] = _NOTHING
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        text: str,
+        messages: Sequence[Message | Mapping[str, Any]] = (),
+        meta: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """A reply of its own: nothing is shared with other replies."""
+        return super().__new__(cls, text, messages, {} if meta is None else meta)
 
 
 _PAGE = 256

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from flue_cli.errors import LeaseLost, SessionBusy, SessionChanged
+from flue_cli.errors import LeaseLost, SessionBusy, SessionChanged, TurnNotFound
 from flue_cli.session import Message
 
 LEASE_SECONDS = 15.0
@@ -168,8 +168,8 @@ class Store(Protocol):
         Turns of one session are let in in order of arrival. SessionBusy if others hold it past
         `ask.wait`; SessionExists or SessionNotFound if `ask.expect` says otherwise; SessionChanged
         if it was deleted, renamed or made anew since `ask.uid` was seen or while waiting;
-        KeyConflict if the key completed another prompt. A key is looked up before anything else, so
-        that a retry is answered whatever it expects of the session. What `pause` raises passes through, and
+        KeyConflict if the key completed another prompt. A key is looked up before `ask.expect`, so
+        that a retry is answered whatever it expects. What `pause` raises passes through, and
         leaves no trace of the wait.
         """
         ...
@@ -254,6 +254,12 @@ def changed(name: str) -> SessionChanged:
     return SessionChanged(f"session '{name}' was deleted, renamed or made anew meanwhile")
 
 
+def known_turn(head: Head, turn: int) -> None:
+    """Raise TurnNotFound unless `turn` is 0 or on the line that ends at `head`."""
+    if not 0 <= turn <= head.turn:
+        raise TurnNotFound(f"session '{head.name}' has no turn {turn}")
+
+
 def lost(lease: Lease) -> LeaseLost:
     """The error for a turn whose lease is gone."""
     return LeaseLost(
@@ -270,7 +276,7 @@ def history_of(entry: Entry) -> tuple[Message, ...]:
     """What `entry` adds to the history: prompt, messages between, reply; nothing unless completed."""
     if entry.outcome != "completed" or entry.kind != "prompt":
         return ()
-    return (Message("user", entry.prompt, {}), *entry.messages, Message("assistant", entry.reply, {}))
+    return (Message("user", entry.prompt), *entry.messages, Message("assistant", entry.reply))
 
 
 def meant(name: str, agent: str) -> list[tuple[str, str]]:

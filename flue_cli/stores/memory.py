@@ -29,6 +29,7 @@ from flue_cli.stores.contract import (
     busy,
     changed,
     history_of,
+    known_turn,
     lost,
     meant,
 )
@@ -72,7 +73,8 @@ class MemoryStore:
             nonlocal uid
             with self._lock:
                 session = self._sessions.get((ask.agent, ask.name))
-                replayed = self._replay(session, ask) if session else None
+                same = session is not None and uid in (ABSENT, session.head.uid)
+                replayed = self._replay(session, ask) if session and same else None
                 if replayed:
                     return replayed
                 session = self._admit(session, ask, uid)
@@ -114,7 +116,7 @@ class MemoryStore:
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
         with self._lock:
             session, running = self._owned(lease)
-            entry = running._replace(outcome=outcome, error=error, meta=dict(meta))
+            entry = running._replace(outcome=outcome, error=error, meta=deepcopy(dict(meta)))
             return self._settle(session, entry)
 
     def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
@@ -123,7 +125,7 @@ class MemoryStore:
         with self._lock:
             found = self._seen(head).entries[max(first, 1) - 1 : min(last, head.turn)]
         for entry in found:
-            yield entry if with_data else entry._replace(data="")
+            yield deepcopy(entry if with_data else entry._replace(data=""))
 
     def running(self, head: Head) -> Entry | None:
         if head.uid == ABSENT:
@@ -136,10 +138,12 @@ class MemoryStore:
             return session.running._replace(data="", outcome=outcome)
 
     def messages(self, head: Head, start: int, stop: int) -> list[Message]:
+        stop = min(stop, head.messages)
+        found: list[Message] = []
+        if start >= stop:
+            return found
         with self._lock:
             session = self._seen(head)
-            stop = min(stop, head.messages)
-            found: list[Message] = []
             turn = bisect_right(session.totals, start)
             position = session.totals[turn - 1] if turn else 0
             while position < stop:
@@ -152,6 +156,7 @@ class MemoryStore:
 
     def data_at(self, head: Head, turn: int) -> str:
         with self._lock:
+            known_turn(head, turn)
             return self._seen(head).entries[turn - 1].data if turn else "{}"
 
     def sessions(self, *, agent: str = "", limit: int | None = None) -> list[Summary]:
@@ -207,14 +212,14 @@ class MemoryStore:
             if entry.key == ask.key and entry.outcome == "completed":
                 if entry.prompt != ask.prompt:
                     raise KeyConflict(f"turn key '{ask.key}' was used for another prompt")
-                return Replayed(session.head, entry)
+                return Replayed(session.head, deepcopy(entry))
         return None
 
     def _take(self, session: _Session, ask: Ask) -> Begun:
         interrupted = None
         if session.running is not None:
-            interrupted = session.running._replace(outcome="interrupted", error=INTERRUPTED)
-            self._settle(session, interrupted)
+            self._settle(session, session.running._replace(outcome="interrupted", error=INTERRUPTED))
+            interrupted = deepcopy(session.entries[-1]._replace(data=""))
         session.fence += 1
         session.expires = time.monotonic() + LEASE_SECONDS
         self._touch(session)

@@ -32,6 +32,7 @@ from flue_cli.stores.contract import (
     Summary,
     busy,
     changed,
+    known_turn,
     lost,
     meant,
 )
@@ -76,7 +77,7 @@ class SqliteStore:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = os.path.abspath(path)
+        self.path = os.path.realpath(path)  # SQLite follows links, and the owners' files must too
         self.url = f"sqlite:///{self.path}"
         self._owner = Owner(self.path)
         self._threads = threading.local()
@@ -107,8 +108,13 @@ class SqliteStore:
             return reading.messages(db, head, start, stop) if db else []
 
     def data_at(self, head: Head, turn: int) -> str:
+        known_turn(head, turn)
+        if turn == 0:
+            return "{}"
         with self._reading() as db:
-            return reading.data_at(db, head, turn) if db else "{}"
+            if db is None:
+                raise changed(head.name)
+            return reading.data_at(db, head, turn)
 
     def sessions(self, *, agent: str = "", limit: int | None = None) -> list[Summary]:
         with self._reading() as db:
@@ -152,7 +158,8 @@ class SqliteStore:
                     return held
             with self._writing() as db:
                 state = _state(db, ask.agent, ask.name)
-                replayed = self._replay(db, state, ask) if state else None
+                same = state is not None and uid in (ABSENT, state.head.uid)
+                replayed = self._replay(db, state, ask) if state and same else None
                 if replayed:
                     return replayed
                 state = self._admit(db, state, ask, uid)

@@ -33,6 +33,7 @@ def connect(path: str) -> sqlite3.Connection:
     with plain_errors(path):
         connection = _open(path)
         try:
+            _prepare(connection)
             _check(connection, path)
         except BaseException:
             connection.close()
@@ -78,17 +79,21 @@ def plain_errors(path: str) -> Iterator[None]:
 
 
 def _open(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         f"file:{quote(os.path.abspath(path))}?mode=rw",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,  # closed by whoever closes the store
     )
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    # Bytes that are no text any more are found by their checksum, which can name the turn.
+    connection.text_factory = lambda data: data.decode(errors="surrogateescape")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")  # what was deleted is overwritten, not just unlinked
     connection.execute("PRAGMA foreign_keys = ON")
-    return connection
 
 
 def _check(connection: sqlite3.Connection, path: str) -> None:
@@ -113,6 +118,7 @@ def _build(path: str) -> None:
 
     connection = _open(path)
     try:
+        _prepare(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         migrate(connection)
     finally:
@@ -143,7 +149,7 @@ def _sync(folder: str) -> None:
 
 def _store_error(error: sqlite3.Error, path: str) -> FlueError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, without its details
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode" in str(error):
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreDamaged(f"the store {path} is damaged: {error}", hint="restore it from a backup")
     if code == sqlite3.SQLITE_FULL:
         return StoreError(

@@ -8,9 +8,9 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flue_cli.errors import StoreDamaged, TurnNotFound
+from flue_cli.errors import FlueError, StoreDamaged
 from flue_cli.session import Message
-from flue_cli.stores.contract import Entry, Failure, Head, history_of
+from flue_cli.stores.contract import Entry, Failure, Head, changed, history_of
 from flue_cli.stores.splice import apply
 from flue_cli.strict_json import loads
 
@@ -36,7 +36,7 @@ def segments(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[
     while end >= first and end > 0:
         row = db.execute("SELECT turn, parent FROM entry WHERE id = ?", (line,)).fetchone()
         if row is None:
-            raise StoreDamaged(f"entry {line} of session '{head.name}' is missing")
+            raise _missing(db, head, f"entry {line}")
         start, parent = row
         if start <= last:
             found.append(Segment(line, max(start, first), min(end, last)))
@@ -48,8 +48,11 @@ def segments(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[
 
 def entries(db: sqlite3.Connection, head: Head, first: int, last: int, *, with_data: bool) -> Iterator[Entry]:
     """The entries of turns `first` to `last`, oldest first, a page at a time."""
-    data = data_at(db, head, first - 1) if with_data and first > 1 else "{}"
-    for segment in segments(db, head, max(first, 1), min(last, head.turn)):
+    first, last = max(first, 1), min(last, head.turn)
+    if first > last:
+        return
+    data = data_at(db, head, first - 1) if with_data else ""
+    for segment in segments(db, head, first, last):
         for start in range(segment.first, segment.last + 1, _PAGE):
             page = Segment(segment.line, start, min(start + _PAGE - 1, segment.last))
             for row in _rows(db, head, page, f"id, snapshot, splice, data_checksum, {_TEXTS}"):
@@ -92,11 +95,9 @@ def messages(db: sqlite3.Connection, head: Head, start: int, stop: int) -> list[
 
 
 def data_at(db: sqlite3.Connection, head: Head, turn: int) -> str:
-    """The JSON text of the data after `turn`; raises TurnNotFound, StoreDamaged."""
+    """The JSON text of the data after `turn`, one of `head`'s line; 0 is `{}`."""
     if turn == 0:
         return "{}"
-    if not 0 < turn <= head.turn:
-        raise TurnNotFound(f"session '{head.name}' has no turn {turn}")
     place = segments(db, head, turn, turn)[0]
     base, checksum = next(_rows(db, head, place, "base, data_checksum"))
     return rebuild(db, head, base, turn, checksum)
@@ -166,7 +167,7 @@ def texts_checksum(turn: int, outcome: str, *texts: str | None) -> int:
 
 def data_checksum(data: str) -> int:
     """CRC-32 over the whole data after an entry, however it is stored."""
-    return zlib.crc32(data.encode("ascii"))
+    return zlib.crc32(data.encode("utf-8", "surrogatepass"))
 
 
 def json_or_none(value: Mapping[str, Any] | Sequence[Any]) -> str | None:
@@ -181,11 +182,15 @@ def _rows(db: sqlite3.Connection, head: Head, segment: Segment, columns: str) ->
         (head.uid, *segment),
     ).fetchall()
     if len(rows) != segment.last - segment.first + 1:
-        raise StoreDamaged(
-            f"session '{head.name}' lacks a turn between {segment.first} and {segment.last}",
-            hint="restore the store from a backup",
-        )
+        raise _missing(db, head, f"a turn between {segment.first} and {segment.last}")
     return iter(rows)
+
+
+def _missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
+    """The error for rows that should be there: the session was deleted, or the file is damaged."""
+    if not db.execute("SELECT 1 FROM session WHERE uid = ?", (head.uid,)).fetchone():
+        return changed(head.name)
+    return StoreDamaged(f"session '{head.name}' lacks {what}", hint="restore the store from a backup")
 
 
 def _turn_of(db: sqlite3.Connection, head: Head, position: int) -> int:
