@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Done(NamedTuple):
@@ -32,6 +36,7 @@ class Flue:
             "LANG": "C.UTF-8",
             "TERM": "xterm-256color",
         }
+        self.started: list[subprocess.Popen[bytes]] = []
         self.command = [sys.executable, "-m", "flue_cli"]
 
     def __call__(
@@ -54,11 +59,23 @@ class Flue:
         )
 
     def start(self, *arguments: str, **settings: object) -> subprocess.Popen[bytes]:
-        """Start it and come back at once."""
+        """Start it and come back at once; the end of the test ends it."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*self.command, *arguments], cwd=self.folder, env=self.env, **(pipes | settings)
         )
+        self.started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End whatever still runs."""
+        for process in self.started:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream:
+                    with contextlib.suppress(BrokenPipeError):
+                        stream.close()
 
     def agent(self, name: str, source: str) -> Path:
         """Put an agent into the user's agents folder."""
@@ -83,7 +100,9 @@ def no_real_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def flue(tmp_path: Path) -> Flue:
+def flue(tmp_path: Path) -> Iterator[Flue]:
     folder = tmp_path / "work"
     folder.mkdir()
-    return Flue(tmp_path / "home", folder)
+    command = Flue(tmp_path / "home", folder)
+    yield command
+    command.stop()

@@ -88,8 +88,9 @@ def _check_size(size: int) -> None:
 
 def _decode(data: bytes, offset: int) -> str:
     """`data`, which began at byte `offset` of the input, as text with bare newlines."""
-    if not offset:
-        data = data.removeprefix(_BOM)
+    if not offset and data.startswith(_BOM):
+        data = data[len(_BOM) :]
+        offset = len(_BOM)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

@@ -1,0 +1,542 @@
+"""`flue chat` without a terminal: arguments, pipes, options and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Flue
+
+COUNTING = """
+def agent(prompt, session, context):
+    session.data["count"] = session.data.get("count", 0) + 1
+    return f"{session.data['count']} {len(session.history)} {prompt}"
+"""
+SLEEPING = """
+import time
+def agent(prompt, session, context):
+    time.sleep(float(prompt))
+    return "slept"
+"""
+RUNS = """
+import pathlib
+def agent(prompt, session, context):
+    with open(pathlib.Path(__file__).parent / "runs", "a") as file:
+        file.write(prompt + "\\n")
+    if prompt == "fail":
+        raise ValueError("as asked")
+    return "ran"
+"""
+
+
+def document(text: str) -> dict[str, Any]:
+    """The one JSON document that `text` is, which must be ASCII."""
+    assert text.isascii()
+    return json.loads(text)
+
+
+def wait_until_running(flue: Flue, session: str) -> None:
+    """Come back once a turn of `session` is running."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if "(running)" in flue("sessions", "show", session, stdin=None).out:
+            return
+    pytest.fail(f"no turn of {session} ever ran")
+
+
+# Prompts
+
+
+def test_an_argument_is_a_prompt(flue: Flue) -> None:
+    """A prompt given as an argument is answered, whether or not there is a standard input."""
+    assert flue("chat", "greeting", "-s", "a", "my name is Ada", stdin=None).out.startswith(
+        "Nice to meet you, Ada"
+    )
+    assert flue("chat", "greeting", "-s", "a", "hi", stdin="").out == 'Hello again, Ada! You said: "hi"\n'
+
+
+def test_an_argument_and_a_pipe_are_one_prompt(flue: Flue) -> None:
+    """The argument comes first, then a blank line, then what was piped in."""
+    flue.agent("repeat", "def agent(prompt, session, context): return prompt")
+
+    done = flue("chat", "repeat", "-s", "a", "Summarise this:", stdin="one\ntwo\n")
+
+    assert done.out == "Summarise this:\n\none\ntwo\n"
+
+
+def test_the_reply_is_printed_byte_for_byte(flue: Flue) -> None:
+    """Off a terminal nothing is done to a reply but that a missing newline is added."""
+    reply = "\x1b[31mred\x1b[0m [bold]x[/bold] <b>&amp;</b> \r\n\t\u202e\x00\x7f end"
+    flue.agent("raw", f"def agent(prompt, session, context): return {reply!r} + prompt")
+
+    assert flue("chat", "raw", "-s", "a", "", stdin="x").out == reply + "x\n"
+    assert flue("chat", "raw", "-s", "a", "newline\n", stdin=None).out == reply + "newline\n"
+
+
+@pytest.mark.parametrize(
+    ("piped", "prompt"),
+    [
+        (b"\xef\xbb\xbfhello", "hello"),
+        (b"one\r\ntwo\r\n", "one\ntwo"),
+        (b"two newlines\n\n", "two newlines\n"),
+        (b"/help", "/help"),
+        ("日本語 🎉".encode(), "日本語 🎉"),
+        (b" \n", " "),
+    ],
+)
+def test_what_is_piped_becomes_the_prompt(flue: Flue, piped: bytes, prompt: str) -> None:
+    """A BOM and one final newline go, CRLF is a newline, and nothing is ever a slash command."""
+    assert document(flue("chat", "greeting", "-s", "a", "--json", stdin=piped).out)["prompt"] == prompt
+
+
+@pytest.mark.parametrize(
+    ("piped", "complaint"),
+    [
+        (b"", "there is no prompt"),
+        (b"\n", "there is no prompt"),
+        (b"ab\xff", "not UTF-8 at byte 2"),
+        (b"\xef\xbb\xbfab\xff", "not UTF-8 at byte 5"),
+        (b"a\0b", "NUL at byte 1"),
+        (b"x" * (16 * 2**20 + 1), "more than 16 MiB"),
+    ],
+)
+def test_input_that_is_no_prompt_is_refused(flue: Flue, piped: bytes, complaint: str) -> None:
+    """Unusable input is an error of its own (2), says where, and leaves no session behind."""
+    done = flue("chat", "greeting", "-s", "a", stdin=piped)
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: ")
+    assert complaint in done.err
+    assert not flue.store.exists()
+
+
+def test_a_prompt_of_16_mib_is_kept_whole(flue: Flue) -> None:
+    """The largest prompt that is allowed is answered and stored."""
+    flue.agent("measure", "def agent(prompt, session, context): return str(len(prompt))")
+
+    assert flue("chat", "measure", "-s", "a", stdin=b"x" * 16 * 2**20).out == f"{16 * 2**20}\n"
+
+
+def test_an_argument_that_is_not_utf8_is_refused(flue: Flue) -> None:
+    """Bytes that are no text cannot be a prompt or a name, and are shown as what they are."""
+    done = subprocess.run(
+        [*flue.command, "chat", "greeting", b"caf\xe9"],
+        env=flue.env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == b"error: the prompt is not UTF-8\n"
+
+
+def test_a_silent_pipe_is_named_after_two_seconds(flue: Flue) -> None:
+    """With a PROMPT and an open, silent standard input we say what we wait for."""
+    process = flue.start("chat", "greeting", "-s", "a", "hello")
+    try:
+        assert b"waiting for standard input" in process.stderr.readline()
+    finally:
+        out, _ = process.communicate()
+    assert out.startswith(b"I don't know your name yet")
+
+
+def test_a_prompt_that_looks_like_an_option_gets_a_hint(flue: Flue) -> None:
+    """A prompt that begins with a hyphen is an unknown option; the hint says how to send it."""
+    done = flue("chat", "greeting", "-hello", stdin=None)
+    assert done.code == 2
+    assert "'-' goes after '--'" in done.err
+
+    assert flue("chat", "greeting", "-s", "a", "--", "--my name is Ada", stdin=None).out.startswith("Nice")
+
+
+# Lines
+
+
+def test_every_line_is_a_turn(flue: Flue) -> None:
+    """With --lines each line that is not blank is answered in order, in one session."""
+    flue.agent("counting", COUNTING)
+
+    done = flue("chat", "counting", "-s", "a", "--lines", stdin="one\n\n   \ntwo\r\nthree")
+
+    assert done == (0, "1 0 one\n2 2 two\n3 4 three\n", "")
+
+
+def test_lines_stop_at_the_first_failure(flue: Flue) -> None:
+    """What comes after a turn that failed is not sent."""
+    flue.agent("runs", RUNS)
+
+    done = flue("chat", "runs", "-s", "a", "--lines", "--json", stdin="one\nfail\nthree\n")
+
+    assert done.code == 1
+    assert [document(line)["outcome"] for line in done.out.splitlines()] == ["completed", "failed"]
+    assert done.err == "error: the agent failed: ValueError: as asked\n"
+
+
+def test_lines_are_answered_as_they_come(flue: Flue) -> None:
+    """A program at the other end of the pipe gets each reply before it sends the next line."""
+    flue.agent("counting", COUNTING)
+    process = flue.start("chat", "counting", "-s", "a", "--lines")
+    for number in (1, 2, 3):
+        process.stdin.write(f"line {number}\n".encode())
+        process.stdin.flush()
+        assert process.stdout.readline().decode() == f"{number} {2 * number - 2} line {number}\n"
+    process.communicate()
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("also", [("hello",), ("--turn-key", "k")])
+def test_lines_go_with_neither_prompt_nor_key(flue: Flue, also: tuple[str, ...]) -> None:
+    """--lines makes many turns, so a PROMPT or a --turn-key beside it is a mistake."""
+    assert flue("chat", "greeting", "-s", "a", "--lines", *also, stdin="x").code == 2
+
+
+def test_a_bad_line_is_found_where_it_is(flue: Flue) -> None:
+    """Turns before an unusable line are kept; the error names the byte in the whole input."""
+    flue.agent("counting", COUNTING)
+
+    done = flue("chat", "counting", "-s", "a", "--lines", stdin=b"one\nt\xffo\n")
+
+    assert (done.code, done.out) == (2, "1 0 one\n")
+    assert "not UTF-8 at byte 5" in done.err
+
+
+# JSON
+
+
+def test_json_is_one_document_a_turn(flue: Flue) -> None:
+    """--json gives everything a program needs to go on, with the field names of the manual."""
+    done = flue("chat", "greeting", "-s", "ålice", "--json", "--turn-key", "k1", "my name is Ada", stdin=None)
+
+    assert document(done.out) == {
+        "agent": "greeting",
+        "session": "ålice",
+        "turn": 1,
+        "outcome": "completed",
+        "prompt": "my name is Ada",
+        "reply": "Nice to meet you, Ada! How can I help?",
+        "data": {"userName": "Ada"},
+        "version": 1,
+        "key": "k1",
+        "replayed": False,
+    }
+    assert list(document(done.out))[:4] == ["agent", "session", "turn", "outcome"]
+    assert done.out.count("\n") == 1
+
+
+def test_json_of_a_failed_turn_has_its_error(flue: Flue) -> None:
+    """A turn that began and failed has a document too, with the data as it was before."""
+    flue.agent(
+        "fails",
+        'def agent(prompt, session, context):\n    session.data["x"] = 1\n    raise ValueError("no [red]luck[/]")',
+    )
+
+    done = flue("chat", "fails", "-s", "a", "--json", "hello", stdin=None)
+
+    found = document(done.out)
+    assert done.code == 1
+    assert (found["outcome"], found["reply"], found["data"]) == ("failed", None, {})
+    assert found["error"] == {"type": "exception", "message": "the agent failed: ValueError: no [red]luck[/]"}
+
+
+def test_an_error_before_the_turn_is_on_stderr_alone(flue: Flue) -> None:
+    """Where no turn began, stdout stays empty even with --json."""
+    done = flue("chat", "nobody", "-s", "a", "--json", "hello", stdin=None)
+    assert (done.code, done.out) == (3, "")
+
+
+# Which session
+
+
+def test_new_must_not_exist(flue: Flue) -> None:
+    """--new makes a session, and refuses one that is there."""
+    assert flue("chat", "greeting", "-s", "a", "--new", "hi", stdin=None).code == 0
+    done = flue("chat", "greeting", "-s", "a", "--new", "hi", stdin=None)
+    assert done.code == 4
+    assert "exists already" in done.err
+
+
+def test_lines_of_a_new_session(flue: Flue) -> None:
+    """--new is about the first line only."""
+    assert flue("chat", "greeting", "-s", "a", "--new", "--lines", stdin="a\nb\n").code == 0
+
+
+def test_resume_must_exist(flue: Flue) -> None:
+    """-r goes on with a session, and says what there is where there is none."""
+    flue("chat", "greeting", "-s", "alice", "my name is Alice", stdin=None)
+
+    assert flue("chat", "greeting", "-r", "alice", "hi", stdin=None).out.startswith("Hello again, Alice")
+    assert flue("chat", "-r", "alice", stdin="hi").out.startswith("Hello again, Alice")
+    missing = flue("chat", "greeting", "-r", "alicia", "hi", stdin=None)
+    assert missing.code == 3
+    assert "did you mean alice?" in missing.err
+    other = flue("chat", "journal", "-r", "alice", "hi", stdin=None)
+    assert (other.code, "of agent 'greeting'" in other.err) == (3, True)
+
+
+def test_continue_takes_the_session_used_last(flue: Flue) -> None:
+    """-c goes on where the last turn was made, not where the newest session was created."""
+    flue("chat", "greeting", "-s", "old", "my name is Old", stdin=None)
+    flue("chat", "greeting", "-s", "new", "my name is New", stdin=None)
+    flue("chat", "task-planner", "-s", "tasks", "add x", stdin=None)
+    flue("chat", "greeting", "-s", "old", "hi", stdin=None)
+
+    assert flue("chat", "-c", "greeting", "hi", stdin=None).out.startswith("Hello again, Old")
+    assert flue("chat", "-c", stdin="hi").out.startswith("Hello again, Old")
+    assert flue("chat", "-c", "task-planner", "list tasks", stdin=None).out == "Your tasks:\n1. x\n"
+
+
+def test_continue_needs_a_session(flue: Flue) -> None:
+    """With nothing to continue it is 3."""
+    assert flue("chat", "-c", stdin="hi").code == 3
+
+
+def test_a_session_gets_a_readable_name(flue: Flue) -> None:
+    """Without a name each run is a session of its own, that --json and the list name."""
+    names = {document(flue("chat", "greeting", "--json", "hi", stdin=None).out)["session"] for _ in range(3)}
+
+    assert len(names) == 3
+    listed = flue("sessions", "list", stdin=None).out.splitlines()
+    assert {line.split("\t")[1] for line in listed} == names
+
+
+def test_names_are_one_however_they_are_composed(flue: Flue) -> None:
+    """é is é, typed as one character or as two."""
+    flue("chat", "greeting", "-s", "Zoe\u0301", "my name is Zoe", stdin=None)
+    assert flue("chat", "greeting", "-r", "Zo\u00e9", "hi", stdin=None).out.startswith("Hello again, Zoe")
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a\nb", "a\x1b[31m", "a\u202eb", "x" * 257])
+def test_unusable_names_are_refused(flue: Flue, name: str) -> None:
+    """A name that could not be typed or shown is refused (2) without an escape reaching stderr."""
+    done = flue("chat", "greeting", f"--session={name}", "hi", stdin=None)
+    assert done.code == 2
+    assert "\x1b" not in done.err
+    assert "\u202e" not in done.err
+
+
+def test_no_save_keeps_nothing(flue: Flue) -> None:
+    """--no-save answers from an empty session and leaves no file."""
+    flue("chat", "greeting", "-s", "a", "my name is Ada", stdin=None)
+    before = flue.store.read_bytes()
+
+    done = flue("chat", "greeting", "--no-save", "-s", "a", "--lines", stdin="hi\nmy name is Eve\nhi")
+
+    assert [line[:10] for line in done.out.splitlines()] == ["I don't kn", "Nice to me", "Hello agai"]
+    assert flue.store.read_bytes() == before
+    assert flue("sessions", "show", "a", stdin=None).out.count("> ") == 1
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--no-save", "-r", "a"),
+        ("--no-save", "-c"),
+        ("--no-save", "--pick"),
+        ("-s", "a", "-r", "a"),
+        ("-s", "a", "-c"),
+        ("--new", "-r", "a"),
+        ("--pick",),
+        ("--wait", "nan"),
+        ("--wait", "-1"),
+        ("--wait", "inf"),
+        ("--timeout", "0"),
+        ("--timeout", "nan"),
+        ("--timeout", "soon"),
+        ("--store", "nosuch://x"),
+        ("--store", "sqlite://x"),
+        ("--store", "memory:x"),
+        ("--agents", "/no/such/folder"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(flue: Flue, flags: tuple[str, ...]) -> None:
+    """A command that cannot be meant is a usage error in one line, and nothing is created."""
+    done = flue("chat", "greeting", *flags, "hi", stdin=None)
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines()[0].startswith("error: ")
+    assert "Traceback" not in done.err
+    assert not flue.store.exists()
+
+
+def test_an_agent_must_be_named(flue: Flue) -> None:
+    """Without an AGENT there is nobody to talk to; a near miss is guessed."""
+    assert flue("chat", stdin="hi").code == 2
+    done = flue("chat", "greting", "hi", stdin=None)
+    assert (done.code, "did you mean greeting?" in done.err) == (3, True)
+
+
+# Where sessions are kept
+
+
+def test_stores_are_named_by_url_or_path(flue: Flue) -> None:
+    """The same file is reached by a relative URL, an absolute URL, a path and the environment."""
+    flue("chat", "greeting", "--store", "sqlite:///mine.db", "-s", "a", "my name is Ada", stdin=None)
+    path = flue.folder / "mine.db"
+
+    for store in ("mine.db", f"sqlite:///{path}", str(path)):
+        assert flue("chat", "greeting", "--store", store, "-r", "a", "hi", stdin=None).out.startswith(
+            "Hello again"
+        )
+    assert flue("chat", "greeting", "-r", "a", "hi", stdin=None, env={"FLUE_STORE": str(path)}).code == 0
+    assert flue("chat", "greeting", "-r", "a", "hi", stdin=None).code == 3
+
+
+def test_looking_creates_nothing(flue: Flue) -> None:
+    """Commands that only look leave no file and no folder behind."""
+    assert flue("sessions", "list", stdin=None) == (0, "", "")
+    assert flue("sessions", "list", "--json", stdin=None).out == "[]\n"
+    assert flue("sessions", "show", "x", stdin=None).code == 3
+    assert not flue.home.exists()
+
+
+def test_files_are_private_whatever_the_umask(flue: Flue) -> None:
+    """Folder 0700; database, side files and whatever else 0600, under umask 000."""
+    flue.agent(
+        "peek",
+        "import os\ndef agent(prompt, session, context):\n    home = os.environ['FLUE_HOME']\n    return '\\n'.join(sorted(f'{name} {os.stat(os.path.join(home, name)).st_mode & 0o777:o}' for name in os.listdir(home) if name.startswith('flue')))",
+    )
+    (flue.home / "agents").rename(flue.folder / "agents")
+    flue.home.rmdir()
+
+    done = subprocess.run(
+        [*flue.command, "chat", "peek", "-s", "a", "x"],
+        env=flue.env,
+        cwd=flue.folder,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        umask=0,
+        check=True,
+    )
+
+    modes = dict(line.split() for line in done.stdout.decode().splitlines())
+    assert {name: modes[name] for name in ("flue.db", "flue.db-shm", "flue.db-wal", "flue.db-owners")} == {
+        "flue.db": "600",
+        "flue.db-shm": "600",
+        "flue.db-wal": "600",
+        "flue.db-owners": "700",
+    }
+    assert flue.home.stat().st_mode & 0o777 == 0o700
+
+
+# Keys, waiting and time
+
+
+def test_the_same_key_runs_once(flue: Flue) -> None:
+    """A retry with the same --turn-key gets the same reply, and the agent ran once."""
+    runs = flue.agent("runs", RUNS).parent / "runs"
+
+    replies = [
+        flue("chat", "runs", "-s", "a", "--turn-key", "k", "--json", "do it", stdin=None) for _ in range(2)
+    ]
+
+    first, second = (document(done.out) for done in replies)
+    assert runs.read_text() == "do it\n"
+    assert (first.pop("replayed"), second.pop("replayed")) == (False, True)
+    assert first == second
+
+
+def test_a_key_names_one_prompt(flue: Flue) -> None:
+    """Another prompt under a used key is a conflict (4); one that failed may run anew."""
+    flue.agent("runs", RUNS)
+    flue("chat", "runs", "-s", "a", "--turn-key", "k", "one", stdin=None)
+
+    assert flue("chat", "runs", "-s", "a", "--turn-key", "k", "two", stdin=None).code == 4
+    assert flue("chat", "runs", "-s", "a", "--turn-key", "f", "fail", stdin=None).code == 1
+    assert flue("chat", "runs", "-s", "a", "--turn-key", "f", "now", stdin=None).code == 0
+
+
+def test_a_retry_of_a_new_session_is_answered(flue: Flue) -> None:
+    """A command with --new and a key can be repeated as it stands."""
+    command = ("chat", "greeting", "-s", "a", "--new", "--turn-key", "k", "my name is Ada")
+
+    assert flue(*command, stdin=None) == flue(*command, stdin=None)
+    assert flue(*command[:-1], "another", stdin=None).code == 4
+
+
+def test_a_busy_session_is_waited_for(flue: Flue) -> None:
+    """A second terminal waits its turn; with --wait 0 it is told who is there, and since when."""
+    flue.agent("sleeping", SLEEPING)
+    first = flue.start("chat", "sleeping", "-s", "a", "3", stdin=subprocess.DEVNULL)
+    wait_until_running(flue, "a")
+
+    refused = flue("chat", "sleeping", "-s", "a", "--wait", "0", "0", stdin=None)
+    other = flue("chat", "sleeping", "-s", "b", "--wait", "0", "0", stdin=None)
+    waited = flue("chat", "sleeping", "-s", "a", "0", stdin=None)
+
+    assert refused.code == 4
+    assert f"session 'a' is busy: another process (pid {first.pid} on {os.uname().nodename})" in refused.err
+    assert other == (0, "slept\n", "")
+    assert waited == (0, "slept\n", "")
+    assert first.wait() == 0
+    assert flue("sessions", "show", "a", stdin=None).out.split("\n\n")[0] == "[1]\n> 3\nslept"
+
+
+def test_a_timeout_bounds_the_agent(flue: Flue) -> None:
+    """An agent that takes longer than --timeout fails with 124, and nothing of it is kept."""
+    flue.agent("sleeping", SLEEPING)
+
+    done = flue("chat", "sleeping", "-s", "a", "--timeout", "0.3", "--json", "60", stdin=None)
+
+    found = document(done.out)
+    assert done.code == 124
+    assert (found["outcome"], found["error"]["type"]) == ("failed", "timeout")
+    assert flue("chat", "sleeping", "-s", "a", "--timeout", "20", "0", stdin=None).code == 0
+
+
+def test_what_an_agent_prints_is_not_the_result(flue: Flue) -> None:
+    """Prints of an agent and of programs it starts go to stderr; its escapes are made visible there."""
+    flue.agent(
+        "loud",
+        'import subprocess, sys\nprint("while loading")\ndef agent(prompt, session, context):\n    print("\\x1b[31mprinted\\x1b[0m")\n'
+        '    sys.stdout.buffer.write(b"bytes\\n")\n    subprocess.run(["echo", "child"], check=True)\n    return "result"',
+    )
+
+    done = flue("chat", "loud", "-s", "a", "hi", stdin=None)
+
+    assert (done.code, done.out) == (0, "result\n")
+    assert done.err.splitlines() == ["while loading", "^[[31mprinted^[[0m", "bytes", "child"]
+
+
+def test_verbose_shows_the_agents_traceback(flue: Flue) -> None:
+    """An agent's failure is one line; --verbose adds where in the agent it was."""
+    flue.agent("fails", "def agent(prompt, session, context):\n    return 1 / 0\n")
+
+    assert (
+        flue("chat", "fails", "hi", stdin=None).err
+        == "error: the agent failed: ZeroDivisionError: division by zero\n"
+    )
+    verbose = flue("chat", "fails", "--verbose", "hi", stdin=None).err
+    assert "fails.py" in verbose
+    assert "1 / 0" in verbose
+
+
+def test_large_data_is_warned_about(flue: Flue) -> None:
+    """Past 1 MiB of data the turn still completes, with a warning; past 16 MiB it fails."""
+    flue.agent(
+        "grow",
+        'def agent(prompt, session, context):\n    session.data["x"] = "x" * int(prompt)\n    return "ok"',
+    )
+
+    warned = flue("chat", "grow", "-s", "a", str(2 * 2**20), stdin=None)
+    refused = flue("chat", "grow", "-s", "a", str(17 * 2**20), stdin=None)
+
+    assert (warned.code, warned.out) == (0, "ok\n")
+    assert warned.err.startswith("warning: the session's data has grown to 2.0 MiB")
+    assert refused.code == 1
+    assert "more than 16 MiB" in refused.err
+
+
+def test_a_thread_left_running_does_not_keep_the_command(flue: Flue) -> None:
+    """The reply is there at once, and the command ends although the agent's thread would not."""
+    flue.agent(
+        "threads",
+        'import threading, time\ndef agent(prompt, session, context):\n    threading.Thread(target=time.sleep, args=(600,)).start()\n    return "done"',
+    )
+
+    assert flue("chat", "threads", "hi", stdin=None).out == "done\n"
