@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 LINGER_SECONDS = 5.0
@@ -10,7 +11,8 @@ LINGER_SECONDS = 5.0
 
 def run() -> None:
     """The console script: run the command, then end as a shell expects, by signal if by signal."""
-    code = main(sys.argv[1:])
+    # Arguments are UTF-8 here, whatever a plain locale makes Python think.
+    code = main([os.fsencode(word).decode(errors="surrogateescape") for word in sys.argv[1:]])
     if code > 128:
         from flue_cli.cli.signals import die_by
 
@@ -29,7 +31,6 @@ def _end_despite_threads(code: int) -> None:
         return
 
     def end() -> None:
-        import os
         import time
 
         time.sleep(LINGER_SECONDS)
@@ -45,7 +46,9 @@ def main(argv: list[str]) -> int:
         from flue_cli import __version__
 
         try:
-            print(f"flue {__version__}", flush=True)  # noqa: T201 - before anything else is imported
+            os.write(1, f"flue {__version__}\n".encode())
+        except BrokenPipeError:
+            return 141
         except OSError:
             return 74
         return 0

@@ -1,0 +1,214 @@
+"""Signals, pipes and full disks: how a command ends, and what is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Flue
+
+SLEEPING = "import time\ndef agent(prompt, session, context):\n    print('asleep', flush=True)\n    session.data['x'] = 1\n    time.sleep(100)"
+ASYNC = "import asyncio\nasync def agent(prompt, session, context):\n    print('asleep', flush=True)\n    session.data['x'] = 1\n    try:\n        await asyncio.sleep(100)\n    finally:\n        print('cleaned up')"
+STREAMING = "import time\ndef agent(prompt, session, context):\n    print('asleep', flush=True)\n    session.data['x'] = 1\n    for n in range(1000):\n        yield f'{n} '\n        time.sleep(0.1)"
+STUBBORN = "import time\ndef agent(prompt, session, context):\n    print('asleep', flush=True)\n    session.data['x'] = 1\n    while True:\n        try:\n            time.sleep(1)\n        except BaseException:\n            pass"
+BUSY = "def agent(prompt, session, context):\n    print('asleep', flush=True)\n    session.data['x'] = 1\n    while True:\n        pass"
+REGEX = "import re\ndef agent(prompt, session, context):\n    print('asleep', flush=True)\n    session.data['x'] = 1\n    re.match(r'(a+)+$', 'a' * 40 + 'b')"
+
+
+def last_turn(flue: Flue, session: str = "a") -> dict[str, object]:
+    """The newest turn as exported."""
+    return json.loads(flue("sessions", "export", session, stdin=None).out)["turns"][-1]
+
+
+@pytest.mark.parametrize(
+    "source", [SLEEPING, ASYNC, STREAMING, BUSY, REGEX], ids=["sleep", "async", "stream", "busy", "regex"]
+)
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_cancels_the_turn(flue: Flue, source: str, signum: signal.Signals) -> None:
+    """The command dies by the signal, the turn is marked cancelled, data is as before."""
+    flue.agent("long", source)
+    process = flue.start("chat", "long", "-s", "a", "hello", stdin=subprocess.DEVNULL)
+    assert process.stderr.readline() == b"asleep\n"
+    began = time.monotonic()
+
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=20)
+
+    assert process.returncode == -signum
+    assert time.monotonic() - began < 1.9
+    assert err.decode().endswith(f"error: cancelled by {signum.name}\n")
+    assert b"Traceback" not in err
+    found = last_turn(flue)
+    assert (found["outcome"], found["data"]) == ("cancelled", {})
+    assert flue("chat", "greeting", "-s", "a", "--wait", "0", "hi", stdin=None).code == 0
+
+
+def test_an_agent_that_will_not_stop_is_left(flue: Flue) -> None:
+    """After two seconds of grace the command ends with the promised code, the turn settled first."""
+    flue.agent("stubborn", STUBBORN)
+    process = flue.start("chat", "stubborn", "-s", "a", "--json", "hello", stdin=subprocess.DEVNULL)
+    assert process.stderr.readline() == b"asleep\n"
+
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert json.loads(out)["error"] == {"type": "cancelled", "message": "cancelled by SIGTERM"}
+    assert err == b"error: cancelled by SIGTERM\n"
+    assert last_turn(flue)["outcome"] == "cancelled"
+    assert flue("chat", "stubborn", "-s", "a", "--timeout", "0.1", "hello", stdin=None).code == 124
+    assert last_turn(flue)["error"] == {"type": "timeout", "message": "the agent took longer than 0.1 s"}
+
+
+def test_a_signal_while_waiting_leaves_nothing(flue: Flue) -> None:
+    """Ctrl-C behind another turn ends the wait: no turn began, and the queue is clear."""
+    flue.agent("long", SLEEPING)
+    holder = flue.start("chat", "long", "-s", "a", "first", stdin=subprocess.DEVNULL)
+    assert holder.stderr.readline() == b"asleep\n"
+    waiter = flue.start("chat", "long", "-s", "a", "second", stdin=subprocess.DEVNULL)
+    time.sleep(1)
+
+    waiter.send_signal(signal.SIGINT)
+    out, err = waiter.communicate(timeout=10)
+    assert (waiter.returncode, out, err) == (-signal.SIGINT, b"", b"error: cancelled by SIGINT\n")
+    holder.send_signal(signal.SIGINT)
+    holder.communicate(timeout=10)
+
+    assert [
+        turn["turn"] for turn in json.loads(flue("sessions", "export", "a", stdin=None).out)["turns"]
+    ] == [1]
+
+
+def test_a_signal_while_reading_the_prompt(flue: Flue) -> None:
+    """A signal before there is a prompt ends the command quietly; nothing was made."""
+    process = flue.start("chat", "greeting", "-s", "a")
+    time.sleep(0.7)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=10)
+
+    assert (process.returncode, out, err) == (-signal.SIGTERM, b"", b"")
+    assert not flue.store.exists()
+
+
+def test_an_ignored_signal_stays_ignored(flue: Flue) -> None:
+    """Under nohup a hang-up does not reach the turn."""
+    flue.agent(
+        "nap",
+        "import time\ndef agent(prompt, session, context):\n    print('asleep', flush=True)\n    time.sleep(0.5)\n    return 'slept'",
+    )
+    process = flue.start(
+        "chat",
+        "nap",
+        "-s",
+        "a",
+        "x",
+        stdin=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    assert process.stderr.readline() == b"asleep\n"
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate()[0] == b"slept\n"
+
+
+def test_lines_end_at_a_signal(flue: Flue) -> None:
+    """Of several lines the ones before the signal are kept, the running one is cancelled."""
+    flue.agent(
+        "mixed",
+        "import time\ndef agent(prompt, session, context):\n    if prompt == 'long':\n        print('asleep', flush=True)\n        time.sleep(100)\n    return prompt",
+    )
+    process = flue.start("chat", "mixed", "-s", "a", "--lines")
+    process.stdin.write(b"one\nlong\nthree\n")
+    process.stdin.flush()
+    assert process.stderr.readline() == b"asleep\n"
+    process.send_signal(signal.SIGINT)
+
+    assert process.communicate(timeout=10)[0] == b"one\n"
+    assert process.returncode == -signal.SIGINT
+    turns = json.loads(flue("sessions", "export", "a", stdin=None).out)["turns"]
+    assert [turn["outcome"] for turn in turns] == ["completed", "cancelled"]
+
+
+def test_a_reader_that_goes_away(flue: Flue) -> None:
+    """`| head -c 5` cancels what still streams, and ends as SIGPIPE would, without a word."""
+    flue.agent("long", STREAMING.replace("print('asleep', flush=True)", "pass"))
+    done = subprocess.run(
+        ["bash", "-c", '"$@" | head -c 5; echo "${PIPESTATUS[0]}"', "x", *flue.command, "chat", "long", "-s", "a", "go"],
+        env=flue.env, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=20,
+    )  # fmt: skip
+    assert done.stdout == b"0 1 2141\n"
+    assert done.stderr == b""
+    assert (last_turn(flue)["outcome"], last_turn(flue)["error"]["type"]) == ("cancelled", "output_closed")
+
+
+def test_a_reader_that_was_never_there(flue: Flue) -> None:
+    """A whole reply that nobody reads is kept all the same."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = flue.start(
+        "chat", "greeting", "-s", "a", "my name is Ada", stdin=subprocess.DEVNULL, stdout=writing
+    )
+    os.close(writing)
+    assert process.wait() == -signal.SIGPIPE
+    assert process.stderr.read() == b""
+    assert last_turn(flue)["outcome"] == "completed"
+
+
+def test_a_result_that_cannot_be_written(flue: Flue) -> None:
+    """/dev/full and a closed standard output are 74 in one line; a whole turn was kept."""
+    with open("/dev/full", "wb") as full:
+        process = flue.start(
+            "chat", "greeting", "-s", "a", "my name is Ada", stdin=subprocess.DEVNULL, stdout=full
+        )
+        assert process.wait() == 74
+    assert process.stderr.read() == b"error: the result cannot be written: No space left on device\n"
+    closed = subprocess.run(
+        ["bash", "-c", '"$@" >&-', "x", *flue.command, "chat", "greeting", "-s", "a", "hi"],
+        env=flue.env, stdin=subprocess.DEVNULL, capture_output=True, check=False,
+    )  # fmt: skip
+    assert closed.returncode == 74
+    assert last_turn(flue)["messages"][1]["content"] == 'Hello again, Ada! You said: "hi"'
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_never_reach_the_store(flue: Flue, closed: str) -> None:
+    """With descriptors 0 to 2 closed, prints go nowhere: above all not into the database file."""
+    flue.agent("loud", "def agent(prompt, session, context):\n    print('loud' * 1000)\n    return 'reply'")
+    for _ in range(2):
+        done = subprocess.run(
+            ["bash", "-c", f'"$@" {closed}', "x", *flue.command, "chat", "loud", "-s", "a", "hi"],
+            env=flue.env, stdin=subprocess.DEVNULL, capture_output=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) in [(0, b"reply\n"), (74, b"")]
+    assert b"loudloud" not in flue.store.read_bytes()
+    assert flue("sessions", "show", "a", stdin=None).out.count("reply") == 2
+
+
+@pytest.mark.parametrize("command", [("--help",), ("chat", "--help"), ("--version",)])
+def test_help_that_cannot_be_written(flue: Flue, command: tuple[str, ...]) -> None:
+    """Help into /dev/full is 74, into a pipe that closed 141, and never a traceback."""
+    with open("/dev/full", "wb") as full:
+        process = flue.start(*command, stdout=full)
+        assert process.wait() == 74
+    assert b"Traceback" not in process.stderr.read()
+
+
+def test_a_plain_locale(flue: Flue) -> None:
+    """In LC_ALL=C replies go out in UTF-8 and errors do not fail on a letter."""
+    flue.agent(
+        "umlaut",
+        "def agent(prompt, session, context):\n    if prompt == 'fail':\n        raise ValueError('grün 日本')\n    return 'grün 日本'",
+    )
+    plain = {"LC_ALL": "C", "LANG": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+    assert flue("chat", "umlaut", "-s", "ä", "ja", stdin=None, env=plain).out == "grün 日本\n"
+    failed = flue("chat", "umlaut", "-s", "ä", "fail", stdin=None, env=plain)
+    assert failed.code == 1
+    assert failed.err.startswith("error: the agent failed: ValueError: gr")
+    assert flue("sessions", "list", stdin=None, env=plain).out.split("\t")[1] == "ä"
