@@ -55,6 +55,7 @@ def test_an_agent_that_will_not_stop_is_left(flue: Flue) -> None:
     flue.agent("stubborn", STUBBORN)
     process = flue.start("chat", "stubborn", "-s", "a", "--json", "hello", stdin=subprocess.DEVNULL)
     assert process.stderr.readline() == b"asleep\n"
+    time.sleep(0.3)  # until it really sleeps, inside its try
 
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=20)
