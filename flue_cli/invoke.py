@@ -1,4 +1,4 @@
-"""Calling an agent of any kind in this thread, and stopping it.
+"""Calling an agent of any kind, in this thread.
 
 An agent may be a function or a coroutine function, may return its reply or yield it in pieces, and
 may do anything at all: raise, exit, return the wrong thing, never come back. What comes out of
@@ -7,112 +7,17 @@ may do anything at all: raise, exit, return the wrong thing, never come back. Wh
 
 from __future__ import annotations
 
-import signal
-import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flue_cli.agents import AgentFunction
+from flue_cli.cancellation import AgentStopped, Cancellation
 from flue_cli.errors import AgentError, FlueError, traceback_of, words_of
 from flue_cli.session import AgentContext, AgentSession, Reply
 from flue_cli.strict_json import MAX_BYTES
 
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Task
-
 OnPiece = Callable[[str], None]
 """Called with each piece of a streamed reply; may raise a FlueError to end the turn."""
-
-
-class AgentStopped(BaseException):
-    """Raised inside an agent to end it."""
-
-
-class Cancellation:
-    """A request to end a turn, made by a signal, a clock, or another thread.
-
-    `why` is what the turn will report, None as long as nobody asked. While the agent runs it is
-    stopped where it stands; before and after, only the wish is noted, so a commit is never cut.
-    `on_request` is called at every request, from whichever thread makes it.
-    """
-
-    def __init__(self, *, by_signal: bool = False) -> None:
-        """`by_signal`: SIGINT has a handler that calls `request`, and may be used to wake the main thread."""
-        self.why: FlueError | None = None
-        self.since = 0.0
-        self.on_request: Callable[[], None] | None = None
-        self._by_signal = by_signal
-        # Reentrant, because a signal handler may find its own thread inside.
-        self._lock = threading.RLock()
-        self._stop: Callable[[], None] | None = None
-
-    def request(self, why: FlueError, *, stop: bool = True) -> None:
-        """End the turn because of `why`; the first reason stands. Without `stop`, only take note."""
-        if self.why is None:
-            self.since = time.monotonic()
-            self.why = why
-        with self._lock:
-            if self.on_request:
-                self.on_request()
-            if stop and self._stop:
-                self._stop()
-
-    def listen(self, on_request: Callable[[], None] | None) -> None:
-        """Set or clear `on_request`; once this returns the old one is not called any more."""
-        with self._lock:
-            self.on_request = on_request
-
-    def check(self) -> None:
-        """Raise the reason, if there is one."""
-        if self.why is not None:
-            raise self.why
-
-    @contextmanager
-    def stops_thread(self) -> Iterator[None]:
-        """While inside, a request raises AgentStopped in this thread."""
-        thread = threading.get_ident()
-        is_main = threading.current_thread() is threading.main_thread()
-        fired = sent = False
-
-        def stop() -> None:
-            nonlocal fired, sent
-            if threading.get_ident() == thread:
-                # Once: a second request must not cut the agent's cleanup, nor ours below.
-                if not fired:
-                    fired = True
-                    raise AgentStopped
-            elif is_main and self._by_signal:
-                # A real signal also ends a sleep or a read; its handler comes back here.
-                signal.pthread_kill(thread, signal.SIGINT)
-            elif not sent:
-                sent = True
-                _raise_in(thread, AgentStopped)
-
-        self._stop = stop
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._stop = None
-            if sent:
-                _raise_in(thread, None)  # it may still be on its way
-
-    @contextmanager
-    def cancels_task(self, loop: AbstractEventLoop, task: Task[Any]) -> Iterator[None]:
-        """While inside, a request cancels the task instead, so that its cleanup runs."""
-        outer = self._stop
-
-        def stop() -> None:
-            loop.call_soon_threadsafe(task.cancel)
-
-        self._stop = stop
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._stop = outer
 
 
 def call(
@@ -269,11 +174,3 @@ def _agent_error(error: BaseException) -> AgentError:
             traceback=traceback_of(error),
         )
     return AgentError(f"the agent failed: {words_of(error)}", type="exception", traceback=traceback_of(error))
-
-
-def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
-    """Have `exception` raised in another thread at its next bytecode; None takes it back."""
-    import ctypes
-
-    what = ctypes.py_object(exception) if exception else None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, LeaseLost, TurnTimeout, cancelled_by
-from flue_cli.invoke import Cancellation
 from flue_cli.stores.contract import RENEW_SECONDS, Lease, Store
 
 GRACE_SECONDS = 2.0

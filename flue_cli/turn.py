@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from flue_cli.agents import Agent
+from flue_cli.cancellation import Cancellation
 from flue_cli.errors import (
     AgentError,
     DataError,
@@ -24,7 +25,7 @@ from flue_cli.errors import (
     TurnCancelled,
     words_of,
 )
-from flue_cli.invoke import Cancellation, OnPiece, call
+from flue_cli.invoke import OnPiece, call
 from flue_cli.keeper import Keeper
 from flue_cli.session import AgentContext, AgentSession, History, Message, Reply
 from flue_cli.stores.contract import Ask, Begun, Failure, Head, Holder, Lease, Pause, Replayed, Store

@@ -22,6 +22,7 @@ import pytest
 
 from flue_cli import keeper, turn
 from flue_cli.agents import Agent
+from flue_cli.cancellation import Cancellation
 from flue_cli.errors import (
     FlueError,
     KeyConflict,
@@ -32,7 +33,6 @@ from flue_cli.errors import (
     TurnCancelled,
     cancelled_by,
 )
-from flue_cli.invoke import Cancellation
 from flue_cli.session import Message, Reply
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Ask, Entry

@@ -11,6 +11,7 @@ import typer
 
 from flue_cli import agents
 from flue_cli.agents import Agent, AgentSource
+from flue_cli.cancellation import Cancellation
 from flue_cli.cli import stdin
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import (
@@ -30,7 +31,6 @@ from flue_cli.cli.options import (
     seconds,
 )
 from flue_cli.errors import AgentError, SessionExists, SessionNotFound, UsageError
-from flue_cli.invoke import Cancellation
 from flue_cli.names import agent_name, generated_name, session_name
 from flue_cli.render import plain
 from flue_cli.render.remarks import Waiting, say_interrupted

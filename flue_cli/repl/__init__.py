@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 
+from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, Stop, TurnCancelled
-from flue_cli.invoke import Cancellation
 from flue_cli.render.output import Output
 from flue_cli.render.remarks import Waiting, say_interrupted
 from flue_cli.repl.conversation import Conversation

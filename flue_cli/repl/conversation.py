@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from flue_cli.agents import Agent
-from flue_cli.invoke import Cancellation, OnPiece
+from flue_cli.cancellation import Cancellation
+from flue_cli.invoke import OnPiece
 from flue_cli.stores.contract import ABSENT, Ask, Begun, Entry, Head, Store
 from flue_cli.text import safe_line
 from flue_cli.turn import OnWaiting, Turn, run

@@ -108,21 +108,35 @@ def _check(connection: sqlite3.Connection, path: str) -> None:
             hint="upgrade: pip install --upgrade flue-cli",
         )
     if version < SCHEMA_VERSION:
-        from flue_cli.stores.sqlite.schema import migrate
-
-        migrate(connection)
+        _migrate(connection)
 
 
 def _build(path: str) -> None:
-    from flue_cli.stores.sqlite.schema import migrate
-
     connection = _open(path)
     try:
         _prepare(connection)
         connection.execute("PRAGMA journal_mode = WAL")
-        migrate(connection)
+        _migrate(connection)
     finally:
         connection.close()
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to this Flue's schema, in one transaction that nobody else can enter.
+
+    sqlite-utils' own apply would let two processes try the same migration at once.
+    """
+    from flue_cli.stores.sqlite.schema import migrate
+
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        migrate(connection)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _make_private_folder(folder: str) -> None:

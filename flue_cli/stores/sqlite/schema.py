@@ -25,8 +25,6 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
-from flue_cli.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION
-
 migrations = Migrations("flue")
 
 
@@ -100,15 +98,5 @@ def sessions_and_entries(db: Database) -> None:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file to this Flue's schema, in one transaction that nobody else can enter."""
-    # Migrations.apply on its own races with others doing the same: hence our own lock around it.
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        migrations.apply(Database(connection, execute_plugins=False))
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    """Bring the tables to today's form, inside the caller's transaction."""
+    migrations.apply(Database(connection, execute_plugins=False))

@@ -1,0 +1,65 @@
+"""The line of prompts that wait for a session, in order of arrival.
+
+A place in it is a row, a ticket. It counts as long as its owner lives: one whose process died is passed
+over at once. Nothing here needs to survive a power failure.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from flue_cli.stores.sqlite.connections import Connections
+from flue_cli.stores.sqlite.owner import Owner, Term, term
+
+RENEW_AFTER = 5_000_000
+"""How old a ticket's claim may be before its owner renews it, in microseconds."""
+
+
+class WaitingLine:
+    """The waiting prompts of every session of one store, as seen by one process."""
+
+    def __init__(self, connections: Connections, owner: Owner) -> None:
+        self._connections = connections
+        self._owner = owner
+
+    def place(self, db: sqlite3.Connection, session: int, ticket: int) -> int:
+        """The place of `ticket` in the line (0: behind all): 1 is next, the dead do not count."""
+        rows = db.execute(
+            "SELECT owner, expires_at, expires_monotonic FROM waiting"
+            " WHERE session = ? AND (? = 0 OR ticket < ?)",
+            (session, ticket, ticket),
+        ).fetchall()
+        return 1 + sum(self._owner.holds(owner, Term(*expires)) for owner, *expires in rows)
+
+    def join(self, session: int) -> int:
+        """A ticket at the end of the line; 0 if the session is gone."""
+        self._owner.show()
+        with self._connections.writing(durable=False) as db:
+            if not db.execute("SELECT 1 FROM session WHERE uid = ?", (session,)).fetchone():
+                return 0
+            done = db.execute(
+                "INSERT INTO waiting (session, owner, expires_at, expires_monotonic) VALUES (?, ?, ?, ?)",
+                (session, self._owner.name, *term()),
+            )
+            return done.lastrowid or 0
+
+    def renew(self, db: sqlite3.Connection, ticket: int) -> None:
+        """Keep the claim on a place; most calls find that it is fresh enough and write nothing."""
+        row = db.execute("SELECT expires_monotonic FROM waiting WHERE ticket = ?", (ticket,)).fetchone()
+        if row and row[0] + RENEW_AFTER < term().monotonic:
+            with self._connections.writing(durable=False) as writer:
+                writer.execute(
+                    "UPDATE waiting SET expires_at = ?, expires_monotonic = ? WHERE ticket = ?",
+                    (*term(), ticket),
+                )
+
+    def leave(self, ticket: int) -> None:
+        """Give up a place."""
+        with self._connections.writing(durable=False) as db:
+            db.execute("DELETE FROM waiting WHERE ticket = ?", (ticket,))
+
+    def clear(self, db: sqlite3.Connection, session: int, ticket: int) -> None:
+        """Remove `ticket`, whose turn it is, and those before it, whose owners are dead (0: all)."""
+        db.execute(
+            "DELETE FROM waiting WHERE session = ? AND (? = 0 OR ticket <= ?)", (session, ticket, ticket)
+        )

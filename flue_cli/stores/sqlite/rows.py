@@ -1,0 +1,172 @@
+"""The rows of sessions and entries: where a session stands, and every change of it.
+
+Each function works inside a transaction of the caller's.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from flue_cli.errors import SessionExists, SessionNotFound
+from flue_cli.stores.contract import ABSENT, INTERRUPTED, Ask, Entry, Failure, Head, Lease, changed, lost
+from flue_cli.stores.splice import splice
+from flue_cli.stores.sqlite import reading
+from flue_cli.stores.sqlite.owner import Term
+
+SNAPSHOT_EVERY = 256
+"""How many changes at most are applied to find the data after a turn."""
+
+
+class State(NamedTuple):
+    """A session's row: where it stands, and the lease on it. `entry` is the id of the head entry."""
+
+    head: Head
+    entry: int | None
+    base: int
+    data_checksum: int | None
+    running: int | None
+    fence: int
+    owner: str | None
+    expires: Term
+    since: int
+
+
+STATE = """
+    SELECT s.uid, s.agent, s.name, s.version, coalesce(e.line, 0), coalesce(e.turn, 0),
+           coalesce(e.total, 0), s.created_at, s.updated_at,
+           s.head, coalesce(e.base, 0), e.data_checksum, s.running, s.fence, s.owner,
+           s.expires_at, s.expires_monotonic,
+           (SELECT started_at FROM entry r WHERE r.id = s.running)
+    FROM session s LEFT JOIN entry e ON e.id = s.head
+"""
+
+
+def load_state(db: sqlite3.Connection, agent: str, name: str) -> State | None:
+    row = db.execute(f"{STATE} WHERE s.agent = ? AND s.name = ?", (agent, name)).fetchone()
+    return state_of(row) if row else None
+
+
+def state_of(row: Sequence[Any]) -> State:
+    entry, base, checksum, running, fence, owner, wall, monotonic, since = row[9:]
+    expires = Term(wall or 0, monotonic or 0)
+    return State(Head(*row[:9]), entry, base, checksum, running, fence, owner, expires, since or 0)
+
+
+def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> State:
+    """The session's row, made if it may be; whatever forbids the prompt is raised."""
+    if uid != ABSENT and (state is None or state.head.uid != uid):
+        raise changed(ask.name)
+    if state is None:
+        if ask.expect == "existing":
+            raise SessionNotFound(f"there is no session '{ask.name}' of agent '{ask.agent}'")
+        now = now_us()
+        db.execute(
+            "INSERT INTO session (agent, name, created_at, updated_at, used) VALUES (?, ?, ?, ?, 0)",
+            (ask.agent, ask.name, now, now),
+        )
+        state = load_state(db, ask.agent, ask.name)
+        assert state is not None  # noqa: S101 - inserted one statement ago
+    elif ask.expect == "new" and uid == ABSENT:
+        raise SessionExists(
+            f"session '{ask.name}' of agent '{ask.agent}' exists already",
+            hint="resume it with -r, or choose another name",
+        )
+    return state
+
+
+def record(db: sqlite3.Connection, state: State, ask: Ask, data: str, now: int) -> int:
+    """Insert the running entry after the head, on the head's line or on a new one; its id."""
+    head, turn = state.head, state.head.turn + 1
+    (entry,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM entry").fetchone()
+    taken = db.execute(
+        "SELECT 1 FROM entry WHERE session = ? AND line = ? AND turn = ?", (head.uid, head.line, turn)
+    ).fetchone()
+    line = head.line if head.line and not taken else entry
+    db.execute(
+        """
+        INSERT INTO entry (id, session, line, turn, parent, total, base, kind, outcome, started_at,
+            checksum, data_checksum, key, prompt)
+        VALUES (?, ?, ?, ?, ?, ?, ?, 'prompt', 'running', ?, ?, ?, ?, ?)
+        """,
+        (
+            entry,
+            head.uid,
+            line,
+            turn,
+            state.entry,
+            head.messages,
+            state.base,
+            now,
+            reading.texts_checksum(turn, "running", ask.key, ask.prompt, None, None, None, None),
+            reading.data_checksum(data),
+            ask.key,
+            ask.prompt,
+        ),
+    )
+    return int(entry)
+
+
+def interrupt(db: sqlite3.Connection, state: State, running: int, now: int) -> Entry:
+    entry = reading.one_entry(db, running, state.head.name)
+    settle(db, running, entry.turn, entry.key, entry.prompt, "interrupted", INTERRUPTED, {}, now)
+    db.execute(
+        "UPDATE session SET head = running, running = NULL, owner = NULL, version = version + 1,"
+        " updated_at = ? WHERE uid = ?",
+        (now, state.head.uid),
+    )
+    return entry._replace(outcome="interrupted", error=INTERRUPTED, finished_at=now)
+
+
+def release(db: sqlite3.Connection, lease: Lease, total: int) -> Head:
+    """Move the head to the lease's entry and free the session; LeaseLost unless both guards hold."""
+    now = now_us()
+    done = db.execute(
+        "UPDATE session SET head = running, running = NULL, owner = NULL, version = version + 1,"
+        " updated_at = ? WHERE uid = ? AND fence = ? AND version = ? AND running = ?",
+        (now, lease.head.uid, lease.fence, lease.head.version, lease.entry),
+    )
+    if not done.rowcount:
+        raise lost(lease)
+    (line,) = db.execute("SELECT line FROM entry WHERE id = ?", (lease.entry,)).fetchone()
+    return lease.head._replace(
+        version=lease.head.version + 1, line=line, turn=lease.turn, messages=total, updated_at=now
+    )
+
+
+def settle(
+    db: sqlite3.Connection,
+    entry: int,
+    turn: int,
+    key: str | None,
+    prompt: str,
+    outcome: str,
+    error: Failure,
+    meta: Mapping[str, Any],
+    now: int,
+) -> None:
+    """Write down how an entry that did not complete ended."""
+    meta_text = reading.json_or_none(meta)
+    checksum = reading.texts_checksum(turn, outcome, key, prompt, None, None, error.message, meta_text)
+    db.execute(
+        "UPDATE entry SET outcome = ?, error_type = ?, error_message = ?, meta = ?, checksum = ?,"
+        " finished_at = ? WHERE id = ?",
+        (outcome, error.type, error.message, meta_text, checksum, now, entry),
+    )
+
+
+def change_to(lease: Lease, data: str) -> tuple[int, str | None, str | None]:
+    """(base, snapshot, splice) for the data after a turn, whichever is smaller in the long run."""
+    if data == lease.data:
+        return lease.base, None, None
+    change = splice(lease.data, data)
+    if 2 * len(change) >= len(data) or lease.turn - lease.base >= SNAPSHOT_EVERY:
+        return lease.turn, data, None
+    return lease.base, None, change
+
+
+def now_us() -> int:
+    """The wall clock, in microseconds since the epoch."""
+    return time.time_ns() // 1000
