@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -242,6 +244,20 @@ def test_export_to_a_file(flue: Flue) -> None:
     (flue.folder / "link.json").symlink_to(path)
     assert flue("sessions", "export", "a", "-o", "link.json", stdin=None).code == 4
     assert [entry.name for entry in sorted(flue.folder.iterdir())] == ["link.json", "out.jsonl"]
+
+
+def test_export_never_replaces_a_device(flue: Flue) -> None:
+    """A device, a pipe or what /dev/stdout stands for is written to; --force does not put a file there."""
+    say(flue, "greeting", "a", "hello")
+    pipe = flue.folder / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE)
+
+    assert flue("sessions", "export", "a", "-o", "pipe", "--force", stdin=None).code == 0
+    assert json.loads(reader.communicate()[0])["session"] == "a"
+    assert pipe.is_fifo()
+    assert json.loads(flue("sessions", "export", "a", "-o", "/dev/stdout", stdin=None).out)["session"] == "a"
+    assert flue("sessions", "export", "a", "-o", str(flue.folder), "--force", stdin=None).code == 74
 
 
 def test_export_that_cannot_be_written(flue: Flue) -> None:

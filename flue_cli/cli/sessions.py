@@ -171,10 +171,13 @@ COMMANDS = {"list": list_sessions, "show": show, "resume": resume, "export": exp
 
 
 def write_file(path: str, pieces: Iterator[str], *, force: bool) -> None:
-    """Write a private file (0600) whole or not at all.
+    """Write a private file (0600) whole or not at all; a device or pipe is written to as it is.
 
     Raises FileExists unless `force`, OutputFailed when it cannot be written.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        _write_through(path, pieces)  # replacing /dev/null would break the whole machine
+        return
     folder, name = os.path.split(os.path.abspath(path))
     draft = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}")
     if os.path.lexists(path) and not force:
@@ -195,6 +198,14 @@ def write_file(path: str, pieces: Iterator[str], *, force: bool) -> None:
                 os.unlink(draft)
     except FileExistsError as error:
         raise FileExists(f"{path} exists already", hint="replace it with --force") from error
+    except OSError as error:
+        raise OutputFailed(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _write_through(path: str, pieces: Iterator[str]) -> None:
+    try:
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
     except OSError as error:
         raise OutputFailed(f"{path} cannot be written: {error.strerror}") from error
 

@@ -210,9 +210,7 @@ class SqliteStore:
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
         with self._connections.writing() as db:
             head = release(db, lease, lease.head.messages)
-            settle(
-                db, lease.entry, lease.turn, lease.key, lease.prompt, outcome, error, meta, head.updated_at
-            )
+            settle(db, lease.entry, lease, outcome, error, meta, head.updated_at)
         return head
 
     def delete(self, head: Head) -> None:

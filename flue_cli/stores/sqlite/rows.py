@@ -110,8 +110,9 @@ def record(db: sqlite3.Connection, state: State, ask: Ask, data: str, now: int) 
 
 
 def interrupt(db: sqlite3.Connection, state: State, running: int, now: int) -> Entry:
+    """Settle the prompt that a crash left unanswered, and free the session; the entry as settled."""
     entry = reading.one_entry(db, running, state.head.name)
-    settle(db, running, entry.turn, entry.key, entry.prompt, "interrupted", INTERRUPTED, {}, now)
+    settle(db, running, entry, "interrupted", INTERRUPTED, {}, now)
     db.execute(
         "UPDATE session SET head = running, running = NULL, owner = NULL, version = version + 1,"
         " updated_at = ? WHERE uid = ?",
@@ -139,17 +140,17 @@ def release(db: sqlite3.Connection, lease: Lease, total: int) -> Head:
 def settle(
     db: sqlite3.Connection,
     entry: int,
-    turn: int,
-    key: str | None,
-    prompt: str,
+    asked: Lease | Entry,
     outcome: str,
     error: Failure,
     meta: Mapping[str, Any],
     now: int,
 ) -> None:
-    """Write down how an entry that did not complete ended."""
+    """Write down how the entry with that id ended, if not completed; `asked` is what it says so far."""
     meta_text = reading.json_or_none(meta)
-    checksum = reading.texts_checksum(turn, outcome, key, prompt, None, None, error.message, meta_text)
+    checksum = reading.texts_checksum(
+        asked.turn, outcome, asked.key, asked.prompt, None, None, error.message, meta_text
+    )
     db.execute(
         "UPDATE entry SET outcome = ?, error_type = ?, error_message = ?, meta = ?, checksum = ?,"
         " finished_at = ? WHERE id = ?",
