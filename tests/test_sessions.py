@@ -210,6 +210,33 @@ def test_jsonl_is_the_same_in_lines(flue: Flue) -> None:
     assert [turn["turn"] for turn in last["turns"]] == [2]
 
 
+def test_markdown_interprets_nothing(flue: Flue) -> None:
+    """What was said stands in fences that it cannot leave; names and errors are escaped."""
+    flue.agent("failing", FAILING)
+    say(flue, "failing", "*a* <b>", "````\n# no heading\n````\x1b[31m", "fail")
+
+    text = flue("sessions", "export", "*a* <b>", "--format", "md", stdin=None).out
+
+    assert text.startswith("# failing/\\*a\\* \\<b\\>\n\n## 1 · 20")
+    assert "**user**\n\n`````text\n````\n# no heading\n````^[[31m\n`````\n" in text
+    assert "UTC · failed\n" in text
+    assert "*the agent failed: ValueError: as asked*\n" in text
+
+
+def test_plain_text_is_readable(flue: Flue) -> None:
+    """Who said what, with lines after the first indented."""
+    flue.agent("failing", FAILING)
+    say(flue, "failing", "a", "one\ntwo", "fail")
+
+    flue("sessions", "export", "a", "-o", "a.txt", stdin=None)
+
+    lines = [line for line in (flue.folder / "a.txt").read_text().splitlines() if not line.startswith("[")]
+    assert lines == [
+        "failing/a", "", "user: one", "  two", "assistant: did one", "  two", "",
+        "user: fail", "error: the agent failed: ValueError: as asked",
+    ]  # fmt: skip
+
+
 def test_export_of_tool_messages_and_usage(flue: Flue) -> None:
     """What a Reply brings besides its text is part of the history and of the export."""
     flue.agent(

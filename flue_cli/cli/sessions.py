@@ -31,6 +31,7 @@ from flue_cli.names import agent_name
 from flue_cli.render import plain
 from flue_cli.stores.contract import Entry, Head, Store
 from flue_cli.text import safe_line
+from flue_cli.transcripts import FORMATS, exporter, format_of
 
 SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="A session's name, or AGENT/NAME.")]
 SessionsArgument = Annotated[
@@ -126,7 +127,9 @@ def export(
     ] = "",
     form: Annotated[
         str,
-        typer.Option("--format", metavar="FORMAT", help="json or jsonl; without it, FILE's ending tells."),
+        typer.Option(
+            "--format", metavar="FORMAT", help=f"{', '.join(FORMATS)}; FILE's ending tells, else json."
+        ),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
     agent: AgentOption = "",
@@ -134,8 +137,6 @@ def export(
 ) -> None:
     """Write a session out, whole: every turn with its data."""
     app: App = ctx.obj
-    from flue_cli.transcripts import exporter, format_of
-
     form = form or format_of(file)
     pieces = exporter(form)
     with opened(load_settings(store)) as kept:
@@ -211,8 +212,6 @@ def _write_through(path: str, pieces: Iterator[str]) -> None:
 
 
 def _write(app: App, store: Store, head: Head, form: str, first: int) -> None:
-    from flue_cli.transcripts import exporter
-
     for piece in exporter(form)(store, head, first):
         app.output.piece(piece)
 

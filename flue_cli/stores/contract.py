@@ -264,11 +264,11 @@ def lost(lease: Lease) -> LeaseLost:
     """The error for a turn whose lease is gone."""
     return LeaseLost(
         f"turn {lease.turn} of session '{lease.head.name}' was not saved: another turn took the session over",
-        hint="send the prompt again",
+        hint="a reply that was shown is not kept: send the prompt again",
     )
 
 
-INTERRUPTED = Failure("interrupted", "the process answering it ended")
+INTERRUPTED = Failure("interrupted", "its process ended or was stopped")
 """Why a turn is interrupted, as recorded by whoever finds it."""
 
 

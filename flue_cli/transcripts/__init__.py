@@ -16,6 +16,8 @@ Export = Callable[[Store, Head, int], Iterator[str]]
 FORMATS = {
     "json": "flue_cli.transcripts.json_document:export",
     "jsonl": "flue_cli.transcripts.json_lines:export",
+    "md": "flue_cli.transcripts.markdown:export",
+    "txt": "flue_cli.transcripts.plain_text:export",
 }
 """Format, which is also the file name's ending, to `module:function`."""
 

@@ -55,5 +55,12 @@ def turn_fields(entry: Entry) -> dict[str, Any]:
     }
 
 
+def body_of(message: Message) -> str:
+    """What a message says; where that is more than text (tool calls), all of it as JSON."""
+    if isinstance(message.content, str) and not message.extra:
+        return message.content
+    return json.dumps(message.as_dict(), ensure_ascii=False, indent=2)
+
+
 def _value(value: Any) -> str:
     return str(value) if isinstance(value, RawJson) else json.dumps(value)

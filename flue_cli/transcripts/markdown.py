@@ -1,0 +1,41 @@
+"""A conversation as Markdown: to read, to paste into an issue, to keep beside code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from flue_cli.stores.contract import Entry, Head, Store, history_of
+from flue_cli.text import safe_line, safe_text
+from flue_cli.times import moment
+from flue_cli.transcripts.fields import body_of
+
+
+def export(store: Store, head: Head, first: int) -> Iterator[str]:
+    """A heading for every turn; what was said stands in fences, so that none of it is interpreted."""
+    yield f"# {_escaped(head.agent)}/{_escaped(head.name)}\n"
+    for entry in store.entries(head, first, head.turn):
+        yield from _turn(entry)
+
+
+def _turn(entry: Entry) -> Iterator[str]:
+    mark = "" if entry.outcome == "completed" else f" · {entry.outcome}"
+    yield f"\n## {entry.turn} · {moment(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"
+    yield f"\n**user**\n\n{fenced(entry.prompt)}"
+    for message in history_of(entry)[1:]:
+        yield f"\n**{_escaped(message.role)}**\n\n{fenced(body_of(message))}"
+    if entry.error:
+        yield f"\n*{_escaped(entry.error.message)}*\n"
+
+
+def fenced(text: str) -> str:
+    """`text` as a code block whose fence is longer than any run of backticks inside (CommonMark 4.5)."""
+    text = safe_text(text)
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text.removesuffix(chr(10))}\n{fence}\n"
+
+
+def _escaped(text: str) -> str:
+    """A line of text in which Markdown sees nothing but text (CommonMark 2.4)."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~&$])", r"\\\1", safe_line(text))
