@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -25,11 +26,13 @@ from flue_cli.cli.options import (
     one_session,
     opened,
     repeated,
+    seconds,
 )
 from flue_cli.errors import FileExists, OutputFailed, UsageError
-from flue_cli.names import agent_name
+from flue_cli.names import agent_name, session_name
 from flue_cli.render import plain
-from flue_cli.stores.contract import Entry, Head, Store
+from flue_cli.render.remarks import Waiting
+from flue_cli.stores.contract import Entry, Head, Holder, Store
 from flue_cli.text import safe_line
 from flue_cli.transcripts import FORMATS, exporter, format_of
 
@@ -119,6 +122,28 @@ def resume(
         converse(app, settings, kept, Where(head.agent, head.name, "existing"), prompt, how)
 
 
+def rename(
+    ctx: typer.Context,
+    session: SessionArgument,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name, without AGENT/.")],
+    agent: AgentOption = "",
+    wait: WaitOption = 30.0,
+    store: StoreOption = "",
+) -> None:
+    """Give a session another name."""
+    app: App = ctx.obj
+    with opened(load_settings(store)) as kept:
+        head = one_session(kept, session, agent)
+        waiting = Waiting(app.output)
+
+        def pause(interval: float, holder: Holder) -> None:
+            waiting(holder)
+            time.sleep(interval)
+
+        renamed = kept.rename(head, session_name(new), wait=seconds(wait, "--wait", zero=True), pause=pause)
+    app.output.note(f"{head.agent}/{head.name} is now {renamed.agent}/{renamed.name}")
+
+
 def export(
     ctx: typer.Context,
     session: SessionArgument,
@@ -167,7 +192,14 @@ def delete(
     app.output.note("note: the chat's input history still has the prompts that were typed")
 
 
-COMMANDS = {"list": list_sessions, "show": show, "resume": resume, "export": export, "delete": delete}
+COMMANDS = {
+    "list": list_sessions,
+    "show": show,
+    "resume": resume,
+    "rename": rename,
+    "export": export,
+    "delete": delete,
+}
 """What `flue sessions` offers."""
 
 

@@ -15,7 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from flue_cli.errors import LeaseLost, SessionBusy, SessionChanged, TurnNotFound
+from flue_cli.errors import (
+    LeaseLost,
+    SessionBusy,
+    SessionChanged,
+    SessionExists,
+    SessionNotFound,
+    TurnNotFound,
+)
 from flue_cli.session import Message
 
 LEASE_SECONDS = 15.0
@@ -223,6 +230,14 @@ class Store(Protocol):
         """
         ...
 
+    def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
+        """Give the session another name, after the turns that were there first.
+
+        SessionExists if its agent has a session of that name; SessionBusy past `wait` seconds;
+        SessionChanged if it is not the one of `head.uid`. Prompts that wait for it end with that too.
+        """
+        ...
+
     def delete(self, head: Head) -> None:
         """Remove the session and every trace of it.
 
@@ -246,6 +261,19 @@ def busy(name: str, holder: Holder, now: int) -> SessionBusy:
     return SessionBusy(
         f"session '{name}' is busy: {who} has been answering for {seconds} s",
         hint="wait longer with --wait SECONDS, or use another session",
+    )
+
+
+def absent(agent: str, name: str) -> SessionNotFound:
+    """The error for a session that must exist and does not."""
+    return SessionNotFound(f"there is no session '{name}' of agent '{agent}'")
+
+
+def taken(agent: str, name: str) -> SessionExists:
+    """The error for a name that is taken."""
+    return SessionExists(
+        f"session '{name}' of agent '{agent}' exists already",
+        hint="resume it with -r, or choose another name",
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, TypeVar
 
-from flue_cli.errors import KeyConflict, SessionExists, SessionNotFound
+from flue_cli.errors import KeyConflict
 from flue_cli.session import Message
 from flue_cli.stores.contract import (
     ABSENT,
@@ -26,12 +26,14 @@ from flue_cli.stores.contract import (
     Pause,
     Replayed,
     Summary,
+    absent,
     busy,
     changed,
     history_of,
     known_turn,
     lost,
     meant,
+    taken,
 )
 from flue_cli.stores.queue import Held, wait_for
 
@@ -50,6 +52,10 @@ class _Session:
         self.queue: list[object] = []
 
 
+Result = TypeVar("Result")
+Act = Callable[[_Session], Result]
+
+
 class MemoryStore:
     """The contract without a disk; a lease is held by a thread and dies only by expiry."""
 
@@ -66,34 +72,10 @@ class MemoryStore:
             return session.head if session else Head(ABSENT, agent, name)
 
     def begin(self, ask: Ask, pause: Pause) -> Begun | Replayed:
-        ticket = object()
-        uid = ask.uid
+        def take(session: _Session) -> Begun | Replayed:
+            return self._take(session, ask)
 
-        def attempt() -> Begun | Replayed | Held:
-            nonlocal uid
-            with self._lock:
-                session = self._sessions.get((ask.agent, ask.name))
-                same = session is not None and uid in (ABSENT, session.head.uid)
-                replayed = self._replay(session, ask) if session and same else None
-                if replayed:
-                    return replayed
-                session = self._admit(session, ask, uid)
-                uid = session.head.uid
-                first_in_line = not session.queue or session.queue[0] is ticket
-                if first_in_line and (session.running is None or time.monotonic() >= session.expires):
-                    return self._take(session, ask)
-                if ticket not in session.queue and ask.wait > 0:
-                    session.queue.append(ticket)
-                place = session.queue.index(ticket) + 1 if ticket in session.queue else 1
-                return Held(_holder(session), place)
-
-        try:
-            return wait_for(attempt, ask, pause)
-        finally:
-            with self._lock:
-                for session in self._sessions.values():
-                    if ticket in session.queue:
-                        session.queue.remove(ticket)
+        return self._when_free(ask, pause, take, early=lambda session: self._replay(session, ask))
 
     def renew(self, lease: Lease) -> None:
         with self._lock:
@@ -177,6 +159,18 @@ class MemoryStore:
                 )
             ]
 
+    def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
+        def act(session: _Session) -> Head:
+            if name != head.name and (head.agent, name) in self._sessions:
+                raise taken(head.agent, name)
+            del self._sessions[head.agent, head.name]
+            self._sessions[head.agent, name] = session
+            session.head = session.head._replace(name=name)
+            return session.head
+
+        ask = Ask(head.agent, head.name, "", uid=head.uid, expect="existing", wait=wait)
+        return self._when_free(ask, pause, act)
+
     def delete(self, head: Head) -> None:
         with self._lock:
             session = self._sessions.get((head.agent, head.name))
@@ -192,13 +186,46 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing to let go of: the sessions live on until the store itself does not."""
 
+    def _when_free(
+        self, ask: Ask, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
+    ) -> Result:
+        """Do `act` to the session once it is free and ours; what `early` finds needs no waiting."""
+        ticket = object()
+        uid = ask.uid
+
+        def attempt() -> Result | Held:
+            nonlocal uid
+            with self._lock:
+                session = self._sessions.get((ask.agent, ask.name))
+                if early and session and uid in (ABSENT, session.head.uid):
+                    found = early(session)
+                    if found is not None:
+                        return found
+                session = self._admit(session, ask, uid)
+                uid = session.head.uid
+                first_in_line = not session.queue or session.queue[0] is ticket
+                if first_in_line and (session.running is None or time.monotonic() >= session.expires):
+                    return act(session)
+                if ticket not in session.queue and ask.wait > 0:
+                    session.queue.append(ticket)
+                place = session.queue.index(ticket) + 1 if ticket in session.queue else 1
+                return Held(_holder(session), place)
+
+        try:
+            return wait_for(attempt, ask, pause)
+        finally:
+            with self._lock:
+                for session in self._sessions.values():
+                    if ticket in session.queue:
+                        session.queue.remove(ticket)
+
     def _admit(self, session: _Session | None, ask: Ask, uid: int) -> _Session:
         if uid != ABSENT and (session is None or session.head.uid != uid):
             raise changed(ask.name)
         if session is None and ask.expect == "existing":
-            raise SessionNotFound(f"there is no session '{ask.name}' of agent '{ask.agent}'")
+            raise absent(ask.agent, ask.name)
         if session is not None and ask.expect == "new" and uid == ABSENT:
-            raise SessionExists(f"session '{ask.name}' of agent '{ask.agent}' exists already")
+            raise taken(ask.agent, ask.name)
         if session is None:
             self._last_uid += 1
             session = _Session(self._last_uid, ask.agent, ask.name, _now())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from flue_cli.stores.contract import Ask, Begun, Holder, Pause, Replayed, busy
+from flue_cli.stores.contract import Ask, Holder, Pause, busy
+
+Taken = TypeVar("Taken")
 
 _LONGEST_PAUSE = 0.1
 
@@ -18,7 +20,7 @@ class Held(NamedTuple):
     place: int
 
 
-def wait_for(attempt: Callable[[], Begun | Replayed | Held], ask: Ask, pause: Pause) -> Begun | Replayed:
+def wait_for(attempt: Callable[[], Taken | Held], ask: Ask, pause: Pause) -> Taken:
     """Call `attempt` until it gives something other than Held; SessionBusy after `ask.wait` seconds.
 
     The next in line looks every millisecond at first, so that a queue of quick turns moves quickly;

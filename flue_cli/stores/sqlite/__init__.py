@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from flue_cli.errors import KeyConflict
 from flue_cli.session import Message
@@ -47,9 +47,13 @@ from flue_cli.stores.sqlite.rows import (
     now_us,
     record,
     release,
+    rename,
     settle,
     state_of,
 )
+
+Result = TypeVar("Result")
+Act = Callable[[sqlite3.Connection, State], Result]
 
 
 class SqliteStore:
@@ -130,38 +134,10 @@ class SqliteStore:
     # Turns
 
     def begin(self, ask: Ask, pause: Pause) -> Begun | Replayed:
-        uid, ticket = ask.uid, 0
+        def take(db: sqlite3.Connection, state: State) -> Begun | Replayed:
+            return self._take(db, state, ask)
 
-        def attempt() -> Begun | Replayed | Held:
-            nonlocal uid, ticket
-            if ticket:
-                held = self._look(ask, uid, ticket)
-                if held:
-                    return held
-            with self._connections.writing() as db:
-                state = load_state(db, ask.agent, ask.name)
-                same = state is not None and uid in (ABSENT, state.head.uid)
-                replayed = self._replay(db, state, ask) if state and same else None
-                if replayed:
-                    return replayed
-                state = admit(db, state, ask, uid)
-                uid = state.head.uid
-                place = self._line.place(db, uid, ticket)
-                if place == 1 and not self._is_held(state):
-                    self._line.clear(db, uid, ticket)
-                    return self._take(db, state, ask)
-            if not ticket and ask.wait > 0:
-                ticket = self._line.join(uid)
-            return Held(self._holder(state), place)
-
-        taken = False
-        try:
-            result = wait_for(attempt, ask, pause)
-            taken = isinstance(result, Begun)
-            return result
-        finally:
-            if ticket and not taken:
-                self._line.leave(ticket)
+        return self._when_free(ask, pause, take, early=lambda db, state: self._replay(db, state, ask))
 
     def renew(self, lease: Lease) -> None:
         expires = term()
@@ -213,6 +189,10 @@ class SqliteStore:
             settle(db, lease.entry, lease, outcome, error, meta, head.updated_at)
         return head
 
+    def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
+        ask = Ask(head.agent, head.name, "", uid=head.uid, expect="existing", wait=wait)
+        return self._when_free(ask, pause, lambda db, state: rename(db, state, name))
+
     def delete(self, head: Head) -> None:
         with self._connections.writing() as db:
             state = load_state(db, head.agent, head.name)
@@ -232,7 +212,47 @@ class SqliteStore:
         self._connections.close()
         self._owner.hide()
 
-    # One attempt at a session
+    # A session's turn in the line
+
+    def _when_free(
+        self, ask: Ask, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
+    ) -> Result:
+        """Do `act` to the session once it is free and ours, in one transaction.
+
+        What `early` finds, if it finds anything, is the answer without waiting.
+        """
+        uid, ticket = ask.uid, 0
+
+        def attempt() -> Result | Held:
+            nonlocal uid, ticket
+            held = self._look(ask, uid, ticket) if ticket else None
+            if held:
+                return held
+            with self._connections.writing() as db:
+                state = load_state(db, ask.agent, ask.name)
+                if early and state and uid in (ABSENT, state.head.uid):
+                    found = early(db, state)
+                    if found is not None:
+                        return found
+                state = admit(db, state, ask, uid)
+                uid = state.head.uid
+                place = self._line.place(db, uid, ticket)
+                free = place == 1 and not self._is_held(state)
+                if free:
+                    self._line.clear(db, uid, ticket)
+                    result = act(db, state)
+            if free:
+                ticket = 0  # cleared, and committed so
+                return result
+            if not ticket and ask.wait > 0:
+                ticket = self._line.join(uid)
+            return Held(self._holder(state), place)
+
+        try:
+            return wait_for(attempt, ask, pause)
+        finally:
+            if ticket:
+                self._line.leave(ticket)
 
     def _look(self, ask: Ask, uid: int, ticket: int) -> Held | None:
         """Whether a waiter may not go yet: a look that takes no lock and mostly writes nothing."""

@@ -10,8 +10,19 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flue_cli.errors import SessionExists, SessionNotFound
-from flue_cli.stores.contract import ABSENT, INTERRUPTED, Ask, Entry, Failure, Head, Lease, changed, lost
+from flue_cli.stores.contract import (
+    ABSENT,
+    INTERRUPTED,
+    Ask,
+    Entry,
+    Failure,
+    Head,
+    Lease,
+    absent,
+    changed,
+    lost,
+    taken,
+)
 from flue_cli.stores.splice import splice
 from flue_cli.stores.sqlite import reading
 from flue_cli.stores.sqlite.owner import Term
@@ -61,7 +72,7 @@ def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> St
         raise changed(ask.name)
     if state is None:
         if ask.expect == "existing":
-            raise SessionNotFound(f"there is no session '{ask.name}' of agent '{ask.agent}'")
+            raise absent(ask.agent, ask.name)
         now = now_us()
         db.execute(
             "INSERT INTO session (agent, name, created_at, updated_at, used) VALUES (?, ?, ?, ?, 0)",
@@ -70,10 +81,7 @@ def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> St
         state = load_state(db, ask.agent, ask.name)
         assert state is not None  # noqa: S101 - inserted one statement ago
     elif ask.expect == "new" and uid == ABSENT:
-        raise SessionExists(
-            f"session '{ask.name}' of agent '{ask.agent}' exists already",
-            hint="resume it with -r, or choose another name",
-        )
+        raise taken(ask.agent, ask.name)
     return state
 
 
@@ -135,6 +143,15 @@ def release(db: sqlite3.Connection, lease: Lease, total: int) -> Head:
     return lease.head._replace(
         version=lease.head.version + 1, line=line, turn=lease.turn, messages=total, updated_at=now
     )
+
+
+def rename(db: sqlite3.Connection, state: State, name: str) -> Head:
+    """Give the session another name; SessionExists if its agent has a session of that name."""
+    head = state.head
+    if name != head.name and load_state(db, head.agent, name):
+        raise taken(head.agent, name)
+    db.execute("UPDATE session SET name = ? WHERE uid = ?", (name, head.uid))
+    return head._replace(name=name)
 
 
 def settle(
