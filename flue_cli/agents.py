@@ -19,6 +19,8 @@ from flue_cli.text import safe_line
 AgentFunction = Callable[..., Any]
 """`(prompt, session, context) -> reply`: sync or async, returning or yielding."""
 
+SIGNATURE_HINT = "define: def agent(prompt, session, context): ..."
+
 ENTRY_POINTS = "flue.agents"
 """The entry-point group under which an installed package offers agents."""
 
@@ -147,11 +149,11 @@ def load(source: AgentSource) -> Agent:
     except BaseException as error:  # a module may raise anything, SystemExit included
         raise _load_error(source, error) from error
     if not callable(function):
-        what = "has no" if function is None else "has, as something that cannot be called, the"
+        what = "has no" if function is None else "has something that cannot be called as its"
         raise AgentError(
             f"agent '{source.name}' cannot be loaded: {source.path} {what} '{source.attribute}'",
             type="load",
-            hint="define: def agent(prompt, session, context): ...",
+            hint=SIGNATURE_HINT,
         )
     # Tells versions apart, no more; hashlib would cost a third of a start-up.
     return Agent(source.name, function, f"crc32:{zlib.crc32(code):08x}")

@@ -7,11 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Task
-
     from flue_cli.errors import FlueError
 
 
@@ -27,12 +25,12 @@ class Cancellation:
     `on_request` is called at every request, from whichever thread makes it.
     """
 
-    def __init__(self, *, by_signal: bool = False) -> None:
-        """`by_signal`: SIGINT has a handler that calls `request`, and may be used to wake the main thread."""
+    def __init__(self, *, wake_by: int = 0) -> None:
+        """`wake_by` is a signal whose handler calls `request`, for waking the main thread; 0 for none."""
         self.why: FlueError | None = None
         self.since = 0.0
         self.on_request: Callable[[], None] | None = None
-        self._by_signal = by_signal
+        self._wake_by = wake_by
         # Reentrant, because a signal handler may find its own thread inside.
         self._lock = threading.RLock()
         self._stop: Callable[[], None] | None = None
@@ -72,9 +70,9 @@ class Cancellation:
                 if not fired:
                     fired = True
                     raise AgentStopped
-            elif is_main and self._by_signal:
+            elif is_main and self._wake_by:
                 # A real signal also ends a sleep or a read; its handler comes back here.
-                signal.pthread_kill(thread, signal.SIGINT)
+                signal.pthread_kill(thread, self._wake_by)
             elif not sent:
                 sent = True
                 _raise_in(thread, AgentStopped)
@@ -89,14 +87,9 @@ class Cancellation:
                 _raise_in(thread, None)  # it may still be on its way
 
     @contextmanager
-    def cancels_task(self, loop: AbstractEventLoop, task: Task[Any]) -> Iterator[None]:
-        """While inside, a request cancels the task instead, so that its cleanup runs."""
-        outer = self._stop
-
-        def stop() -> None:
-            loop.call_soon_threadsafe(task.cancel)
-
-        self._stop = stop
+    def stops_by(self, stop: Callable[[], None]) -> Iterator[None]:
+        """While inside `stops_thread`, a request calls `stop` instead, which may be gentler."""
+        outer, self._stop = self._stop, stop
         try:
             yield
         finally:

@@ -117,6 +117,12 @@ class StoreError(FlueError):
     type = "store"
 
 
+class StoreLocked(StoreError):
+    """Another program writes to the store and does not stop."""
+
+    type = "store_locked"
+
+
 class StoreDamaged(StoreError):
     """What the store holds is not what was written."""
 

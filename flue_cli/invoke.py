@@ -7,15 +7,18 @@ may do anything at all: raise, exit, return the wrong thing, never come back. Wh
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn, TypeVar
 
-from flue_cli.agents import AgentFunction
+from flue_cli.agents import SIGNATURE_HINT, AgentFunction
 from flue_cli.cancellation import AgentStopped, Cancellation
-from flue_cli.errors import AgentError, FlueError, traceback_of, words_of
+from flue_cli.errors import AgentError, FlueError, StoreError, traceback_of, words_of
 from flue_cli.session import AgentContext, AgentSession, Reply
 from flue_cli.strict_json import MAX_BYTES
 
+Checked = TypeVar("Checked")
 OnPiece = Callable[[str], None]
 """Called with each piece of a streamed reply; may raise a FlueError to end the turn."""
 
@@ -28,13 +31,16 @@ def call(
     *,
     cancellation: Cancellation,
     on_piece: OnPiece | None,
-) -> Reply:
-    """The agent's reply to `prompt`, its pieces handed to `on_piece` as they come.
+    check: Callable[[Reply], Checked],
+) -> Checked:
+    """What `check` makes of the agent's reply to `prompt`; pieces go to `on_piece` as they come.
 
-    Raises AgentError for whatever the agent does wrong, the reason of `cancellation` if that ended
-    it (or came while it ran), and what `on_piece` raised.
+    `check` runs where the agent can still be stopped, since it reads objects of the agent's making.
+    Raises AgentError for whatever the agent does wrong, the reason of `cancellation` if that ended it
+    (or came while it ran), StoreError if reading the history failed, and what `on_piece` raised.
     """
-    pieces = _Pieces(on_piece)
+    pieces = _Pieces(on_piece, cancellation)
+    process = os.getpid()
     try:
         with cancellation.stops_thread():
             cancellation.check()
@@ -43,24 +49,35 @@ def call(
                 result = _run_async(result, pieces, cancellation)
             elif hasattr(result, "__next__"):
                 result = _collect(result, pieces)
-            reply = _as_reply(result)
+            checked = check(_as_reply(result))
     except BaseException as error:  # agents raise SystemExit, KeyboardInterrupt and worse
+        if os.getpid() != process:
+            _end_child(error)
         if pieces.failure:
             raise pieces.failure from None
         if cancellation.why:
             raise cancellation.why from None
-        if isinstance(error, AgentError):
+        if isinstance(error, AgentError | StoreError):
             raise
         raise _agent_error(error) from error
+    if os.getpid() != process:
+        _end_child(None)
     cancellation.check()
-    return reply
+    return checked
+
+
+def _end_child(error: BaseException | None) -> NoReturn:
+    """End a process that the agent forked and that came back here: the turn is its parent's alone."""
+    code = error.code if isinstance(error, SystemExit) else 1 if error else 0
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
 class _Pieces:
     """The pieces of a streamed reply, passed on and kept."""
 
-    def __init__(self, on_piece: OnPiece | None) -> None:
+    def __init__(self, on_piece: OnPiece | None, cancellation: Cancellation) -> None:
         self.failure: FlueError | None = None
+        self._cancellation = cancellation
         self._on_piece = on_piece
         self._kept: list[str] = []
         self._size = 0
@@ -68,6 +85,8 @@ class _Pieces:
 
     def add(self, piece: object) -> None:
         """Take the next piece; AgentError if it is none."""
+        if self._cancellation.why:  # an agent that swallowed the stop does not go on talking
+            raise AgentStopped
         if self._last is not None:
             raise _bad_reply("the agent yielded more after its Reply")
         if isinstance(piece, Reply):
@@ -110,23 +129,32 @@ def _run_async(
 ) -> object:
     import asyncio
 
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+
+    def cancel() -> None:
+        for loop, task in running:
+            with suppress(RuntimeError):  # the loop is closed: it is over already
+                loop.call_soon_threadsafe(task.cancel)
+
     async def drive() -> object:
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - we are in one
-        with cancellation.cancels_task(asyncio.get_running_loop(), task):
-            if isinstance(result, Awaitable):
-                return await result
-            try:
-                async for piece in result:
-                    pieces.add(piece)
-            finally:
-                close = getattr(result, "aclose", None)
-                if close:
-                    await close()
-            return pieces.reply()
+        if task:
+            running.append((asyncio.get_running_loop(), task))
+        cancellation.check()
+        if isinstance(result, Awaitable):
+            return await result
+        try:
+            async for piece in result:
+                pieces.add(piece)
+        finally:
+            close = getattr(result, "aclose", None)
+            if close:
+                await close()
+        return pieces.reply()
 
     try:
-        return asyncio.run(drive())
+        with cancellation.stops_by(cancel):
+            return asyncio.run(drive())
     finally:
         close = getattr(result, "close", None)
         if close:  # a coroutine that was stopped before it began
@@ -167,10 +195,10 @@ def _bad_reply(problem: str) -> AgentError:
 
 
 def _agent_error(error: BaseException) -> AgentError:
+    trace = traceback_of(error)
     if isinstance(error, SystemExit):
-        return AgentError(
-            f"the agent called sys.exit({'' if error.code is None else error.code})",
-            type="exit",
-            traceback=traceback_of(error),
-        )
-    return AgentError(f"the agent failed: {words_of(error)}", type="exception", traceback=traceback_of(error))
+        words = words_of(error).partition(": ")[2]
+        return AgentError(f"the agent called sys.exit({words})", type="exit", traceback=trace)
+    at_the_call = error.__traceback__ is not None and error.__traceback__.tb_next is None
+    hint = SIGNATURE_HINT if isinstance(error, TypeError) and at_the_call else ""
+    return AgentError(f"the agent failed: {words_of(error)}", type="exception", hint=hint, traceback=trace)

@@ -21,6 +21,14 @@ def session_name(text: str) -> str:
     Raises BadName for what cannot be a name: empty, longer than 256 characters, beginning with a
     hyphen, or holding control, bidirectional-override or surrogate characters.
     """
+    text = normal_name(text)
+    if len(text) > MAX_NAME:
+        raise BadName(f"a session name has at most {MAX_NAME} characters, this one has {len(text)}")
+    return text
+
+
+def normal_name(text: str) -> str:
+    """The same for SESSION, which may be AGENT/NAME and so a little longer."""
     if not text.isascii():
         from unicodedata import normalize
 
@@ -28,8 +36,6 @@ def session_name(text: str) -> str:
             text = normalize("NFC", text)
     if not text:
         raise BadName("a session name cannot be empty")
-    if len(text) > MAX_NAME:
-        raise BadName(f"a session name has at most {MAX_NAME} characters, this one has {len(text)}")
     if text.startswith("-"):
         raise BadName(f"a session name cannot start with a hyphen: '{safe_line(text)}'")
     if not text.isprintable() and re.search(_FORBIDDEN, text):

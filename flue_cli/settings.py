@@ -22,6 +22,10 @@ class Settings(NamedTuple):
     agent_dirs: tuple[str, ...] = ()
     agent_path: tuple[str, ...] = ()
 
+    def input_history(self, agent: str) -> str:
+        """The file that keeps what was typed in chats with `agent`."""
+        return os.path.join(self.home, "history", f"{agent}.txt")
+
     @classmethod
     def load(cls, env: Mapping[str, str], *, store: str = "", agents: Sequence[str] = ()) -> Settings:
         """The settings for one run of the command: option beats environment beats default.

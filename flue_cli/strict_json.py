@@ -32,9 +32,10 @@ def dumps(value: Any, *, root: str = "data") -> str:
     string, a lone surrogate, a tuple, an integer past Python's 4,300 digits), for more than 200
     levels and for more than 16 MiB. `root` is how the paths in those errors begin.
     """
+    _refuse_endless(value, root)
     try:
         text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-        faithful = json.loads(text) == value and not _has_lone_surrogate(value, text) and _is_shallow(value)
+        faithful = json.loads(text) == value and not _has_lone_surrogate(value, text)
     except (TypeError, ValueError, RecursionError):
         faithful = False
     if not faithful:
@@ -98,17 +99,26 @@ def _has_lone_surrogate(value: Any, text: str) -> bool:
     return False
 
 
-def _is_shallow(value: Any) -> bool:
-    level, depth = [value], 0
-    while level and depth < MAX_DEPTH:
+def _refuse_endless(value: Any, root: str) -> None:
+    """Raise DataError for more levels or more values than are allowed, a level at a time.
+
+    Before anything is encoded: a list that holds the same list twice, twenty times over, is small in
+    memory and endless as JSON.
+    """
+    level, depth, count = [value], 0, 0
+    while level:
+        if depth == MAX_DEPTH:
+            _find_fault(value, root)
+            raise DataError(root, f"nested more than {MAX_DEPTH} levels deep")
         depth += 1
-        level = [
-            child
-            for node in level
-            for child in (node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
-            if isinstance(child, dict | list)
-        ]
-    return not level
+        below: list[Any] = []
+        for node in level:
+            children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+            count += len(children)
+            if 2 * count > MAX_BYTES:  # every value takes a character and a comma
+                raise DataError(root, f"more than {MAX_BYTES // 2**20} MiB of JSON")
+            below += [child for child in children if isinstance(child, dict | list)]
+        level = below
 
 
 def _problem(node: Any) -> str:

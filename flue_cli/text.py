@@ -33,6 +33,11 @@ def safe_line(text: str) -> str:
     return safe_text(text).replace("\n", " ").replace("\t", " ")
 
 
+def turns(count: int) -> str:
+    """`1 turn`, `2 turns`."""
+    return f"{count} turn" if count == 1 else f"{count} turns"
+
+
 class SafeStream:
     r"""`safe_text` for text that arrives in pieces, one of which may end between `\r` and `\n`."""
 

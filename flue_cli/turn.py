@@ -20,9 +20,11 @@ from flue_cli.errors import (
     DataError,
     FlueError,
     LeaseLost,
+    OutputClosed,
     StoreDamaged,
     StoreError,
     TurnCancelled,
+    UsageError,
     words_of,
 )
 from flue_cli.invoke import OnPiece, call
@@ -78,21 +80,22 @@ def run(
     what kept the turn from beginning: SessionBusy, SessionExists, SessionNotFound, SessionChanged,
     KeyConflict, TurnCancelled while waiting, StoreError.
     """
+    _refuse_half_characters(ask)
     begun = store.begin(ask, _pause(cancellation, on_waiting))
     if isinstance(begun, Replayed):
         return _replayed(begun)
-    if on_begun:
-        on_begun(begun)
     lease = begun.lease
     seed = int.from_bytes(os.urandom(6), "big")  # exact in any JSON reader
-    meta: dict[str, Any] = {"source": agent.fingerprint, "seed": seed}
+    recorded: dict[str, Any] = {"source": agent.fingerprint, "seed": seed}
 
     def give_up(why: FlueError) -> None:
-        turn = _abandon(store, begun, why, meta)
+        turn = _abandon(store, begun, why, recorded)
         if on_stuck:
             on_stuck(turn)
 
     try:
+        if on_begun:
+            on_begun(begun)
         session = AgentSession(lease.head.name, _data(lease), _history(store, lease.head))
         context = AgentContext(
             agent=agent.name,
@@ -102,13 +105,39 @@ def run(
             is_cancelled=lambda: cancellation.why is not None,
         )
         with Keeper(store, lease, cancellation, timeout=timeout, give_up=give_up):
-            reply = call(
-                agent.function, ask.prompt, session, context, cancellation=cancellation, on_piece=on_piece
+            kept = call(
+                agent.function,
+                ask.prompt,
+                session,
+                context,
+                cancellation=cancellation,
+                on_piece=on_piece,
+                check=lambda reply: _checked(reply, session, recorded),
             )
-        messages, data, meta = _checked(reply, session, meta)
     except FlueError as error:
-        return _abandon(store, begun, error, meta)
-    return _commit(store, begun, reply.text, messages, data, meta)
+        return _abandon(store, begun, error, recorded)
+    except BaseException as error:
+        # A bug of ours must not leave the session held.
+        _abandon(store, begun, FlueError(words_of(error)), recorded)
+        raise
+    return _commit(store, begun, kept)
+
+
+class _Kept(NamedTuple):
+    """What of a reply and a session is going to be kept, in the form that it is kept in."""
+
+    reply: str
+    messages: list[Message]
+    data: str
+    meta: dict[str, Any]
+
+
+def _refuse_half_characters(ask: Ask) -> None:
+    for what, text in (("prompt", ask.prompt), ("turn key", ask.key or "")):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"the {what} is not UTF-8") from None
 
 
 def _pause(cancellation: Cancellation, on_waiting: OnWaiting | None) -> Pause:
@@ -136,10 +165,8 @@ def _history(store: Store, head: Head) -> History:
     return History(head.messages, lambda start, stop: store.messages(head, start, stop))
 
 
-def _checked(
-    reply: Reply, session: AgentSession[Any], meta: Mapping[str, Any]
-) -> tuple[list[Message], str, dict[str, Any]]:
-    """Messages, data and meta of a turn in the form that is kept; AgentError for what JSON cannot hold."""
+def _checked(reply: Reply, session: AgentSession[Any], recorded: Mapping[str, Any]) -> _Kept:
+    """What is to be kept of a turn; AgentError for what JSON cannot hold."""
     try:
         found = getattr(session, "data", None)
         if not isinstance(found, dict):
@@ -147,17 +174,19 @@ def _checked(
         data = dumps(found)
         between = [_fields(message, f"messages[{number}]") for number, message in enumerate(reply.messages)]
         messages = [Message.from_dict(fields) for fields in loads(dumps(between, root="messages"))]
-        meta = {**reply.meta, **meta}
+        meta = {**reply.meta, **recorded}
         dumps(meta, root="meta")
     except DataError as error:
         raise AgentError(
             f"what the agent left cannot be kept: {error}",
             type="bad_data",
-            hint="data must be JSON: dict with str keys, list, str, int, float, bool, None",
+            hint=""
+            if "MiB" in error.problem
+            else "JSON holds dict with str keys, list, str, int, float, bool, None",
         ) from error
     except Exception as error:  # all of this is the agent's objects, and they may do anything
         raise AgentError(f"the agent's Reply cannot be read: {words_of(error)}", type="bad_reply") from error
-    return messages, data, meta
+    return _Kept(reply.text, messages, data, meta)
 
 
 def _fields(message: Message | Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -167,21 +196,19 @@ def _fields(message: Message | Mapping[str, Any], where: str) -> dict[str, Any]:
     return fields
 
 
-def _commit(
-    store: Store, begun: Begun, reply: str, messages: list[Message], data: str, meta: Mapping[str, Any]
-) -> Turn:
+def _commit(store: Store, begun: Begun, kept: _Kept) -> Turn:
     lease = begun.lease
     try:
-        head = store.commit(lease, reply=reply, messages=messages, data=data, meta=meta)
+        head = store.commit(lease, reply=kept.reply, messages=kept.messages, data=kept.data, meta=kept.meta)
     except (LeaseLost, StoreError) as error:
         # The agent's work is done and cannot be kept: the reply is still worth showing.
-        return _turn(begun, "interrupted", lease.head.version, reply=reply, error=error)
-    return _turn(begun, "completed", head.version, reply=reply, data=data)
+        return _turn(begun, "interrupted", lease.head.version, reply=kept.reply, error=error)
+    return _turn(begun, "completed", head.version, reply=kept.reply, data=kept.data)
 
 
 def _abandon(store: Store, begun: Begun, error: FlueError, meta: Mapping[str, Any]) -> Turn:
     """Settle the turn as what `error` makes of it; data and history stay as they were."""
-    outcome = "cancelled" if isinstance(error, TurnCancelled) or error.type == "output_closed" else "failed"
+    outcome = "cancelled" if isinstance(error, TurnCancelled | OutputClosed) else "failed"
     # An exception about a file's name may hold half a character, which no store would take.
     message = error.message.encode("utf-8", "backslashreplace").decode()
     try:

@@ -305,7 +305,7 @@ def test_delete_asks(flue: Flue, answer: str, code: int, left: int) -> None:
     done = flue("sessions", "delete", "a", stdin=answer)
 
     assert done.code == code
-    assert "delete greeting/a (1 turns) for good?" in done.err
+    assert "delete greeting/a (1 turn) for good?" in done.err
     assert ("--yes" in done.err) == (code == 2)
     assert flue("sessions", "list", stdin=None).out.count("\n") == left
 
@@ -315,9 +315,8 @@ def test_delete_leaves_no_trace(flue: Flue) -> None:
     say(flue, "greeting", "a", "my name is Rumpelstiltskin")
     say(flue, "greeting", "b", "my name is Ada")
 
-    done = flue("sessions", "delete", "a", "-y", stdin=None)
+    flue("sessions", "delete", "a", "-y", stdin=None)
 
-    assert "input history" in done.err
     assert b"Rumpel" not in b"".join(
         path.read_bytes() for path in flue.home.glob("flue.db*") if path.is_file()
     )

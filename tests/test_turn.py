@@ -959,7 +959,7 @@ def test_time_is_up_in_the_main_thread_too(quick: Host, kind: str) -> None:
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals need it")
 def test_a_signal_ends_even_a_long_sleep() -> None:
     """In the command, an agent that sleeps or reads is stopped at once and not when it wakes up."""
-    quick, cancellation = Host(MemoryStore()), Cancellation(by_signal=True)
+    quick, cancellation = Host(MemoryStore()), Cancellation(wake_by=signal.SIGINT)
     old = signal.signal(signal.SIGINT, lambda signum, frame: cancellation.request(cancelled_by(signum)))
     began = time.monotonic()
     try:

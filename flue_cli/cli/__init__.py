@@ -53,7 +53,10 @@ def main(argv: list[str]) -> int:
             return 74
         return 0
     import gc
+    import signal
 
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback until we have a handler of our own
     # Imports make no garbage worth looking for: a third of an interpreter's start.
     gc.disable()
     from flue_cli.cli.edge import dispatch

@@ -37,7 +37,7 @@ from flue_cli.render.remarks import Waiting, say_interrupted
 from flue_cli.settings import Settings
 from flue_cli.stores.contract import ABSENT, Ask, Store
 from flue_cli.strict_json import WARN_BYTES
-from flue_cli.text import safe_line
+from flue_cli.text import safe_line, turns
 from flue_cli.turn import Turn
 from flue_cli.turn import run as run_turn
 
@@ -47,7 +47,7 @@ class How(NamedTuple):
 
     lines: bool = False
     json: bool = False
-    key: str = ""
+    key: str | None = None
     wait: float = 30.0
     timeout: float | None = None
     verbose: bool = False
@@ -60,6 +60,8 @@ class How(NamedTuple):
             seconds(self.timeout, "--timeout")
         if self.lines and prompt is not None:
             raise UsageError("--lines reads its prompts from standard input: leave out the PROMPT")
+        if self.key == "":
+            raise UsageError("--turn-key is empty")
         if self.lines and self.key:
             raise UsageError("--turn-key names one turn, and --lines makes many")
         return self
@@ -98,7 +100,7 @@ def chat(
     no_save: Annotated[bool, typer.Option("--no-save", help="Keep nothing of this conversation.")] = False,
     lines: LinesOption = False,
     as_json: JsonOption = False,
-    turn_key: TurnKeyOption = "",
+    turn_key: TurnKeyOption = None,
     wait: WaitOption = 30.0,
     timeout: TimeoutOption = None,
     verbose: VerboseOption = False,
@@ -129,10 +131,12 @@ def chat(
         raise UsageError(f"--new and {ways[0]} do not go together")
     if no_save and ways not in ([], ["-s"]):
         raise UsageError(f"--no-save and {ways[0]} do not go together: there is nothing to come back to")
+    if turn_key and not ways:
+        raise UsageError("--turn-key needs a session to look in", hint="name one: -s NAME")
     settings = load_settings("memory:" if no_save else store, agents_dirs)
     with opened(settings) as where_kept:
         if latest:
-            where = _latest(where_kept, agent)
+            where = _latest(where_kept, agent, prompt)
         elif pick:
             where = _picked(app, where_kept, agent)
         elif resume is not None:
@@ -156,12 +160,16 @@ def converse(app: App, settings: Settings, store: Store, where: Where, prompt: s
         _talk(app, settings, store, where, source, how)
         return
     app.output.keep_from_agents()
+    source_of_prompts = stdin.keep_from_agents()
     agent = _load(app, source, how)
     if how.lines:
-        for line in stdin.read_lines():
+        for line in stdin.read_lines(source_of_prompts):
             where = _one_turn(app, store, agent, where, line, how)
     else:
-        _one_turn(app, store, agent, where, stdin.read_prompt(prompt, app.output), how)
+        text = stdin.read_prompt(prompt, source_of_prompts, app.output)
+        _one_turn(app, store, agent, where, text, how)
+        if where.expect == "new" and app.output.remarks_on_terminal:
+            app.output.note(f"session: {where.name}")
 
 
 def _talk(app: App, settings: Settings, store: Store, where: Where, source: AgentSource, how: How) -> None:
@@ -177,7 +185,7 @@ def _talk(app: App, settings: Settings, store: Store, where: Where, source: Agen
     keeps = store.url != "memory:"
     manners = Manners(how.wait, how.timeout, keeps, how.repeat)
     remark = f"using {_short(source.path)}" if agents.shadowed_sample(source) else ""
-    history = os.path.join(settings.home, "history", f"{source.name}.txt") if keeps else ""
+    history = settings.input_history(source.name) if keeps else ""
     app.output.keep_from_agents()
     agent = _load(app, source, how)
     conversation = Conversation(store, agent, where.name, where.expect, manners, remark)
@@ -186,7 +194,7 @@ def _talk(app: App, settings: Settings, store: Store, where: Where, source: Agen
 
 def _one_turn(app: App, store: Store, agent: Agent, where: Where, prompt: str, how: How) -> Where:
     """Run one turn and show it; raises the turn's error after showing what there is."""
-    cancellation = Cancellation(by_signal=True)
+    cancellation = Cancellation(wake_by=next(iter(app.signals.installed), 0))
     streamed = False
 
     def on_piece(piece: str) -> None:
@@ -203,7 +211,7 @@ def _one_turn(app: App, store: Store, agent: Agent, where: Where, prompt: str, h
         finally:
             os._exit(turn.error.exit_code if turn.error else 70)
 
-    ask = Ask(where.agent, where.name, prompt, key=how.key or None, expect=where.expect, wait=how.wait)
+    ask = Ask(where.agent, where.name, prompt, key=how.key, expect=where.expect, wait=how.wait)
     with app.signals.cancelling(cancellation):
         turn = run_turn(
             store,
@@ -248,11 +256,13 @@ def _load(app: App, source: AgentSource, how: How) -> Agent:
         raise
 
 
-def _latest(store: Store, agent: str | None) -> Where:
+def _latest(store: Store, agent: str | None, prompt: str | None) -> Where:
     found = store.sessions(agent=agent_name(agent) if agent else "", limit=1)
     if not found:
         whose = f" of agent '{agent}'" if agent else ""
-        hint = "with -c, a PROMPT needs its AGENT: flue chat -c AGENT PROMPT" if agent else ""
+        hint = (
+            "with -c, a PROMPT needs its AGENT: flue chat -c AGENT PROMPT" if agent and prompt is None else ""
+        )
         raise SessionNotFound(f"there is no session{whose} to continue", hint=hint)
     return Where(found[0].agent, found[0].name, "existing")
 
@@ -277,12 +287,14 @@ def _picked(app: App, store: Store, agent: str | None) -> Where:
     found = store.sessions(agent=agent_name(agent) if agent else "", limit=50)
     if not found:
         raise SessionNotFound("there is no session to pick")
-    for number, summary in enumerate(found, 1):
-        line = f"{number:>3}  {summary.agent}/{summary.name}  ({summary.turns} turns)  {summary.preview}"
+    for number, summary in reversed(list(enumerate(found, 1))):  # the likeliest nearest to the question
+        line = (
+            f"{number:>3}  {summary.agent}/{summary.name}  ({turns(summary.turns)})  {summary.preview[:60]}"
+        )
         app.output.note(safe_line(line))
-    answer = stdin.ask("which? ")
-    if not (answer.isascii() and answer.isdigit() and 1 <= int(answer) <= len(found)):
-        raise UsageError(f"'{safe_line(answer)}' is none of 1 to {len(found)}")
+    answer = ""
+    while not (answer.isascii() and answer.isdigit() and 1 <= int(answer) <= len(found)):
+        answer = stdin.ask(f"which, 1 to {len(found)}? ")
     chosen = found[int(answer) - 1]
     return Where(chosen.agent, chosen.name, "existing")
 

@@ -7,7 +7,7 @@ import os
 
 import typer
 
-from flue_cli.cli.commands import GROUPS, App, root_command
+from flue_cli.cli.commands import COMMANDS, GROUPS, App, root_command
 from flue_cli.cli.signals import Signals
 from flue_cli.errors import FlueError, OutputClosed, OutputFailed, Stop, UsageError
 from flue_cli.render.output import Output
@@ -63,11 +63,14 @@ def _with_help(argv: list[str]) -> list[str]:
 def _usage_error(error: typer.TyperException, argv: list[str]) -> UsageError:
     """Typer's complaint as ours."""
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "flue"
+    known = context is None and argv and argv[0] in COMMANDS
+    command = context.command_path if context else f"flue {argv[0]}" if known else "flue"
     hint = f"see: {command} --help"
     option = getattr(error, "option_name", "")
     if command in ("flue chat", "flue sessions resume") and option and "--" not in argv:
         hint = f"a prompt that begins with '-' goes after '--'; or see: {command} --help"
+    elif command == "flue chat" and "unexpected extra argument" in error.format_message():
+        hint = "a prompt of several words needs quotes"
     return UsageError(error.format_message(), hint=hint)
 
 

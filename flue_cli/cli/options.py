@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from flue_cli.errors import AmbiguousName, SessionNotFound, UsageError
-from flue_cli.names import agent_name, session_name
+from flue_cli.names import agent_name, normal_name
 from flue_cli.settings import Settings
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import ABSENT, Head, Store
@@ -38,7 +38,7 @@ LastOption = Annotated[
 ]
 LinesOption = Annotated[bool, typer.Option("--lines", help="Every line of standard input is a turn.")]
 TurnKeyOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--turn-key",
         metavar="KEY",
@@ -81,7 +81,7 @@ def one_session(store: Store, name: str, agent: str = "") -> Head:
 
     Raises SessionNotFound (with near misses) and AmbiguousName.
     """
-    found = store.resolve(session_name(name), agent=agent_name(agent) if agent else "")
+    found = store.resolve(normal_name(name), agent=agent_name(agent) if agent else "")
     if len(found) == 1:
         return found[0]
     if found:

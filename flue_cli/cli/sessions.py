@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -28,12 +27,13 @@ from flue_cli.cli.options import (
     repeated,
     seconds,
 )
-from flue_cli.errors import FileExists, OutputFailed, UsageError
+from flue_cli.errors import UsageError
+from flue_cli.files import write_whole
 from flue_cli.names import agent_name, session_name
 from flue_cli.render import plain
 from flue_cli.render.remarks import Waiting
 from flue_cli.stores.contract import Entry, Head, Holder, Store
-from flue_cli.text import safe_line
+from flue_cli.text import safe_line, turns
 from flue_cli.transcripts import FORMATS, exporter, format_of
 
 SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="A session's name, or AGENT/NAME.")]
@@ -103,7 +103,7 @@ def resume(
     agent: AgentOption = "",
     lines: LinesOption = False,
     as_json: JsonOption = False,
-    turn_key: TurnKeyOption = "",
+    turn_key: TurnKeyOption = None,
     wait: WaitOption = 30.0,
     timeout: TimeoutOption = None,
     verbose: VerboseOption = False,
@@ -166,8 +166,8 @@ def export(
     pieces = exporter(form)
     with opened(load_settings(store)) as kept:
         head = one_session(kept, session, agent)
-        if file:
-            write_file(file, pieces(kept, head, 1), force=force)
+        if file and file != "-":
+            write_whole(file, pieces(kept, head, 1), force=force)
         else:
             _write(app, kept, head, form, 1)
 
@@ -181,7 +181,8 @@ def delete(
 ) -> None:
     """Delete sessions for good, after asking."""
     app: App = ctx.obj
-    with opened(load_settings(store)) as kept:
+    settings = load_settings(store)
+    with opened(settings) as kept:
         heads = list(dict.fromkeys(one_session(kept, session, agent) for session in sessions))
         if not yes and not _agreed(heads):
             app.output.note("nothing was deleted")
@@ -189,7 +190,8 @@ def delete(
         for head in heads:
             kept.delete(head)
             app.output.note(f"deleted {head.agent}/{head.name}")
-    app.output.note("note: the chat's input history still has the prompts that were typed")
+    if any(os.path.exists(settings.input_history(head.agent)) for head in heads):
+        app.output.note("note: the chat's input history still has the prompts that were typed")
 
 
 COMMANDS = {
@@ -201,46 +203,6 @@ COMMANDS = {
     "delete": delete,
 }
 """What `flue sessions` offers."""
-
-
-def write_file(path: str, pieces: Iterator[str], *, force: bool) -> None:
-    """Write a private file (0600) whole or not at all; a device or pipe is written to as it is.
-
-    Raises FileExists unless `force`, OutputFailed when it cannot be written.
-    """
-    if os.path.exists(path) and not os.path.isfile(path):
-        _write_through(path, pieces)  # replacing /dev/null would break the whole machine
-        return
-    folder, name = os.path.split(os.path.abspath(path))
-    draft = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}")
-    if os.path.lexists(path) and not force:
-        raise FileExists(f"{path} exists already", hint="replace it with --force")
-    try:
-        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        try:
-            with open(descriptor, "w", encoding="utf-8", newline="") as file:
-                file.writelines(pieces)
-                file.flush()
-                os.fsync(descriptor)
-            if force:
-                os.replace(draft, path)
-            else:
-                os.link(draft, path)  # fails if something came into the way meanwhile
-        finally:
-            if os.path.lexists(draft):
-                os.unlink(draft)
-    except FileExistsError as error:
-        raise FileExists(f"{path} exists already", hint="replace it with --force") from error
-    except OSError as error:
-        raise OutputFailed(f"{path} cannot be written: {error.strerror}") from error
-
-
-def _write_through(path: str, pieces: Iterator[str]) -> None:
-    try:
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            file.writelines(pieces)
-    except OSError as error:
-        raise OutputFailed(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _write(app: App, store: Store, head: Head, form: str, first: int) -> None:
@@ -255,7 +217,7 @@ def _running(store: Store, head: Head) -> list[Entry]:
 
 def _agreed(heads: list[Head]) -> bool:
     """Ask on stderr, read the answer from standard input; UsageError if there is none."""
-    what = ", ".join(f"{safe_line(head.agent)}/{safe_line(head.name)} ({head.turn} turns)" for head in heads)
+    what = ", ".join(f"{safe_line(head.agent)}/{safe_line(head.name)} ({turns(head.turn)})" for head in heads)
     try:
         answer = stdin.ask(f"delete {what} for good? [y/N] ")
     except UsageError as error:

@@ -19,6 +19,7 @@ class Signals:
     """What INT, TERM and HUP do. Installed once, by `main`."""
 
     def __init__(self) -> None:
+        self.installed: list[int] = []
         self._turn: Cancellation | None = None
 
     def install(self) -> None:
@@ -26,6 +27,7 @@ class Signals:
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 signal.signal(signum, self._handle)
+                self.installed.append(signum)
 
     @contextmanager
     def cancelling(self, cancellation: Cancellation) -> Iterator[None]:

@@ -22,40 +22,59 @@ def is_terminal() -> bool:
     return os.isatty(0)
 
 
-def read_prompt(argument: str | None, output: Output) -> str:
+def keep_from_agents() -> int:
+    """The descriptor to read prompts from; agents, and programs they start, get an empty input instead.
+
+    But for a terminal, where a person can answer an agent's question.
+    """
+    if is_terminal():
+        return 0
+    own = os.dup(0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    return own
+
+
+def read_prompt(argument: str | None, source: int, output: Output) -> str:
     """The prompt: the argument, standard input, or both with a blank line between.
 
     Raises UsageError for nothing at all, NUL, more than 16 MiB, and what is not UTF-8.
     """
     if argument is not None:
         _check_argument(argument)
-    if is_terminal():
+    if os.isatty(source) and argument is not None:
         piped = ""
     else:
         if argument is not None:
-            _say_if_silent(output)
-        piped = _without_newline(_decode(_read_all(), 0))
+            _say_if_silent(source, output)
+        piped = _decode(_read_all(source), 0).removesuffix("\n")
     prompt = f"{argument}\n\n{piped}" if argument and piped else argument or piped
     if not prompt:
         raise UsageError("there is no prompt", hint="give one as an argument or on standard input")
     return prompt
 
 
-def read_lines() -> Iterator[str]:
-    """Every line of standard input that is not blank, as it comes; UsageError as for `read_prompt`."""
-    offset, rest = 0, b""
+def read_lines(source: int) -> Iterator[str]:
+    """Every line of `source` that is not blank, as it comes; UsageError as for `read_prompt`."""
+    offset, pending, size = 0, [], 0  # pieces of a line that has not ended yet
     while True:
-        chunk = os.read(0, _CHUNK)
-        rest += chunk
-        *lines, rest = rest.split(b"\n") if chunk else [*rest.split(b"\n"), b""]
-        for line in lines:
+        chunk = _read(source)
+        pending.append(chunk)
+        size += len(chunk)
+        if chunk and b"\n" not in chunk:
+            _check_size(size)
+            continue
+        *lines, rest = b"".join(pending).split(b"\n")
+        for line in lines if chunk else [*lines, rest]:
+            _check_size(len(line))
             text = _decode(line, offset).removesuffix("\r")
             offset += len(line) + 1
             if text.strip():
                 yield text
         if not chunk:
             return
-        _check_size(len(rest))
+        pending, size = [rest], len(rest)
 
 
 def ask(question: str) -> str:
@@ -69,14 +88,24 @@ def ask(question: str) -> str:
     return answer.decode(errors="replace").partition("\n")[0].strip()
 
 
-def _read_all() -> bytes:
+def _read_all(source: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    while chunk := os.read(0, _CHUNK):
+    while chunk := _read(source):
         size += len(chunk)
         _check_size(size)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _read(source: int) -> bytes:
+    while True:
+        try:
+            return os.read(source, _CHUNK)
+        except BlockingIOError:  # a pipe that our parent made non-blocking, and is empty
+            select.select([source], [], [])
+        except OSError as error:
+            raise UsageError(f"standard input cannot be read: {error.strerror}") from error
 
 
 def _check_size(size: int) -> None:
@@ -100,10 +129,6 @@ def _decode(data: bytes, offset: int) -> str:
     return text.replace("\r\n", "\n")
 
 
-def _without_newline(text: str) -> str:
-    return text.removesuffix("\n")
-
-
 def _check_argument(argument: str) -> None:
     try:
         argument.encode()
@@ -111,7 +136,7 @@ def _check_argument(argument: str) -> None:
         raise UsageError("the prompt is not UTF-8") from None
 
 
-def _say_if_silent(output: Output) -> None:
-    ready, _, _ = select.select([0], [], [], _PATIENCE)
+def _say_if_silent(source: int, output: Output) -> None:
+    ready, _, _ = select.select([source], [], [], _PATIENCE)
     if not ready:
-        output.note("waiting for standard input (end it with Ctrl-D, or run with < /dev/null)")
+        output.note("waiting for standard input (run with < /dev/null if there is none)")

@@ -12,7 +12,8 @@ import io
 import os
 import select
 import sys
-from typing import Any, TextIO, cast
+from contextlib import suppress
+from typing import Any, TextIO
 
 from flue_cli.errors import FlueError, OutputClosed, OutputFailed
 from flue_cli.text import SafeStream, safe_line, safe_text
@@ -27,7 +28,7 @@ class Output:
         self.is_terminal = had_stdout and os.isatty(1)
         self.remarks_on_terminal = os.isatty(2)
         self._stream = SafeStream()
-        self._at_line_start = True
+        self._ends_line = False
 
     def result(self, text: str) -> None:
         """Write a whole result, ended by a newline if it lacks one.
@@ -40,8 +41,15 @@ class Output:
     def piece(self, text: str) -> None:
         """Write a part of a result at once; raises as `result`."""
         if text:
-            self._at_line_start = text.endswith("\n")
+            self._ends_line = text.endswith("\n")
             self._write(self._stream.feed(text) if self.is_terminal else text)
+
+    def end_line(self) -> None:
+        """End a result with a newline if it lacks one; raises as `result`."""
+        held = self._stream.close()
+        if held or not self._ends_line:
+            self._write(held + "\n")
+        self._ends_line = False
 
     def rendered(self, text: str) -> None:
         """Write text whose foreign parts were made safe before it was coloured; raises as `result`."""
@@ -51,17 +59,11 @@ class Output:
         """A file of its own on the same terminal, for what draws there itself."""
         return open(os.dup(self._file), "w", encoding="utf-8", errors="backslashreplace")
 
-    def end_line(self) -> None:
-        """End the result with a newline if it lacks one; raises as `result`."""
-        held = self._stream.close()
-        if not self._at_line_start or held:
-            self._write(held + "\n")
-        self._at_line_start = True
-
     def note(self, text: str) -> None:
         """A remark on stderr, on a line of its own."""
-        sys.stderr.write(safe_text(text) + "\n")
-        sys.stderr.flush()
+        with suppress(OSError):  # nobody to tell: what happens to the result decides
+            sys.stderr.write(safe_text(text) + "\n")
+            sys.stderr.flush()
 
     def error(self, error: FlueError) -> None:
         """An error and its hint on stderr, a line each."""
@@ -76,7 +78,9 @@ class Output:
         sys.stdout.flush()
         self._file = os.dup(1)
         os.dup2(2, 1)
-        sys.stdout = sys.stderr = cast("TextIO", SafeWriter(sys.stderr))
+        safe: Any = SafeWriter(sys.stderr)
+        for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+            setattr(sys, name, safe)
 
     def _write(self, text: str) -> None:
         if self._file < 0:
@@ -110,6 +114,13 @@ class SafeWriter(io.TextIOBase):
 
     def writable(self) -> bool:
         return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # a plain attribute there
+        return self._stream.encoding
+
+    def reconfigure(self, **settings: object) -> None:
+        """What some programs do to their stdout changes nothing here."""
 
     def isatty(self) -> bool:
         return self._stream.isatty()

@@ -90,7 +90,7 @@ def exchange(entry: Entry) -> str:
     if entry.reply is not None:
         text += entry.reply if entry.reply.endswith("\n") else entry.reply + "\n"
     elif entry.error:
-        text += f"({entry.error.message})\n"
+        text += f"({safe_line(entry.error.message)})\n"
     return text
 
 

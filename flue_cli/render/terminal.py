@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -32,16 +34,15 @@ def page(output: Output, what: RenderableType, *, pager: bool = True) -> None:
         return
     # -R shows our colours and nothing else that a terminal obeys; -F and -X leave short text standing.
     environment = {"LESS": "-FRX", **os.environ}
-    with subprocess.Popen(program, shell=True, stdin=subprocess.PIPE, text=True, env=environment) as process:  # noqa: S602 - PAGER is a shell command by custom
-        try:
-            process.communicate(text)
-        except BrokenPipeError:  # left before the end
-            return
+    with output.terminal_file() as screen, suppress(BrokenPipeError):  # left before the end
+        subprocess.run(
+            shlex.split(program), input=text, stdout=screen, text=True, env=environment, check=False
+        )
 
 
 def session_table(found: Iterable[Summary]) -> Table:
-    """A table of sessions."""
-    table = _table("agent", "session", "turns", "last used", "last prompt")
+    """A table of sessions; what is cut on a narrow screen is the prompt, not the names."""
+    table = _table(agent="names", session="names", turns="whole", last_used="whole", last_prompt="cut")
     for summary in found:
         table.add_row(
             Text(safe_line(summary.agent), "cyan"),
@@ -55,10 +56,14 @@ def session_table(found: Iterable[Summary]) -> Table:
 
 def agent_table(found: Iterable[tuple[AgentSource, Description]]) -> Table:
     """A table of agents."""
-    table = _table("agent", "", "where from")
+    table = _table(agent="names", description="wrapped", where_from="whole", path="names")
     for source, about in found:
-        what = Text(safe_line(about.problem_or_summary), "red" if about.problem else "")
-        table.add_row(Text(safe_line(source.name), "cyan"), what, Text(safe_line(source.origin), "dim"))
+        table.add_row(
+            Text(safe_line(source.name), "cyan"),
+            Text(safe_line(about.problem_or_summary), "red" if about.problem else ""),
+            Text(safe_line(source.origin), "dim"),
+            Text(safe_line(source.path), "dim"),
+        )
     return table
 
 
@@ -81,12 +86,19 @@ def transcript(entries: Sequence[Entry]) -> Text:
     return text
 
 
-def _table(*headings: str) -> Table:
+def _table(**columns: str) -> Table:
+    """A table with a column for each name, and how it gives way on a narrow screen."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for heading in headings:
-        table.add_column(
-            heading,
-            overflow="fold" if heading in ("agent", "session") else "ellipsis",
-            no_wrap=heading == "last prompt",
-        )
+    for name, way in columns.items():
+        heading = name.replace("_", " ")
+        match way:
+            case "whole":
+                table.add_column(heading, no_wrap=True, min_width=len(heading))
+            case "names":
+                table.add_column(heading, overflow="fold", min_width=min(len(heading), 8), max_width=40)
+            case "cut":
+                table.add_column(heading, overflow="ellipsis", no_wrap=True, ratio=1)
+            case _:
+                table.add_column(heading, ratio=1)
+    table.expand = any(way in ("cut", "wrapped") for way in columns.values())
     return table

@@ -8,7 +8,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
 
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, Stop, TurnCancelled
@@ -16,9 +15,9 @@ from flue_cli.render.output import Output
 from flue_cli.render.remarks import Waiting, say_interrupted
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.slash import run_slash_command
-from flue_cli.repl.terminal import quiet_keyboard, sane_terminal
+from flue_cli.repl.terminal import marked_pastes, no_input_for_agents, quiet_keyboard, sane_terminal
 from flue_cli.repl.worker import Worker
-from flue_cli.stores.contract import Entry
+from flue_cli.stores.contract import Begun, Entry
 
 RECAP_TURNS = 3
 """How many turns a resumed chat shows of what went before."""
@@ -54,35 +53,39 @@ def _answer(
 ) -> None:
     """Run one turn in the worker's thread and show it; the chat goes on whatever becomes of it."""
     cancellation = Cancellation()
-    streamed = False
+    streamed = over = False
 
     def on_piece(piece: str) -> None:
         nonlocal streamed
-        streamed = True
-        output.piece(piece)
+        if not over:  # an agent that was given up may go on talking
+            streamed = True
+            output.piece(piece)
+
+    def on_begun(begun: Begun) -> None:
+        say_interrupted(output, begun)
+        _show_missed(conversation.missed_before(begun), output)
 
     try:
-        with quiet_keyboard(), cancelling(cancellation):
+        with quiet_keyboard(), marked_pastes(output), no_input_for_agents(), cancelling(cancellation):
             turn = worker.run(
                 lambda on_stuck: conversation.turn(
                     prompt,
                     cancellation=cancellation,
                     on_piece=on_piece,
                     on_waiting=Waiting(output),
-                    on_begun=partial(say_interrupted, output),
+                    on_begun=on_begun,
                     on_stuck=on_stuck,
                 )
             )
+        over = True
+        if streamed:
+            output.end_line()
+        elif turn.reply is not None:
+            output.result(turn.reply)
+        if turn.error:
+            output.error(turn.error)
     except FlueError as error:
         output.error(error)
-        return
-    conversation.saw(turn)
-    if streamed:
-        output.end_line()
-    elif turn.reply is not None:
-        output.result(turn.reply)
-    if turn.error:
-        output.error(turn.error)
     if isinstance(cancellation.why, TurnCancelled) and cancellation.why.signum != signal.SIGINT:
         raise Stop(cancellation.why.signum)  # Ctrl-C ends a turn; TERM and HUP end the chat
 
@@ -90,18 +93,20 @@ def _answer(
 def _greet(conversation: Conversation, output: Output) -> None:
     for line in conversation.introduction():
         output.note(line)
-    recap = conversation.last_turns(RECAP_TURNS)
+    recap = [*conversation.last_turns(RECAP_TURNS), *conversation.unanswered()]
     if recap:
         _show(recap, output)
 
 
 def _catch_up(conversation: Conversation, output: Output) -> None:
-    """Show the turns that somebody else made since ours."""
+    """Before the next prompt, show the turns that somebody else made since ours."""
     try:
-        missed = list(conversation.missed_turns())
+        _show_missed(conversation.missed_turns(), output)
     except FlueError as error:
         output.error(error)
-        return
+
+
+def _show_missed(missed: list[Entry], output: Output) -> None:
     if missed:
         output.note("meanwhile in another process:")
         _show(missed, output)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.invoke import OnPiece
 from flue_cli.stores.contract import ABSENT, Ask, Begun, Entry, Head, Store
-from flue_cli.text import safe_line
+from flue_cli.text import safe_line, turns
 from flue_cli.turn import OnWaiting, Turn, run
 
 
@@ -41,7 +41,7 @@ class Conversation:
         self._expect = expect
         head = self.head()
         self._uid = head.uid
-        self._seen = head.turn
+        self._seen = head.turn  # the newest turn that is on the screen
 
     def head(self) -> Head:
         """The session as it stands now."""
@@ -57,7 +57,7 @@ class Conversation:
         on_begun: Callable[[Begun], None],
         on_stuck: Callable[[Turn], None],
     ) -> Turn:
-        """Answer `prompt`; see flue_cli.turn.run."""
+        """Answer `prompt`; see flue_cli.turn.run. From the first on, the session must be the same one."""
         ask = Ask(
             self.agent.name, self.name, prompt, uid=self._uid, expect=self._expect, wait=self._manners.wait
         )
@@ -73,19 +73,29 @@ class Conversation:
             on_stuck=on_stuck,
         )
 
-    def saw(self, turn: Turn) -> None:
-        """Take note of a turn of ours that was shown."""
-        self._uid, self._expect = turn.uid, "existing"
-        if turn.turn == self._seen + 1:
-            self._seen = turn.turn
-
-    def missed_turns(self) -> Iterator[Entry]:
-        """The turns that came since we last looked, other than our own; they count as seen then."""
+    def missed_turns(self) -> list[Entry]:
+        """The turns that somebody else made since we last looked; they count as seen then."""
         head = self.head()
-        if head.uid != self._uid or head.turn <= self._seen:
-            return
+        if self._uid not in (ABSENT, head.uid) or head.turn <= self._seen:
+            return []
         first, self._seen = self._seen + 1, head.turn
-        yield from self.store.entries(head, first, head.turn)
+        return list(self.store.entries(head, first, head.turn))
+
+    def missed_before(self, begun: Begun) -> list[Entry]:
+        """The turns that came between what we saw and the turn that begins; all of it counts as seen.
+
+        But for one that was interrupted: that is said on its own.
+        """
+        lease = begun.lease
+        first, self._seen = self._seen + 1, lease.turn
+        self._uid, self._expect = lease.head.uid, "existing"
+        entries = self.store.entries(lease.head, first, lease.turn - 1)
+        return [entry for entry in entries if not begun.interrupted or entry.turn != begun.interrupted.turn]
+
+    def unanswered(self) -> list[Entry]:
+        """The prompt that is being answered elsewhere, or that a crash left, if there is one."""
+        running = self.store.running(self.head())
+        return [running] if running else []
 
     def last_turns(self, count: int) -> list[Entry]:
         """The newest `count` turns, oldest of them first."""
@@ -95,9 +105,9 @@ class Conversation:
     def introduction(self) -> list[str]:
         """What to say when the chat begins."""
         head = self.head()
-        turns = f"{head.turn} turn{'' if head.turn == 1 else 's'}" if head.uid != ABSENT else "new"
+        size = turns(head.turn) if head.uid != ABSENT else "new"
         kept = "" if self._manners.keeps else ", not kept"
-        lines = [f"{safe_line(self.agent.name)} · session {safe_line(self.name)} ({turns}{kept}) · /help"]
+        lines = [f"{safe_line(self.agent.name)} · session {safe_line(self.name)} ({size}{kept}) · /help"]
         return [self._remark, *lines] if self._remark else lines
 
     def resume_command(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from prompt_toolkit.filters import is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 from flue_cli.errors import Stop
@@ -50,8 +51,14 @@ def bindings(interrupts: Interrupts) -> KeyBindings:
     def new_line(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 
-    @keys.add("c-c")
+    @keys.add("c-c", filter=~is_searching)
     def interrupt(event: KeyPressEvent) -> None:
         interrupts.press(event)
+
+    @keys.add("c-g", filter=~is_searching)
+    @keys.add("c-x", "c-e")
+    def edit(event: KeyPressEvent) -> None:
+        # Back in the line, not sent: whoever leaves the editor may not have meant it yet.
+        event.current_buffer.open_in_editor(validate_and_handle=False)
 
     return keys

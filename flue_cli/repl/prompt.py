@@ -9,9 +9,10 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.history import FileHistory, InMemoryHistory
 from prompt_toolkit.output import create_output
 
+from flue_cli.files import make_private_folder
 from flue_cli.render.output import Output
 from flue_cli.repl.keys import Interrupts, bindings
 from flue_cli.repl.slash import COMMANDS
@@ -28,11 +29,10 @@ def prompts(output: Output, history_file: str, *, before: Callable[[], None]) ->
             message="> ",
             prompt_continuation="  ",
             multiline=True,
-            history=_history(history_file),
+            history=_PrivateHistory(history_file, output) if history_file else InMemoryHistory(),
             auto_suggest=AutoSuggestFromHistory(),
             completer=_SlashCompleter(),
             complete_while_typing=False,
-            enable_open_in_editor=True,
             enable_suspend=True,
             key_bindings=bindings(interrupts),
             output=create_output(screen),
@@ -59,10 +59,26 @@ class _SlashCompleter(Completer):
                     yield Completion(name, start_position=-len(typed))
 
 
-def _history(path: str) -> History:
-    if not path:
-        return InMemoryHistory()
-    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-    # Made here, because FileHistory would make it readable for everybody.
-    os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
-    return FileHistory(path)
+class _PrivateHistory(FileHistory):
+    """What was typed, in a file for its owner's eyes; a file that cannot be written costs only that."""
+
+    def __init__(self, path: str, output: Output) -> None:
+        super().__init__(path)
+        self._path = path
+        self._output = output
+
+    def store_string(self, string: str) -> None:
+        """Append to the file, made private first: FileHistory's own would be readable for everybody."""
+        try:
+            make_private_folder(os.path.dirname(self._path))
+            os.close(os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+            super().store_string(string)
+        except (OSError, UnicodeEncodeError) as error:
+            self._output.note(f"note: the input history is not kept: {error}")
+
+    def load_history_strings(self) -> Iterable[str]:
+        """The newest first; nothing if the file cannot be read."""
+        try:
+            return list(super().load_history_strings())
+        except OSError:
+            return []

@@ -60,7 +60,7 @@ def history(argument: str, conversation: Conversation, output: Output) -> bool:
     """Show the newest turns of this session: /history [N]."""
     if argument and not (argument.isascii() and argument.isdigit()):
         raise UsageError("/history takes a number of turns")
-    turns = conversation.last_turns(int(argument) if argument else 10)
+    turns = [*conversation.last_turns(int(argument) if argument else 10), *conversation.unanswered()]
     if turns:
         page(output, transcript(turns))
     else:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from flue_cli.render.output import Output
+
+_PASTE_MARKS_ON, _PASTE_MARKS_OFF = "\x1b[?2004h", "\x1b[?2004l"
 
 
 @contextmanager
@@ -15,7 +21,7 @@ def sane_terminal() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, found)
+        _set(found)
 
 
 @contextmanager
@@ -30,8 +36,38 @@ def quiet_keyboard() -> Iterator[None]:
     quiet[0] &= ~termios.ICRNL
     quiet[3] &= ~(termios.ECHO | termios.ICANON)
     quiet[3] |= termios.NOFLSH  # or Ctrl-C would throw away what was typed
-    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, quiet)
+    _set(quiet)
     try:
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, found)
+        _set(found)
+
+
+@contextmanager
+def marked_pastes(output: Output) -> Iterator[None]:
+    """While an agent works, the terminal goes on marking pastes, so that each becomes one prompt."""
+    if os.environ.get("TERM") == "dumb":
+        yield
+        return
+    output.rendered(_PASTE_MARKS_ON)
+    try:
+        yield
+    finally:
+        output.rendered(_PASTE_MARKS_OFF)  # the prompt turns them on for itself
+
+
+def _set(settings: list[Any]) -> None:
+    with suppress(termios.error):  # after a hang-up there is nothing left to set
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, settings)
+
+
+@contextmanager
+def no_input_for_agents() -> Iterator[None]:
+    """While an agent works, its `input()` ends at once: the keyboard belongs to the chat."""
+    keyboard = sys.stdin
+    with open(os.devnull) as nothing:
+        sys.stdin = nothing
+        try:
+            yield
+        finally:
+            sys.stdin = keyboard

@@ -16,39 +16,48 @@ class Worker:
     """Runs one job after another in a thread of its own, which keeps its connection to the store."""
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[tuple[Job, SimpleQueue[Turn | BaseException]]] | None = None
+        self._jobs: SimpleQueue[_Task] | None = None
 
     def run(self, job: Job) -> Turn:
         """Run `job` and wait for its turn; raises what it raises. Signals are handled meanwhile."""
-        results: SimpleQueue[Turn | BaseException] = SimpleQueue()
-        stuck = threading.Event()
-
-        def on_stuck(turn: Turn) -> None:
-            stuck.set()
-            results.put(turn)
-
+        task = _Task(job)
         if self._jobs is None:
             self._jobs = SimpleQueue()
             threading.Thread(target=_work, args=(self._jobs,), name="flue-agent", daemon=True).start()
-        self._jobs.put((lambda _: job(on_stuck), results))
+        self._jobs.put(task)
         while True:
             try:
                 # With a time limit, so that signal handlers get to run on every platform.
-                result = results.get(timeout=1)
+                result = task.results.get(timeout=1)
                 break
             except Empty:
                 continue
-        if stuck.is_set():
+        if task.is_stuck:
             self._jobs = None  # that thread is lost; the next turn gets another
         if isinstance(result, BaseException):
             raise result
         return result
 
 
-def _work(jobs: SimpleQueue[tuple[Job, SimpleQueue[Turn | BaseException]]]) -> None:
+class _Task:
+    """A job and what came of it."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.is_stuck = False
+        self.results: SimpleQueue[Turn | BaseException] = SimpleQueue()
+
+    def give_up(self, turn: Turn) -> None:
+        self.is_stuck = True
+        self.results.put(turn)
+
+
+def _work(tasks: SimpleQueue[_Task]) -> None:
     while True:
-        job, results = jobs.get()
+        task = tasks.get()
         try:
-            results.put(job(lambda turn: None))
+            task.results.put(task.job(task.give_up))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, whatever it is
-            results.put(error)
+            task.results.put(error)
+        if task.is_stuck:
+            return  # it came back after all, and another thread has taken over

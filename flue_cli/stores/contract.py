@@ -279,7 +279,10 @@ def taken(agent: str, name: str) -> SessionExists:
 
 def changed(name: str) -> SessionChanged:
     """The error for a session that is no longer the one the caller saw."""
-    return SessionChanged(f"session '{name}' was deleted, renamed or made anew meanwhile")
+    return SessionChanged(
+        f"session '{name}' was deleted, renamed or made anew meanwhile",
+        hint="begin another session; see: flue sessions list",
+    )
 
 
 def known_turn(head: Head, turn: int) -> None:

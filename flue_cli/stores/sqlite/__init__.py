@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from flue_cli.errors import KeyConflict
+from flue_cli.errors import KeyConflict, StoreLocked
 from flue_cli.session import Message
 from flue_cli.stores.contract import (
     ABSENT,
@@ -35,6 +36,7 @@ from flue_cli.stores.contract import (
 from flue_cli.stores.queue import Held, wait_for
 from flue_cli.stores.sqlite import reading
 from flue_cli.stores.sqlite.connections import Connections
+from flue_cli.stores.sqlite.file import plain_errors
 from flue_cli.stores.sqlite.line import WaitingLine
 from flue_cli.stores.sqlite.owner import Owner, pid_and_host, term
 from flue_cli.stores.sqlite.rows import (
@@ -56,6 +58,14 @@ Result = TypeVar("Result")
 Act = Callable[[sqlite3.Connection, State], Result]
 
 
+class _Waiter:
+    """Who waits: the session it has seen (0: none yet), and its place in the line (0: none)."""
+
+    def __init__(self, uid: int) -> None:
+        self.uid = uid
+        self.ticket = 0
+
+
 class SqliteStore:
     """Sessions in the SQLite file at `path`, which the first prompt creates.
 
@@ -63,11 +73,13 @@ class SqliteStore:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = os.path.realpath(path)  # SQLite follows links, and the owners' files must too
+        with plain_errors(path):
+            self.path = os.path.realpath(path)  # SQLite follows links, and the owners' files must too
         self.url = f"sqlite:///{self.path}"
         self._owner = Owner(self.path)
         self._connections = Connections(self.path)
         self._line = WaitingLine(self._connections, self._owner)
+        self._active: set[tuple[int, int]] = set()  # (uid, fence) of turns that run in this process
 
     # Reading
 
@@ -141,7 +153,7 @@ class SqliteStore:
 
     def renew(self, lease: Lease) -> None:
         expires = term()
-        with self._connections.writing(durable=False) as db:
+        with self._connections.writing(durable=False, patience=0) as db:
             done = db.execute(
                 "UPDATE session SET expires_at = ?, expires_monotonic = ?"
                 " WHERE uid = ? AND fence = ? AND version = ? AND running = ?",
@@ -157,7 +169,7 @@ class SqliteStore:
         between = reading.json_or_none([message.as_dict() for message in messages])
         meta_text = reading.json_or_none(meta)
         total = lease.head.messages + len(messages) + 2
-        with self._connections.writing() as db:
+        with self._settling(lease) as db:
             head = release(db, lease, total)
             db.execute(
                 """
@@ -176,7 +188,12 @@ class SqliteStore:
                     reply,
                     meta_text,
                     reading.texts_checksum(
-                        lease.turn, "completed", lease.key, lease.prompt, reply, between, None, meta_text
+                        (lease.turn, "prompt", "completed", total),
+                        lease.key,
+                        lease.prompt,
+                        reply,
+                        between,
+                        meta=meta_text,
                     ),
                     lease.entry,
                 ),
@@ -184,9 +201,9 @@ class SqliteStore:
         return head
 
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
-        with self._connections.writing() as db:
+        with self._settling(lease) as db:
             head = release(db, lease, lease.head.messages)
-            settle(db, lease.entry, lease, outcome, error, meta, head.updated_at)
+            settle(db, lease.entry, lease, head.messages, outcome, error, meta, head.updated_at)
         return head
 
     def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
@@ -221,47 +238,56 @@ class SqliteStore:
 
         What `early` finds, if it finds anything, is the answer without waiting.
         """
-        uid, ticket = ask.uid, 0
+        waiter = _Waiter(ask.uid)
 
         def attempt() -> Result | Held:
-            nonlocal uid, ticket
-            held = self._look(ask, uid, ticket) if ticket else None
-            if held:
-                return held
-            with self._connections.writing() as db:
-                state = load_state(db, ask.agent, ask.name)
-                if early and state and uid in (ABSENT, state.head.uid):
-                    found = early(db, state)
-                    if found is not None:
-                        return found
-                state = admit(db, state, ask, uid)
-                uid = state.head.uid
-                place = self._line.place(db, uid, ticket)
-                free = place == 1 and not self._is_held(state)
-                if free:
-                    self._line.clear(db, uid, ticket)
-                    result = act(db, state)
-            if free:
-                ticket = 0  # cleared, and committed so
-                return result
-            if not ticket and ask.wait > 0:
-                ticket = self._line.join(uid)
-            return Held(self._holder(state), place)
+            try:
+                return self._attempt(ask, waiter, act, early)
+            except StoreLocked:
+                if ask.wait == 0:
+                    raise
+                return Held(Holder(0, "", now_us()), 1)  # some program writes: as good as a turn before us
 
         try:
             return wait_for(attempt, ask, pause)
         finally:
-            if ticket:
-                self._line.leave(ticket)
+            if waiter.ticket:
+                self._line.leave(waiter.ticket)
 
-    def _look(self, ask: Ask, uid: int, ticket: int) -> Held | None:
+    def _attempt(
+        self, ask: Ask, waiter: _Waiter, act: Act[Result], early: Act[Result | None] | None
+    ) -> Result | Held:
+        held = self._look(ask, waiter) if waiter.ticket else None
+        if held:
+            return held
+        with self._connections.writing(create_store=waiter.uid == ABSENT, patience=0) as db:
+            state = load_state(db, ask.agent, ask.name)
+            if early and state and waiter.uid in (ABSENT, state.head.uid):
+                found = early(db, state)
+                if found is not None:
+                    return found
+            state = admit(db, state, ask, waiter.uid)
+            waiter.uid = state.head.uid
+            place = self._line.place(db, waiter.uid, waiter.ticket)
+            free = place == 1 and not self._is_held(state)
+            if free:
+                self._line.clear(db, waiter.uid, waiter.ticket)
+                result = act(db, state)
+        if free:
+            waiter.ticket = 0  # cleared, and committed so
+            return result
+        if not waiter.ticket and ask.wait > 0:
+            waiter.ticket = self._line.join(waiter.uid)
+        return Held(self._holder(state), place)
+
+    def _look(self, ask: Ask, waiter: _Waiter) -> Held | None:
         """Whether a waiter may not go yet: a look that takes no lock and mostly writes nothing."""
         with self._connections.reading() as db:
             state = load_state(db, ask.agent, ask.name) if db else None
-            if db is None or state is None or state.head.uid != uid:
+            if db is None or state is None or state.head.uid != waiter.uid:
                 return None
-            self._line.renew(db, ticket)
-            place = self._line.place(db, uid, ticket)
+            self._line.renew(db, waiter.ticket)
+            place = self._line.place(db, waiter.uid, waiter.ticket)
         return Held(self._holder(state), place) if place > 1 or self._is_held(state) else None
 
     def _replay(self, db: sqlite3.Connection, state: State, ask: Ask) -> Replayed | None:
@@ -293,18 +319,32 @@ class SqliteStore:
         data = reading.rebuild(db, head, state.base, head.turn, state.data_checksum) if head.turn else "{}"
         fence = state.fence + 1
         turn = head.turn + 1
-        entry = record(db, state, ask, data, now)
+        entry, base = record(db, state, ask, data, now)
         expires = term()
         db.execute(
             "UPDATE session SET fence = ?, owner = ?, expires_at = ?, expires_monotonic = ?, running = ?,"
             " used = (SELECT max(used) + 1 FROM session) WHERE uid = ?",
             (fence, self._owner.name, *expires, entry, head.uid),
         )
-        lease = Lease(head, fence, entry, turn, now, ask.prompt, ask.key, data, state.base)
+        lease = Lease(head, fence, entry, turn, now, ask.prompt, ask.key, data, base)
+        self._active.add((head.uid, fence))
         return Begun(lease, interrupted)
 
+    @contextmanager
+    def _settling(self, lease: Lease) -> Iterator[sqlite3.Connection]:
+        """A transaction that ends a turn; even if it fails, the turn does not run any more."""
+        try:
+            with self._connections.writing() as db:
+                yield db
+        finally:
+            self._active.discard((lease.head.uid, lease.fence))
+
     def _is_held(self, state: State) -> bool:
-        return state.owner is not None and self._owner.holds(state.owner, state.expires)
+        if state.owner is None:
+            return False
+        if state.owner == self._owner.name and (state.head.uid, state.fence) not in self._active:
+            return False  # a turn of ours whose end could not be written
+        return self._owner.holds(state.owner, state.expires)
 
     def _holder(self, state: State) -> Holder:
         pid, host = pid_and_host(state.owner or "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,21 +32,20 @@ class Connections:
             yield connection
 
     @contextmanager
-    def writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+    def writing(
+        self, *, durable: bool = True, create_store: bool = False, patience: float = 30.0
+    ) -> Iterator[sqlite3.Connection]:
         """A connection inside a transaction of ours, committed at the end or rolled back.
 
         Not durable: what a power failure may take (leases and queues, never turns) saves an fsync.
+        StoreLocked if another program keeps writing for `patience` seconds.
         """
         with plain_errors(self.path):
-            try:
-                db = self._connection()
-            except FileNotFoundError:
-                create(self.path)
-                db = self._connection()
+            db = self._for_writing(create_store=create_store)
             if not durable:
                 db.execute("PRAGMA synchronous = NORMAL")
             try:
-                db.execute("BEGIN IMMEDIATE")
+                _begin(db, patience)
                 yield db
                 self._still_there()
                 db.execute("COMMIT")
@@ -69,6 +69,15 @@ class Connections:
         while self._all:
             self._all.pop().close()
 
+    def _for_writing(self, *, create_store: bool) -> sqlite3.Connection:
+        try:
+            return self._connection()
+        except FileNotFoundError:
+            if not create_store:
+                raise self._gone() from None
+        create(self.path)
+        return self._connection()
+
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection; FileNotFoundError if there is no store yet."""
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
@@ -86,7 +95,26 @@ class Connections:
         except FileNotFoundError:
             same = False
         if not same:
-            raise StoreError(
-                f"the store {self.path} was removed or replaced while in use: nothing was saved",
-                hint="start again",
-            )
+            raise self._gone()
+
+    def _gone(self) -> StoreError:
+        return StoreError(
+            f"the store {self.path} was removed or replaced while in use: nothing was saved",
+            hint="start again",
+        )
+
+
+def _begin(db: sqlite3.Connection, patience: float) -> None:
+    """BEGIN IMMEDIATE, asked again until it succeeds or `patience` seconds are over.
+
+    SQLite's own waiting cannot be interrupted, so it is kept short and a signal is handled in between.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        else:
+            return

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import quote
 
-from flue_cli.errors import FlueError, StoreDamaged, StoreError, StoreNewer
+from flue_cli.errors import FlueError, StoreDamaged, StoreError, StoreLocked, StoreNewer
+from flue_cli.files import make_private_folder, sync_folder
 
 APPLICATION_ID = 0x464C5545
 """`FLUE` in the file's header, so that `file` and we can tell our stores from others."""
 SCHEMA_VERSION = 1
 """What this Flue writes in `user_version`; it grows with every migration."""
-BUSY_SECONDS = 30.0
-"""How long a statement waits while another process writes, which takes milliseconds."""
+BUSY_SECONDS = 0.25
+"""How long a statement waits inside SQLite while another process writes, which takes milliseconds.
+
+Short, because nothing can interrupt it: who wants to wait longer asks again."""
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -24,8 +27,9 @@ def connect(path: str) -> sqlite3.Connection:
 
     Raises FileNotFoundError if there is no file, StoreNewer, StoreDamaged, StoreError.
     """
-    size = os.stat(path).st_size
-    if size == 0:
+    found = os.stat(path)
+    _mend_side_files(path, found.st_mode)
+    if found.st_size == 0:
         # We link stores into place whole, so this is a loss and not a store that is being made.
         raise StoreDamaged(
             f"the store {path} is empty (0 bytes)", hint="restore it, or move it out of the way"
@@ -49,7 +53,7 @@ def create(path: str) -> None:
     folder = os.path.dirname(os.path.abspath(path))
     draft = os.path.join(folder, f".flue-{os.urandom(6).hex()}.new")
     with plain_errors(path):
-        _make_private_folder(folder)
+        make_private_folder(folder)
         try:
             # SQLite gives its side files the mode of the database.
             os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -62,7 +66,7 @@ def create(path: str) -> None:
             for leftover in (draft, f"{draft}-wal", f"{draft}-shm"):
                 if os.path.exists(leftover):
                     os.unlink(leftover)
-        _sync(folder)
+        sync_folder(folder)
 
 
 @contextmanager
@@ -70,17 +74,26 @@ def plain_errors(path: str) -> Iterator[None]:
     """What SQLite and the operating system say of the store at `path`, as a StoreError."""
     try:
         yield
-    except FileNotFoundError:
-        raise
     except sqlite3.Error as error:
         raise _store_error(error, path) from error
     except OSError as error:
         raise StoreError(f"the store {path} cannot be used: {error.strerror or error}") from error
 
 
+def _mend_side_files(path: str, mode: int) -> None:
+    """Give the side files the store's mode again.
+
+    Reading a store while it was read-only leaves them read-only, and every later write would fail.
+    """
+    for side in (f"{path}-wal", f"{path}-shm"):
+        with suppress(OSError):
+            if os.stat(side).st_mode != mode:
+                os.chmod(side, stat.S_IMODE(mode))
+
+
 def _open(path: str) -> sqlite3.Connection:
     return sqlite3.connect(
-        f"file:{quote(os.path.abspath(path))}?mode=rw",
+        f"file:{quote(os.fsencode(os.path.abspath(path)))}?mode=rw",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
@@ -139,33 +152,11 @@ def _migrate(connection: sqlite3.Connection) -> None:
             connection.execute("ROLLBACK")
 
 
-def _make_private_folder(folder: str) -> None:
-    if not os.path.isdir(folder):
-        _make_private_folder(os.path.dirname(folder))
-        try:
-            os.mkdir(folder, 0o700)
-        except FileExistsError:
-            return
-        _sync(os.path.dirname(folder))
-
-
-def _sync(folder: str) -> None:
-    """Make the folder's entries durable: a file that survives without its name is lost."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems cannot sync folders
-            raise
-    finally:
-        os.close(descriptor)
-
-
 def _store_error(error: sqlite3.Error, path: str) -> FlueError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, without its details
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreDamaged(f"the store {path} is damaged: {error}", hint="restore it from a backup")
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
         return StoreError(
             f"the store {path} cannot grow: the disk is full", hint="free some space and try again"
         )
@@ -178,7 +169,13 @@ def _store_error(error: sqlite3.Error, path: str) -> FlueError:
             f"the store {path} cannot be opened: look at the permissions of the file and its folder"
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreError(
-            f"the store {path} was locked by another program for {BUSY_SECONDS:.0f} s", hint="try again"
-        )
+        return StoreLocked(f"the store {path} is locked by another program", hint="try again")
     return StoreError(f"the store {path} failed: {error}")
+
+
+def _is_full(path: str) -> bool:
+    """With not a byte free SQLite cannot make its side files, and says no more than that I/O failed."""
+    try:
+        return os.statvfs(os.path.dirname(path)).f_bavail == 0
+    except OSError:
+        return False

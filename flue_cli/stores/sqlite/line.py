@@ -33,8 +33,8 @@ class WaitingLine:
 
     def join(self, session: int) -> int:
         """A ticket at the end of the line; 0 if the session is gone."""
-        self._owner.show()
         with self._connections.writing(durable=False) as db:
+            self._owner.show()
             if not db.execute("SELECT 1 FROM session WHERE uid = ?", (session,)).fetchone():
                 return 0
             done = db.execute(

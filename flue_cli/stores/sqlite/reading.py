@@ -22,8 +22,9 @@ _TEXTS = (
 
 
 class Segment(NamedTuple):
-    """The turns `first` to `last` of one line."""
+    """The turns `first` to `last` of one line; `session` owns it, which may be an older one than ours."""
 
+    session: int
     line: int
     first: int
     last: int
@@ -34,15 +35,18 @@ def segments(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[
     found: list[Segment] = []
     line, end = head.line, head.turn
     while end >= first and end > 0:
-        row = db.execute("SELECT turn, parent FROM entry WHERE id = ?", (line,)).fetchone()
+        row = db.execute("SELECT session, turn, parent FROM entry WHERE id = ?", (line,)).fetchone()
         if row is None:
             raise _missing(db, head, f"entry {line}")
-        start, parent = row
+        session, start, parent = row
         if start <= last:
-            found.append(Segment(line, max(start, first), min(end, last)))
+            found.append(Segment(session, line, max(start, first), min(end, last)))
         if start == 1 or parent is None:
             break
-        line, end = db.execute("SELECT line, turn FROM entry WHERE id = ?", (parent,)).fetchone()
+        row = db.execute("SELECT line, turn FROM entry WHERE id = ?", (parent,)).fetchone()
+        if row is None:
+            raise _missing(db, head, f"entry {parent}")
+        line, end = row
     return found[::-1]
 
 
@@ -54,7 +58,7 @@ def entries(db: sqlite3.Connection, head: Head, first: int, last: int, *, with_d
     data = data_at(db, head, first - 1) if with_data else ""
     for segment in segments(db, head, first, last):
         for start in range(segment.first, segment.last + 1, _PAGE):
-            page = Segment(segment.line, start, min(start + _PAGE - 1, segment.last))
+            page = segment._replace(first=start, last=min(start + _PAGE - 1, segment.last))
             for row in _rows(db, head, page, f"id, snapshot, splice, data_checksum, {_TEXTS}"):
                 entry = entry_of(row[4:], head.name)
                 if with_data:
@@ -122,23 +126,10 @@ def rebuild(db: sqlite3.Connection, head: Head, base: int, turn: int, checksum: 
 
 def entry_of(row: Sequence[Any], session: str) -> Entry:
     """The record of a row of `_TEXTS`, its checksum verified."""
-    (
-        turn,
-        kind,
-        outcome,
-        key,
-        prompt,
-        reply,
-        between,
-        started,
-        finished,
-        error_type,
-        error,
-        meta,
-        checksum,
-        _,
-    ) = row
-    if checksum != texts_checksum(turn, outcome, key, prompt, reply, between, error, meta):
+    turn, kind, outcome, key, prompt, reply, between, started, finished, *rest = row
+    error_type, error, meta, checksum, total = rest
+    place = (turn, kind, outcome, total)
+    if checksum != texts_checksum(place, key, prompt, reply, between, error_type, error, meta):
         raise _damaged(session, turn, "its checksum does not match")
     return Entry(
         turn=turn,
@@ -155,10 +146,22 @@ def entry_of(row: Sequence[Any], session: str) -> Entry:
     )
 
 
-def texts_checksum(turn: int, outcome: str, *texts: str | None) -> int:
-    """CRC-32 over what an entry says: SQLite's own integrity check does not look at contents."""
-    checksum = zlib.crc32(f"{turn} {outcome}".encode())
-    for text in texts:
+def texts_checksum(
+    place: tuple[int, str, str, int],
+    key: str | None,
+    prompt: str,
+    reply: str | None = None,
+    messages: str | None = None,
+    error_type: str | None = None,
+    error_message: str | None = None,
+    meta: str | None = None,
+) -> int:
+    """CRC-32 over what an entry says: SQLite's own integrity check does not look at contents.
+
+    `place` is (turn, kind, outcome, total).
+    """
+    checksum = zlib.crc32(repr(place).encode())
+    for text in (key, prompt, reply, messages, error_type, error_message, meta):
         checksum = zlib.crc32(
             b"\0" if text is None else b"\1" + text.encode("utf-8", "surrogatepass"), checksum
         )
@@ -179,7 +182,7 @@ def _rows(db: sqlite3.Connection, head: Head, segment: Segment, columns: str) ->
     """The rows of a segment, read whole so that no cursor stays open; a gap is damage."""
     rows = db.execute(
         f"SELECT {columns} FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ? ORDER BY turn",  # noqa: S608 - our own words
-        (head.uid, *segment),
+        segment,
     ).fetchall()
     if len(rows) != segment.last - segment.first + 1:
         raise _missing(db, head, f"a turn between {segment.first} and {segment.last}")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from flue_cli.errors import StoreDamaged
 from flue_cli.stores.contract import (
     ABSENT,
     INTERRUPTED,
@@ -28,7 +29,7 @@ from flue_cli.stores.sqlite import reading
 from flue_cli.stores.sqlite.owner import Term
 
 SNAPSHOT_EVERY = 256
-"""How many changes at most are applied to find the data after a turn."""
+"""How many entries at most are read to find the data after a turn."""
 
 
 class State(NamedTuple):
@@ -50,7 +51,7 @@ STATE = """
            coalesce(e.total, 0), s.created_at, s.updated_at,
            s.head, coalesce(e.base, 0), e.data_checksum, s.running, s.fence, s.owner,
            s.expires_at, s.expires_monotonic,
-           (SELECT started_at FROM entry r WHERE r.id = s.running)
+           (SELECT started_at FROM entry r WHERE r.id = s.running), e.id
     FROM session s LEFT JOIN entry e ON e.id = s.head
 """
 
@@ -61,7 +62,11 @@ def load_state(db: sqlite3.Connection, agent: str, name: str) -> State | None:
 
 
 def state_of(row: Sequence[Any]) -> State:
-    entry, base, checksum, running, fence, owner, wall, monotonic, since = row[9:]
+    entry, base, checksum, running, fence, owner, wall, monotonic, since, found = row[9:]
+    if entry != found:
+        raise StoreDamaged(
+            f"the newest turn of session '{row[2]}' is missing", hint="restore the store from a backup"
+        )
     expires = Term(wall or 0, monotonic or 0)
     return State(Head(*row[:9]), entry, base, checksum, running, fence, owner, expires, since or 0)
 
@@ -85,42 +90,51 @@ def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> St
     return state
 
 
-def record(db: sqlite3.Connection, state: State, ask: Ask, data: str, now: int) -> int:
-    """Insert the running entry after the head, on the head's line or on a new one; its id."""
+def record(db: sqlite3.Connection, state: State, ask: Ask, data: str, now: int) -> tuple[int, int]:
+    """Insert the running entry after the head, on the head's line or on a new one: (its id, its base).
+
+    Data that has not changed for long gets a snapshot here, or finding it would cost ever more.
+    """
     head, turn = state.head, state.head.turn + 1
     (entry,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM entry").fetchone()
-    taken = db.execute(
-        "SELECT 1 FROM entry WHERE session = ? AND line = ? AND turn = ?", (head.uid, head.line, turn)
+    goes_on = db.execute(
+        """
+        SELECT 1 FROM entry WHERE id = :line AND session = :session
+        AND NOT EXISTS (SELECT 1 FROM entry WHERE session = :session AND line = :line AND turn = :turn)
+        """,
+        {"session": head.uid, "line": head.line, "turn": turn},
     ).fetchone()
-    line = head.line if head.line and not taken else entry
+    snapshot = data if turn - state.base >= SNAPSHOT_EVERY else None
+    base = state.base if snapshot is None else turn
     db.execute(
         """
         INSERT INTO entry (id, session, line, turn, parent, total, base, kind, outcome, started_at,
-            checksum, data_checksum, key, prompt)
-        VALUES (?, ?, ?, ?, ?, ?, ?, 'prompt', 'running', ?, ?, ?, ?, ?)
+            checksum, data_checksum, snapshot, key, prompt)
+        VALUES (?, ?, ?, ?, ?, ?, ?, 'prompt', 'running', ?, ?, ?, ?, ?, ?)
         """,
         (
             entry,
             head.uid,
-            line,
+            head.line if goes_on else entry,
             turn,
             state.entry,
             head.messages,
-            state.base,
+            base,
             now,
-            reading.texts_checksum(turn, "running", ask.key, ask.prompt, None, None, None, None),
+            reading.texts_checksum((turn, "prompt", "running", head.messages), ask.key, ask.prompt),
             reading.data_checksum(data),
+            snapshot,
             ask.key,
             ask.prompt,
         ),
     )
-    return int(entry)
+    return int(entry), base
 
 
 def interrupt(db: sqlite3.Connection, state: State, running: int, now: int) -> Entry:
     """Settle the prompt that a crash left unanswered, and free the session; the entry as settled."""
     entry = reading.one_entry(db, running, state.head.name)
-    settle(db, running, entry, "interrupted", INTERRUPTED, {}, now)
+    settle(db, running, entry, state.head.messages, "interrupted", INTERRUPTED, {}, now)
     db.execute(
         "UPDATE session SET head = running, running = NULL, owner = NULL, version = version + 1,"
         " updated_at = ? WHERE uid = ?",
@@ -139,7 +153,10 @@ def release(db: sqlite3.Connection, lease: Lease, total: int) -> Head:
     )
     if not done.rowcount:
         raise lost(lease)
-    (line,) = db.execute("SELECT line FROM entry WHERE id = ?", (lease.entry,)).fetchone()
+    row = db.execute("SELECT line FROM entry WHERE id = ?", (lease.entry,)).fetchone()
+    if row is None:
+        raise StoreDamaged(f"turn {lease.turn} of session '{lease.head.name}' is missing")
+    (line,) = row
     return lease.head._replace(
         version=lease.head.version + 1, line=line, turn=lease.turn, messages=total, updated_at=now
     )
@@ -158,15 +175,20 @@ def settle(
     db: sqlite3.Connection,
     entry: int,
     asked: Lease | Entry,
+    total: int,
     outcome: str,
     error: Failure,
     meta: Mapping[str, Any],
     now: int,
 ) -> None:
-    """Write down how the entry with that id ended, if not completed; `asked` is what it says so far."""
+    """Write down how the entry with that id ended, if not completed.
+
+    `asked` is what it says so far, `total` the length of the history, which stays.
+    """
     meta_text = reading.json_or_none(meta)
+    place = (asked.turn, "prompt", outcome, total)
     checksum = reading.texts_checksum(
-        asked.turn, outcome, asked.key, asked.prompt, None, None, error.message, meta_text
+        place, asked.key, asked.prompt, None, None, error.type, error.message, meta_text
     )
     db.execute(
         "UPDATE entry SET outcome = ?, error_type = ?, error_message = ?, meta = ?, checksum = ?,"
@@ -177,10 +199,12 @@ def settle(
 
 def change_to(lease: Lease, data: str) -> tuple[int, str | None, str | None]:
     """(base, snapshot, splice) for the data after a turn, whichever is smaller in the long run."""
+    if lease.base == lease.turn:  # it has its snapshot, made as it began
+        return lease.base, data, None
     if data == lease.data:
         return lease.base, None, None
     change = splice(lease.data, data)
-    if 2 * len(change) >= len(data) or lease.turn - lease.base >= SNAPSHOT_EVERY:
+    if 2 * len(change) >= len(data):
         return lease.turn, data, None
     return lease.base, None, change
 

@@ -15,8 +15,9 @@ history's messages up to and including the entry. `session.used` orders sessions
 number, since clocks go back. `head` and `running` are entry ids without a foreign key: deleting an
 entry would have to look through all sessions for one that points at it.
 
-Undo moves `head`; a turn after it starts a new line. A fork is a session whose first entry is a
-copy, or whose head lies on another's line. Neither needs a table more.
+Undo moves `head`; a turn after it starts a new line. The line that is left is kept as a session whose
+head lies on it, and goes with the session that owns the entries; a person's own fork copies them.
+Neither needs a table more.
 """
 
 from __future__ import annotations
