@@ -7,21 +7,29 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from flue_cli.errors import FlueError
+    from flue_cli.errors import FlueError, TurnCancelled
 
 
 class AgentStopped(BaseException):
     """Raised inside an agent to end it."""
 
 
+class Stoppable(Protocol):
+    """Something that a signal can ask to end."""
+
+    def request(self, why: TurnCancelled) -> None:
+        """End because of `why`; called from a signal handler."""
+
+
 class Cancellation:
     """A request to end a turn, made by a signal, a clock, or another thread.
 
-    `why` is what the turn will report, None as long as nobody asked. While the agent runs it is
-    stopped where it stands; before and after, only the wish is noted, so a commit is never cut.
+    `why` is what the turn will report, None as long as nobody asked; `reasons` are all that came.
+    While the agent runs it is stopped where it stands; before and after, only the wish is noted, so a
+    commit is never cut.
     `on_request` is called at every request, from whichever thread makes it.
     """
 
@@ -29,6 +37,7 @@ class Cancellation:
         """`wake_by` is a signal whose handler calls `request`, for waking the main thread; 0 for none."""
         self.why: FlueError | None = None
         self.since = 0.0
+        self.reasons: list[FlueError] = []
         self.on_request: Callable[[], None] | None = None
         self._wake_by = wake_by
         # Reentrant, because a signal handler may find its own thread inside.
@@ -37,6 +46,7 @@ class Cancellation:
 
     def request(self, why: FlueError, *, stop: bool = True) -> None:
         """End the turn because of `why`; the first reason stands. Without `stop`, only take note."""
+        self.reasons.append(why)
         if self.why is None:
             self.since = time.monotonic()
             self.why = why

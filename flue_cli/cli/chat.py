@@ -179,15 +179,17 @@ def _talk(app: App, settings: Settings, store: Store, where: Where, source: Agen
         raise UsageError(f"{'--json' if how.json else '--turn-key'} needs a PROMPT, or one on standard input")
     from flue_cli.repl import chat as repl_chat
     from flue_cli.repl.conversation import Conversation, Manners
+    from flue_cli.repl.terminal import quiet_keyboard
 
     if where.expect == "new" and store.head(where.agent, where.name).uid != ABSENT:
         raise SessionExists(f"session '{where.name}' exists already", hint="resume it with -r")
     keeps = store.url != "memory:"
-    manners = Manners(how.wait, how.timeout, keeps, how.repeat)
+    manners = Manners(how.wait, how.timeout, keeps, how.verbose, how.repeat)
     remark = f"using {_short(source.path)}" if agents.shadowed_sample(source) else ""
     history = settings.input_history(source.name) if keeps else ""
     app.output.keep_from_agents()
-    agent = _load(app, source, how)
+    with quiet_keyboard():  # what is typed while a slow agent loads is the first prompt
+        agent = _load(app, source, how)
     conversation = Conversation(store, agent, where.name, where.expect, manners, remark)
     repl_chat(conversation, app.output, app.signals.cancelling, history_file=history)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from flue_cli.errors import Stop, cancelled_by
 
 if TYPE_CHECKING:
-    from flue_cli.cancellation import Cancellation
+    from flue_cli.cancellation import Stoppable
 
 
 class Signals:
@@ -20,7 +20,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.installed: list[int] = []
-        self._turn: Cancellation | None = None
+        self._asked: Stoppable | None = None
 
     def install(self) -> None:
         """Take the signals over, but leave one alone that we inherited as ignored (nohup)."""
@@ -30,18 +30,18 @@ class Signals:
                 self.installed.append(signum)
 
     @contextmanager
-    def cancelling(self, cancellation: Cancellation) -> Iterator[None]:
-        """While inside, a signal asks `cancellation` instead of ending the command."""
-        self._turn = cancellation
+    def cancelling(self, asked: Stoppable) -> Iterator[None]:
+        """While inside, a signal makes a request to `asked` instead of ending the command."""
+        self._asked = asked
         try:
             yield
         finally:
-            self._turn = None
+            self._asked = None
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if self._turn is None:
+        if self._asked is None:
             raise Stop(signum)
-        self._turn.request(cancelled_by(signum))
+        self._asked.request(cancelled_by(signum))
 
 
 def die_by(signum: int) -> None:

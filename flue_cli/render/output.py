@@ -12,7 +12,8 @@ import io
 import os
 import select
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from flue_cli.errors import FlueError, OutputClosed, OutputFailed
@@ -55,9 +56,15 @@ class Output:
         """Write text whose foreign parts were made safe before it was coloured; raises as `result`."""
         self._write(text)
 
-    def terminal_file(self) -> TextIO:
+    @contextmanager
+    def terminal_file(self) -> Iterator[TextIO]:
         """A file of its own on the same terminal, for what draws there itself."""
-        return open(os.dup(self._file), "w", encoding="utf-8", errors="backslashreplace")
+        screen = open(os.dup(self._file), "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - closed below
+        try:
+            yield screen
+        finally:
+            with suppress(OSError):  # the window was closed, and what it did not show is of no use
+                screen.close()
 
     def note(self, text: str) -> None:
         """A remark on stderr, on a line of its own."""

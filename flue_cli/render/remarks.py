@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from flue_cli.errors import AgentError, FlueError
 from flue_cli.render.output import Output
 from flue_cli.stores.contract import Begun, Holder
 from flue_cli.text import safe_line
@@ -27,6 +28,13 @@ class Waiting:
         who = f"process {holder.pid} on {holder.host}" if holder.pid else "another turn"
         seconds = max(0, time.time_ns() // 1000 - holder.since) // 1_000_000
         self._output.note(f"waiting: {who} has been answering for {seconds} s")
+
+
+def show_failure(error: FlueError, output: Output, *, verbose: bool) -> None:
+    """A turn's error; with `verbose`, after the agent's own traceback."""
+    if verbose and isinstance(error, AgentError) and error.traceback:
+        output.note(error.traceback.rstrip("\n"))
+    output.error(error)
 
 
 def say_interrupted(output: Output, begun: Begun) -> None:

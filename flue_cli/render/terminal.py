@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -34,10 +35,16 @@ def page(output: Output, what: RenderableType, *, pager: bool = True) -> None:
         return
     # -R shows our colours and nothing else that a terminal obeys; -F and -X leave short text standing.
     environment = {"LESS": "-FRX", **os.environ}
-    with output.terminal_file() as screen, suppress(BrokenPipeError):  # left before the end
-        subprocess.run(
-            shlex.split(program), input=text, stdout=screen, text=True, env=environment, check=False
-        )
+    ours = signal.signal(signal.SIGINT, lambda signum, frame: None)  # Ctrl-C is the pager's for now
+    try:
+        with output.terminal_file() as screen, suppress(BrokenPipeError):  # left before the end
+            subprocess.run(
+                shlex.split(program), input=text, stdout=screen, text=True, env=environment, check=False
+            )
+    except (OSError, ValueError):  # no such program
+        output.rendered(text)
+    finally:
+        signal.signal(signal.SIGINT, ours)
 
 
 def session_table(found: Iterable[Summary]) -> Table:

@@ -9,10 +9,10 @@ import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from flue_cli.cancellation import Cancellation
+from flue_cli.cancellation import Cancellation, Stoppable
 from flue_cli.errors import FlueError, Stop, TurnCancelled
 from flue_cli.render.output import Output
-from flue_cli.render.remarks import Waiting, say_interrupted
+from flue_cli.render.remarks import Waiting, say_interrupted, show_failure
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.slash import run_slash_command
 from flue_cli.repl.terminal import marked_pastes, no_input_for_agents, quiet_keyboard, sane_terminal
@@ -22,8 +22,8 @@ from flue_cli.stores.contract import Begun, Entry
 RECAP_TURNS = 3
 """How many turns a resumed chat shows of what went before."""
 
-Cancelling = Callable[[Cancellation], AbstractContextManager[None]]
-"""While inside, a signal asks the cancellation instead of ending the command."""
+Cancelling = Callable[[Stoppable], AbstractContextManager[None]]
+"""While inside, a signal makes a request instead of ending the command."""
 
 
 def chat(conversation: Conversation, output: Output, cancelling: Cancelling, *, history_file: str) -> None:
@@ -37,7 +37,9 @@ def chat(conversation: Conversation, output: Output, cancelling: Cancelling, *, 
     with sane_terminal():
         try:
             _greet(conversation, output)
-            for text in prompts(output, history_file, before=lambda: _catch_up(conversation, output)):
+            for text in prompts(
+                output, history_file, cancelling, before=lambda: _catch_up(conversation, output)
+            ):
                 if text.startswith("/") and not text.startswith("//"):
                     if not run_slash_command(text, conversation, output):
                         break
@@ -77,23 +79,24 @@ def _answer(
                     on_stuck=on_stuck,
                 )
             )
-        over = True
-        if streamed:
-            output.end_line()
-        elif turn.reply is not None:
-            output.result(turn.reply)
-        if turn.error:
-            output.error(turn.error)
+            over = True
+            if streamed:
+                output.end_line()
+            elif turn.reply is not None:
+                output.result(turn.reply)
+            if turn.error:
+                show_failure(turn.error, output, verbose=conversation.manners.verbose)
     except FlueError as error:
         output.error(error)
-    if isinstance(cancellation.why, TurnCancelled) and cancellation.why.signum != signal.SIGINT:
-        raise Stop(cancellation.why.signum)  # Ctrl-C ends a turn; TERM and HUP end the chat
+    for reason in cancellation.reasons:
+        if isinstance(reason, TurnCancelled) and reason.signum != signal.SIGINT:
+            raise Stop(reason.signum)  # Ctrl-C ends a turn; TERM and HUP end the chat
 
 
 def _greet(conversation: Conversation, output: Output) -> None:
-    for line in conversation.introduction():
+    lines, recap = conversation.opening(RECAP_TURNS)
+    for line in lines:
         output.note(line)
-    recap = [*conversation.last_turns(RECAP_TURNS), *conversation.unanswered()]
     if recap:
         _show(recap, output)
 

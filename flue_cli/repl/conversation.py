@@ -19,6 +19,7 @@ class Manners(NamedTuple):
     wait: float
     timeout: float | None
     keeps: bool
+    verbose: bool = False
     repeat: tuple[str, ...] = ()
 
 
@@ -31,7 +32,7 @@ class Conversation:
         """`expect` is "any", "new" or "existing"; `remark` is said at the beginning, "" for nothing."""
         self.store = store
         self.agent = agent
-        self._manners = manners
+        self.manners = manners
         self._remark = remark
         self.switch(name, expect)
 
@@ -59,14 +60,14 @@ class Conversation:
     ) -> Turn:
         """Answer `prompt`; see flue_cli.turn.run. From the first on, the session must be the same one."""
         ask = Ask(
-            self.agent.name, self.name, prompt, uid=self._uid, expect=self._expect, wait=self._manners.wait
+            self.agent.name, self.name, prompt, uid=self._uid, expect=self._expect, wait=self.manners.wait
         )
         return run(
             self.store,
             self.agent,
             ask,
             cancellation=cancellation,
-            timeout=self._manners.timeout,
+            timeout=self.manners.timeout,
             on_piece=on_piece,
             on_waiting=on_waiting,
             on_begun=on_begun,
@@ -102,18 +103,20 @@ class Conversation:
         head = self.head()
         return list(self.store.entries(head, max(1, head.turn - count + 1), head.turn))
 
-    def introduction(self) -> list[str]:
-        """What to say when the chat begins."""
+    def opening(self, count: int) -> tuple[list[str], list[Entry]]:
+        """What to say when the chat begins, and the newest `count` turns to show."""
         head = self.head()
+        self._uid, self._seen = head.uid, head.turn
         size = turns(head.turn) if head.uid != ABSENT else "new"
-        kept = "" if self._manners.keeps else ", not kept"
+        kept = "" if self.manners.keeps else ", not kept"
         lines = [f"{safe_line(self.agent.name)} · session {safe_line(self.name)} ({size}{kept}) · /help"]
-        return [self._remark, *lines] if self._remark else lines
+        recap = list(self.store.entries(head, max(1, head.turn - count + 1), head.turn))
+        return [self._remark, *lines] if self._remark else lines, recap + self.unanswered()
 
     def resume_command(self) -> str:
         """What to type to come back, quoted for a shell; "" if there is nothing to come back to."""
-        if not self._manners.keeps or self.head().uid == ABSENT:
+        if not self.manners.keeps or self.head().uid == ABSENT:
             return ""
         import shlex
 
-        return shlex.join(["flue", "chat", self.agent.name, "-r", self.name, *self._manners.repeat])
+        return shlex.join(["flue", "chat", self.agent.name, "-r", self.name, *self.manners.repeat])

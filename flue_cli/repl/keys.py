@@ -42,16 +42,17 @@ def bindings(interrupts: Interrupts) -> KeyBindings:
     """The chat's key bindings."""
     keys = KeyBindings()
 
-    @keys.add("enter")
+    @keys.add("enter", filter=~is_searching)
     def send(event: KeyPressEvent) -> None:
         event.current_buffer.validate_and_handle()
 
-    @keys.add("escape", "enter")
-    @keys.add("c-j")
+    @keys.add("escape", "enter", filter=~is_searching)
+    @keys.add("c-j", filter=~is_searching)
     def new_line(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 
     @keys.add("c-c", filter=~is_searching)
+    @keys.add("<sigint>")
     def interrupt(event: KeyPressEvent) -> None:
         interrupts.press(event)
 

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 from prompt_toolkit.output import create_output
 
+from flue_cli.cancellation import Stoppable
+from flue_cli.errors import Stop, TurnCancelled
 from flue_cli.files import make_private_folder
 from flue_cli.render.output import Output
 from flue_cli.repl.keys import Interrupts, bindings
 from flue_cli.repl.slash import COMMANDS
+from flue_cli.repl.terminal import terminal_is_gone
 
 
-def prompts(output: Output, history_file: str, *, before: Callable[[], None]) -> Iterator[str]:
+def prompts(
+    output: Output,
+    history_file: str,
+    cancelling: Callable[[Stoppable], AbstractContextManager[None]],
+    *,
+    before: Callable[[], None],
+) -> Iterator[str]:
     """What the person enters, one prompt after another, until Ctrl-D on an empty line.
 
-    `before` is called ahead of each. Raises Stop at a second Ctrl-C on an empty line.
+    `before` is called ahead of each. Raises Stop at a second Ctrl-C on an empty line, or a signal.
     """
     interrupts = Interrupts(output)
     with output.terminal_file() as screen:
@@ -40,12 +52,33 @@ def prompts(output: Output, history_file: str, *, before: Callable[[], None]) ->
         while True:
             before()
             try:
-                text = session.prompt()
-            except EOFError:
+                with cancelling(_Leaving(session.app)):
+                    text = session.prompt()
+            except (EOFError, OSError):
+                if terminal_is_gone():
+                    raise Stop(signal.SIGHUP) from None
                 return
             interrupts.disarm()
             if text.strip():
                 yield text
+
+
+class _Leaving:
+    """Ends the prompt when a signal asks: an exception from the handler could get lost in its event loop."""
+
+    def __init__(self, app: Application[str]) -> None:
+        self._app = app
+
+    def request(self, why: TurnCancelled) -> None:
+        """Have the prompt end with Stop."""
+        loop = self._app.loop
+        if loop is None or not self._app.is_running:
+            raise Stop(why.signum)
+        loop.call_soon_threadsafe(self._leave, why.signum)
+
+    def _leave(self, signum: int) -> None:
+        if self._app.is_running and not self._app.is_done:
+            self._app.exit(exception=Stop(signum))
 
 
 class _SlashCompleter(Completer):

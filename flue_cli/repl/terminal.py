@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TextIO
 
 from flue_cli.render.output import Output
 
@@ -17,11 +18,12 @@ _PASTE_MARKS_ON, _PASTE_MARKS_OFF = "\x1b[?2004h", "\x1b[?2004l"
 @contextmanager
 def sane_terminal() -> Iterator[None]:
     """Leave the terminal as it was found, however the chat ends."""
-    found = termios.tcgetattr(sys.stdin)
+    keyboard = sys.stdin
+    found = termios.tcgetattr(keyboard)
     try:
         yield
     finally:
-        _set(found)
+        _set(keyboard, found)
 
 
 @contextmanager
@@ -31,16 +33,20 @@ def quiet_keyboard() -> Iterator[None]:
     Signals (Ctrl-C, Ctrl-Z) stay on. Enter stays a carriage return, which is what the prompt takes for
     Enter.
     """
-    found = termios.tcgetattr(sys.stdin)
+    keyboard = sys.stdin
+    found = termios.tcgetattr(keyboard)
     quiet = list(found)
     quiet[0] &= ~termios.ICRNL
     quiet[3] &= ~(termios.ECHO | termios.ICANON)
     quiet[3] |= termios.NOFLSH  # or Ctrl-C would throw away what was typed
-    _set(quiet)
+    _set(keyboard, quiet)
+    # A shell sets the terminal as it likes while we are stopped (Ctrl-Z).
+    continued = signal.signal(signal.SIGCONT, lambda signum, frame: _set(keyboard, quiet))
     try:
         yield
     finally:
-        _set(found)
+        signal.signal(signal.SIGCONT, continued)
+        _set(keyboard, found)
 
 
 @contextmanager
@@ -56,9 +62,18 @@ def marked_pastes(output: Output) -> Iterator[None]:
         output.rendered(_PASTE_MARKS_OFF)  # the prompt turns them on for itself
 
 
-def _set(settings: list[Any]) -> None:
+def terminal_is_gone() -> bool:
+    """Whether the window was closed, which reads as the end of the input."""
+    try:
+        termios.tcgetattr(sys.stdin)
+    except termios.error:
+        return True
+    return False
+
+
+def _set(keyboard: TextIO, settings: list[Any]) -> None:
     with suppress(termios.error):  # after a hang-up there is nothing left to set
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, settings)
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, settings)
 
 
 @contextmanager

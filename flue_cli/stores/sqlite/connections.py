@@ -19,7 +19,7 @@ class Connections:
     def __init__(self, path: str) -> None:
         self.path = path
         self._threads = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        self._all: dict[threading.Thread, sqlite3.Connection] = {}
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection | None]:
@@ -60,14 +60,14 @@ class Connections:
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
         if connection is not None:
             self._threads.connection = None
-            self._all.remove(connection)
+            self._all.pop(threading.current_thread(), None)
             connection.close()
 
     def close(self) -> None:
-        """Close all; whoever uses the store again gets a new one."""
-        self._threads = threading.local()
-        while self._all:
-            self._all.pop().close()
+        """Close all that no other living thread may be using; that would crash the interpreter."""
+        self.disconnect()
+        for thread in [thread for thread in self._all if not thread.is_alive()]:
+            self._all.pop(thread).close()
 
     def _for_writing(self, *, create_store: bool) -> sqlite3.Connection:
         try:
@@ -83,7 +83,7 @@ class Connections:
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
         if connection is None:
             connection = connect(self.path)
-            self._all.append(connection)
+            self._all[threading.current_thread()] = connection
             self._threads.connection = connection
             self._threads.inode = os.stat(self.path).st_ino
         return connection
