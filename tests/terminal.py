@@ -14,7 +14,7 @@ from typing import Any
 import pexpect
 import pyte
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds until a test stops believing that something will still happen."""
 
 ENTER, ALT_ENTER, CTRL_C, CTRL_D, CTRL_J, CTRL_Z = "\r", "\x1b\r", "\x03", "\x04", "\n", "\x1a"

@@ -348,6 +348,8 @@ def test_no_save_keeps_nothing(flue: Flue) -> None:
         ("--timeout", "0"),
         ("--timeout", "nan"),
         ("--timeout", "soon"),
+        ("--turn-key", "", "-s", "a"),
+        ("--turn-key", "k"),
         ("--store", "nosuch://x"),
         ("--store", "sqlite://x"),
         ("--store", "memory:x"),

@@ -35,6 +35,7 @@ from flue_cli.errors import (
 from flue_cli.session import Message
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Ask, Begun, Entry, Failure, Head, Holder, Lease, Replayed, Store, busy
+from flue_cli.stores.sqlite import SqliteStore
 from flue_cli.strict_json import MAX_DEPTH, dumps
 
 AGENT = "parrot"
@@ -1602,3 +1603,103 @@ def test_a_store_that_is_gone_takes_no_more_writes(tmp_path: Path, path: Path, r
         begin(store, "two", "other")
     store.close()
     assert path.exists() == replaced
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_a_turn_costs_the_same_however_long_nothing_changed(tmp_path: Path, changes: bool) -> None:
+    """Neither constant data nor a run of failures makes finding the data read more and more turns."""
+    store = SqliteStore(str(tmp_path / "flue.db"))
+    turn(store, "first", data='{"n":1}')
+    for number in range(600):
+        if changes:
+            turn(store, "same", data='{"n":1}')
+        else:
+            failed_turn(store, f"fails {number}")
+
+    with sqlite3.connect(store.path) as db:
+        assert db.execute("SELECT max(turn - base) FROM entry").fetchone()[0] < 256
+    db.close()
+    head = store.head(AGENT, "main")
+    assert {store.data_at(head, number) for number in range(1, head.turn + 1)} == {'{"n":1}'}
+    store.close()
+
+
+def test_a_lost_head_is_no_empty_session(tmp_path: Path) -> None:
+    """When the newest turn's row is gone, that is said; the session does not begin anew."""
+    store = SqliteStore(str(tmp_path / "flue.db"))
+    turn(store, "first")
+    store.close()
+    with sqlite3.connect(store.path) as db:
+        db.execute("UPDATE session SET head = 999")
+    db.close()
+
+    with pytest.raises(StoreDamaged, match="newest turn"):
+        store.head(AGENT, "main")
+    with pytest.raises(StoreDamaged, match="newest turn"):
+        turn(store, "second")
+    store.close()
+
+
+def test_a_turn_whose_end_could_not_be_written_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a commit that failed, the same process is not waited for until its lease runs out."""
+    store = SqliteStore(str(tmp_path / "flue.db"))
+    lease = begin(store, "first").lease
+
+    def full(*arguments: object) -> Head:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("flue_cli.stores.sqlite.release", full)
+        with pytest.raises(StoreError):
+            finish(store, lease)
+    again = begin(store, "second", wait=0)
+
+    assert again.interrupted is not None
+    assert again.interrupted.prompt == "first"
+    store.close()
+
+
+def test_renewing_does_not_bring_a_store_back(tmp_path: Path) -> None:
+    """A store that was removed during a turn stays removed, whichever thread notices first."""
+    store = SqliteStore(str(tmp_path / "flue.db"))
+    lease = begin(store, "first").lease
+    for path in tmp_path.glob("flue.db*"):
+        if path.is_file():
+            path.unlink()
+    failures: list[BaseException] = []
+
+    def renew() -> None:
+        try:
+            store.renew(lease)
+        except StoreError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=renew)
+    thread.start()
+    thread.join()
+
+    assert len(failures) == 1
+    assert not (tmp_path / "flue.db").exists()
+    with pytest.raises(StoreError):
+        finish(store, lease)
+    store.close()
+
+
+def test_a_program_that_keeps_writing_is_waited_for_within_bounds(tmp_path: Path) -> None:
+    """While another program holds the file, a wait is bounded as behind a turn, and can be given up."""
+    store = SqliteStore(str(tmp_path / "flue.db"))
+    turn(store, "first")
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+
+    with pytest.raises(SessionBusy):
+        begin(store, "second", wait=0.5)
+
+    assert time.monotonic() - started < 2
+    other.execute("ROLLBACK")
+    other.close()
+    begin(store, "second", wait=0.5)
+    store.close()

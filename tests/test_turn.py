@@ -6,6 +6,7 @@ import asyncio
 import functools
 import itertools
 import json
+import os
 import random
 import signal
 import threading
@@ -37,6 +38,7 @@ from flue_cli.session import Message, Reply
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Ask, Entry
 from flue_cli.stores.memory import MemoryStore
+from flue_cli.stores.sqlite import SqliteStore
 from flue_cli.turn import Turn
 
 
@@ -1192,3 +1194,40 @@ def test_what_keeps_a_turn_from_beginning_is_raised(quick: Host) -> None:
         )
 
     assert runs == []
+
+
+def test_an_agent_that_forks_answers_once(tmp_path: Path) -> None:
+    """A child process that comes back from the agent ends there; the reply is the parent's."""
+    store = SqliteStore(str(tmp_path / "flue.db"))
+
+    def forks(prompt: str, session: object, context: object) -> str:
+        child = os.fork()
+        if child == 0:
+            return "from the child"
+        _, status = os.waitpid(child, 0)
+        return f"child ended with {os.waitstatus_to_exitcode(status)}"
+
+    done = turn.run(store, Agent("forks", forks, "x"), Ask("forks", "a", "go"), cancellation=Cancellation())
+
+    assert (done.outcome, done.reply) == ("completed", "child ended with 0")
+    assert store.head("forks", "a").turn == 1
+    store.close()
+
+
+def test_a_bug_of_ours_leaves_no_session_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong after a prompt was accepted, the turn is settled."""
+    store = MemoryStore()
+
+    def broken(begun: object) -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError):
+        turn.run(
+            store,
+            Agent("x", lambda *_: "never", "x"),
+            Ask("x", "a", "go"),
+            cancellation=Cancellation(),
+            on_begun=broken,
+        )
+    (entry,) = store.entries(store.head("x", "a"), 1, 1)
+    assert (entry.outcome, entry.error.type) == ("failed", "bug")

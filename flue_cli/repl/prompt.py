@@ -36,12 +36,14 @@ def prompts(
     `before` is called ahead of each. Raises Stop at a second Ctrl-C on an empty line, or a signal.
     """
     interrupts = Interrupts(output)
+    history = _PrivateHistory(history_file) if history_file else InMemoryHistory()
+    said = False
     with output.terminal_file() as screen:
         session: PromptSession[str] = PromptSession(
             message="> ",
             prompt_continuation="  ",
             multiline=True,
-            history=_PrivateHistory(history_file, output) if history_file else InMemoryHistory(),
+            history=history,
             auto_suggest=AutoSuggestFromHistory(),
             completer=_SlashCompleter(),
             complete_while_typing=False,
@@ -54,11 +56,16 @@ def prompts(
             try:
                 with cancelling(_Leaving(session.app)):
                     text = session.prompt()
-            except (EOFError, OSError):
+            except (EOFError, OSError) as error:
                 if terminal_is_gone():
                     raise Stop(signal.SIGHUP) from None
+                if isinstance(error, OSError):
+                    raise
                 return
             interrupts.disarm()
+            if isinstance(history, _PrivateHistory) and history.problem and not said:
+                said = True
+                output.note(f"note: the input history is not kept: {history.problem}")
             if text.strip():
                 yield text
 
@@ -95,10 +102,10 @@ class _SlashCompleter(Completer):
 class _PrivateHistory(FileHistory):
     """What was typed, in a file for its owner's eyes; a file that cannot be written costs only that."""
 
-    def __init__(self, path: str, output: Output) -> None:
+    def __init__(self, path: str) -> None:
         super().__init__(path)
         self._path = path
-        self._output = output
+        self.problem = ""
 
     def store_string(self, string: str) -> None:
         """Append to the file, made private first: FileHistory's own would be readable for everybody."""
@@ -107,7 +114,7 @@ class _PrivateHistory(FileHistory):
             os.close(os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
             super().store_string(string)
         except (OSError, UnicodeEncodeError) as error:
-            self._output.note(f"note: the input history is not kept: {error}")
+            self.problem = str(error)
 
     def load_history_strings(self) -> Iterable[str]:
         """The newest first; nothing if the file cannot be read."""
