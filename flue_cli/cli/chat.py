@@ -23,21 +23,19 @@ from flue_cli.cli.options import (
     TurnKeyOption,
     VerboseOption,
     WaitOption,
-    existing,
     load_settings,
-    one_session,
     opened,
     repeated,
     seconds,
 )
-from flue_cli.errors import AgentError, SessionExists, SessionNotFound, UsageError
-from flue_cli.names import agent_name, generated_name, session_name
+from flue_cli.cli.which import Where, generated, last_used, picked, resumed
+from flue_cli.errors import AgentError, SessionExists, UsageError
+from flue_cli.names import agent_name, session_name
 from flue_cli.render import plain
 from flue_cli.render.remarks import Waiting, say_interrupted
 from flue_cli.settings import Settings
 from flue_cli.stores.contract import ABSENT, Ask, Store
 from flue_cli.strict_json import WARN_BYTES
-from flue_cli.text import safe_line, turns
 from flue_cli.turn import Turn
 from flue_cli.turn import run as run_turn
 
@@ -65,14 +63,6 @@ class How(NamedTuple):
         if self.lines and self.key:
             raise UsageError("--turn-key names one turn, and --lines makes many")
         return self
-
-
-class Where(NamedTuple):
-    """The session a conversation is about. `expect` is "any", "new" or "existing"."""
-
-    agent: str
-    name: str
-    expect: str
 
 
 def chat(
@@ -136,17 +126,17 @@ def chat(
     settings = load_settings("memory:" if no_save else store, agents_dirs)
     with opened(settings) as where_kept:
         if latest:
-            where = _latest(where_kept, agent, prompt)
+            where = last_used(where_kept, agent, prompt)
         elif pick:
-            where = _picked(app, where_kept, agent)
+            where = picked(app, where_kept, agent)
         elif resume is not None:
-            where = _resumed(where_kept, agent, resume)
+            where = resumed(where_kept, agent, resume)
         elif agent is None:
             raise UsageError("which agent?", hint="flue chat AGENT; see: flue agents list")
         elif session is not None:
             where = Where(agent_name(agent), session_name(session), "new" if new else "any")
         else:
-            where = _generated(where_kept, agent_name(agent))
+            where = generated(where_kept, agent_name(agent))
         converse(app, settings, where_kept, where, prompt, how)
 
 
@@ -256,49 +246,6 @@ def _load(app: App, source: AgentSource, how: How) -> Agent:
         if how.verbose and error.traceback:
             app.output.note(error.traceback.rstrip("\n"))
         raise
-
-
-def _latest(store: Store, agent: str | None, prompt: str | None) -> Where:
-    found = store.sessions(agent=agent_name(agent) if agent else "", limit=1)
-    if not found:
-        whose = f" of agent '{agent}'" if agent else ""
-        hint = (
-            "with -c, a PROMPT needs its AGENT: flue chat -c AGENT PROMPT" if agent and prompt is None else ""
-        )
-        raise SessionNotFound(f"there is no session{whose} to continue", hint=hint)
-    return Where(found[0].agent, found[0].name, "existing")
-
-
-def _resumed(store: Store, agent: str | None, name: str) -> Where:
-    head = existing(store, agent_name(agent), session_name(name)) if agent else one_session(store, name)
-    return Where(head.agent, head.name, "existing")
-
-
-def _generated(store: Store, agent: str) -> Where:
-    while True:
-        name = generated_name()
-        if store.head(agent, name).uid == ABSENT:
-            return Where(agent, name, "new")
-
-
-def _picked(app: App, store: Store, agent: str | None) -> Where:
-    if not (stdin.is_terminal() and app.output.is_terminal):
-        raise UsageError(
-            "--pick needs a terminal", hint="name the session with -r, or continue the last with -c"
-        )
-    found = store.sessions(agent=agent_name(agent) if agent else "", limit=50)
-    if not found:
-        raise SessionNotFound("there is no session to pick")
-    for number, summary in reversed(list(enumerate(found, 1))):  # the likeliest nearest to the question
-        line = (
-            f"{number:>3}  {summary.agent}/{summary.name}  ({turns(summary.turns)})  {summary.preview[:60]}"
-        )
-        app.output.note(safe_line(line))
-    answer = ""
-    while not (answer.isascii() and answer.isdigit() and 1 <= int(answer) <= len(found)):
-        answer = stdin.ask(f"which, 1 to {len(found)}? ")
-    chosen = found[int(answer) - 1]
-    return Where(chosen.agent, chosen.name, "existing")
 
 
 def _short(path: str) -> str:

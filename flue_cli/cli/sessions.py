@@ -111,7 +111,8 @@ def resume(
     agents_dirs: AgentsOption = None,
 ) -> None:
     """Go on with a session: the same as flue chat AGENT -r NAME."""
-    from flue_cli.cli.chat import How, Where, converse
+    from flue_cli.cli.chat import How, converse
+    from flue_cli.cli.which import Where
 
     app: App = ctx.obj
     repeat = repeated(store, agents_dirs)

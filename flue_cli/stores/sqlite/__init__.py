@@ -43,7 +43,7 @@ from flue_cli.stores.sqlite.rows import (
     STATE,
     State,
     admit,
-    change_to,
+    complete,
     interrupt,
     load_state,
     now_us,
@@ -165,39 +165,9 @@ class SqliteStore:
     def commit(
         self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
     ) -> Head:
-        base, snapshot, change = change_to(lease, data)
-        between = reading.json_or_none([message.as_dict() for message in messages])
-        meta_text = reading.json_or_none(meta)
-        total = lease.head.messages + len(messages) + 2
         with self._settling(lease) as db:
-            head = release(db, lease, total)
-            db.execute(
-                """
-                UPDATE entry SET outcome = 'completed', finished_at = ?, total = ?, base = ?, snapshot = ?,
-                    splice = ?, data_checksum = ?, messages = ?, reply = ?, meta = ?, checksum = ?
-                WHERE id = ?
-                """,
-                (
-                    head.updated_at,
-                    total,
-                    base,
-                    snapshot,
-                    change,
-                    reading.data_checksum(data),
-                    between,
-                    reply,
-                    meta_text,
-                    reading.texts_checksum(
-                        (lease.turn, "prompt", "completed", total),
-                        lease.key,
-                        lease.prompt,
-                        reply,
-                        between,
-                        meta=meta_text,
-                    ),
-                    lease.entry,
-                ),
-            )
+            head = release(db, lease, lease.head.messages + len(messages) + 2)
+            complete(db, lease, head, reply, messages, data, meta)
         return head
 
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:

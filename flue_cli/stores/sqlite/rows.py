@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flue_cli.errors import StoreDamaged
+from flue_cli.session import Message
 from flue_cli.stores.contract import (
     ABSENT,
     INTERRUPTED,
@@ -197,7 +198,44 @@ def settle(
     )
 
 
-def change_to(lease: Lease, data: str) -> tuple[int, str | None, str | None]:
+def complete(
+    db: sqlite3.Connection,
+    lease: Lease,
+    head: Head,
+    reply: str,
+    messages: Sequence[Message],
+    data: str,
+    meta: Mapping[str, Any],
+) -> None:
+    """Write down the lease's entry as completed; `head` is the session as it stands then."""
+    base, snapshot, change = _change(lease, data)
+    between = reading.json_or_none([message.as_dict() for message in messages])
+    meta_text = reading.json_or_none(meta)
+    place = (lease.turn, "prompt", "completed", head.messages)
+    checksum = reading.texts_checksum(place, lease.key, lease.prompt, reply, between, meta=meta_text)
+    db.execute(
+        """
+        UPDATE entry SET outcome = 'completed', finished_at = ?, total = ?, base = ?, snapshot = ?,
+            splice = ?, data_checksum = ?, messages = ?, reply = ?, meta = ?, checksum = ?
+        WHERE id = ?
+        """,
+        (
+            head.updated_at,
+            head.messages,
+            base,
+            snapshot,
+            change,
+            reading.data_checksum(data),
+            between,
+            reply,
+            meta_text,
+            checksum,
+            lease.entry,
+        ),
+    )
+
+
+def _change(lease: Lease, data: str) -> tuple[int, str | None, str | None]:
     """(base, snapshot, splice) for the data after a turn, whichever is smaller in the long run."""
     if lease.base == lease.turn:  # it has its snapshot, made as it began
         return lease.base, data, None
