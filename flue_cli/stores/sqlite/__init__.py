@@ -230,7 +230,9 @@ class SqliteStore:
         held = self._look(ask, waiter) if waiter.ticket else None
         if held:
             return held
-        with self._connections.writing(create_store=waiter.uid == ABSENT, patience=0) as db:
+        # Other sessions' commits take milliseconds each: they are no reason to refuse a --wait 0.
+        patience = 0.0 if ask.wait else 5.0
+        with self._connections.writing(create_store=waiter.uid == ABSENT, patience=patience) as db:
             state = load_state(db, ask.agent, ask.name)
             if early and state and waiter.uid in (ABSENT, state.head.uid):
                 found = early(db, state)
