@@ -31,8 +31,9 @@ from flue_cli import agents, keeper
 from flue_cli.agents import Agent, AgentFunction
 from flue_cli.cancellation import Cancellation
 from flue_cli.cli.signals import Signals
-from flue_cli.errors import FlueError, Stop, StoreError, cancelled_by
+from flue_cli.errors import FlueError, OutputClosed, Stop, StoreError, cancelled_by
 from flue_cli.render import terminal as rendering
+from flue_cli.render.output import Output
 from flue_cli.repl import chat
 from flue_cli.repl.conversation import Conversation, Manners
 from flue_cli.repl.slash import COMMANDS
@@ -952,6 +953,17 @@ def test_what_is_typed_early_is_neither_shown_nor_lost(tty: int) -> None:
         assert termios.tcgetattr(tty)[3] & termios.ISIG  # Ctrl-C still is a signal
 
     assert termios.tcgetattr(tty) == found
+
+
+def test_a_closed_window_is_a_reader_who_left() -> None:
+    """A reply that cannot be written because the window was closed is cancelled, not a failure of the turn."""
+    master, slave = os.openpty()
+    output = Output()
+    output._file, output.is_terminal = slave, True
+    os.close(master)
+    with pytest.raises(OutputClosed):
+        output.piece("hello")
+    os.close(slave)
 
 
 def test_a_worker_hands_back_what_happened() -> None:

@@ -100,7 +100,8 @@ class Output:
                 except BlockingIOError:  # a pipe that our parent made non-blocking, and is full
                     select.select([], [self._file], [])
         except OSError as error:
-            if error.errno in (errno.EPIPE, errno.ECONNRESET):
+            window_closed = error.errno == errno.EIO and self.is_terminal
+            if window_closed or error.errno in (errno.EPIPE, errno.ECONNRESET):
                 raise OutputClosed("nobody reads the result any more") from error
             raise OutputFailed(f"the result cannot be written: {error.strerror}") from error
 
