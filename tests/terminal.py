@@ -168,17 +168,19 @@ class Terminal:
         return 128 + self._child.signalstatus if status is None else status
 
     def _look(self, seconds: float) -> None:
-        """Take in what came, waiting for it so long."""
-        if self.over:
+        """Take in some of what came, waiting for it so long.
+
+        Not by pexpect, which takes a command that has ended for one that has nothing more to say.
+        """
+        if self.over or not select.select([self._child.child_fd], [], [], seconds)[0]:
             return
         try:
-            came = self._child.read_nonblocking(65536, seconds)
-            self.raw += came
-            self._stream.feed(came)
-        except pexpect.TIMEOUT:
-            pass
-        except pexpect.EOF:
-            self.over = True
+            came = os.read(self._child.child_fd, 4096)
+        except OSError:  # how Linux says that nobody has the terminal open any more
+            came = b""
+        self.over = not came
+        self.raw += came
+        self._stream.feed(came)
 
     def __str__(self) -> str:
         frame = "-" * self._screen.columns

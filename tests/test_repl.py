@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 from prompt_toolkit.application import create_app_session
+from prompt_toolkit.history import FileHistory
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output import DummyOutput
 from rich.console import RenderableType
@@ -770,6 +771,18 @@ def test_a_signal_at_the_prompt_ends_the_chat(
         with pytest.raises(Stop) as stop:
             desk.chat(echo, "half a pro")
     assert stop.value.signum == signum
+
+
+def test_a_signal_while_a_prompt_is_sent_is_not_lost(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A TERM in the moment between Enter and the turn ends the chat like any other."""
+    monkeypatch.setattr(FileHistory, "store_string", lambda *_: signal.raise_signal(signal.SIGTERM))
+    with handlers_restored():
+        signals = Signals()
+        signals.install()
+        monkeypatch.setattr(desk, "cancelling", signals.cancelling)
+        with pytest.raises(Stop) as stop:
+            desk.chat(echo, "hello" + ENTER, CTRL_D)
+    assert stop.value.signum == signal.SIGTERM
 
 
 def test_an_agent_given_up_is_not_heard_any_more(desk: Desk, busy: Busy) -> None:

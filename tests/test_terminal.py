@@ -467,6 +467,25 @@ def test_ctrl_c_while_a_long_reply_is_printed_keeps_the_chat(desk: Desk, flue: F
     terminal.wait_for("> next\nshort\n>")
 
 
+def test_ctrl_c_while_data_is_printed_keeps_the_chat(desk: Desk, flue: Flue) -> None:
+    """One Ctrl-C does not leave the chat while a command's answer rolls by, and typed prompts wait."""
+    flue.agent(
+        "hoarder",
+        "def agent(prompt, session, context):\n"
+        "    session.data['rows'] = [f'row {number:03} ' + '-' * 40 for number in range(1000)]\n"
+        "    return f'<{prompt}>'\n",
+    )
+    terminal = desk.chat("hoarder")
+    terminal.say("keep")
+    terminal.wait_for("<keep>")
+    terminal.say("/data")
+    terminal.until(lambda: "row 001" in terminal.everything, "the data's beginning")
+    terminal.type(CTRL_C)
+    terminal.type("next" + ENTER)
+
+    terminal.wait_for("> next\n<next>\n>")
+
+
 def test_ctrl_c_in_the_pager_keeps_the_chat(desk: Desk, flue: Flue) -> None:
     """Ctrl-C while a long history is paged is the pager's, and the chat is there afterwards."""
     flue("chat", "echo", "-s", "work", "--lines", stdin="".join(f"{number}\n" for number in range(10)))

@@ -6,8 +6,8 @@ The only package that imports prompt_toolkit.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from flue_cli.cancellation import Cancellation, Stoppable
 from flue_cli.errors import FlueError, Stop, TurnCancelled
@@ -41,7 +41,9 @@ def chat(conversation: Conversation, output: Output, cancelling: Cancelling, *, 
                 output, history_file, cancelling, before=lambda: _catch_up(conversation, output)
             ):
                 if text.startswith("/") and not text.startswith("//"):
-                    if not run_slash_command(text, conversation, output):
+                    with _occupied(output, cancelling, Cancellation()):
+                        goes_on = run_slash_command(text, conversation, output)
+                    if not goes_on:
                         break
                 else:
                     prompt = text.removeprefix("/") if text.startswith("//") else text
@@ -68,7 +70,7 @@ def _answer(
         _show_missed(conversation.missed_before(begun), output)
 
     try:
-        with quiet_keyboard(), marked_pastes(output), no_input_for_agents(), cancelling(cancellation):
+        with _occupied(output, cancelling, cancellation), no_input_for_agents():
             turn = worker.run(
                 lambda on_stuck: conversation.turn(
                     prompt,
@@ -88,9 +90,18 @@ def _answer(
                 show_failure(turn.error, output, verbose=conversation.manners.verbose)
     except FlueError as error:
         output.error(error)
-    for reason in cancellation.reasons:
-        if isinstance(reason, TurnCancelled) and reason.signum != signal.SIGINT:
-            raise Stop(reason.signum)  # Ctrl-C ends a turn; TERM and HUP end the chat
+
+
+@contextmanager
+def _occupied(output: Output, cancelling: Cancelling, cancellation: Cancellation) -> Iterator[None]:
+    """While inside, the terminal is ours and signals are noted: Ctrl-C ends a turn, TERM and HUP the chat."""
+    try:
+        with quiet_keyboard(), marked_pastes(output), cancelling(cancellation):
+            yield
+    finally:
+        for reason in cancellation.reasons:
+            if isinstance(reason, TurnCancelled) and reason.signum != signal.SIGINT:
+                raise Stop(reason.signum)
 
 
 def _greet(conversation: Conversation, output: Output) -> None:

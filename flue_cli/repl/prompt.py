@@ -54,8 +54,11 @@ def prompts(
         while True:
             before()
             try:
-                with cancelling(_Leaving(session.app)):
+                leaving = _Leaving(session.app)
+                with cancelling(leaving):
                     text = session.prompt()
+                if leaving.signum:  # it came as the prompt was being sent
+                    raise Stop(leaving.signum)
             except (EOFError, OSError) as error:
                 if terminal_is_gone():
                     raise Stop(signal.SIGHUP) from None
@@ -75,9 +78,11 @@ class _Leaving:
 
     def __init__(self, app: Application[str]) -> None:
         self._app = app
+        self.signum = 0
 
     def request(self, why: TurnCancelled) -> None:
         """Have the prompt end with Stop."""
+        self.signum = why.signum
         loop = self._app.loop
         if loop is None or not self._app.is_running:
             raise Stop(why.signum)

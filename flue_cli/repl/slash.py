@@ -10,6 +10,7 @@ from flue_cli.names import generated_name, session_name
 from flue_cli.render.output import Output
 from flue_cli.render.terminal import page, transcript
 from flue_cli.repl.conversation import Conversation
+from flue_cli.repl.terminal import usual_keyboard
 from flue_cli.stores.contract import ABSENT
 from flue_cli.text import safe_line
 
@@ -62,7 +63,8 @@ def history(argument: str, conversation: Conversation, output: Output) -> bool:
         raise UsageError("/history takes a number of turns")
     turns = [*conversation.last_turns(int(argument) if argument else 10), *conversation.unanswered()]
     if turns:
-        page(output, transcript(turns))
+        with usual_keyboard():
+            page(output, transcript(turns))
     else:
         output.note("nothing has been said yet")
     return True

@@ -50,6 +50,25 @@ def quiet_keyboard() -> Iterator[None]:
 
 
 @contextmanager
+def usual_keyboard() -> Iterator[None]:
+    """Inside `quiet_keyboard`, the keyboard as another program (a pager) expects it."""
+    keyboard = sys.stdin
+    if not keyboard.isatty():
+        yield
+        return
+    found = termios.tcgetattr(keyboard)
+    usual = list(found)
+    usual[0] |= termios.ICRNL
+    usual[3] |= termios.ECHO | termios.ICANON
+    usual[3] &= ~termios.NOFLSH
+    _set(keyboard, usual)
+    try:
+        yield
+    finally:
+        _set(keyboard, found)
+
+
+@contextmanager
 def marked_pastes(output: Output) -> Iterator[None]:
     """While an agent works, the terminal goes on marking pastes, so that each becomes one prompt."""
     if os.environ.get("TERM") == "dumb":
