@@ -28,8 +28,8 @@ ENTRY_POINTS = "flue.agents"
 class AgentSource(NamedTuple):
     """An agent that was found, not run: its name, file and where that was.
 
-    `origin` is `--agents`, `FLUE_AGENTS`, `./agents`, `user`, `sample` or `package NAME`; for a
-    package's agent, `module` is what to import and `attribute` what to take from it.
+    `origin` is `--agents`, `FLUE_AGENTS`, `config.toml`, `./agents`, `user`, `sample` or `package NAME`;
+    for a package's agent, `module` is what to import and `attribute` what to take from it.
     """
 
     name: str
@@ -210,6 +210,7 @@ def _search_path(settings: Settings) -> Iterator[tuple[str, str]]:
             raise UsageError(f"--agents: there is no folder {safe_line(folder)}")
         yield "--agents", folder
     yield from (("FLUE_AGENTS", folder) for folder in settings.agent_path)
+    yield from (("config.toml", folder) for folder in settings.config_agents)
     yield "./agents", "agents"
     yield "user", os.path.join(settings.home, "agents")
     yield "sample", _samples_folder()

@@ -30,7 +30,7 @@ def call(
     context: AgentContext,
     *,
     cancellation: Cancellation,
-    on_piece: OnPiece | None,
+    on_piece: OnPiece,
     check: Callable[[Reply], Checked],
 ) -> Checked:
     """What `check` makes of the agent's reply to `prompt`; pieces go to `on_piece` as they come.
@@ -75,7 +75,7 @@ def _end_child(error: BaseException | None) -> NoReturn:
 class _Pieces:
     """The pieces of a streamed reply, passed on and kept."""
 
-    def __init__(self, on_piece: OnPiece | None, cancellation: Cancellation) -> None:
+    def __init__(self, on_piece: OnPiece, cancellation: Cancellation) -> None:
         self.failure: FlueError | None = None
         self._cancellation = cancellation
         self._on_piece = on_piece
@@ -100,12 +100,11 @@ class _Pieces:
         if self._size > MAX_BYTES:
             raise _bad_reply(f"the reply is larger than {MAX_BYTES // 2**20} MiB")
         self._kept.append(piece)
-        if self._on_piece:
-            try:
-                self._on_piece(piece)
-            except FlueError as error:  # our output's failure, not the agent's
-                self.failure = error
-                raise AgentStopped from error
+        try:
+            self._on_piece(piece)
+        except FlueError as error:  # our output's failure, not the agent's
+            self.failure = error
+            raise AgentStopped from error
 
     def reply(self) -> Reply:
         """All pieces as one reply."""

@@ -1,50 +1,120 @@
-"""Where things are: read once from the environment and the command line, then passed along."""
+"""Where things are and how long they may take: read once, then passed along."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from flue_cli import config
 from flue_cli.errors import UsageError
+
+WAIT_SECONDS = 30.0
+"""How long a turn waits behind others unless told otherwise."""
 
 
 class Settings(NamedTuple):
-    """What the environment and the options said.
+    """What options, environment and `config.toml` said.
 
-    `store` is a store URL or a path; `agent_dirs` the folders named by `--agents`, `agent_path`
-    those of `FLUE_AGENTS`; `home` the folder that holds the store, the input history and the user's
-    own agents.
+    `home` is the folder that holds the store, the log, the input history and the user's own agents;
+    `store` a store URL or a path; `agent_dirs` the folders named by `--agents`, `agent_path` those of
+    `FLUE_AGENTS`, `config_agents` those of the file; `agent` the one of a plain `flue chat`, or "".
+    `wait` and `timeout` are seconds. `origins` says where each came from: `--wait`, `FLUE_STORE`,
+    `config.toml` or `default`.
     """
 
     home: str
     store: str
     agent_dirs: tuple[str, ...] = ()
     agent_path: tuple[str, ...] = ()
+    config_agents: tuple[str, ...] = ()
+    agent: str = ""
+    wait: float = WAIT_SECONDS
+    timeout: float | None = None
+    origins: Mapping[str, str] = {}
+
+    @property
+    def log_file(self) -> str:
+        """The log of this run; "" where nothing is to be kept."""
+        return "" if self.store == "memory:" else log_file(self.home)
 
     def input_history(self, agent: str) -> str:
         """The file that keeps what was typed in chats with `agent`."""
         return os.path.join(self.home, "history", f"{agent}.txt")
 
     @classmethod
-    def load(cls, env: Mapping[str, str], *, store: str = "", agents: Sequence[str] = ()) -> Settings:
-        """The settings for one run of the command: option beats environment beats default.
+    def load(
+        cls,
+        env: Mapping[str, str],
+        *,
+        store: str = "",
+        agents: Sequence[str] = (),
+        wait: float | None = None,
+        timeout: float | None = None,
+    ) -> Settings:
+        """The settings for one run of the command: option beats environment beats file beats default.
 
-        Raises UsageError when no folder for user data can be told.
+        Raises UsageError for an unusable option or file, and when no folder for user data can be told.
         """
-        home = os.path.abspath(env.get("FLUE_HOME") or _user_data_dir())
+        home = home_folder(env)
+        said = config.load(config_file())
+        found: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        for name, option, variable, default in (
+            ("store", store or None, "FLUE_STORE", os.path.join(home, "flue.db")),
+            ("agent", None, "", ""),
+            ("wait", _seconds(wait, "--wait"), "", WAIT_SECONDS),
+            ("timeout", _seconds(timeout, "--timeout"), "", None),
+        ):
+            found[name], origins[name] = next(
+                (value, origin)
+                for value, origin in (
+                    (option, f"--{name}"),
+                    (env.get(variable) or None, variable),
+                    (said.get(name), "config.toml"),
+                    (default, "default"),
+                )
+                if value is not None or origin == "default"
+            )
         return cls(
             home=home,
-            store=store or env.get("FLUE_STORE") or os.path.join(home, "flue.db"),
             agent_dirs=tuple(agents),
             agent_path=tuple(part for part in env.get("FLUE_AGENTS", "").split(os.pathsep) if part),
+            config_agents=said.get("agents", ()),
+            origins=origins,
+            **found,
         )
 
 
-def _user_data_dir() -> str:
-    from platformdirs import user_data_dir
-
-    folder = user_data_dir("flue", appauthor=False)
-    if folder.startswith("~"):
+def home_folder(env: Mapping[str, str]) -> str:
+    """The folder for the store and all that goes with it; UsageError if there is no telling."""
+    folder = env.get("FLUE_HOME") or _user_folder("data")
+    if not folder:
         raise UsageError("there is no home folder to keep sessions in", hint="set FLUE_HOME to a folder")
-    return folder
+    return os.path.abspath(folder)
+
+
+def config_file() -> str:
+    """The person's `config.toml`, there or not; "" if there is no telling where it would be."""
+    folder = _user_folder("config")
+    return folder and os.path.join(folder, "config.toml")
+
+
+def log_file(home: str) -> str:
+    """Where the log of `home` is."""
+    return os.path.join(home, "log", "flue.jsonl")
+
+
+def _user_folder(kind: str) -> str:
+    import platformdirs
+
+    find = platformdirs.user_data_dir if kind == "data" else platformdirs.user_config_dir
+    folder = find("flue", appauthor=False)
+    return "" if folder.startswith("~") else folder  # an unknown home stays a tilde
+
+
+def _seconds(value: float | None, option: str) -> float | None:
+    try:
+        return None if value is None else config.seconds(value, zero=option == "--wait")
+    except ValueError as error:
+        raise UsageError(f"{option} {error}: not {value:g}") from error

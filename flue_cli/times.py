@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ def moment(microseconds: int) -> datetime:
 
 def timestamp(microseconds: int | None) -> str | None:
     """ISO 8601 in UTC: `2026-11-23T08:30:00.000000Z`; None stays None."""
-    return None if microseconds is None else moment(microseconds).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if microseconds is None:
+        return None
+    seconds, fraction = divmod(microseconds, 1_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{fraction:06}Z"
 
 
 def local_time(microseconds: int) -> str:

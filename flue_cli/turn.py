@@ -29,12 +29,10 @@ from flue_cli.errors import (
 )
 from flue_cli.invoke import OnPiece, call
 from flue_cli.keeper import Keeper
+from flue_cli.log import Log
 from flue_cli.session import AgentContext, AgentSession, History, Message, Reply
 from flue_cli.stores.contract import Ask, Begun, Failure, Head, Holder, Lease, Pause, Replayed, Store
 from flue_cli.strict_json import dumps, loads
-
-OnWaiting = Callable[[Holder], None]
-"""Called now and then while the turn waits behind another."""
 
 
 class Turn(NamedTuple):
@@ -59,43 +57,59 @@ class Turn(NamedTuple):
     error: FlueError | None = None
 
 
+def _unheard(*_: object) -> None:
+    """Nobody listens."""
+
+
+class Listener(NamedTuple):
+    """Whoever follows a turn as it goes. A FlueError that it raises ends the turn.
+
+    `waiting` is called now and then while the turn waits behind another's; `begun` when the prompt is
+    durable, with what was found then, perhaps an earlier prompt that a crash left unanswered; `piece`
+    with each piece of a streamed reply. `stuck` gets the turn, from another thread, when a cancelled
+    agent does not stop: the turn is settled by then, and what `run` returns later says no more.
+    """
+
+    waiting: Callable[[Holder], None] = _unheard
+    begun: Callable[[Begun], None] = _unheard
+    piece: OnPiece = _unheard
+    stuck: Callable[[Turn], None] = _unheard
+
+
 def run(
     store: Store,
     agent: Agent,
     ask: Ask,
+    listener: Listener = Listener(),  # noqa: B008 - immutable
     *,
     cancellation: Cancellation,
     timeout: float | None = None,
-    on_piece: OnPiece | None = None,
-    on_waiting: OnWaiting | None = None,
-    on_begun: Callable[[Begun], None] | None = None,
-    on_stuck: Callable[[Turn], None] | None = None,
+    log: Log = Log(),  # noqa: B008 - immutable
 ) -> Turn:
-    """Answer one prompt in the calling thread.
+    """Answer one prompt in the calling thread; `timeout` bounds the agent, in seconds.
 
-    `timeout` bounds the agent, in seconds. `on_begun` is called once the prompt is durable, with what
-    was found then: perhaps an earlier prompt that a crash left unanswered. `on_stuck` gets the turn,
-    from another thread, when a cancelled agent does not stop: the turn is settled by then, and what
-    this call returns later says no more. Whatever the agent does wrong is the turn's `error`; raised is
-    what kept the turn from beginning: SessionBusy, SessionExists, SessionNotFound, SessionChanged,
-    KeyConflict, TurnCancelled while waiting, StoreError.
+    Whatever the agent does wrong is the turn's `error`; raised is what kept the turn from beginning:
+    SessionBusy, SessionExists, SessionNotFound, SessionChanged, KeyConflict, TurnCancelled while
+    waiting, StoreError.
     """
     _refuse_half_characters(ask)
-    begun = store.begin(ask, _pause(cancellation, on_waiting))
+    begun = store.begin(ask, _pause(cancellation, listener))
     if isinstance(begun, Replayed):
         return _replayed(begun)
     lease = begun.lease
+    began = time.monotonic()
     seed = int.from_bytes(os.urandom(6), "big")  # exact in any JSON reader
     recorded: dict[str, Any] = {"source": agent.fingerprint, "seed": seed}
 
+    def ended(turn: Turn) -> Turn:
+        _write_down(log, turn, time.monotonic() - began)
+        return turn
+
     def give_up(why: FlueError) -> None:
-        turn = _abandon(store, begun, why, recorded)
-        if on_stuck:
-            on_stuck(turn)
+        listener.stuck(ended(_abandon(store, begun, why, recorded)))
 
     try:
-        if on_begun:
-            on_begun(begun)
+        listener.begun(begun)
         session = AgentSession(lease.head.name, _data(lease), _history(store, lease.head))
         context = AgentContext(
             agent=agent.name,
@@ -111,16 +125,16 @@ def run(
                 session,
                 context,
                 cancellation=cancellation,
-                on_piece=on_piece,
+                on_piece=listener.piece,
                 check=lambda reply: _checked(reply, session, recorded),
             )
     except FlueError as error:
-        return _abandon(store, begun, error, recorded)
+        return ended(_abandon(store, begun, error, recorded))
     except BaseException as error:
         # A bug of ours must not leave the session held.
         _abandon(store, begun, FlueError(words_of(error)), recorded)
         raise
-    return _commit(store, begun, kept)
+    return ended(_commit(store, begun, kept))
 
 
 class _Kept(NamedTuple):
@@ -140,11 +154,10 @@ def _refuse_half_characters(ask: Ask) -> None:
             raise UsageError(f"the {what} is not UTF-8") from None
 
 
-def _pause(cancellation: Cancellation, on_waiting: OnWaiting | None) -> Pause:
+def _pause(cancellation: Cancellation, listener: Listener) -> Pause:
     def pause(seconds: float, holder: Holder) -> None:
         cancellation.check()
-        if on_waiting:
-            on_waiting(holder)
+        listener.waiting(holder)
         time.sleep(seconds)
         cancellation.check()
 
@@ -218,6 +231,18 @@ def _abandon(store: Store, begun: Begun, error: FlueError, meta: Mapping[str, An
     except StoreError as failure:
         return _turn(begun, "interrupted", begun.lease.head.version, error=failure)
     return _turn(begun, outcome, version, error=error)
+
+
+def _write_down(log: Log, turn: Turn, seconds: float) -> None:
+    log.write(
+        "turn",
+        agent=turn.agent,
+        session=turn.session,
+        turn=turn.turn,
+        outcome=turn.outcome,
+        error=turn.error.type if turn.error else None,
+        milliseconds=round(seconds * 1000),
+    )
 
 
 def _turn(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -242,6 +243,87 @@ def test_json_of_a_failed_turn_has_its_error(flue: Flue) -> None:
     assert done.code == 1
     assert (found["outcome"], found["reply"], found["data"]) == ("failed", None, {})
     assert found["error"] == {"type": "exception", "message": "the agent failed: ValueError: no [red]luck[/]"}
+
+
+def test_stream_json_is_an_event_a_line(flue: Flue) -> None:
+    """A program that follows a turn is told when it begins, every piece of the reply, and how it ended."""
+    flue.agent(
+        "counts",
+        "def agent(prompt, session, context):\n    session.data['n'] = 1\n    yield 'one '\n    yield 'two\\n'\n"
+        "    if prompt == 'fail':\n        raise ValueError('no three')",
+    )
+    chat = ("chat", "counts", "-s", "a", "--output-format", "stream-json")
+
+    done = flue(*chat, "go", stdin=None)
+    started, *deltas, ended = map(json.loads, done.out.splitlines())
+    assert started == {
+        "type": "turn.started", "agent": "counts", "session": "a", "turn": 1, "prompt": "go", "key": None,
+    }  # fmt: skip
+    assert deltas == [{"type": "reply.delta", "text": "one "}, {"type": "reply.delta", "text": "two\n"}]
+    exported = json.loads(flue("chat", "counts", "-s", "b", "--json", "go", stdin=None).out)
+    assert ended == {"type": "turn.completed", **exported, "session": "a"}
+
+    failed = flue(*chat, "fail", stdin=None)
+    kinds = [json.loads(line)["type"] for line in failed.out.splitlines()]
+    assert kinds == ["turn.started", "reply.delta", "reply.delta", "turn.failed"]
+    last = json.loads(failed.out.splitlines()[-1])
+    assert (failed.code, last["outcome"], last["reply"]) == (1, "failed", None)
+    assert last["error"] == {"type": "exception", "message": "the agent failed: ValueError: no three"}
+
+
+def test_stream_json_comes_as_it_happens(flue: Flue) -> None:
+    """An event can be read while the agent still works."""
+    flue.agent(
+        "slow", "import time\ndef agent(prompt, session, context):\n    yield 'one'\n    time.sleep(60)"
+    )
+    process = flue.start("chat", "slow", "-s", "a", "--output-format", "stream-json", "x", stdin=None)
+
+    assert json.loads(process.stdout.readline())["type"] == "turn.started"
+    assert json.loads(process.stdout.readline()) == {"type": "reply.delta", "text": "one"}
+    process.send_signal(signal.SIGTERM)
+    assert json.loads(process.stdout.readline())["type"] == "turn.cancelled"
+    assert process.wait(timeout=30) in (-signal.SIGTERM, 128 + signal.SIGTERM)
+
+
+def test_the_deltas_are_the_reply(flue: Flue) -> None:
+    """Also of an agent that does not stream, of an empty reply, and of a turn that is answered again."""
+    flue.agent("says", "def agent(prompt, session, context):\n    return prompt.removeprefix('nothing')")
+    chat = ("chat", "says", "-s", "a", "--output-format", "stream-json")
+    for options, kinds, text in (
+        (("--turn-key", "k", "hello"), ["turn.started", "reply.delta", "turn.completed"], "hello"),
+        (("nothing",), ["turn.started", "turn.completed"], ""),
+        (("--turn-key", "k", "hello"), ["reply.delta", "turn.completed"], "hello"),
+    ):
+        events = [json.loads(line) for line in flue(*chat, *options, stdin=None).out.splitlines()]
+        assert [event["type"] for event in events] == kinds
+        assert "".join(event.get("text", "") for event in events) == events[-1]["reply"] == text
+
+
+def test_lines_stream_turn_after_turn(flue: Flue) -> None:
+    """With --lines the events of one turn follow those of the one before."""
+    done = flue("chat", "greeting", "-s", "a", "--lines", "--output-format", "stream-json", stdin="x\ny\n")
+
+    assert [json.loads(line)["type"] for line in done.out.splitlines()] == [
+        "turn.started",
+        "reply.delta",
+        "turn.completed",
+    ] * 2
+
+
+def test_output_formats_have_names(flue: Flue) -> None:
+    """--json is --output-format json, text is what there is without, and anything else is refused."""
+    chat = ("chat", "greeting", "-s", "a", "--turn-key", "k", "hi")
+    flue(*chat, stdin=None)
+    plain = flue(*chat, stdin=None).out
+
+    assert flue(*chat, "--output-format", "text", stdin=None).out == plain
+    assert flue(*chat, "--output-format", "json", stdin=None) == flue(*chat, "--json", stdin=None)
+    assert flue(*chat, "--output-format", "xml", stdin=None) == (
+        2, "", "error: there is no output format 'xml'\nhint: there are: text, json, stream-json\n",
+    )  # fmt: skip
+    assert flue(*chat, "--json", "--output-format", "text", stdin=None).code == 2
+    resumed = flue("sessions", "resume", "a", "--output-format", "stream-json", "hi", stdin=None).out
+    assert json.loads(resumed.splitlines()[-1])["type"] == "turn.completed"
 
 
 def test_an_error_before_the_turn_is_on_stderr_alone(flue: Flue) -> None:

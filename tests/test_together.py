@@ -67,7 +67,7 @@ def test_first_runs_at_once(flue: Flue) -> None:
 
     assert [process.wait(timeout=60) for process in processes] == [0] * 6
     assert flue("sessions", "list", stdin=None).out.count("\n") == 6
-    assert sorted(path.name for path in flue.home.iterdir()) == ["flue.db", "flue.db-owners"]
+    assert sorted(path.name for path in flue.home.iterdir()) == ["flue.db", "flue.db-owners", "log"]
 
 
 def test_waiting_ends_with_the_turn_before(flue: Flue) -> None:

@@ -39,7 +39,7 @@ from flue_cli.stores import open_store
 from flue_cli.stores.contract import Ask, Entry
 from flue_cli.stores.memory import MemoryStore
 from flue_cli.stores.sqlite import SqliteStore
-from flue_cli.turn import Turn
+from flue_cli.turn import Listener, Turn
 
 
 class Host:
@@ -55,15 +55,17 @@ class Host:
         *,
         cancellation: Cancellation | None = None,
         key: str | None = None,
-        **options: Any,
+        timeout: float | None = None,
+        **heard: Any,
     ) -> Turn:
         try:
             return turn.run(
                 self.store,
                 Agent("tester", function, "v1"),
                 Ask("tester", "work", prompt, key=key, wait=0),
+                Listener(**heard),
                 cancellation=cancellation or Cancellation(),
-                **options,
+                timeout=timeout,
             )
         except FlueError:
             raise
@@ -216,7 +218,7 @@ def with_an_event_loop_of_its_own(prompt: str, session: Any, context: Any) -> st
 def test_an_agent_may_be_anything_that_can_be_called(quick: Host, agent: Any, pieces: list[str]) -> None:
     """Functions, coroutines, generators of both kinds, objects and partials all answer."""
     heard: list[str] = []
-    answered = quick.turn(agent, on_piece=heard.append)
+    answered = quick.turn(agent, piece=heard.append)
 
     assert (answered.outcome, answered.reply, answered.error) == ("completed", "you said hi", None)
     assert type(answered.reply) is str
@@ -240,7 +242,7 @@ def test_pieces_arrive_as_they_are_made(quick: Host) -> None:
             log.append(f"made {piece}")
             yield piece
 
-    quick.turn(agent, on_piece=lambda piece: log.append(f"heard {piece}"))
+    quick.turn(agent, piece=lambda piece: log.append(f"heard {piece}"))
 
     assert log == ["made a", "heard a", "made b", "heard b", "made c", "heard c"]
 
@@ -274,7 +276,7 @@ def test_a_stream_may_end_with_a_reply(host: Host) -> None:
         yield "one "
         yield Reply("two", [Message("tool", "t")], {"tokens": 7})
 
-    answered = host.turn(agent, on_piece=heard.append)
+    answered = host.turn(agent, piece=heard.append)
 
     assert (answered.reply, heard) == ("one two", ["one ", "two"])
     assert [message.role for message in host.history] == ["user", "tool", "assistant"]
@@ -643,7 +645,7 @@ def test_whatever_an_agent_does_wrong_is_its_failure(host: Host, agent: Any, kin
         return agent(prompt, session, context)
 
     before = host.turn(remember, "before")
-    failed = host.turn(meddling_first, on_piece=lambda piece: None)
+    failed = host.turn(meddling_first, piece=lambda piece: None)
     error = failed.error
 
     assert (failed.outcome, failed.reply, failed.turn) == ("failed", None, 2)
@@ -735,7 +737,7 @@ def test_a_failure_has_the_agents_traceback(quick: Host) -> None:
 def test_a_stream_that_fails_was_heard_so_far(quick: Host) -> None:
     """The pieces before a failure were shown, and none of them is kept as a reply."""
     heard: list[str] = []
-    failed = quick.turn(streaming_then_broken_by(ValueError("boom")), on_piece=heard.append)
+    failed = quick.turn(streaming_then_broken_by(ValueError("boom")), piece=heard.append)
 
     assert (heard, failed.reply, quick.history) == (["so far "], None, [])
 
@@ -912,8 +914,8 @@ def test_who_waits_can_be_cancelled(quick: Host, in_thread: Any) -> None:
             quick.store,
             Agent("tester", echo, "v1"),
             Ask("tester", "work", "hi", wait=5),
+            Listener(waiting=on_waiting),
             cancellation=second,
-            on_waiting=on_waiting,
         )
     first.request(cancelled_by(signal.SIGINT))
     running.result()
@@ -1029,7 +1031,7 @@ def test_an_agent_that_will_not_stop_is_given_up(
 
     host.turn(remember, "before")
     call = in_thread(
-        host.turn, kind(until, running), cancellation=cancellation, timeout=timeout, on_stuck=on_stuck
+        host.turn, kind(until, running), cancellation=cancellation, timeout=timeout, stuck=on_stuck
     )
     while not running:
         time.sleep(0.001)
@@ -1061,7 +1063,7 @@ def test_an_agent_has_two_seconds_to_stop(quick: Host, in_thread: Any) -> None:
         quick.turn,
         stubborn(given_up, running),
         cancellation=cancellation,
-        on_stuck=lambda settled: given_up.set(),
+        stuck=lambda settled: given_up.set(),
     )
     while not running:
         time.sleep(0.001)
@@ -1122,7 +1124,7 @@ def test_when_nobody_listens_the_agent_is_closed(
         if len(heard) == 3:
             raise error
 
-    settled = quick.turn(getattr(agent, kind), on_piece=on_piece)
+    settled = quick.turn(getattr(agent, kind), piece=on_piece)
 
     assert (settled.outcome, settled.error, settled.reply) == (outcome, error, None)
     assert settled.error is not None
@@ -1226,8 +1228,8 @@ def test_a_bug_of_ours_leaves_no_session_held(monkeypatch: pytest.MonkeyPatch) -
             store,
             Agent("x", lambda *_: "never", "x"),
             Ask("x", "a", "go"),
+            Listener(begun=broken),
             cancellation=Cancellation(),
-            on_begun=broken,
         )
     (entry,) = store.entries(store.head("x", "a"), 1, 1)
     assert (entry.outcome, entry.error.type) == ("failed", "bug")

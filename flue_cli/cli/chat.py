@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-from functools import partial
 from typing import Annotated, NamedTuple
 
 import typer
@@ -13,9 +12,11 @@ from flue_cli import agents
 from flue_cli.agents import Agent, AgentSource
 from flue_cli.cancellation import Cancellation
 from flue_cli.cli import stdin
+from flue_cli.cli.answers import FORMS, Answer, form_of
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import (
     AgentsOption,
+    FormatOption,
     JsonOption,
     LinesOption,
     StoreOption,
@@ -26,36 +27,33 @@ from flue_cli.cli.options import (
     load_settings,
     opened,
     repeated,
-    seconds,
 )
 from flue_cli.cli.which import Where, generated, last_used, picked, resumed
 from flue_cli.errors import AgentError, SessionExists, UsageError
+from flue_cli.log import Log
 from flue_cli.names import agent_name, session_name
-from flue_cli.render import plain
 from flue_cli.render.remarks import Waiting, say_interrupted
 from flue_cli.settings import Settings
-from flue_cli.stores.contract import ABSENT, Ask, Store
+from flue_cli.stores.contract import ABSENT, Ask, Begun, Store
 from flue_cli.strict_json import WARN_BYTES
-from flue_cli.turn import Turn
+from flue_cli.turn import Listener, Turn
 from flue_cli.turn import run as run_turn
 
 
 class How(NamedTuple):
-    """How turns are to be run and shown; `repeat` are the options that a resume must give again."""
+    """How turns are to be asked for and shown.
+
+    `form` is one of FORMS, `repeat` are the options that a resume must give again.
+    """
 
     lines: bool = False
-    json: bool = False
+    form: str = "text"
     key: str | None = None
-    wait: float = 30.0
-    timeout: float | None = None
     verbose: bool = False
     repeat: tuple[str, ...] = ()
 
     def checked(self, prompt: str | None) -> How:
         """What was asked for, if it makes sense with `prompt`; else UsageError."""
-        seconds(self.wait, "--wait", zero=True)
-        if self.timeout is not None:
-            seconds(self.timeout, "--timeout")
         if self.lines and prompt is not None:
             raise UsageError("--lines reads its prompts from standard input: leave out the PROMPT")
         if self.key == "":
@@ -90,8 +88,9 @@ def chat(
     no_save: Annotated[bool, typer.Option("--no-save", help="Keep nothing of this conversation.")] = False,
     lines: LinesOption = False,
     as_json: JsonOption = False,
+    output_format: FormatOption = "",
     turn_key: TurnKeyOption = None,
-    wait: WaitOption = 30.0,
+    wait: WaitOption = None,
     timeout: TimeoutOption = None,
     verbose: VerboseOption = False,
     store: StoreOption = "",
@@ -104,7 +103,8 @@ def chat(
     """
     app: App = ctx.obj
     repeat = repeated(store, agents_dirs)
-    how = How(lines, as_json, turn_key, wait, timeout, verbose, repeat).checked(prompt)
+    form = form_of(output_format, as_json=as_json)
+    how = How(lines, form, turn_key, verbose, repeat).checked(prompt)
     ways = [
         flag
         for flag, on in (
@@ -123,7 +123,7 @@ def chat(
         raise UsageError(f"--no-save and {ways[0]} do not go together: there is nothing to come back to")
     if turn_key and not ways:
         raise UsageError("--turn-key needs a session to look in", hint="name one: -s NAME")
-    settings = load_settings("memory:" if no_save else store, agents_dirs)
+    settings = load_settings("memory:" if no_save else store, agents_dirs, wait=wait, timeout=timeout)
     with opened(settings) as where_kept:
         if latest:
             where = last_used(where_kept, agent, prompt)
@@ -131,7 +131,7 @@ def chat(
             where = picked(app, where_kept, agent)
         elif resume is not None:
             where = resumed(where_kept, agent, resume)
-        elif agent is None:
+        elif not (agent := agent or settings.agent):
             raise UsageError("which agent?", hint="flue chat AGENT; see: flue agents list")
         elif session is not None:
             where = Where(agent_name(agent), session_name(session), "new" if new else "any")
@@ -154,10 +154,10 @@ def converse(app: App, settings: Settings, store: Store, where: Where, prompt: s
     agent = _load(app, source, how)
     if how.lines:
         for line in stdin.read_lines(source_of_prompts):
-            where = _one_turn(app, store, agent, where, line, how)
+            where = _one_turn(app, settings, store, agent, where, line, how)
     else:
         text = stdin.read_prompt(prompt, source_of_prompts, app.output)
-        _one_turn(app, store, agent, where, text, how)
+        _one_turn(app, settings, store, agent, where, text, how)
         if where.expect == "new" and app.output.remarks_on_terminal:
             app.output.note(f"session: {where.name}")
 
@@ -165,8 +165,11 @@ def converse(app: App, settings: Settings, store: Store, where: Where, prompt: s
 def _talk(app: App, settings: Settings, store: Store, where: Where, source: AgentSource, how: How) -> None:
     if not app.output.is_terminal:
         raise UsageError("standard output is not a terminal", hint="give a PROMPT, or pipe one in")
-    if how.json or how.key:
-        raise UsageError(f"{'--json' if how.json else '--turn-key'} needs a PROMPT, or one on standard input")
+    if how.form != "text" or how.key:
+        option = (
+            "--turn-key" if how.key else "--json" if how.form == "json" else f"--output-format {how.form}"
+        )
+        raise UsageError(f"{option} needs a PROMPT, or one on standard input")
     from flue_cli.repl import chat as repl_chat
     from flue_cli.repl.conversation import Conversation, Manners
     from flue_cli.repl.terminal import quiet_keyboard
@@ -174,7 +177,8 @@ def _talk(app: App, settings: Settings, store: Store, where: Where, source: Agen
     if where.expect == "new" and store.head(where.agent, where.name).uid != ABSENT:
         raise SessionExists(f"session '{where.name}' exists already", hint="resume it with -r")
     keeps = store.url != "memory:"
-    manners = Manners(how.wait, how.timeout, keeps, how.verbose, how.repeat)
+    log = Log(settings.log_file)
+    manners = Manners(settings.wait, settings.timeout, keeps, log, how.verbose, how.repeat)
     remark = f"using {_short(source.path)}" if agents.shadowed_sample(source) else ""
     history = settings.input_history(source.name) if keeps else ""
     app.output.keep_from_agents()
@@ -184,39 +188,38 @@ def _talk(app: App, settings: Settings, store: Store, where: Where, source: Agen
     repl_chat(conversation, app.output, app.signals.cancelling, history_file=history)
 
 
-def _one_turn(app: App, store: Store, agent: Agent, where: Where, prompt: str, how: How) -> Where:
+def _one_turn(
+    app: App, settings: Settings, store: Store, agent: Agent, where: Where, prompt: str, how: How
+) -> Where:
     """Run one turn and show it; raises the turn's error after showing what there is."""
     cancellation = Cancellation(wake_by=next(iter(app.signals.installed), 0))
-    streamed = False
+    answer = FORMS[how.form](app.output)
 
-    def on_piece(piece: str) -> None:
-        nonlocal streamed
-        streamed = True
-        app.output.piece(piece)
+    def begun(found: Begun) -> None:
+        say_interrupted(app.output, found)
+        answer.begun(found)
 
-    def on_stuck(turn: Turn) -> None:
+    def stuck(turn: Turn) -> None:
         # The agent holds the main thread and will not let go: nothing but this ends the process.
         try:
-            _show(app, turn, how, streamed=streamed)
+            _show(app, answer, turn, how)
             if turn.error:
                 app.output.error(turn.error)
         finally:
             os._exit(turn.error.exit_code if turn.error else 70)
 
-    ask = Ask(where.agent, where.name, prompt, key=how.key, expect=where.expect, wait=how.wait)
+    ask = Ask(where.agent, where.name, prompt, key=how.key, expect=where.expect, wait=settings.wait)
     with app.signals.cancelling(cancellation):
         turn = run_turn(
             store,
             agent,
             ask,
+            Listener(waiting=Waiting(app.output), begun=begun, piece=answer.piece, stuck=stuck),
             cancellation=cancellation,
-            timeout=how.timeout,
-            on_piece=None if how.json else on_piece,
-            on_waiting=Waiting(app.output),
-            on_begun=partial(say_interrupted, app.output),
-            on_stuck=on_stuck,
+            timeout=settings.timeout,
+            log=Log(settings.log_file),
         )
-    _show(app, turn, how, streamed=streamed)
+    _show(app, answer, turn, how)
     if turn.error:
         raise turn.error
     if how.lines:
@@ -224,13 +227,8 @@ def _one_turn(app: App, store: Store, agent: Agent, where: Where, prompt: str, h
     return where._replace(expect="existing")
 
 
-def _show(app: App, turn: Turn, how: How, *, streamed: bool) -> None:
-    if how.json:
-        app.output.result(plain.as_json(plain.turn_document(turn)))
-    elif streamed:
-        app.output.end_line()
-    elif turn.reply is not None:
-        app.output.result(turn.reply)
+def _show(app: App, answer: Answer, turn: Turn, how: How) -> None:
+    answer.end(turn)
     if len(turn.data) > WARN_BYTES and not turn.error:
         app.output.note(
             f"warning: the session's data has grown to {len(turn.data) / 2**20:.1f} MiB; every turn reads it"

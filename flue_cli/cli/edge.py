@@ -9,8 +9,18 @@ import typer
 
 from flue_cli.cli.commands import COMMANDS, GROUPS, App, root_command
 from flue_cli.cli.signals import Signals
-from flue_cli.errors import FlueError, OutputClosed, OutputFailed, Stop, UsageError
+from flue_cli.errors import (
+    FlueError,
+    OutputClosed,
+    OutputFailed,
+    Stop,
+    StoreError,
+    UsageError,
+    traceback_of,
+    words_of,
+)
 from flue_cli.render.output import Output
+from flue_cli.settings import home_folder, log_file
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -28,6 +38,7 @@ def dispatch(argv: list[str]) -> int:
         return error.exit_code
     except FlueError as error:
         output.error(error)
+        _write_down(error, argv)
         return error.exit_code
     except typer.Abort:
         return 130
@@ -81,10 +92,33 @@ def _drop_stdout() -> None:
     os.close(null)
 
 
-def _bug(output: Output, error: Exception) -> int:
-    from traceback import format_exc
+def _write_down(error: FlueError, argv: list[str]) -> None:
+    """Log an error that ended the command, where there is a log: a mistyped command makes none."""
+    from flue_cli.log import Log
 
-    output.note(f"error: a bug in Flue: {type(error).__name__}: {error}")
-    output.note("hint: what you had is kept; please report this with the lines below")
-    output.note(format_exc())
+    log = Log(_log_file())
+    if os.path.exists(log.path):
+        command = argv[0] if argv[0] in COMMANDS else None
+        # Only the store's own words: all others may repeat what was said.
+        words = error.message if isinstance(error, StoreError) else None
+        log.write("error", command=command, type=error.type, exit_code=error.exit_code, message=words)
+
+
+def _bug(output: Output, error: Exception) -> int:
+    from flue_cli.log import Log, frames_of
+
+    log = Log(_log_file())
+    output.note(f"error: a bug in Flue: {words_of(error)}")
+    if log.write("bug", type=type(error).__name__, frames=frames_of(error)):
+        output.note(f"hint: what you had is kept; please report this with the last line of {log.path}")
+    else:
+        output.note("hint: what you had is kept; please report this with the lines below")
+        output.note(traceback_of(error))
     return 70
+
+
+def _log_file() -> str:
+    try:
+        return log_file(home_folder(os.environ))
+    except UsageError:
+        return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.errors import AmbiguousName, SessionNotFound, UsageError
+from flue_cli.errors import AmbiguousName, SessionNotFound
 from flue_cli.names import agent_name, normal_name
-from flue_cli.settings import Settings
+from flue_cli.settings import WAIT_SECONDS, Settings
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import ABSENT, Head, Store
 from flue_cli.text import safe_line
@@ -33,6 +32,15 @@ AgentsOption = Annotated[
 ]
 AgentOption = Annotated[str, typer.Option("--agent", metavar="AGENT", help="Only sessions of this agent.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--output-format",
+        metavar="FORMAT",
+        help="text, json (the same as --json), or stream-json: an event a line, as it happens.",
+        show_default=False,
+    ),
+]
 LastOption = Annotated[
     int | None, typer.Option("--last", metavar="N", min=1, help="Only the newest N turns.")
 ]
@@ -46,8 +54,12 @@ TurnKeyOption = Annotated[
     ),
 ]
 WaitOption = Annotated[
-    float,
-    typer.Option("--wait", metavar="SECONDS", help="How long to wait behind another turn of the session."),
+    float | None,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        help=f"How long to wait behind another turn of the session. [default: {WAIT_SECONDS:g}]",
+    ),
 ]
 TimeoutOption = Annotated[
     float | None, typer.Option("--timeout", metavar="SECONDS", help="How long the agent may take.")
@@ -55,9 +67,15 @@ TimeoutOption = Annotated[
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show the traceback of an agent that fails.")]
 
 
-def load_settings(store: str = "", agents: list[str] | None = None) -> Settings:
-    """The settings of this run, from the options and the process's environment."""
-    return Settings.load(os.environ, store=store, agents=agents or ())
+def load_settings(
+    store: str = "",
+    agents: list[str] | None = None,
+    *,
+    wait: float | None = None,
+    timeout: float | None = None,
+) -> Settings:
+    """The settings of this run, from the options, the process's environment and `config.toml`."""
+    return Settings.load(os.environ, store=store, agents=agents or (), wait=wait, timeout=timeout)
 
 
 @contextmanager
@@ -99,14 +117,6 @@ def existing(store: Store, agent: str, name: str) -> Head:
         hint = f"there is one of agent '{others[0]}'" if others else _near(store, name)
         raise SessionNotFound(f"there is no session '{name}' of agent '{agent}'", hint=hint)
     return head
-
-
-def seconds(value: float, option: str, *, zero: bool = False) -> float:
-    """`value` if it is a positive finite number (or 0 where that means something), else UsageError."""
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        least = "0 or more" if zero else "more than 0"
-        raise UsageError(f"{option} takes a number of seconds, {least}: not {value:g}")
-    return value
 
 
 def _near(store: Store, name: str) -> str:

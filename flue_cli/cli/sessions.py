@@ -13,6 +13,7 @@ from flue_cli.cli.commands import App
 from flue_cli.cli.options import (
     AgentOption,
     AgentsOption,
+    FormatOption,
     JsonOption,
     LastOption,
     LinesOption,
@@ -25,7 +26,6 @@ from flue_cli.cli.options import (
     one_session,
     opened,
     repeated,
-    seconds,
 )
 from flue_cli.errors import UsageError
 from flue_cli.files import write_whole
@@ -103,21 +103,24 @@ def resume(
     agent: AgentOption = "",
     lines: LinesOption = False,
     as_json: JsonOption = False,
+    output_format: FormatOption = "",
     turn_key: TurnKeyOption = None,
-    wait: WaitOption = 30.0,
+    wait: WaitOption = None,
     timeout: TimeoutOption = None,
     verbose: VerboseOption = False,
     store: StoreOption = "",
     agents_dirs: AgentsOption = None,
 ) -> None:
     """Go on with a session: the same as flue chat AGENT -r NAME."""
+    from flue_cli.cli.answers import form_of
     from flue_cli.cli.chat import How, converse
     from flue_cli.cli.which import Where
 
     app: App = ctx.obj
     repeat = repeated(store, agents_dirs)
-    how = How(lines, as_json, turn_key, wait, timeout, verbose, repeat).checked(prompt)
-    settings = load_settings(store, agents_dirs)
+    form = form_of(output_format, as_json=as_json)
+    how = How(lines, form, turn_key, verbose, repeat).checked(prompt)
+    settings = load_settings(store, agents_dirs, wait=wait, timeout=timeout)
     with opened(settings) as kept:
         head = one_session(kept, session, agent)
         converse(app, settings, kept, Where(head.agent, head.name, "existing"), prompt, how)
@@ -128,12 +131,13 @@ def rename(
     session: SessionArgument,
     new: Annotated[str, typer.Argument(metavar="NEW", help="The new name, without AGENT/.")],
     agent: AgentOption = "",
-    wait: WaitOption = 30.0,
+    wait: WaitOption = None,
     store: StoreOption = "",
 ) -> None:
     """Give a session another name."""
     app: App = ctx.obj
-    with opened(load_settings(store)) as kept:
+    settings = load_settings(store, wait=wait)
+    with opened(settings) as kept:
         head = one_session(kept, session, agent)
         waiting = Waiting(app.output)
 
@@ -141,7 +145,7 @@ def rename(
             waiting(holder)
             time.sleep(interval)
 
-        renamed = kept.rename(head, session_name(new), wait=seconds(wait, "--wait", zero=True), pause=pause)
+        renamed = kept.rename(head, session_name(new), wait=settings.wait, pause=pause)
     app.output.note(f"{head.agent}/{head.name} is now {renamed.agent}/{renamed.name}")
 
 

@@ -11,7 +11,7 @@ from flue_cli.times import timestamp
 
 if TYPE_CHECKING:
     from flue_cli.agents import AgentSource, Description
-    from flue_cli.stores.contract import Entry, Summary
+    from flue_cli.stores.contract import Entry, Lease, Summary
     from flue_cli.turn import Turn
 
 
@@ -42,6 +42,29 @@ def turn_document(turn: Turn) -> dict[str, Any]:
     if turn.error:
         document["error"] = {"type": turn.error.type, "message": turn.error.message}
     return document
+
+
+def started_event(lease: Lease) -> dict[str, Any]:
+    """The first event of a turn, when its prompt is durable."""
+    return {
+        "type": "turn.started",
+        "agent": lease.head.agent,
+        "session": lease.head.name,
+        "turn": lease.turn,
+        "prompt": lease.prompt,
+        "key": lease.key,
+    }
+
+
+def delta_event(text: str) -> dict[str, Any]:
+    """A part of the reply."""
+    return {"type": "reply.delta", "text": text}
+
+
+def ended_event(turn: Turn) -> dict[str, Any]:
+    """The last event of a turn: its document, and `turn.completed`, `turn.cancelled` or `turn.failed`."""
+    known = turn.outcome if turn.outcome in ("completed", "cancelled") else "failed"
+    return {"type": f"turn.{known}", **turn_document(turn)}
 
 
 def summary_document(summary: Summary) -> dict[str, Any]:

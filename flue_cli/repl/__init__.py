@@ -18,6 +18,7 @@ from flue_cli.repl.slash import run_slash_command
 from flue_cli.repl.terminal import marked_pastes, no_input_for_agents, quiet_keyboard, sane_terminal
 from flue_cli.repl.worker import Worker
 from flue_cli.stores.contract import Begun, Entry
+from flue_cli.turn import Listener
 
 RECAP_TURNS = 3
 """How many turns a resumed chat shows of what went before."""
@@ -59,27 +60,21 @@ def _answer(
     cancellation = Cancellation()
     streamed = over = False
 
-    def on_piece(piece: str) -> None:
+    def piece(text: str) -> None:
         nonlocal streamed
         if not over:  # an agent that was given up may go on talking
             streamed = True
-            output.piece(piece)
+            output.piece(text)
 
-    def on_begun(begun: Begun) -> None:
-        say_interrupted(output, begun)
-        _show_missed(conversation.missed_before(begun), output)
+    def begun(found: Begun) -> None:
+        say_interrupted(output, found)
+        _show_missed(conversation.missed_before(found), output)
 
+    listener = Listener(waiting=Waiting(output), begun=begun, piece=piece)
     try:
         with _occupied(output, cancelling, cancellation), no_input_for_agents():
             turn = worker.run(
-                lambda on_stuck: conversation.turn(
-                    prompt,
-                    cancellation=cancellation,
-                    on_piece=on_piece,
-                    on_waiting=Waiting(output),
-                    on_begun=on_begun,
-                    on_stuck=on_stuck,
-                )
+                lambda stuck: conversation.turn(prompt, listener._replace(stuck=stuck), cancellation)
             )
             over = True
             if streamed:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
-from flue_cli.invoke import OnPiece
+from flue_cli.log import Log
 from flue_cli.stores.contract import ABSENT, Ask, Begun, Entry, Head, Store
 from flue_cli.text import safe_line, turns
-from flue_cli.turn import OnWaiting, Turn, run
+from flue_cli.turn import Listener, Turn, run
 
 
 class Manners(NamedTuple):
@@ -19,6 +18,7 @@ class Manners(NamedTuple):
     wait: float
     timeout: float | None
     keeps: bool
+    log: Log = Log()
     verbose: bool = False
     repeat: tuple[str, ...] = ()
 
@@ -48,16 +48,7 @@ class Conversation:
         """The session as it stands now."""
         return self.store.head(self.agent.name, self.name)
 
-    def turn(
-        self,
-        prompt: str,
-        *,
-        cancellation: Cancellation,
-        on_piece: OnPiece,
-        on_waiting: OnWaiting,
-        on_begun: Callable[[Begun], None],
-        on_stuck: Callable[[Turn], None],
-    ) -> Turn:
+    def turn(self, prompt: str, listener: Listener, cancellation: Cancellation) -> Turn:
         """Answer `prompt`; see flue_cli.turn.run. From the first on, the session must be the same one."""
         ask = Ask(
             self.agent.name, self.name, prompt, uid=self._uid, expect=self._expect, wait=self.manners.wait
@@ -66,12 +57,10 @@ class Conversation:
             self.store,
             self.agent,
             ask,
+            listener,
             cancellation=cancellation,
             timeout=self.manners.timeout,
-            on_piece=on_piece,
-            on_waiting=on_waiting,
-            on_begun=on_begun,
-            on_stuck=on_stuck,
+            log=self.manners.log,
         )
 
     def missed_turns(self) -> list[Entry]:

@@ -1,0 +1,107 @@
+"""How a turn reaches standard output: as the reply itself, as a JSON document, or event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from flue_cli.errors import UsageError
+from flue_cli.render import plain
+from flue_cli.render.output import Output
+from flue_cli.stores.contract import Begun
+from flue_cli.text import safe_line
+from flue_cli.turn import Turn
+
+
+class Text:
+    """The reply as the agent gave it, piece by piece if it is streamed."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._streamed = False
+
+    def begun(self, begun: Begun) -> None:
+        """Nothing to say yet."""
+
+    def piece(self, text: str) -> None:
+        """Show the next piece of the reply."""
+        self._streamed = True
+        self._output.piece(text)
+
+    def end(self, turn: Turn) -> None:
+        """Show what has not been shown."""
+        if self._streamed:
+            self._output.end_line()
+        elif turn.reply is not None:
+            self._output.result(turn.reply)
+
+
+class Document:
+    """One JSON document, when the turn has ended."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def begun(self, begun: Begun) -> None:
+        """Nothing to say yet."""
+
+    def piece(self, text: str) -> None:
+        """The document will have the whole reply."""
+
+    def end(self, turn: Turn) -> None:
+        """Write the document."""
+        self._output.result(plain.as_json(plain.turn_document(turn)))
+
+
+class Events:
+    """A line of JSON for everything that happens, as it happens."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._streamed = False
+
+    def begun(self, begun: Begun) -> None:
+        """The prompt was accepted."""
+        self._write(plain.started_event(begun.lease))
+
+    def piece(self, text: str) -> None:
+        """A part of the reply."""
+        self._streamed = True
+        self._write(plain.delta_event(text))
+
+    def end(self, turn: Turn) -> None:
+        """What became of it; the deltas before it are the whole reply, streamed or not."""
+        if turn.reply and not self._streamed:
+            self._write(plain.delta_event(turn.reply))
+        self._write(plain.ended_event(turn))
+
+    def _write(self, event: dict[str, Any]) -> None:
+        self._output.result(plain.as_json(event))
+
+
+class Answer(Protocol):
+    """What shows a turn as it goes; raises as Output.result."""
+
+    def begun(self, begun: Begun) -> None:
+        """The prompt was accepted."""
+
+    def piece(self, text: str) -> None:
+        """The next piece of a streamed reply."""
+
+    def end(self, turn: Turn) -> None:
+        """What became of it."""
+
+
+FORMS: Mapping[str, Callable[[Output], Answer]] = {"text": Text, "json": Document, "stream-json": Events}
+"""What `--output-format` takes; made anew for every turn."""
+
+
+def form_of(name: str, *, as_json: bool) -> str:
+    """The form that `--output-format NAME` and `--json` ask for; UsageError if there is none such."""
+    if name and name not in FORMS:
+        raise UsageError(
+            f"there is no output format '{safe_line(name)}'", hint=f"there are: {', '.join(FORMS)}"
+        )
+    if as_json and name not in ("", "json"):
+        raise UsageError(f"--json and --output-format {name} do not go together")
+    return "json" if as_json else name or "text"

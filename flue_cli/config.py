@@ -1,0 +1,114 @@
+"""The person's `config.toml`: defaults for options, validated as a whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from flue_cli.errors import UsageError
+
+
+class Key(NamedTuple):
+    """A key of the file: what it is for, an example as TOML, and what its value must be.
+
+    `read` gives the value as it is used; it raises ValueError with the rest of the sentence "KEY ...".
+    """
+
+    meaning: str
+    example: str
+    read: Callable[[Any], Any]
+
+
+def load(path: str) -> dict[str, Any]:
+    """What the file at `path` says, by key; nothing if there is no file.
+
+    Raises UsageError for a file that cannot be read, is not TOML, has an unknown key or a bad value.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    return parse(content, path)
+
+
+def parse(content: bytes, path: str) -> dict[str, Any]:
+    """The keys and values of a file's `content`; raises as `load`."""
+    import tomllib
+
+    try:
+        document = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}", hint="mend it with: flue config edit") from error
+    return {name: _value(name, value, path) for name, value in document.items()}
+
+
+def template() -> str:
+    """A file that sets nothing and shows everything."""
+    lines = [f"# {key.meaning}\n# {name} = {key.example}\n" for name, key in KEYS.items()]
+    return "# Defaults for flue. An option or an environment variable wins over them.\n\n" + "\n".join(lines)
+
+
+def seconds(value: Any, *, zero: bool = False) -> float:
+    """`value` if it is a positive finite number (or 0 where that means something), else ValueError."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < float("inf") or (value == 0 and not zero):
+        raise ValueError(f"takes a number of seconds, {'0 or more' if zero else 'more than 0'}")
+    return float(value)
+
+
+def _value(name: str, value: Any, path: str) -> Any:
+    if name not in KEYS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, KEYS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the keys are: {', '.join(KEYS)}"
+        raise UsageError(f"{path}: there is no key '{name}'", hint=hint)
+    try:
+        return KEYS[name].read(value)
+    except ValueError as error:
+        raise UsageError(f"{path}: {name} {error}") from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("takes a text in quotes")
+    return value
+
+
+def _store(value: Any) -> str:
+    text = _text(value)
+    scheme, colon, rest = text.partition(":")
+    if colon and "/" not in scheme:
+        if scheme == "sqlite" and not rest.startswith("////"):
+            raise ValueError("takes a whole path: sqlite:////home/me/flue.db")
+        return text
+    return _place(text)
+
+
+def _places(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError('takes a list of folders: ["~/agents"]')  # noqa: TRY004 - the sentence's end
+    return tuple(_place(_text(folder)) for folder in value)
+
+
+def _place(text: str) -> str:
+    path = os.path.expanduser(text)
+    if not os.path.isabs(path):
+        raise ValueError(f"takes a whole path, or one that begins with ~: not '{text}'")
+    return path
+
+
+KEYS: Mapping[str, Key] = {
+    "store": Key("Where sessions are kept, as --store takes it.", '"~/flue/flue.db"', _store),
+    "agents": Key("Folders with agents, searched after FLUE_AGENTS.", '["~/agents"]', _places),
+    "agent": Key("The agent of a plain `flue chat`.", '"greeting"', _text),
+    "wait": Key(
+        "How long to wait behind another turn, in seconds.", "30.0", lambda value: seconds(value, zero=True)
+    ),
+    "timeout": Key("How long an agent may take, in seconds.", "600.0", seconds),
+}
+"""Every key that the file may have."""

@@ -1,0 +1,68 @@
+"""The log: what happened and when, never what was said.
+
+One line of JSON an event in `log/flue.jsonl`, private to its owner. Prompts, replies, data, keys and
+the words of exceptions, which may repeat any of them, stay out of it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+import traceback
+
+from flue_cli.files import make_private_folder
+from flue_cli.times import timestamp
+
+MAX_BYTES = 1_000_000
+"""How large the log grows before it is rotated; KEPT older ones stay beside it."""
+KEPT = 3
+
+
+class Log:
+    """The log file at `path`; "" writes nothing anywhere."""
+
+    def __init__(self, path: str = "") -> None:
+        self.path = path
+
+    def write(self, event: str, **fields: object) -> bool:
+        """Append one event; whether it could be written. A log that cannot be is no reason to stop."""
+        if not self.path:
+            return False
+        now = time.time_ns() // 1000
+        line = json.dumps({"time": timestamp(now), "pid": os.getpid(), "event": event, **fields}) + "\n"
+        try:
+            make_private_folder(os.path.dirname(self.path))
+            while not self._append(line.encode()):  # others may have filled the next one too
+                continue
+        except OSError:
+            return False
+        return True
+
+    def _append(self, line: bytes) -> bool:
+        """Whether the file took the line; False if it was full, and has been rotated by somebody."""
+        # Opened for every event, so that a rotation by another process is noticed.
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(file).st_size >= MAX_BYTES:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if os.path.exists(self.path) and os.path.samestat(os.fstat(file), os.stat(self.path)):
+                    self._rotate()
+                return False
+            os.write(file, line)
+            return True
+        finally:
+            os.close(file)
+
+    def _rotate(self) -> None:
+        for number in range(KEPT, 0, -1):
+            newer = self.path if number == 1 else f"{self.path}.{number - 1}"
+            if os.path.exists(newer):
+                os.replace(newer, f"{self.path}.{number}")
+
+
+def frames_of(error: BaseException) -> list[str]:
+    """Where an exception came from, outermost first: file, line and function, without its words."""
+    found = traceback.extract_tb(error.__traceback__)
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in found]
