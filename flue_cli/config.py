@@ -42,7 +42,7 @@ def parse(content: bytes, path: str) -> dict[str, Any]:
     try:
         document = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not TOML: {error}", hint="mend it with: flue config edit") from error
+        raise UsageError(f"{path} is not TOML: {error}") from error
     return {name: _value(name, value, path) for name, value in document.items()}
 
 

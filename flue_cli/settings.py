@@ -58,8 +58,14 @@ class Settings(NamedTuple):
         """
         home = home_folder(env)
         said = config.load(config_file())
+        agent_path = tuple(part for part in env.get("FLUE_AGENTS", "").split(os.pathsep) if part)
+        config_agents: tuple[str, ...] = said.get("agents", ())
+        folders = {"--agents": agents, "FLUE_AGENTS": agent_path, "config.toml": config_agents}
         found: dict[str, Any] = {}
-        origins: dict[str, str] = {}
+        origins = {
+            "home": "FLUE_HOME" if env.get("FLUE_HOME") else "default",
+            "agents": ", ".join(origin for origin, some in folders.items() if some) or "default",
+        }
         for name, option, variable, default in (
             ("store", store or None, "FLUE_STORE", os.path.join(home, "flue.db")),
             ("agent", None, "", ""),
@@ -79,8 +85,8 @@ class Settings(NamedTuple):
         return cls(
             home=home,
             agent_dirs=tuple(agents),
-            agent_path=tuple(part for part in env.get("FLUE_AGENTS", "").split(os.pathsep) if part),
-            config_agents=said.get("agents", ()),
+            agent_path=agent_path,
+            config_agents=config_agents,
             origins=origins,
             **found,
         )

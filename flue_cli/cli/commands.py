@@ -16,6 +16,7 @@ COMMANDS = {
     "chat": ("flue_cli.cli.chat:chat", "Talk to an agent, in the terminal or through a pipe."),
     "agents": ("flue_cli.cli.agents:COMMANDS", "See which agents there are."),
     "sessions": ("flue_cli.cli.sessions:COMMANDS", "List, show, resume, rename, export and delete sessions."),
+    "config": ("flue_cli.cli.config:COMMANDS", "Show and edit your defaults."),
 }
 """Command to (`module:function`, or `module:table` of a group's functions, and its line of help)."""
 

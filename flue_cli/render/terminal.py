@@ -74,6 +74,14 @@ def agent_table(found: Iterable[tuple[AgentSource, Description]]) -> Table:
     return table
 
 
+def setting_table(found: Iterable[tuple[str, str, str]]) -> Table:
+    """A table of settings: name, value, where from."""
+    table = _table(setting="whole", value="names", where_from="whole")
+    for name, value, origin in found:
+        table.add_row(Text(name, "cyan"), Text(safe_line(value)), Text(safe_line(origin), "dim"))
+    return table
+
+
 def transcript(entries: Sequence[Entry]) -> Text:
     """A conversation: each prompt behind a mark, what became of it, and the reply."""
     text = Text()

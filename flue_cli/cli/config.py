@@ -1,0 +1,129 @@
+"""`flue config`: the person's defaults, shown with where each comes from, and edited with care."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+
+import typer
+
+from flue_cli import config
+from flue_cli.cli.commands import App
+from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption, load_settings
+from flue_cli.errors import UsageError
+from flue_cli.files import make_private_folder, write_whole
+from flue_cli.render import plain
+from flue_cli.settings import config_file
+
+
+def show(
+    ctx: typer.Context, as_json: JsonOption = False, store: StoreOption = "", agents_dirs: AgentsOption = None
+) -> None:
+    """Show every setting, its value here and now, and where that comes from."""
+    app: App = ctx.obj
+    settings = load_settings(store, agents_dirs)
+    values: dict[str, object] = {
+        "home": settings.home,
+        "store": settings.store,
+        "agents": [*settings.agent_dirs, *settings.agent_path, *settings.config_agents],
+        "agent": settings.agent or None,
+        "wait": settings.wait,
+        "timeout": settings.timeout,
+    }
+    if as_json:
+        documents = {
+            name: {"value": value, "origin": settings.origins[name]} for name, value in values.items()
+        }
+        app.output.result(plain.as_json(documents, indent=2))
+        return
+    lines = [(name, _words(value), settings.origins[name]) for name, value in values.items()]
+    if app.output.is_terminal:
+        from flue_cli.render.terminal import page, setting_table
+
+        page(app.output, setting_table(lines))
+    else:
+        app.output.piece(plain.rows(lines))
+
+
+def path(ctx: typer.Context) -> None:
+    """Print where the configuration file is, whether it is there or not."""
+    app: App = ctx.obj
+    app.output.result(_file())
+
+
+def edit(ctx: typer.Context) -> None:
+    """Open the configuration file in the editor (VISUAL, EDITOR, else vi); keep it if it is right."""
+    app: App = ctx.obj
+    file = os.path.realpath(_file())  # it may be a link into somebody's dotfiles, and stays one
+    draft = f"{file}.edit"
+    before = _read(file)
+    try:
+        make_private_folder(os.path.dirname(file))
+        start = config.template().encode() if before is None else before
+        if _read(draft) is None:
+            write_whole(draft, [start.decode()], force=False)
+        else:
+            app.output.note("going on with the text that could not be saved last time")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be edited: {error}") from error
+    _run_editor(draft)
+    after = _read(draft) or b""
+    if after == start:
+        os.unlink(draft)
+        app.output.note("nothing was changed")
+        return
+    try:
+        config.parse(after, draft)
+    except UsageError as error:
+        why = f"{error.message} ({error.hint})" if error.hint else error.message
+        raise UsageError(
+            f"nothing was saved: {why}", hint="your text is kept there; go on with: flue config edit"
+        ) from error
+    write_whole(file, [after.decode()], force=True)
+    os.unlink(draft)
+    app.output.note(f"saved {file}")
+
+
+COMMANDS = {"show": show, "path": path, "edit": edit}
+"""What `flue config` offers."""
+
+
+def _file() -> str:
+    file = config_file()
+    if not file:
+        raise UsageError("there is no home folder to keep a configuration in", hint="set HOME")
+    return file
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _run_editor(path: str) -> None:
+    """Have the person edit `path`; UsageError if there is no editor, or it says that it failed."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    ours = signal.signal(signal.SIGINT, lambda signum, frame: None)  # Ctrl-C is the editor's for now
+    try:
+        code = subprocess.run([*shlex.split(editor), path], check=False).returncode
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"the editor '{editor}' cannot be started", hint=f"set EDITOR, or edit {path} and try again"
+        ) from error
+    finally:
+        signal.signal(signal.SIGINT, ours)
+    if code:
+        raise UsageError(f"the editor ended with {code}: nothing was saved", hint=f"your text is in {path}")
+
+
+def _words(value: object) -> str:
+    if isinstance(value, list):
+        return os.pathsep.join(value)
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
