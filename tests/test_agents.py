@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flue_cli import agents
+from flue_cli.agents.reading import Description, describe
 from flue_cli.errors import AgentError, AgentNotFound, BadName, UsageError
 from flue_cli.settings import Settings
 
@@ -49,9 +50,9 @@ class Folders:
     def load(self, name: str) -> agents.Agent:
         return agents.load(self.find(name))
 
-    def describe(self, name: str) -> agents.Description:
+    def describe(self, name: str) -> Description:
         (source,) = [source for source in agents.found(self.settings) if source.name == name]
-        return agents.describe(source)
+        return describe(source)
 
 
 @pytest.fixture
@@ -299,7 +300,7 @@ def test_a_file_without_an_agents_name_says_so(folders: Folders, file: str) -> N
     write(folders.user / file)
     (source,) = [source for source in agents.found(folders.settings) if source.origin == "user"]
 
-    assert agents.describe(source).problem.endswith("cannot be an agent's name: rename the file")
+    assert describe(source).problem.endswith("cannot be an agent's name: rename the file")
 
 
 def test_describing_an_agent_prints_no_warnings(folders: Folders) -> None:
@@ -319,7 +320,7 @@ def test_nothing_runs_but_the_agent_that_was_asked_for(folders: Folders) -> None
     write(folders.user / "pack/__init__.py", "open('pack', 'w').close()\nfrom .part import agent\n")
 
     for source in agents.found(folders.settings):
-        agents.describe(source)
+        describe(source)
     folders.find("one")
     ran_before = sorted(os.listdir())
     folders.load("two")
@@ -535,7 +536,7 @@ def test_an_agent_that_cannot_be_read_says_why(folders: Folders) -> None:
     with pytest.raises(AgentError, match="No such file") as failed:
         agents.load(source)
     assert failed.value.type == "load"
-    assert agents.describe(source).problem == "cannot be read: No such file or directory"
+    assert describe(source).problem == "cannot be read: No such file or directory"
 
 
 def test_an_agent_that_failed_can_be_loaded_once_it_is_mended(folders: Folders) -> None:
@@ -598,7 +599,7 @@ def test_agents_of_packages_are_found_without_importing_them(
     )
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     found = [source for source in agents.found(folders.settings) if source.origin.startswith("package")]
-    problems = [agents.describe(source).problem for source in found]
+    problems = [describe(source).problem for source in found]
     folders.find("oracle")
     imported = Path("imported").exists() or "wonder" in sys.modules
 

@@ -1,21 +1,33 @@
-"""`flue agents`: which agents there are. Nothing here executes one."""
+"""`flue agents`: which agents there are, whether they load, and a new one to begin with."""
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
+import flue_cli
 from flue_cli import agents
+from flue_cli.agents.reading import describe
 from flue_cli.cli.commands import App
-from flue_cli.cli.options import AgentsOption, JsonOption, load_settings
+from flue_cli.cli.options import AgentsOption, JsonOption, VerboseOption, load_settings
+from flue_cli.errors import FileExists, FlueError, OutputFailed, UsageError
+from flue_cli.names import agent_name
 from flue_cli.render import plain
+from flue_cli.settings import Settings
+from flue_cli.text import safe_line
+
+TEMPLATES = ("echo", "stateful", "streaming", "llm")
+"""What a new agent can begin as: files in flue_cli/templates."""
+
+AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
 
 
 def list_agents(ctx: typer.Context, as_json: JsonOption = False, agents_dirs: AgentsOption = None) -> None:
     """List the agents that can be chatted with."""
     app: App = ctx.obj
-    found = [(source, agents.describe(source)) for source in agents.found(load_settings(agents=agents_dirs))]
+    found = [(source, describe(source)) for source in agents.found(load_settings(agents=agents_dirs))]
     if as_json:
         documents = [plain.agent_document(source, about) for source, about in found]
         app.output.result(plain.as_json(documents, indent=2))
@@ -28,15 +40,12 @@ def list_agents(ctx: typer.Context, as_json: JsonOption = False, agents_dirs: Ag
 
 
 def show(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")],
-    as_json: JsonOption = False,
-    agents_dirs: AgentsOption = None,
+    ctx: typer.Context, name: AgentArgument, as_json: JsonOption = False, agents_dirs: AgentsOption = None
 ) -> None:
     """Show what an agent says of itself, and where it is."""
     app: App = ctx.obj
     source = agents.find(load_settings(agents=agents_dirs), name)
-    about = agents.describe(source)
+    about = describe(source)
     if as_json:
         document = plain.agent_document(source, about) | {"docstring": about.docstring}
         app.output.result(plain.as_json(document, indent=2))
@@ -44,5 +53,87 @@ def show(
         app.output.result(plain.agent_page(source, about))
 
 
-COMMANDS = {"list": list_agents, "show": show}
+def new(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new agent's name.")],
+    template: Annotated[
+        str, typer.Option("--template", metavar="KIND", help=f"What it begins as: {', '.join(TEMPLATES)}.")
+    ] = "stateful",
+) -> None:
+    """Begin an agent: writes ./agents/NAME.py, ready to chat with and to change."""
+    app: App = ctx.obj
+    wanted = agent_name(name)
+    if template not in TEMPLATES:
+        raise UsageError(
+            f"there is no template '{safe_line(template)}'", hint=f"there are: {', '.join(TEMPLATES)}"
+        )
+    here = Settings(home="", store="", agent_dirs=("agents",) if os.path.isdir("agents") else ())
+    there = [source for source in agents.found(here) if source.origin == "--agents"]
+    for source in there:
+        if source.name == wanted:
+            raise FileExists(f"there is an agent '{wanted}' here already: {source.path}")
+    path = os.path.join("agents", f"{name}.py")
+    _write(path, template)
+    app.output.result(path)
+    app.output.note(f"talk to it with: flue chat {wanted}")
+
+
+def check(
+    ctx: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[AGENT...]", help="Which agents; all without.")
+    ] = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    agents_dirs: AgentsOption = None,
+) -> None:
+    """Load agents, and say what is wrong with them; exit code 1 if anything is."""
+    from flue_cli.agents.checking import Checked, check
+
+    app: App = ctx.obj
+    settings = load_settings(agents=agents_dirs)
+    wanted = [agents.find(settings, name) for name in names] if names else agents.found(settings)
+    app.output.keep_from_agents()
+    checked = []
+    for source in wanted:
+        try:
+            checked.append((source, check(agents.find(settings, source.name))))
+        except FlueError as error:  # a name that cannot be one, or somebody else's folder
+            checked.append((source, Checked(error.message)))
+        if verbose and checked[-1][1].traceback:
+            app.output.note(checked[-1][1].traceback.rstrip("\n"))
+    if as_json:
+        documents = [
+            {"name": source.name, "path": source.path, "problem": found.problem or None}
+            for source, found in checked
+        ]
+        app.output.result(plain.as_json(documents, indent=2))
+    else:
+        for source, found in checked:
+            app.output.piece(plain.rows([(source.name, found.problem or "ok", source.path)]))
+    if any(found.problem for _, found in checked):
+        raise typer.Exit(1)
+
+
+COMMANDS = {"list": list_agents, "show": show, "new": new, "check": check}
 """What `flue agents` offers."""
+
+
+def _write(path: str, template: str) -> None:
+    """Copy a template to `path`, where nothing may be yet."""
+    source = os.path.join(os.path.dirname(flue_cli.__file__), "templates", f"{template}.py")
+    with open(source, encoding="utf-8") as file:
+        text = file.read()
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "x", encoding="utf-8") as agent:
+            try:
+                agent.write(text)
+                agent.flush()
+            except OSError:
+                os.unlink(path)
+                raise
+    except FileExistsError as error:
+        raise FileExists(f"{error.filename} is in the way") from error
+    except OSError as error:
+        raise OutputFailed(f"{path} cannot be written: {error.strerror}") from error

@@ -14,7 +14,7 @@ from flue_cli.render.output import Output
 
 COMMANDS = {
     "chat": ("flue_cli.cli.chat:chat", "Talk to an agent, in the terminal or through a pipe."),
-    "agents": ("flue_cli.cli.agents:COMMANDS", "See which agents there are."),
+    "agents": ("flue_cli.cli.agents:COMMANDS", "See which agents there are, check them, begin a new one."),
     "sessions": ("flue_cli.cli.sessions:COMMANDS", "List, show, resume, rename, export and delete sessions."),
     "config": ("flue_cli.cli.config:COMMANDS", "Show and edit your defaults."),
 }

@@ -10,7 +10,8 @@ from flue_cli.text import safe_line
 from flue_cli.times import timestamp
 
 if TYPE_CHECKING:
-    from flue_cli.agents import AgentSource, Description
+    from flue_cli.agents import AgentSource
+    from flue_cli.agents.reading import Description
     from flue_cli.stores.contract import Entry, Lease, Summary
     from flue_cli.turn import Turn
 

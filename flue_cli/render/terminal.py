@@ -15,7 +15,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flue_cli.agents import AgentSource, Description
+from flue_cli.agents import AgentSource
+from flue_cli.agents.reading import Description
 from flue_cli.render.output import Output
 from flue_cli.stores.contract import Entry, Summary
 from flue_cli.text import safe_line, safe_text

@@ -1,4 +1,4 @@
-"""Find an agent, describe it without running it, load it.
+"""Find an agent, and load it.
 
 An agent is a module `NAME.py` (or a folder with `__init__.py`) that has a callable `agent`. Folders
 are searched in a fixed order and the first match wins; only the file of the agent that was asked
@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from flue_cli.errors import AgentError, AgentNotFound, BadName, Stop, UsageError, traceback_of, words_of
+from flue_cli.errors import AgentError, AgentNotFound, Stop, UsageError, traceback_of, words_of
 from flue_cli.names import agent_name
 from flue_cli.settings import Settings
 from flue_cli.text import safe_line
@@ -37,19 +37,6 @@ class AgentSource(NamedTuple):
     origin: str
     module: str = ""
     attribute: str = "agent"
-
-
-class Description(NamedTuple):
-    """What an agent's file says of itself: the docstring, or why it is broken (else "")."""
-
-    summary: str
-    docstring: str
-    problem: str
-
-    @property
-    def problem_or_summary(self) -> str:
-        """One line for a list."""
-        return f"broken: {self.problem}" if self.problem else self.summary
 
 
 class Agent(NamedTuple):
@@ -102,30 +89,6 @@ def shadowed_sample(source: AgentSource) -> bool:
         sample.name == source.name and not os.path.samefile(sample.path, source.path)
         for sample in _in_folder("sample", folder)
     )
-
-
-def describe(source: AgentSource) -> Description:
-    """What the file says of itself, read with `ast`: nothing is executed."""
-    import ast
-    import warnings
-
-    try:
-        agent_name(source.name)
-        with open(source.path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(file.read(), source.path)
-    except BadName as error:
-        return Description("", "", f"{error.message}: rename the file")
-    except OSError as error:
-        return Description("", "", f"cannot be read: {error.strerror}")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
-        reason = error.msg if isinstance(error, SyntaxError) else str(error)
-        return Description("", "", f"not valid Python: {reason}{line}")
-    docstring = ast.get_docstring(tree) or ""
-    name = source.attribute.partition(".")[0]
-    problem = "" if any(_binds(node, name) for node in _top_level(tree)) else f"defines no '{name}'"
-    return Description(docstring.partition("\n")[0].strip(), docstring, problem)
 
 
 def load(source: AgentSource) -> Agent:
@@ -218,7 +181,7 @@ def _search_path(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _samples_folder() -> str:
     """The wheel's copy of the samples; in a checkout the folder that it is made from."""
-    package = os.path.dirname(os.path.abspath(__file__))
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     shipped = os.path.join(package, "samples")
     return shipped if os.path.isdir(shipped) else os.path.join(os.path.dirname(package), "agents")
 
@@ -276,27 +239,3 @@ def _refuse_foreign(source: AgentSource, folder: str) -> None:
             f"./agents belongs to another user, so its agent '{source.name}' is not run",
             hint="if you trust it: --agents ./agents",
         )
-
-
-def _top_level(tree: Any) -> Iterator[Any]:
-    """The nodes of a module but for the insides of its functions and classes."""
-    import ast
-
-    for node in ast.iter_child_nodes(tree):
-        yield node
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            yield from _top_level(node)
-
-
-def _binds(node: Any, name: str) -> bool:
-    """Whether a node of a syntax tree gives something that name, as far as reading can tell."""
-    import ast
-
-    match node:
-        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-            return bool(node.name == name)
-        case ast.Name():
-            return node.id == name and isinstance(node.ctx, ast.Store)
-        case ast.alias():
-            return (node.asname or node.name) in (name, "*")
-    return False

@@ -1,0 +1,71 @@
+"""Whether an agent can be loaded, found out in a process of its own.
+
+A module may do anything while it is imported: end its process, never come back, spoil what others
+share. So each is loaded in a child, which tells its parent by a pipe.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import signal
+import sys
+from typing import NamedTuple
+
+from flue_cli.agents import SIGNATURE_HINT, AgentSource, load
+from flue_cli.errors import AgentError
+
+
+class Checked(NamedTuple):
+    """What is wrong with an agent, "" for nothing; `traceback` is its own, where it raised."""
+
+    problem: str
+    traceback: str = ""
+
+
+def check(source: AgentSource) -> Checked:
+    """Load the agent in a child process, and see whether it can be called as Flue will call it."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        _tell(source, writing)
+    os.close(writing)
+    try:
+        with open(reading, "rb") as pipe:
+            told = pipe.read()
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        _, status = os.waitpid(child, 0)
+    if told:
+        return Checked(*json.loads(told))
+    code = os.waitstatus_to_exitcode(status)
+    how = f"is ended by {signal.Signals(-code).name}" if code < 0 else f"ends with {code}"
+    return Checked(f"its process {how} while it is loaded")
+
+
+def _tell(source: AgentSource, writing: int) -> None:
+    """The child's part: load the agent, write down what came of it, and end."""
+    try:
+        told = json.dumps(_look(source)).encode()
+        sys.stderr.flush()
+        with open(writing, "wb") as pipe:
+            pipe.write(told)
+    finally:
+        os._exit(1)  # only reached without a word if a signal came
+
+
+def _look(source: AgentSource) -> Checked:
+    try:
+        function = load(source).function
+    except AgentError as error:
+        return Checked(error.message, error.traceback)
+    try:
+        inspect.signature(function).bind("prompt", "session", "context")
+    except TypeError as error:
+        return Checked(f"its '{source.attribute}' does not take three arguments: {error}; {SIGNATURE_HINT}")
+    except ValueError:
+        pass  # something built in that does not tell its parameters
+    return Checked("")

@@ -1,0 +1,66 @@
+"""What an agent's file says of itself, read with `ast`: nothing is executed."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from flue_cli.agents import AgentSource
+from flue_cli.errors import BadName
+from flue_cli.names import agent_name
+
+
+class Description(NamedTuple):
+    """What an agent's file says of itself: the docstring, or why it is broken (else "")."""
+
+    summary: str
+    docstring: str
+    problem: str
+
+    @property
+    def problem_or_summary(self) -> str:
+        """One line for a list."""
+        return f"broken: {self.problem}" if self.problem else self.summary
+
+
+def describe(source: AgentSource) -> Description:
+    """What the file says of itself, read with `ast`: nothing is executed."""
+    try:
+        agent_name(source.name)
+        with open(source.path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(file.read(), source.path)
+    except BadName as error:
+        return Description("", "", f"{error.message}: rename the file")
+    except OSError as error:
+        return Description("", "", f"cannot be read: {error.strerror}")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        return Description("", "", f"not valid Python: {reason}{line}")
+    docstring = ast.get_docstring(tree) or ""
+    name = source.attribute.partition(".")[0]
+    problem = "" if any(_binds(node, name) for node in _top_level(tree)) else f"defines no '{name}'"
+    return Description(docstring.partition("\n")[0].strip(), docstring, problem)
+
+
+def _top_level(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a module but for the insides of its functions and classes."""
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield from _top_level(node)
+
+
+def _binds(node: ast.AST, name: str) -> bool:
+    """Whether a node of a syntax tree gives something that name, as far as reading can tell."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return bool(node.name == name)
+        case ast.Name():
+            return node.id == name and isinstance(node.ctx, ast.Store)
+        case ast.alias():
+            return (node.asname or node.name) in (name, "*")
+    return False
