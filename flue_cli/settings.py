@@ -51,13 +51,16 @@ class Settings(NamedTuple):
         agents: Sequence[str] = (),
         wait: float | None = None,
         timeout: float | None = None,
+        file: str | None = None,
     ) -> Settings:
         """The settings for one run of the command: option beats environment beats file beats default.
+
+        `file` is read in place of the person's `config.toml`; "" reads none.
 
         Raises UsageError for an unusable option or file, and when no folder for user data can be told.
         """
         home = home_folder(env)
-        said = config.load(config_file())
+        said = config.load(config_file() if file is None else file)
         agent_path = tuple(part for part in env.get("FLUE_AGENTS", "").split(os.pathsep) if part)
         config_agents: tuple[str, ...] = said.get("agents", ())
         folders = {"--agents": agents, "FLUE_AGENTS": agent_path, "config.toml": config_agents}

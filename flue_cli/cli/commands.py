@@ -16,6 +16,7 @@ COMMANDS = {
     "chat": ("flue_cli.cli.chat:chat", "Talk to an agent, in the terminal or through a pipe."),
     "agents": ("flue_cli.cli.agents:COMMANDS", "See which agents there are, check them, begin a new one."),
     "sessions": ("flue_cli.cli.sessions:COMMANDS", "List, show, resume, rename, export and delete sessions."),
+    "doctor": ("flue_cli.cli.doctor:doctor", "Look everything over, and say what to do about what is wrong."),
     "config": ("flue_cli.cli.config:COMMANDS", "Show and edit your defaults."),
 }
 """Command to (`module:function`, or `module:table` of a group's functions, and its line of help)."""

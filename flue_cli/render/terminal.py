@@ -18,7 +18,7 @@ from rich.text import Text
 from flue_cli.agents import AgentSource
 from flue_cli.agents.reading import Description
 from flue_cli.render.output import Output
-from flue_cli.stores.contract import Entry, Summary
+from flue_cli.stores.contract import Entry, Finding, Summary
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import local_time
 
@@ -81,6 +81,22 @@ def setting_table(found: Iterable[tuple[str, str, str]]) -> Table:
     for name, value, origin in found:
         table.add_row(Text(name, "cyan"), Text(safe_line(value)), Text(safe_line(origin), "dim"))
     return table
+
+
+def check_up(found: Iterable[tuple[str, Finding]]) -> Text:
+    """What a check-up found, by topic; what is wrong stands out, with what to do below it."""
+    marks = {"ok": ("ok      ", "green"), "note": ("note    ", "yellow"), "problem": ("problem ", "bold red")}
+    text, before = Text(), ""
+    for topic, finding in found:
+        if topic != before:
+            text.append(f"\n{topic}\n" if text else f"{topic}\n", "bold")
+            before = topic
+        text.append(*marks[finding.level])
+        text.append(safe_line(finding.what) + "\n")
+        if finding.advice:
+            text.append(f"        -> {safe_line(finding.advice)}\n", "dim")
+    text.rstrip()
+    return text
 
 
 def transcript(entries: Sequence[Entry]) -> Text:

@@ -159,6 +159,14 @@ class Summary(NamedTuple):
     preview: str
 
 
+class Finding(NamedTuple):
+    """What a check-up found: `level` is "ok", "note" or "problem"; `advice` is what to do about it."""
+
+    level: str
+    what: str
+    advice: str = ""
+
+
 class Store(Protocol):
     """A place where sessions are kept. Safe to use from several threads at once."""
 
@@ -242,6 +250,13 @@ class Store(Protocol):
         """Remove the session and every trace of it.
 
         SessionBusy at once while a turn runs; SessionChanged if it is not the one of `head.uid`.
+        """
+        ...
+
+    def health(self) -> Iterator[Finding]:
+        """A check-up of everything that is kept, damaged turns with their numbers.
+
+        Changes nothing, and raises nothing: a store that cannot be read is a finding too.
         """
         ...
 

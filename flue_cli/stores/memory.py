@@ -20,6 +20,7 @@ from flue_cli.stores.contract import (
     Begun,
     Entry,
     Failure,
+    Finding,
     Head,
     Holder,
     Lease,
@@ -179,6 +180,9 @@ class MemoryStore:
             if session.running is not None and time.monotonic() < session.expires:
                 raise busy(head.name, _holder(session), _now())
             del self._sessions[head.agent, head.name]
+
+    def health(self) -> Iterator[Finding]:
+        yield Finding("ok", "sessions are kept in memory, as long as the process lives")
 
     def disconnect(self) -> None:
         """Nothing to let go of."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from flue_cli.errors import KeyConflict, StoreLocked
+from flue_cli.errors import KeyConflict, StoreError, StoreLocked
 from flue_cli.session import Message
 from flue_cli.stores.contract import (
     ABSENT,
@@ -21,6 +21,7 @@ from flue_cli.stores.contract import (
     Begun,
     Entry,
     Failure,
+    Finding,
     Head,
     Holder,
     Lease,
@@ -191,6 +192,21 @@ class SqliteStore:
         with self._connections.reading() as reader:
             if reader:  # the log still has what was just overwritten in the file
                 reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def health(self) -> Iterator[Finding]:
+        from flue_cli.stores.sqlite import health
+
+        yield health.of_version()
+        if not os.path.lexists(self.path):
+            yield Finding("ok", f"there is no store yet: the first prompt makes {self.path}")
+            return
+        try:
+            yield from health.of_place(self.path)
+            with self._connections.reading() as db:
+                if db:
+                    yield from health.of_content(db, self._is_held)
+        except StoreError as error:
+            yield Finding("problem", error.message, error.hint)
 
     def disconnect(self) -> None:
         self._connections.disconnect()

@@ -15,10 +15,11 @@ from flue_cli.stores.splice import apply
 from flue_cli.strict_json import loads
 
 _PAGE = 64
-_TEXTS = (
+TEXTS = (
     "turn, kind, outcome, key, prompt, reply, messages, started_at, finished_at,"
     " error_type, error_message, meta, checksum, total"
 )
+"""The columns that `entry_of` reads."""
 
 
 class Segment(NamedTuple):
@@ -59,7 +60,7 @@ def entries(db: sqlite3.Connection, head: Head, first: int, last: int, *, with_d
     for segment in segments(db, head, first, last):
         for start in range(segment.first, segment.last + 1, _PAGE):
             page = segment._replace(first=start, last=min(start + _PAGE - 1, segment.last))
-            for row in _rows(db, head, page, f"id, snapshot, splice, data_checksum, {_TEXTS}"):
+            for row in _rows(db, head, page, f"id, snapshot, splice, data_checksum, {TEXTS}"):
                 entry = entry_of(row[4:], head.name)
                 if with_data:
                     data = _changed(data, row[1], row[2], row[3], entry.turn, head.name)
@@ -69,7 +70,7 @@ def entries(db: sqlite3.Connection, head: Head, first: int, last: int, *, with_d
 
 def one_entry(db: sqlite3.Connection, entry: int, session: str) -> Entry:
     """The entry with that id, without its data."""
-    row = db.execute(f"SELECT {_TEXTS} FROM entry WHERE id = ?", (entry,)).fetchone()  # noqa: S608 - our own words
+    row = db.execute(f"SELECT {TEXTS} FROM entry WHERE id = ?", (entry,)).fetchone()  # noqa: S608 - our own words
     if row is None:
         raise StoreDamaged(f"entry {entry} of session '{session}' is missing")
     return entry_of(row, session)
@@ -86,7 +87,7 @@ def messages(db: sqlite3.Connection, head: Head, start: int, stop: int) -> list[
     while start + len(found) < stop:
         last = min(turn + wanted // 2, head.turn)
         for segment in segments(db, head, turn, last):
-            for row in _rows(db, head, segment, _TEXTS):
+            for row in _rows(db, head, segment, TEXTS):
                 total = row[-1]
                 added = history_of(entry_of(row, head.name))
                 for position, message in enumerate(added, total - len(added)):
@@ -125,7 +126,7 @@ def rebuild(db: sqlite3.Connection, head: Head, base: int, turn: int, checksum: 
 
 
 def entry_of(row: Sequence[Any], session: str) -> Entry:
-    """The record of a row of `_TEXTS`, its checksum verified."""
+    """The record of a row of `TEXTS`, its checksum verified."""
     turn, kind, outcome, key, prompt, reply, between, started, finished, *rest = row
     error_type, error, meta, checksum, total = rest
     place = (turn, kind, outcome, total)

@@ -1,0 +1,141 @@
+"""`flue doctor`: looks everything over, and says what to do about what is wrong."""
+
+from __future__ import annotations
+
+import locale
+import os
+import platform
+import shlex
+import shutil
+import stat
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+import typer
+
+import flue_cli
+from flue_cli import agents
+from flue_cli.agents.reading import describe
+from flue_cli.cli.commands import App
+from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption
+from flue_cli.errors import FlueError, UsageError
+from flue_cli.render import plain
+from flue_cli.settings import Settings, config_file
+from flue_cli.stores import open_store
+from flue_cli.stores.contract import Finding
+
+_LIBRARIES = ("typer", "rich", "prompt-toolkit", "sqlite-utils", "platformdirs")
+
+
+def doctor(
+    ctx: typer.Context, as_json: JsonOption = False, store: StoreOption = "", agents_dirs: AgentsOption = None
+) -> None:
+    """Look everything over: versions, settings, folders, terminal, agents, store.
+
+    Says what to do about what is wrong; the exit code is 1 if anything is. Changes nothing.
+    """
+    app: App = ctx.obj
+    found = [(topic, finding) for topic, findings in _look(store, agents_dirs or []) for finding in findings]
+    if as_json:
+        documents = [{"topic": topic, **finding._asdict()} for topic, finding in found]
+        app.output.result(plain.as_json(documents, indent=2))
+    elif app.output.is_terminal:
+        from flue_cli.render.terminal import check_up, page
+
+        page(app.output, check_up(found))
+    else:
+        lines = [(finding.level, topic, finding.what, finding.advice) for topic, finding in found]
+        app.output.piece(plain.rows(lines))
+    if any(finding.level == "problem" for _, finding in found):
+        raise typer.Exit(1)
+
+
+def _look(store: str, agents_dirs: list[str]) -> Iterator[tuple[str, Iterator[Finding]]]:
+    yield "versions", _versions()
+    yield "terminal", _terminal()
+    try:
+        settings = Settings.load(os.environ, store=store, agents=agents_dirs)
+        yield "settings", iter([Finding("ok", f"{config_file()} {_there(config_file())}")])
+    except UsageError as error:
+        yield "settings", iter([Finding("problem", error.message, error.hint or "flue config edit")])
+        settings = Settings.load(os.environ, store=store, agents=agents_dirs, file="")
+    yield "folders", _folders(settings)
+    yield "agents", _agents(settings)
+    yield "store", _store(settings)
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding(
+        "ok", f"flue {flue_cli.__version__}, Python {platform.python_version()}, {platform.platform()}"
+    )
+    for name in _LIBRARIES:
+        try:
+            yield Finding("ok", f"{name} {version(name)}")
+        except PackageNotFoundError:
+            yield Finding("problem", f"{name} is not installed", "pip install --force-reinstall flue-cli")
+
+
+def _terminal() -> Iterator[Finding]:
+    size = shutil.get_terminal_size()
+    yield Finding("ok", f"TERM={os.environ.get('TERM', '')}, {size.columns} x {size.lines}")
+    if os.environ.get("TERM", "") in ("", "dumb", "unknown"):
+        yield Finding(
+            "note", "this terminal cannot move its cursor", "the chat works, without editing of lines"
+        )
+    encoding = locale.getpreferredencoding(do_setlocale=False)
+    if encoding.lower().replace("-", "") != "utf8":
+        yield Finding(
+            "note", f"the locale's encoding is {encoding}", "for other letters: export LANG=C.UTF-8"
+        )
+
+
+def _folders(settings: Settings) -> Iterator[Finding]:
+    yield Finding("ok", f"home {settings.home} {_there(settings.home)}")
+    for path, forbidden, right in (
+        (settings.home, 0o022, "700"),
+        (os.path.join(settings.home, "history"), 0o077, "700"),
+        (os.path.dirname(settings.log_file) if settings.log_file else "", 0o077, "700"),
+    ):
+        if path and os.path.exists(path) and stat.S_IMODE(os.stat(path).st_mode) & forbidden:
+            yield Finding("problem", f"{path} is open to others", f"chmod {right} {shlex.quote(path)}")
+    if os.path.exists(settings.home) and not os.access(settings.home, os.W_OK | os.X_OK):
+        yield Finding(
+            "problem", f"{settings.home} cannot be written to", f"chmod 700 {shlex.quote(settings.home)}"
+        )
+    if settings.log_file and os.path.exists(settings.log_file):
+        yield Finding("ok", f"log {settings.log_file}")
+
+
+def _agents(settings: Settings) -> Iterator[Finding]:
+    try:
+        found = agents.found(settings)
+    except FlueError as error:
+        yield Finding("problem", error.message, error.hint or "name folders that are there")
+        return
+    yield Finding("ok", f"{len(found)} agents: {', '.join(source.name for source in found)}")
+    for source in found:
+        problem = describe(source).problem
+        if problem:
+            yield Finding(
+                "problem", f"{source.path}: {problem}", f"mend it, then: flue agents check {source.name}"
+            )
+    for folder in (*settings.agent_path, *settings.config_agents):
+        if not os.path.isdir(folder):
+            yield Finding("note", f"{folder}, where agents are looked for, is not there")
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    try:
+        kept = open_store(settings.store)
+    except FlueError as error:
+        yield Finding("problem", error.message, error.hint)
+        return
+    yield Finding("ok", kept.url)
+    try:
+        yield from kept.health()
+    finally:
+        kept.close()
+
+
+def _there(path: str) -> str:
+    return "is there" if os.path.exists(path) else "is not there yet"
