@@ -1,4 +1,4 @@
-"""The thread that watches over a running turn while its agent thinks."""
+"""The thread that watches over running turns while their agents think."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, LeaseLost, TurnTimeout, cancelled_by
@@ -18,98 +17,110 @@ from flue_cli.stores.contract import RENEW_SECONDS, Lease, Store
 GRACE_SECONDS = 2.0
 """How long an agent that was told to stop may take to do so."""
 
-_DONE, _CANCELLED = 0, 255
+_LONGEST_SLEEP = 3600.0
+_LOOK, _DONE = 0, 255
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Keeper:
-    """Renews the lease, ends the turn when its time is up, and gives up on an agent that will not stop.
+    """Renews leases, ends turns whose time is up, and gives up on agents that will not stop.
 
-    Used as a context manager around the agent's call. `give_up` is called, from the keeper's thread,
-    when a cancelled agent has not stopped within GRACE_SECONDS.
+    One thread for all turns of a store, since starting one costs as much as a commit. It sleeps until
+    the next moment that may matter; a turn that is over before then never wakes it.
 
     A signal reaches this thread through a wake-up descriptor, since a handler only runs once the main
     thread comes back from C code, and an agent may never.
     """
 
-    def __init__(
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._watched: list[_Watched] = []
+        self._wakes_at = 0.0  # when the thread will look again by itself; 0: not before it is woken
+        self._thread: threading.Thread | None = None
+        self._reading, self._writing = -1, -1
+
+    @contextmanager
+    def watching(
         self,
-        store: Store,
         lease: Lease,
         cancellation: Cancellation,
         *,
         timeout: float | None,
         give_up: Callable[[FlueError], None],
-    ) -> None:
-        self._store = store
-        self._lease = lease
-        self._cancellation = cancellation
-        self._timeout = timeout
-        self._give_up = give_up
-        self._reading, self._writing = os.pipe()
-        os.set_blocking(self._writing, False)
-        self._thread = threading.Thread(target=self._watch, name="flue-keeper", daemon=True)
-        self._in_main = threading.current_thread() is threading.main_thread()
-        self._old_wakeup = -1
+    ) -> Iterator[None]:
+        """While inside, the turn of `lease` is watched over; `timeout` bounds it, in seconds.
 
-    def __enter__(self) -> Self:
-        if self._in_main:
-            self._old_wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
-        self._cancellation.listen(lambda: self._wake(_CANCELLED))
-        self._thread.start()
-        return self
+        `give_up` is called, from the keeper's thread, when a cancelled agent has not stopped within
+        GRACE_SECONDS.
+        """
+        self._start()
+        watched = _Watched(lease, cancellation, timeout, give_up)
+        with self._lock:
+            self._watched.append(watched)
+            is_earlier = not self._wakes_at or watched.next_moment() < self._wakes_at
+        in_main = threading.current_thread() is threading.main_thread()
+        old_wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False) if in_main else -1
+        cancellation.listen(lambda: self._wake(_LOOK))
+        try:
+            if is_earlier or cancellation.why:
+                self._wake(_LOOK)
+            yield
+        finally:
+            if in_main:
+                signal.set_wakeup_fd(old_wakeup)
+            cancellation.listen(None)
+            with watched.lock:  # once this is ours, nothing more is done for the turn
+                watched.is_over = True
+            with self._lock:
+                self._watched.remove(watched)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._in_main:
-            signal.set_wakeup_fd(self._old_wakeup)
-        self._cancellation.listen(None)
+    def close(self) -> None:
+        """End the thread, and let go of what it holds."""
+        if self._thread is None:
+            return
         self._wake(_DONE)
         self._thread.join()
+        self._thread = None
         os.close(self._reading)
         os.close(self._writing)
 
-    def _wake(self, byte: int) -> None:
-        os.write(self._writing, bytes([byte]))
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._reading, self._writing = os.pipe()
+                os.set_blocking(self._writing, False)
+            elif self._thread.is_alive():
+                return
+            self._thread = threading.Thread(target=self._keep, name="flue-keeper", daemon=True)
+            self._thread.start()
 
-    def _watch(self) -> None:
+    def _wake(self, byte: int) -> None:
         try:
-            self._keep()
-        finally:
-            self._store.disconnect()
+            os.write(self._writing, bytes([byte]))
+        except BlockingIOError:
+            return  # a pipe full of reasons to wake up is one already
 
     def _keep(self) -> None:
-        now = time.monotonic()
-        renew_at = now + RENEW_SECONDS
-        deadline = now + self._timeout if self._timeout is not None else None
         while True:
-            why = self._cancellation.why
-            give_up_at = self._cancellation.since + GRACE_SECONDS if why else None
-            moments = [moment for moment in (renew_at, None if why else deadline, give_up_at) if moment]
-            if self._woken(max(0.0, min(moments) - time.monotonic())):
+            with self._lock:
+                watched = list(self._watched)
+                self._wakes_at = min((turn.next_moment() for turn in watched), default=0.0)
+            if not watched:
+                self._store.disconnect()
+            if self._sleep(self._wakes_at):
+                self._store.disconnect()
                 return
-            now = time.monotonic()
-            if why and give_up_at and now >= give_up_at:
-                self._give_up(why)
-                return
-            if deadline and now >= deadline and not why:
-                self._cancellation.request(TurnTimeout(f"the agent took longer than {self._timeout:g} s"))
-            if now >= renew_at:
-                renew_at = self._renew(now)
+            with self._lock:
+                watched = list(self._watched)
+            for turn in watched:
+                with turn.lock:
+                    if not turn.is_over:
+                        turn.look(self._store)
 
-    def _renew(self, now: float) -> float:
-        """Renew the lease; when to do so next."""
-        try:
-            self._store.renew(self._lease)
-        except LeaseLost:
-            return now + 3600  # the commit will say so; the agent may still have something to show
-        except FlueError:
-            return now + 1  # a store in trouble now may be well again before the lease ends
-        return now + RENEW_SECONDS
-
-    def _woken(self, seconds: float) -> bool:
-        """Wait, unless something happens; True when the turn is over."""
+    def _sleep(self, until: float) -> bool:
+        """Wait until then (0: for ever), unless something happens; True if it is time to end."""
+        seconds = min(max(0.0, until - time.monotonic()), _LONGEST_SLEEP) if until else None
         ready, _, _ = select.select([self._reading], [], [], seconds)
         if not ready:
             return False
@@ -117,5 +128,65 @@ class Keeper:
             if byte == _DONE:
                 return True
             if byte in _STOPPING_SIGNALS:
-                self._cancellation.request(cancelled_by(byte), stop=False)
+                with self._lock:
+                    for turn in self._watched:
+                        turn.signalled(byte)
         return False
+
+
+class _Watched:
+    """A running turn, and what is to be done about it when. All moments are monotonic seconds."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        cancellation: Cancellation,
+        timeout: float | None,
+        give_up: Callable[[FlueError], None],
+    ) -> None:
+        now = time.monotonic()
+        self.lock = threading.Lock()
+        self.is_over = False
+        self._lease = lease
+        self._cancellation = cancellation
+        self._timeout = timeout
+        self._give_up = give_up
+        self._renew_at = now + RENEW_SECONDS
+        self._deadline = now + timeout if timeout is not None else float("inf")
+        self._in_main = threading.current_thread() is threading.main_thread()
+
+    def next_moment(self) -> float:
+        """When to look at it next."""
+        if self.is_over:
+            return float("inf")
+        if self._cancellation.why:
+            return min(self._renew_at, self._cancellation.since + GRACE_SECONDS)
+        return min(self._renew_at, self._deadline)
+
+    def signalled(self, signum: int) -> None:
+        """A signal came; its handler may still have to wait for the agent."""
+        if self._in_main:
+            self._cancellation.request(cancelled_by(signum), stop=False)
+
+    def look(self, store: Store) -> None:
+        """Do what is due."""
+        why = self._cancellation.why
+        now = time.monotonic()
+        if why and now >= self._cancellation.since + GRACE_SECONDS:
+            self.is_over = True
+            self._give_up(why)
+            return
+        if not why and now >= self._deadline:
+            self._cancellation.request(TurnTimeout(f"the agent took longer than {self._timeout:g} s"))
+        if now >= self._renew_at:
+            self._renew_at = self._renew(store, now)
+
+    def _renew(self, store: Store, now: float) -> float:
+        """Renew the lease; when to do so next."""
+        try:
+            store.renew(self._lease)
+        except LeaseLost:
+            return float("inf")  # the commit will say so; the agent may still have something to show
+        except FlueError:
+            return now + 1  # a store in trouble now may be well again before the lease ends
+        return now + RENEW_SECONDS

@@ -34,14 +34,14 @@ def dumps(value: Any, *, root: str = "data") -> str:
     """
     _refuse_endless(value, root)
     try:
-        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(value)
         faithful = json.loads(text) == value and not _has_lone_surrogate(value, text)
     except (TypeError, ValueError, RecursionError):
         faithful = False
     if not faithful:
         # Only now look for the place, node by node in Python: fifty times slower than the check.
         _find_fault(value, root)
-        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(value)
     if len(text) > MAX_BYTES:
         raise DataError(root, f"{len(text) / 2**20:.1f} MiB of JSON, more than {MAX_BYTES // 2**20} MiB")
     return text
@@ -50,13 +50,17 @@ def dumps(value: Any, *, root: str = "data") -> str:
 def loads(text: str) -> Any:
     """The value of JSON `text`; raises ValueError for NaN, Infinity and anything malformed or bottomless."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _find_fault(value: Any, path: str) -> None:

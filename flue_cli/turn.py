@@ -76,65 +76,91 @@ class Listener(NamedTuple):
     stuck: Callable[[Turn], None] = _unheard
 
 
-def run(
-    store: Store,
-    agent: Agent,
-    ask: Ask,
-    listener: Listener = Listener(),  # noqa: B008 - immutable
-    *,
-    cancellation: Cancellation,
-    timeout: float | None = None,
-    log: Log = Log(),  # noqa: B008 - immutable
-) -> Turn:
-    """Answer one prompt in the calling thread; `timeout` bounds the agent, in seconds.
+class Runner:
+    """Runs turns on `store` in whichever thread calls, and writes each into `log`.
 
-    Whatever the agent does wrong is the turn's `error`; raised is what kept the turn from beginning:
-    SessionBusy, SessionExists, SessionNotFound, SessionChanged, KeyConflict, TurnCancelled while
-    waiting, StoreError.
+    It keeps a thread to watch over them: close it when no more turns are to run.
     """
-    _refuse_half_characters(ask)
-    begun = store.begin(ask, _pause(cancellation, listener))
-    if isinstance(begun, Replayed):
-        return _replayed(begun)
-    lease = begun.lease
-    began = time.monotonic()
-    seed = int.from_bytes(os.urandom(6), "big")  # exact in any JSON reader
-    recorded: dict[str, Any] = {"source": agent.fingerprint, "seed": seed}
 
-    def ended(turn: Turn) -> Turn:
-        _write_down(log, turn, time.monotonic() - began)
-        return turn
+    def __init__(self, store: Store, log: Log | None = None) -> None:
+        self.store = store
+        self._log = log or Log()
+        self._keeper = Keeper(store)
 
-    def give_up(why: FlueError) -> None:
-        listener.stuck(ended(_abandon(store, begun, why, recorded)))
+    def run(
+        self,
+        agent: Agent,
+        ask: Ask,
+        listener: Listener = Listener(),  # noqa: B008 - immutable
+        *,
+        cancellation: Cancellation,
+        timeout: float | None = None,
+    ) -> Turn:
+        """Answer one prompt in the calling thread; `timeout` bounds the agent, in seconds.
 
-    try:
-        listener.begun(begun)
-        session = AgentSession(lease.head.name, _data(lease), _history(store, lease.head))
-        context = AgentContext(
-            agent=agent.name,
-            turn=lease.turn,
-            started_at=lease.started_at,
-            seed=seed,
-            is_cancelled=lambda: cancellation.why is not None,
-        )
-        with Keeper(store, lease, cancellation, timeout=timeout, give_up=give_up):
-            kept = call(
-                agent.function,
-                ask.prompt,
-                session,
-                context,
-                cancellation=cancellation,
-                on_piece=listener.piece,
-                check=lambda reply: _checked(reply, session, recorded),
+        Whatever the agent does wrong is the turn's `error`; raised is what kept the turn from
+        beginning: SessionBusy, SessionExists, SessionNotFound, SessionChanged, KeyConflict,
+        TurnCancelled while waiting, StoreError.
+        """
+        store = self.store
+        _refuse_half_characters(ask)
+        begun = store.begin(ask, _pause(cancellation, listener))
+        if isinstance(begun, Replayed):
+            return _replayed(begun)
+        lease = begun.lease
+        began = time.monotonic()
+        seed = int.from_bytes(os.urandom(6), "big")  # exact in any JSON reader
+        recorded: dict[str, Any] = {"source": agent.fingerprint, "seed": seed}
+
+        def ended(turn: Turn) -> Turn:
+            self._write_down(turn, time.monotonic() - began)
+            return turn
+
+        def give_up(why: FlueError) -> None:
+            listener.stuck(ended(_abandon(store, begun, why, recorded)))
+
+        try:
+            listener.begun(begun)
+            session = AgentSession(lease.head.name, _data(lease), _history(store, lease.head))
+            context = AgentContext(
+                agent=agent.name,
+                turn=lease.turn,
+                started_at=lease.started_at,
+                seed=seed,
+                is_cancelled=lambda: cancellation.why is not None,
             )
-    except FlueError as error:
-        return ended(_abandon(store, begun, error, recorded))
-    except BaseException as error:
-        # A bug of ours must not leave the session held.
-        _abandon(store, begun, FlueError(words_of(error)), recorded)
-        raise
-    return ended(_commit(store, begun, kept))
+            with self._keeper.watching(lease, cancellation, timeout=timeout, give_up=give_up):
+                kept = call(
+                    agent.function,
+                    ask.prompt,
+                    session,
+                    context,
+                    cancellation=cancellation,
+                    on_piece=listener.piece,
+                    check=lambda reply: _checked(reply, session, recorded),
+                )
+        except FlueError as error:
+            return ended(_abandon(store, begun, error, recorded))
+        except BaseException as error:
+            # A bug of ours must not leave the session held.
+            _abandon(store, begun, FlueError(words_of(error)), recorded)
+            raise
+        return ended(_commit(store, begun, kept))
+
+    def close(self) -> None:
+        """End the thread that watches; the store stays open."""
+        self._keeper.close()
+
+    def _write_down(self, turn: Turn, seconds: float) -> None:
+        self._log.write(
+            "turn",
+            agent=turn.agent,
+            session=turn.session,
+            turn=turn.turn,
+            outcome=turn.outcome,
+            error=turn.error.type if turn.error else None,
+            milliseconds=round(seconds * 1000),
+        )
 
 
 class _Kept(NamedTuple):
@@ -186,9 +212,11 @@ def _checked(reply: Reply, session: AgentSession[Any], recorded: Mapping[str, An
             raise DataError("data", f"{type(found).__name__}, not dict")
         data = dumps(found)
         between = [_fields(message, f"messages[{number}]") for number, message in enumerate(reply.messages)]
-        messages = [Message.from_dict(fields) for fields in loads(dumps(between, root="messages"))]
+        copied = loads(dumps(between, root="messages")) if between else []
+        messages = [Message.from_dict(fields) for fields in copied]
         meta = {**reply.meta, **recorded}
-        dumps(meta, root="meta")
+        if reply.meta:
+            dumps(meta, root="meta")
     except DataError as error:
         raise AgentError(
             f"what the agent left cannot be kept: {error}",
@@ -231,18 +259,6 @@ def _abandon(store: Store, begun: Begun, error: FlueError, meta: Mapping[str, An
     except StoreError as failure:
         return _turn(begun, "interrupted", begun.lease.head.version, error=failure)
     return _turn(begun, outcome, version, error=error)
-
-
-def _write_down(log: Log, turn: Turn, seconds: float) -> None:
-    log.write(
-        "turn",
-        agent=turn.agent,
-        session=turn.session,
-        turn=turn.turn,
-        outcome=turn.outcome,
-        error=turn.error.type if turn.error else None,
-        milliseconds=round(seconds * 1000),
-    )
 
 
 def _turn(

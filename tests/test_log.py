@@ -170,7 +170,7 @@ def test_a_bug_is_one_line_and_a_place_to_look(flue: Flue) -> None:
     script = (
         "import sys\nfrom flue_cli.cli import main\nimport flue_cli.cli.chat as chat\n"
         f"def broken(*_, **__):\n    raise KeyError({SECRET!r})\n"
-        "chat.run_turn = broken\nsys.exit(main(['chat', 'greeting', '-s', 'a', 'hi']))"
+        "chat.Runner.run = broken\nsys.exit(main(['chat', 'greeting', '-s', 'a', 'hi']))"
     )
 
     def run() -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -44,7 +44,7 @@ from flue_cli.settings import Settings
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import ABSENT, Ask, Entry, Head, Store
 from flue_cli.text import SafeStream, safe_text
-from flue_cli.turn import Turn, run
+from flue_cli.turn import Runner, Turn
 
 
 class Page:
@@ -100,6 +100,7 @@ class Desk:
         self.file = folder / "flue.db"
         self.history = folder / "history" / "tester.txt"
         self.store: Store = open_store(str(self.file))
+        self.runner = Runner(self.store)
         self.cancellation: Cancellation | None = None
 
     def conversation(
@@ -114,7 +115,7 @@ class Desk:
         """A conversation with `agent`."""
         agent = agent if isinstance(agent, Agent) else Agent("tester", agent, "v1")
         manners = manners or Manners(0, None, keeps=True)
-        return Conversation(self.store, agent, name, expect, manners, remark)
+        return Conversation(self.runner, agent, name, expect, manners, remark)
 
     def chat(self, agent: AgentFunction | Agent | Conversation, *typed: str) -> str:
         """Chat with `agent`, the keys of `typed` coming in one after another; what the page shows then."""
@@ -142,12 +143,9 @@ class Desk:
 
     def elsewhere(self, prompt: str, agent: AgentFunction | None = None, name: str = "work") -> Turn:
         """Make a turn as another process would."""
-        other = open_store(str(self.file))
-        try:
-            ask = Ask("tester", name, prompt, wait=0)
-            return run(other, Agent("tester", agent or echo, "v1"), ask, cancellation=Cancellation())
-        finally:
-            other.close()
+        ask = Ask("tester", name, prompt, wait=0)
+        with closing(open_store(str(self.file))) as other, closing(Runner(other)) as runner:
+            return runner.run(Agent("tester", agent or echo, "v1"), ask, cancellation=Cancellation())
 
     def entries(self, name: str = "work", agent: str = "tester") -> list[Entry]:
         """What is kept of a session."""
@@ -191,6 +189,7 @@ def desk(tty: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
         desk = Desk(keys, Page(), tmp_path / "kept")
         yield desk
+        desk.runner.close()
         desk.store.close()
 
 

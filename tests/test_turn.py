@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from flue_cli import keeper, turn
+from flue_cli import keeper
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import (
@@ -39,7 +40,7 @@ from flue_cli.stores import open_store
 from flue_cli.stores.contract import Ask, Entry
 from flue_cli.stores.memory import MemoryStore
 from flue_cli.stores.sqlite import SqliteStore
-from flue_cli.turn import Listener, Turn
+from flue_cli.turn import Listener, Runner, Turn
 
 
 class Host:
@@ -47,6 +48,7 @@ class Host:
 
     def __init__(self, store: Any) -> None:
         self.store = store
+        self.runner = Runner(store)
 
     def turn(
         self,
@@ -59,8 +61,7 @@ class Host:
         **heard: Any,
     ) -> Turn:
         try:
-            return turn.run(
-                self.store,
+            return self.runner.run(
                 Agent("tester", function, "v1"),
                 Ask("tester", "work", prompt, key=key, wait=0),
                 Listener(**heard),
@@ -95,14 +96,18 @@ class Host:
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
     """A host on each kind of store."""
     store = open_store("memory:" if request.param == "memory" else str(tmp_path / "flue.db"))
-    yield Host(store)
+    host = Host(store)
+    yield host
+    host.runner.close()
     store.close()
 
 
 @pytest.fixture
-def quick() -> Host:
+def quick() -> Iterator[Host]:
     """A host on the store that keeps nothing, where the kind of store makes no difference."""
-    return Host(MemoryStore())
+    host = Host(MemoryStore())
+    yield host
+    host.runner.close()
 
 
 @pytest.fixture
@@ -910,8 +915,7 @@ def test_who_waits_can_be_cancelled(quick: Host, in_thread: Any) -> None:
     running = in_thread(quick.turn, agent.sleeper, cancellation=first)
     agent.began.wait(5)
     with pytest.raises(TurnCancelled):
-        turn.run(
-            quick.store,
+        quick.runner.run(
             Agent("tester", echo, "v1"),
             Ask("tester", "work", "hi", wait=5),
             Listener(waiting=on_waiting),
@@ -1188,8 +1192,7 @@ def test_what_keeps_a_turn_from_beginning_is_raised(quick: Host) -> None:
     """A session that must exist and does not is an error, and the agent does not run."""
     runs: list[str] = []
     with pytest.raises(SessionNotFound):
-        turn.run(
-            quick.store,
+        quick.runner.run(
             Agent("tester", lambda prompt, *_: runs.append(prompt), "v1"),
             Ask("tester", "nowhere", "hi", expect="existing"),
             cancellation=Cancellation(),
@@ -1209,7 +1212,8 @@ def test_an_agent_that_forks_answers_once(tmp_path: Path) -> None:
         _, status = os.waitpid(child, 0)
         return f"child ended with {os.waitstatus_to_exitcode(status)}"
 
-    done = turn.run(store, Agent("forks", forks, "x"), Ask("forks", "a", "go"), cancellation=Cancellation())
+    with closing(Runner(store)) as runner:
+        done = runner.run(Agent("forks", forks, "x"), Ask("forks", "a", "go"), cancellation=Cancellation())
 
     assert (done.outcome, done.reply) == ("completed", "child ended with 0")
     assert store.head("forks", "a").turn == 1
@@ -1223,9 +1227,8 @@ def test_a_bug_of_ours_leaves_no_session_held(monkeypatch: pytest.MonkeyPatch) -
     def broken(begun: object) -> None:
         raise RuntimeError("a bug")
 
-    with pytest.raises(RuntimeError):
-        turn.run(
-            store,
+    with pytest.raises(RuntimeError), closing(Runner(store)) as runner:
+        runner.run(
             Agent("x", lambda *_: "never", "x"),
             Ask("x", "a", "go"),
             Listener(begun=broken),

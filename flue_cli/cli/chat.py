@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from contextlib import closing
 from typing import Annotated, NamedTuple
 
 import typer
@@ -36,8 +37,7 @@ from flue_cli.render.remarks import Waiting, say_interrupted
 from flue_cli.settings import Settings
 from flue_cli.stores.contract import ABSENT, Ask, Begun, Store
 from flue_cli.strict_json import WARN_BYTES
-from flue_cli.turn import Listener, Turn
-from flue_cli.turn import run as run_turn
+from flue_cli.turn import Listener, Runner, Turn
 
 
 class How(NamedTuple):
@@ -152,14 +152,15 @@ def converse(app: App, settings: Settings, store: Store, where: Where, prompt: s
     app.output.keep_from_agents()
     source_of_prompts = stdin.keep_from_agents()
     agent = _load(app, source, how)
-    if how.lines:
-        for line in stdin.read_lines(source_of_prompts):
-            where = _one_turn(app, settings, store, agent, where, line, how)
-    else:
+    with closing(Runner(store, Log(settings.log_file))) as runner:
+        if how.lines:
+            for line in stdin.read_lines(source_of_prompts):
+                where = _one_turn(app, settings, runner, agent, where, line, how)
+            return
         text = stdin.read_prompt(prompt, source_of_prompts, app.output)
-        _one_turn(app, settings, store, agent, where, text, how)
-        if where.expect == "new" and app.output.remarks_on_terminal:
-            app.output.note(f"session: {where.name}")
+        _one_turn(app, settings, runner, agent, where, text, how)
+    if where.expect == "new" and app.output.remarks_on_terminal:
+        app.output.note(f"session: {where.name}")
 
 
 def _talk(app: App, settings: Settings, store: Store, where: Where, source: AgentSource, how: How) -> None:
@@ -177,19 +178,19 @@ def _talk(app: App, settings: Settings, store: Store, where: Where, source: Agen
     if where.expect == "new" and store.head(where.agent, where.name).uid != ABSENT:
         raise SessionExists(f"session '{where.name}' exists already", hint="resume it with -r")
     keeps = store.url != "memory:"
-    log = Log(settings.log_file)
-    manners = Manners(settings.wait, settings.timeout, keeps, log, how.verbose, how.repeat)
+    manners = Manners(settings.wait, settings.timeout, keeps, how.verbose, how.repeat)
     remark = f"using {_short(source.path)}" if agents.shadowed_sample(source) else ""
     history = settings.input_history(source.name) if keeps else ""
     app.output.keep_from_agents()
     with quiet_keyboard():  # what is typed while a slow agent loads is the first prompt
         agent = _load(app, source, how)
-    conversation = Conversation(store, agent, where.name, where.expect, manners, remark)
-    repl_chat(conversation, app.output, app.signals.cancelling, history_file=history)
+    with closing(Runner(store, Log(settings.log_file))) as runner:
+        conversation = Conversation(runner, agent, where.name, where.expect, manners, remark)
+        repl_chat(conversation, app.output, app.signals.cancelling, history_file=history)
 
 
 def _one_turn(
-    app: App, settings: Settings, store: Store, agent: Agent, where: Where, prompt: str, how: How
+    app: App, settings: Settings, runner: Runner, agent: Agent, where: Where, prompt: str, how: How
 ) -> Where:
     """Run one turn and show it; raises the turn's error after showing what there is."""
     cancellation = Cancellation(wake_by=next(iter(app.signals.installed), 0))
@@ -210,14 +211,12 @@ def _one_turn(
 
     ask = Ask(where.agent, where.name, prompt, key=how.key, expect=where.expect, wait=settings.wait)
     with app.signals.cancelling(cancellation):
-        turn = run_turn(
-            store,
+        turn = runner.run(
             agent,
             ask,
             Listener(waiting=Waiting(app.output), begun=begun, piece=answer.piece, stuck=stuck),
             cancellation=cancellation,
             timeout=settings.timeout,
-            log=Log(settings.log_file),
         )
     _show(app, answer, turn, how)
     if turn.error:

@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
-from flue_cli.log import Log
-from flue_cli.stores.contract import ABSENT, Ask, Begun, Entry, Head, Store
+from flue_cli.stores.contract import ABSENT, Ask, Begun, Entry, Head
 from flue_cli.text import safe_line, turns
-from flue_cli.turn import Listener, Turn, run
+from flue_cli.turn import Listener, Runner, Turn
 
 
 class Manners(NamedTuple):
@@ -18,7 +17,6 @@ class Manners(NamedTuple):
     wait: float
     timeout: float | None
     keeps: bool
-    log: Log = Log()
     verbose: bool = False
     repeat: tuple[str, ...] = ()
 
@@ -27,10 +25,11 @@ class Conversation:
     """A chat's session and agent. The session is only made by its first prompt."""
 
     def __init__(
-        self, store: Store, agent: Agent, name: str, expect: str, manners: Manners, remark: str
+        self, runner: Runner, agent: Agent, name: str, expect: str, manners: Manners, remark: str
     ) -> None:
         """`expect` is "any", "new" or "existing"; `remark` is said at the beginning, "" for nothing."""
-        self.store = store
+        self.store = runner.store
+        self._runner = runner
         self.agent = agent
         self.manners = manners
         self._remark = remark
@@ -49,18 +48,12 @@ class Conversation:
         return self.store.head(self.agent.name, self.name)
 
     def turn(self, prompt: str, listener: Listener, cancellation: Cancellation) -> Turn:
-        """Answer `prompt`; see flue_cli.turn.run. From the first on, the session must be the same one."""
+        """Answer `prompt`; see flue_cli.turn.Runner. From the first on, the session must be the same one."""
         ask = Ask(
             self.agent.name, self.name, prompt, uid=self._uid, expect=self._expect, wait=self.manners.wait
         )
-        return run(
-            self.store,
-            self.agent,
-            ask,
-            listener,
-            cancellation=cancellation,
-            timeout=self.manners.timeout,
-            log=self.manners.log,
+        return self._runner.run(
+            self.agent, ask, listener, cancellation=cancellation, timeout=self.manners.timeout
         )
 
     def missed_turns(self) -> list[Entry]:

@@ -94,7 +94,7 @@ class Holder(NamedTuple):
 class Lease(NamedTuple):
     """The right to answer one prompt, and what its commit will need.
 
-    `fence` is higher for every later lease of the session; `entry` and `base` are the store's own.
+    `fence` is higher for every later lease of the session; `entry`, `line` and `base` are the store's own.
     `data` is the JSON text that the turn starts from.
     """
 
@@ -106,6 +106,7 @@ class Lease(NamedTuple):
     prompt: str
     key: str | None
     data: str
+    line: int = 0
     base: int = 0
 
 

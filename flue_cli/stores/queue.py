@@ -23,16 +23,19 @@ class Held(NamedTuple):
 def wait_for(attempt: Callable[[], Taken | Held], ask: Ask, pause: Pause) -> Taken:
     """Call `attempt` until it gives something other than Held; SessionBusy after `ask.wait` seconds.
 
-    The next in line looks every millisecond at first, so that a queue of quick turns moves quickly;
-    those behind it, and whoever has waited long, look less often.
+    The next in line looks every millisecond, so that a queue of quick turns moves quickly; those
+    behind it look less often, and so does everybody when nothing has moved for long.
     """
-    began = time.monotonic()
+    began = moved = time.monotonic()
+    before: Held | None = None
     while True:
         result = attempt()
         if not isinstance(result, Held):
             return result
-        waited = time.monotonic() - began
-        if waited >= ask.wait:
+        now = time.monotonic()
+        if now - began >= ask.wait:
             raise busy(ask.name, result.holder, time.time_ns() // 1000)
-        interval = min(max(0.001 * result.place, 0.05 * waited), _LONGEST_PAUSE)
-        pause(min(interval, ask.wait - waited), result.holder)
+        if result != before:
+            before, moved = result, now
+        interval = min(max(0.001 * result.place, 0.05 * (now - moved)), _LONGEST_PAUSE)
+        pause(min(interval, ask.wait - (now - began)), result.holder)

@@ -29,7 +29,7 @@ from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Ask, Store
-from flue_cli.turn import run
+from flue_cli.turn import Runner
 
 TEXT = "x" * 200
 ROUNDS = 400
@@ -51,32 +51,57 @@ def reads_twenty(prompt: str, session: object, context: object) -> str:
 def flue_turn(store: Store, name: str) -> Callable[[], None]:
     """One turn of the session `name`."""
     agent = Agent("bench", reads_twenty, "bench")
+    runner = Runner(store)
 
     def turn() -> None:
-        done = run(store, agent, Ask("bench", name, TEXT), cancellation=Cancellation())
+        done = runner.run(agent, Ask("bench", name, TEXT), cancellation=Cancellation())
         assert done.outcome == "completed"
 
     return turn
 
 
 def by_hand(path: Path) -> Callable[[], None]:
-    """The least that keeps a prompt before the agent runs, and its reply after, each durably."""
+    """The least that keeps a turn as safely: its prompt before the agent runs, its reply after.
+
+    A row for the session with its data and a version that guards the second commit, a row for the turn.
+    """
     db = sqlite3.connect(path, isolation_level=None)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("CREATE TABLE turn (id INTEGER PRIMARY KEY, session TEXT, prompt TEXT, reply TEXT)")
-    db.execute("CREATE INDEX turn_session ON turn (session, id)")
+    for statement in (
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA synchronous = FULL",
+        "CREATE TABLE session (id INTEGER PRIMARY KEY, agent TEXT, name TEXT, turns INTEGER, version INTEGER,"
+        " data TEXT, running INTEGER, UNIQUE (agent, name))",
+        "CREATE TABLE turn (id INTEGER PRIMARY KEY, session INTEGER, number INTEGER, outcome TEXT, prompt TEXT,"
+        " reply TEXT, UNIQUE (session, number))",
+        "INSERT INTO session VALUES (1, 'bench', 'a', 0, 0, '{}', NULL)",
+    ):
+        db.execute(statement)
 
     def turn() -> None:
         db.execute("BEGIN IMMEDIATE")
-        identity = db.execute("INSERT INTO turn (session, prompt) VALUES ('a', ?)", (TEXT,)).lastrowid
+        session, turns, version, data = db.execute(
+            "SELECT id, turns, version, data FROM session WHERE agent = 'bench' AND name = 'a'"
+        ).fetchone()
+        identity = db.execute(
+            "INSERT INTO turn (session, number, outcome, prompt) VALUES (?, ?, 'running', ?)",
+            (session, turns + 1, TEXT),
+        ).lastrowid
+        db.execute("UPDATE session SET running = ? WHERE id = ?", (identity, session))
         db.execute("COMMIT")
         newest = db.execute(
-            "SELECT prompt, reply FROM turn WHERE session = 'a' AND reply IS NOT NULL ORDER BY id DESC LIMIT 10"
+            "SELECT prompt, reply FROM turn WHERE session = ? AND outcome = 'completed'"
+            " ORDER BY number DESC LIMIT 10",
+            (session,),
         ).fetchall()
         assert all(prompt and reply for prompt, reply in newest)
         db.execute("BEGIN IMMEDIATE")
-        db.execute("UPDATE turn SET reply = ? WHERE id = ?", (TEXT, identity))
+        db.execute("UPDATE turn SET outcome = 'completed', reply = ? WHERE id = ?", (TEXT, identity))
+        done = db.execute(
+            "UPDATE session SET turns = turns + 1, version = version + 1, running = NULL, data = ?"
+            " WHERE id = ? AND version = ?",
+            (data, session, version),
+        )
+        assert done.rowcount == 1
         db.execute("COMMIT")
 
     return turn
@@ -95,7 +120,7 @@ def ratio(one: Callable[[], None], other: Callable[[], None]) -> tuple[float, fl
 
 
 def size(path: Path) -> int:
-    """The bytes of a store, its log included."""
+    """The bytes of a store that nobody has open."""
     return sum(os.path.getsize(file) for file in path.parent.glob(f"{path.name}*") if file.is_file())
 
 
@@ -148,9 +173,11 @@ def main() -> None:
         grown = open_store(str(folder / "long.db"))
         turn = flue_turn(grown, "long")
         turn()
+        grown.close()
         before = size(folder / "long.db")
         for _ in range(LONG):
             turn()
+        grown.close()
         per_text = (size(folder / "long.db") - before) / (LONG * 2 * len(TEXT))
         found, mine, theirs = ratio(turn, flue_turn(grown, "new"))
         show("flat", found, f"{mine:.2f} ms after {2 * LONG:,} messages, {theirs:.2f} ms after none")

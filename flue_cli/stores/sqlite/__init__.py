@@ -53,6 +53,7 @@ from flue_cli.stores.sqlite.rows import (
     rename,
     settle,
     state_of,
+    take,
 )
 
 Result = TypeVar("Result")
@@ -81,6 +82,7 @@ class SqliteStore:
         self._connections = Connections(self.path)
         self._line = WaitingLine(self._connections, self._owner)
         self._active: set[tuple[int, int]] = set()  # (uid, fence) of turns that run in this process
+        self._left = (ABSENT, 0, "")  # (uid, version, data) of the turn that this process settled last
 
     # Reading
 
@@ -169,12 +171,14 @@ class SqliteStore:
         with self._settling(lease) as db:
             head = release(db, lease, lease.head.messages + len(messages) + 2)
             complete(db, lease, head, reply, messages, data, meta)
+        self._left = (head.uid, head.version, data)
         return head
 
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
         with self._settling(lease) as db:
             head = release(db, lease, lease.head.messages)
             settle(db, lease.entry, lease, head.messages, outcome, error, meta, head.updated_at)
+        self._left = (head.uid, head.version, lease.data)
         return head
 
     def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
@@ -212,6 +216,7 @@ class SqliteStore:
         self._connections.disconnect()
 
     def close(self) -> None:
+        self._left = (ABSENT, 0, "")
         self._connections.close()
         self._owner.hide()
 
@@ -257,16 +262,17 @@ class SqliteStore:
             state = admit(db, state, ask, waiter.uid)
             waiter.uid = state.head.uid
             place = self._line.place(db, waiter.uid, waiter.ticket)
-            free = place == 1 and not self._is_held(state)
+            free = place.number == 1 and not self._is_held(state)
             if free:
-                self._line.clear(db, waiter.uid, waiter.ticket)
+                if waiter.ticket or place.dead:
+                    self._line.clear(db, waiter.uid, waiter.ticket)
                 result = act(db, state)
         if free:
             waiter.ticket = 0  # cleared, and committed so
             return result
         if not waiter.ticket and ask.wait > 0:
             waiter.ticket = self._line.join(waiter.uid)
-        return Held(self._holder(state), place)
+        return Held(self._holder(state), place.number)
 
     def _look(self, ask: Ask, waiter: _Waiter) -> Held | None:
         """Whether a waiter may not go yet: a look that takes no lock and mostly writes nothing."""
@@ -275,7 +281,7 @@ class SqliteStore:
             if db is None or state is None or state.head.uid != waiter.uid:
                 return None
             self._line.renew(db, waiter.ticket)
-            place = self._line.place(db, waiter.uid, waiter.ticket)
+            place = self._line.place(db, waiter.uid, waiter.ticket).number
         return Held(self._holder(state), place) if place > 1 or self._is_held(state) else None
 
     def _replay(self, db: sqlite3.Connection, state: State, ask: Ask) -> Replayed | None:
@@ -303,20 +309,18 @@ class SqliteStore:
         if state.running is not None:
             interrupted = interrupt(db, state, state.running, now)
             state = load_state(db, ask.agent, ask.name) or state
-        head = state.head
-        data = reading.rebuild(db, head, state.base, head.turn, state.data_checksum) if head.turn else "{}"
-        fence = state.fence + 1
-        turn = head.turn + 1
-        entry, base = record(db, state, ask, data, now)
-        expires = term()
-        db.execute(
-            "UPDATE session SET fence = ?, owner = ?, expires_at = ?, expires_monotonic = ?, running = ?,"
-            " used = (SELECT max(used) + 1 FROM session) WHERE uid = ?",
-            (fence, self._owner.name, *expires, entry, head.uid),
-        )
-        lease = Lease(head, fence, entry, turn, now, ask.prompt, ask.key, data, base)
-        self._active.add((head.uid, fence))
+        lease = record(db, state, ask, self._data(db, state), now)
+        take(db, state, lease, self._owner.name, term())
+        self._active.add((lease.head.uid, lease.fence))
         return Begun(lease, interrupted)
+
+    def _data(self, db: sqlite3.Connection, state: State) -> str:
+        """The data that the next turn starts from: what we left there ourselves need not be read."""
+        head = state.head
+        uid, version, data = self._left
+        if (uid, version) == (head.uid, head.version):
+            return data
+        return reading.rebuild(db, head, state.base, head.turn, state.data_checksum) if head.turn else "{}"
 
     @contextmanager
     def _settling(self, lease: Lease) -> Iterator[sqlite3.Connection]:

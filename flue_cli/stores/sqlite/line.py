@@ -7,12 +7,20 @@ over at once. Nothing here needs to survive a power failure.
 from __future__ import annotations
 
 import sqlite3
+from typing import NamedTuple
 
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.owner import Owner, Term, term
 
 RENEW_AFTER = 5_000_000
 """How old a ticket's claim may be before its owner renews it, in microseconds."""
+
+
+class Place(NamedTuple):
+    """A place in the line: `number` 1 is next; the `dead` before it do not count."""
+
+    number: int
+    dead: int
 
 
 class WaitingLine:
@@ -22,14 +30,15 @@ class WaitingLine:
         self._connections = connections
         self._owner = owner
 
-    def place(self, db: sqlite3.Connection, session: int, ticket: int) -> int:
-        """The place of `ticket` in the line (0: behind all): 1 is next, the dead do not count."""
+    def place(self, db: sqlite3.Connection, session: int, ticket: int) -> Place:
+        """The place of `ticket` in the line (0: behind all)."""
         rows = db.execute(
             "SELECT owner, expires_at, expires_monotonic FROM waiting"
             " WHERE session = ? AND (? = 0 OR ticket < ?)",
             (session, ticket, ticket),
         ).fetchall()
-        return 1 + sum(self._owner.holds(owner, Term(*expires)) for owner, *expires in rows)
+        alive = sum(self._owner.holds(owner, Term(*expires)) for owner, *expires in rows)
+        return Place(1 + alive, len(rows) - alive)
 
     def join(self, session: int) -> int:
         """A ticket at the end of the line; 0 if the session is gone."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from flue_cli.errors import FlueError, StoreDamaged
 from flue_cli.session import Message
-from flue_cli.stores.contract import Entry, Failure, Head, changed, history_of
+from flue_cli.stores.contract import Entry, Failure, Head, changed
 from flue_cli.stores.splice import apply
 from flue_cli.strict_json import loads
 
@@ -82,21 +82,24 @@ def messages(db: sqlite3.Connection, head: Head, start: int, stop: int) -> list[
     found: list[Message] = []
     if start >= stop:
         return found
-    turn = _turn_of(db, head, start)
-    wanted = max(stop - start, 2)
-    while start + len(found) < stop:
-        last = min(turn + wanted // 2, head.turn)
-        for segment in segments(db, head, turn, last):
-            for row in _rows(db, head, segment, TEXTS):
-                total = row[-1]
-                added = history_of(entry_of(row, head.name))
-                for position, message in enumerate(added, total - len(added)):
-                    if start + len(found) == position < stop:
-                        found.append(message)
-        if last == head.turn and start + len(found) < stop:
+    path = segments(db, head, 1, head.turn)
+    wanted = max(stop - start, 2) // 2 + 1  # turns, if each has a prompt and a reply
+    # What is asked for is mostly at the end, and mostly every turn was completed: look there first.
+    turn = max(1, head.turn - (head.messages - start + 1) // 2 + 1)
+    page = _page(db, head, path, turn, turn + wanted)
+    if not page or not page[0].before <= start < page[-1].before + len(page[-1].messages):
+        turn = _turn_of(db, head, path, start)
+        page = _page(db, head, path, turn, turn + wanted)
+    while True:
+        for before, added in page:
+            if before < stop:
+                found += added[max(start - before, 0) : stop - before]
+        if start + len(found) == stop:
+            return found
+        turn += len(page)
+        page = _page(db, head, path, turn, turn + wanted)
+        if not page:
             raise StoreDamaged(f"session '{head.name}' has fewer messages than it counts")
-        turn = last + 1
-    return found
 
 
 def data_at(db: sqlite3.Connection, head: Head, turn: int) -> str:
@@ -126,12 +129,10 @@ def rebuild(db: sqlite3.Connection, head: Head, base: int, turn: int, checksum: 
 
 
 def entry_of(row: Sequence[Any], session: str) -> Entry:
-    """The record of a row of `TEXTS`, its checksum verified."""
+    """The record of a row of TEXTS, its checksum verified."""
+    _verify(row, session)
     turn, kind, outcome, key, prompt, reply, between, started, finished, *rest = row
-    error_type, error, meta, checksum, total = rest
-    place = (turn, kind, outcome, total)
-    if checksum != texts_checksum(place, key, prompt, reply, between, error_type, error, meta):
-        raise _damaged(session, turn, "its checksum does not match")
+    error_type, error, meta, _, _ = rest
     return Entry(
         turn=turn,
         kind=kind,
@@ -139,7 +140,7 @@ def entry_of(row: Sequence[Any], session: str) -> Entry:
         key=key,
         prompt=prompt,
         reply=reply,
-        messages=tuple(Message.from_dict(fields) for fields in loads(between)) if between else (),
+        messages=_messages(between),
         started_at=started,
         finished_at=finished,
         error=Failure(error_type, error) if error_type else None,
@@ -161,12 +162,9 @@ def texts_checksum(
 
     `place` is (turn, kind, outcome, total).
     """
-    checksum = zlib.crc32(repr(place).encode())
-    for text in (key, prompt, reply, messages, error_type, error_message, meta):
-        checksum = zlib.crc32(
-            b"\0" if text is None else b"\1" + text.encode("utf-8", "surrogatepass"), checksum
-        )
-    return checksum
+    texts = (key, prompt, reply, messages, error_type, error_message, meta)
+    whole = "".join(["\0" if text is None else "\1" + text for text in texts])
+    return zlib.crc32(f"{place}{whole}".encode("utf-8", "surrogatepass"))
 
 
 def data_checksum(data: str) -> int:
@@ -177,6 +175,43 @@ def data_checksum(data: str) -> int:
 def json_or_none(value: Mapping[str, Any] | Sequence[Any]) -> str | None:
     """JSON for a column that is NULL where there is nothing."""
     return json.dumps(value, separators=(",", ":")) if value else None
+
+
+class _Added(NamedTuple):
+    """What a turn adds to the history, as `history_of` does for its entry, and its length before."""
+
+    before: int
+    messages: tuple[Message, ...]
+
+
+def _page(db: sqlite3.Connection, head: Head, path: Sequence[Segment], first: int, last: int) -> list[_Added]:
+    """What turns `first` to `last` on a path add, oldest first; nothing past its end."""
+    added: list[_Added] = []
+    for segment in path:
+        if segment.first <= last and first <= segment.last:
+            part = segment._replace(first=max(first, segment.first), last=min(last, segment.last))
+            added += [_added(row, head.name) for row in _rows(db, head, part, TEXTS)]
+    return added
+
+
+def _added(row: Sequence[Any], session: str) -> _Added:
+    _verify(row, session)
+    _, kind, outcome, _, prompt, reply, between, _, _, _, _, _, _, total = row
+    if outcome != "completed" or kind != "prompt":
+        return _Added(total, ())
+    messages = (Message("user", prompt), *_messages(between), Message("assistant", reply))
+    return _Added(total - len(messages), messages)
+
+
+def _verify(row: Sequence[Any], session: str) -> None:
+    turn, kind, outcome, key, prompt, reply, between, _, _, error_type, error, meta, checksum, total = row
+    place = (turn, kind, outcome, total)
+    if checksum != texts_checksum(place, key, prompt, reply, between, error_type, error, meta):
+        raise _damaged(session, turn, "its checksum does not match")
+
+
+def _messages(between: str | None) -> tuple[Message, ...]:
+    return tuple(Message.from_dict(fields) for fields in loads(between)) if between else ()
 
 
 def _rows(db: sqlite3.Connection, head: Head, segment: Segment, columns: str) -> Iterator[tuple[Any, ...]]:
@@ -197,29 +232,29 @@ def _missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
     return StoreDamaged(f"session '{head.name}' lacks {what}", hint="restore the store from a backup")
 
 
-def _turn_of(db: sqlite3.Connection, head: Head, position: int) -> int:
+def _turn_of(db: sqlite3.Connection, head: Head, path: Sequence[Segment], position: int) -> int:
     """The turn that holds the message at `position`: from the end in doubling steps, then by halving.
 
-    What is asked for is mostly near the end, and counts never fall along a line.
+    Counts never fall along a line.
     """
+
+    def total(turn: int) -> int:
+        segment = next(segment for segment in path if segment.first <= turn <= segment.last)
+        ((count,),) = _rows(db, head, segment._replace(first=turn, last=turn), "total")
+        return int(count)
+
     low, high, step = 1, head.turn, 1
-    while high - step >= low and _total(db, head, high - step) > position:
+    while high - step >= low and total(high - step) > position:
         high -= step
         step *= 2
     low = max(low, high - step)
     while low < high:
         middle = (low + high) // 2
-        if _total(db, head, middle) > position:
+        if total(middle) > position:
             high = middle
         else:
             low = middle + 1
     return low
-
-
-def _total(db: sqlite3.Connection, head: Head, turn: int) -> int:
-    place = segments(db, head, turn, turn)[0]
-    (total,) = next(_rows(db, head, place, "total"))
-    return int(total)
 
 
 def _changed(

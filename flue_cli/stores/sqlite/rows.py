@@ -34,7 +34,11 @@ SNAPSHOT_EVERY = 256
 
 
 class State(NamedTuple):
-    """A session's row: where it stands, and the lease on it. `entry` is the id of the head entry."""
+    """A session's row: where it stands, and the lease on it.
+
+    `entry` is the id of the head entry, `owns_line` whether the line it lies on is this session's own;
+    `is_newest` whether no session was used after it.
+    """
 
     head: Head
     entry: int | None
@@ -45,6 +49,8 @@ class State(NamedTuple):
     owner: str | None
     expires: Term
     since: int
+    owns_line: bool
+    is_newest: bool
 
 
 STATE = """
@@ -52,7 +58,8 @@ STATE = """
            coalesce(e.total, 0), s.created_at, s.updated_at,
            s.head, coalesce(e.base, 0), e.data_checksum, s.running, s.fence, s.owner,
            s.expires_at, s.expires_monotonic,
-           (SELECT started_at FROM entry r WHERE r.id = s.running), e.id
+           (SELECT started_at FROM entry r WHERE r.id = s.running), e.id, e.session,
+           s.used = (SELECT max(used) FROM session)
     FROM session s LEFT JOIN entry e ON e.id = s.head
 """
 
@@ -63,13 +70,15 @@ def load_state(db: sqlite3.Connection, agent: str, name: str) -> State | None:
 
 
 def state_of(row: Sequence[Any]) -> State:
-    entry, base, checksum, running, fence, owner, wall, monotonic, since, found = row[9:]
+    entry, base, checksum, running, fence, owner, wall, monotonic, since, found, session, newest = row[9:]
     if entry != found:
         raise StoreDamaged(
             f"the newest turn of session '{row[2]}' is missing", hint="restore the store from a backup"
         )
     expires = Term(wall or 0, monotonic or 0)
-    return State(Head(*row[:9]), entry, base, checksum, running, fence, owner, expires, since or 0)
+    head = Head(*row[:9])
+    mine = session == head.uid
+    return State(head, entry, base, checksum, running, fence, owner, expires, since or 0, mine, bool(newest))
 
 
 def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> State:
@@ -81,7 +90,8 @@ def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> St
             raise absent(ask.agent, ask.name)
         now = now_us()
         db.execute(
-            "INSERT INTO session (agent, name, created_at, updated_at, used) VALUES (?, ?, ?, ?, 0)",
+            "INSERT INTO session (agent, name, created_at, updated_at, used)"
+            " VALUES (?, ?, ?, ?, (SELECT coalesce(max(used), 0) + 1 FROM session))",
             (ask.agent, ask.name, now, now),
         )
         state = load_state(db, ask.agent, ask.name)
@@ -91,45 +101,48 @@ def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> St
     return state
 
 
-def record(db: sqlite3.Connection, state: State, ask: Ask, data: str, now: int) -> tuple[int, int]:
-    """Insert the running entry after the head, on the head's line or on a new one: (its id, its base).
+def record(db: sqlite3.Connection, state: State, ask: Ask, data: str, now: int) -> Lease:
+    """Insert the running entry after the head, on the head's line or on a new one; the lease on it.
 
     Data that has not changed for long gets a snapshot here, or finding it would cost ever more.
     """
     head, turn = state.head, state.head.turn + 1
-    (entry,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM entry").fetchone()
-    goes_on = db.execute(
-        """
-        SELECT 1 FROM entry WHERE id = :line AND session = :session
-        AND NOT EXISTS (SELECT 1 FROM entry WHERE session = :session AND line = :line AND turn = :turn)
-        """,
-        {"session": head.uid, "line": head.line, "turn": turn},
-    ).fetchone()
     snapshot = data if turn - state.base >= SNAPSHOT_EVERY else None
     base = state.base if snapshot is None else turn
+    checksum = reading.texts_checksum((turn, "prompt", "running", head.messages), ask.key, ask.prompt)
+    rest = (state.entry, head.messages, base, now, checksum, reading.data_checksum(data), snapshot)
+    line = head.line if state.owns_line else 0
+    entry = 0
+    if line:
+        try:
+            entry = (
+                db.execute(_RUNNING, (None, head.uid, line, turn, *rest, ask.key, ask.prompt)).lastrowid or 0
+            )
+        except sqlite3.IntegrityError:  # the line goes on already: the head was moved back
+            line = 0
+    if not line:
+        (entry,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM entry").fetchone()
+        line = entry
+        db.execute(_RUNNING, (entry, head.uid, line, turn, *rest, ask.key, ask.prompt))
+    return Lease(head, state.fence + 1, entry, turn, now, ask.prompt, ask.key, data, line, base)
+
+
+_RUNNING = """
+    INSERT INTO entry (id, session, line, turn, parent, total, base, started_at, checksum,
+        data_checksum, snapshot, key, prompt, kind, outcome)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prompt', 'running')
+"""
+
+
+def take(db: sqlite3.Connection, state: State, lease: Lease, owner: str, expires: Term) -> None:
+    """Give the session to the lease's turn; it is the one used last from here on."""
+    # An index entry less to write, when it is the newest already.
+    used = "" if state.is_newest else ", used = (SELECT max(used) + 1 FROM session)"
     db.execute(
-        """
-        INSERT INTO entry (id, session, line, turn, parent, total, base, kind, outcome, started_at,
-            checksum, data_checksum, snapshot, key, prompt)
-        VALUES (?, ?, ?, ?, ?, ?, ?, 'prompt', 'running', ?, ?, ?, ?, ?, ?)
-        """,
-        (
-            entry,
-            head.uid,
-            head.line if goes_on else entry,
-            turn,
-            state.entry,
-            head.messages,
-            base,
-            now,
-            reading.texts_checksum((turn, "prompt", "running", head.messages), ask.key, ask.prompt),
-            reading.data_checksum(data),
-            snapshot,
-            ask.key,
-            ask.prompt,
-        ),
+        f"UPDATE session SET fence = ?, owner = ?, expires_at = ?, expires_monotonic = ?, running = ?{used}"  # noqa: S608 - our own words
+        " WHERE uid = ?",
+        (lease.fence, owner, *expires, lease.entry, lease.head.uid),
     )
-    return int(entry), base
 
 
 def interrupt(db: sqlite3.Connection, state: State, running: int, now: int) -> Entry:
@@ -154,12 +167,8 @@ def release(db: sqlite3.Connection, lease: Lease, total: int) -> Head:
     )
     if not done.rowcount:
         raise lost(lease)
-    row = db.execute("SELECT line FROM entry WHERE id = ?", (lease.entry,)).fetchone()
-    if row is None:
-        raise StoreDamaged(f"turn {lease.turn} of session '{lease.head.name}' is missing")
-    (line,) = row
     return lease.head._replace(
-        version=lease.head.version + 1, line=line, turn=lease.turn, messages=total, updated_at=now
+        version=lease.head.version + 1, line=lease.line, turn=lease.turn, messages=total, updated_at=now
     )
 
 
@@ -191,11 +200,13 @@ def settle(
     checksum = reading.texts_checksum(
         place, asked.key, asked.prompt, None, None, error.type, error.message, meta_text
     )
-    db.execute(
+    done = db.execute(
         "UPDATE entry SET outcome = ?, error_type = ?, error_message = ?, meta = ?, checksum = ?,"
         " finished_at = ? WHERE id = ?",
         (outcome, error.type, error.message, meta_text, checksum, now, entry),
     )
+    if not done.rowcount:
+        raise _gone(asked.turn)
 
 
 def complete(
@@ -213,7 +224,7 @@ def complete(
     meta_text = reading.json_or_none(meta)
     place = (lease.turn, "prompt", "completed", head.messages)
     checksum = reading.texts_checksum(place, lease.key, lease.prompt, reply, between, meta=meta_text)
-    db.execute(
+    done = db.execute(
         """
         UPDATE entry SET outcome = 'completed', finished_at = ?, total = ?, base = ?, snapshot = ?,
             splice = ?, data_checksum = ?, messages = ?, reply = ?, meta = ?, checksum = ?
@@ -233,6 +244,12 @@ def complete(
             lease.entry,
         ),
     )
+    if not done.rowcount:
+        raise _gone(lease.turn)
+
+
+def _gone(turn: int) -> StoreDamaged:
+    return StoreDamaged(f"turn {turn}, which is running, is missing", hint="restore the store from a backup")
 
 
 def _change(lease: Lease, data: str) -> tuple[int, str | None, str | None]:
