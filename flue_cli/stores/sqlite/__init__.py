@@ -38,7 +38,7 @@ from flue_cli.stores.queue import Held, wait_for
 from flue_cli.stores.sqlite import reading
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.file import plain_errors
-from flue_cli.stores.sqlite.line import WaitingLine
+from flue_cli.stores.sqlite.line import FIRST, WaitingLine
 from flue_cli.stores.sqlite.owner import Owner, pid_and_host, term
 from flue_cli.stores.sqlite.rows import (
     STATE,
@@ -261,7 +261,7 @@ class SqliteStore:
                     return found
             state = admit(db, state, ask, waiter.uid)
             waiter.uid = state.head.uid
-            place = self._line.place(db, waiter.uid, waiter.ticket)
+            place = self._line.place(db, waiter.uid, waiter.ticket) if state.is_awaited else FIRST
             free = place.number == 1 and not self._is_held(state)
             if free:
                 if waiter.ticket or place.dead:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from urllib.parse import quote
 
 from flue_cli.errors import FlueError, StoreDamaged, StoreError, StoreLocked, StoreNewer
@@ -69,15 +68,21 @@ def create(path: str) -> None:
         sync_folder(folder)
 
 
-@contextmanager
-def plain_errors(path: str) -> Iterator[None]:
-    """What SQLite and the operating system say of the store at `path`, as a StoreError."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _store_error(error, path) from error
-    except OSError as error:
-        raise StoreError(f"the store {path} cannot be used: {error.strerror or error}") from error
+class plain_errors:  # noqa: N801 - used as a statement's word
+    """While inside, what SQLite and the system say of the store at `path` becomes a StoreError."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise _store_error(error, self._path) from error
+        if isinstance(error, OSError):
+            words = error.strerror or error
+            raise StoreError(f"the store {self._path} cannot be used: {words}") from error
 
 
 def _mend_side_files(path: str, mode: int) -> None:

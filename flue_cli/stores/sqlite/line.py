@@ -23,6 +23,10 @@ class Place(NamedTuple):
     dead: int
 
 
+FIRST = Place(1, 0)
+"""The place of whoever comes when nobody stands in line."""
+
+
 class WaitingLine:
     """The waiting prompts of every session of one store, as seen by one process."""
 

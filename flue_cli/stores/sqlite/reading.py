@@ -22,6 +22,9 @@ TEXTS = (
 """The columns that `entry_of` reads."""
 
 
+_SEGMENT = "SELECT {} FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ? ORDER BY turn"
+
+
 class Segment(NamedTuple):
     """The turns `first` to `last` of one line; `session` owns it, which may be an older one than ours."""
 
@@ -82,14 +85,13 @@ def messages(db: sqlite3.Connection, head: Head, start: int, stop: int) -> list[
     found: list[Message] = []
     if start >= stop:
         return found
-    path = segments(db, head, 1, head.turn)
     wanted = max(stop - start, 2) // 2 + 1  # turns, if each has a prompt and a reply
     # What is asked for is mostly at the end, and mostly every turn was completed: look there first.
     turn = max(1, head.turn - (head.messages - start + 1) // 2 + 1)
-    page = _page(db, head, path, turn, turn + wanted)
+    page = _page(db, head, turn, turn + wanted)
     if not page or not page[0].before <= start < page[-1].before + len(page[-1].messages):
-        turn = _turn_of(db, head, path, start)
-        page = _page(db, head, path, turn, turn + wanted)
+        turn = _turn_of(db, head, start)
+        page = _page(db, head, turn, turn + wanted)
     while True:
         for before, added in page:
             if before < stop:
@@ -97,7 +99,7 @@ def messages(db: sqlite3.Connection, head: Head, start: int, stop: int) -> list[
         if start + len(found) == stop:
             return found
         turn += len(page)
-        page = _page(db, head, path, turn, turn + wanted)
+        page = _page(db, head, turn, turn + wanted)
         if not page:
             raise StoreDamaged(f"session '{head.name}' has fewer messages than it counts")
 
@@ -184,14 +186,15 @@ class _Added(NamedTuple):
     messages: tuple[Message, ...]
 
 
-def _page(db: sqlite3.Connection, head: Head, path: Sequence[Segment], first: int, last: int) -> list[_Added]:
-    """What turns `first` to `last` on a path add, oldest first; nothing past its end."""
-    added: list[_Added] = []
-    for segment in path:
-        if segment.first <= last and first <= segment.last:
-            part = segment._replace(first=max(first, segment.first), last=min(last, segment.last))
-            added += [_added(row, head.name) for row in _rows(db, head, part, TEXTS)]
-    return added
+def _page(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[_Added]:
+    """What turns `first` to `last` on the path to `head` add, oldest first; nothing past its end."""
+    last = min(last, head.turn)
+    # Mostly all of them lie on the head's own line; only if some do not, the path is looked up.
+    rows = db.execute(_SEGMENT.format(TEXTS), (head.uid, head.line, first, last)).fetchall()
+    if len(rows) != last - first + 1:
+        path = segments(db, head, first, last)
+        rows = [row for segment in path for row in _rows(db, head, segment, TEXTS)]
+    return [_added(row, head.name) for row in rows]
 
 
 def _added(row: Sequence[Any], session: str) -> _Added:
@@ -216,10 +219,7 @@ def _messages(between: str | None) -> tuple[Message, ...]:
 
 def _rows(db: sqlite3.Connection, head: Head, segment: Segment, columns: str) -> Iterator[tuple[Any, ...]]:
     """The rows of a segment, read whole so that no cursor stays open; a gap is damage."""
-    rows = db.execute(
-        f"SELECT {columns} FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ? ORDER BY turn",  # noqa: S608 - our own words
-        segment,
-    ).fetchall()
+    rows = db.execute(_SEGMENT.format(columns), segment).fetchall()
     if len(rows) != segment.last - segment.first + 1:
         raise _missing(db, head, f"a turn between {segment.first} and {segment.last}")
     return iter(rows)
@@ -232,11 +232,12 @@ def _missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
     return StoreDamaged(f"session '{head.name}' lacks {what}", hint="restore the store from a backup")
 
 
-def _turn_of(db: sqlite3.Connection, head: Head, path: Sequence[Segment], position: int) -> int:
+def _turn_of(db: sqlite3.Connection, head: Head, position: int) -> int:
     """The turn that holds the message at `position`: from the end in doubling steps, then by halving.
 
     Counts never fall along a line.
     """
+    path = segments(db, head, 1, head.turn)
 
     def total(turn: int) -> int:
         segment = next(segment for segment in path if segment.first <= turn <= segment.last)

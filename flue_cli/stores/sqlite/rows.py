@@ -37,7 +37,7 @@ class State(NamedTuple):
     """A session's row: where it stands, and the lease on it.
 
     `entry` is the id of the head entry, `owns_line` whether the line it lies on is this session's own;
-    `is_newest` whether no session was used after it.
+    `is_newest` whether no session was used after it, `is_awaited` whether prompts stand in line for it.
     """
 
     head: Head
@@ -51,6 +51,7 @@ class State(NamedTuple):
     since: int
     owns_line: bool
     is_newest: bool
+    is_awaited: bool
 
 
 STATE = """
@@ -59,7 +60,8 @@ STATE = """
            s.head, coalesce(e.base, 0), e.data_checksum, s.running, s.fence, s.owner,
            s.expires_at, s.expires_monotonic,
            (SELECT started_at FROM entry r WHERE r.id = s.running), e.id, e.session,
-           s.used = (SELECT max(used) FROM session)
+           s.used = (SELECT max(used) FROM session),
+           EXISTS (SELECT 1 FROM waiting w WHERE w.session = s.uid)
     FROM session s LEFT JOIN entry e ON e.id = s.head
 """
 
@@ -70,15 +72,27 @@ def load_state(db: sqlite3.Connection, agent: str, name: str) -> State | None:
 
 
 def state_of(row: Sequence[Any]) -> State:
-    entry, base, checksum, running, fence, owner, wall, monotonic, since, found, session, newest = row[9:]
+    entry, base, checksum, running, fence, owner, wall, monotonic, since, found, *more = row[9:]
     if entry != found:
         raise StoreDamaged(
             f"the newest turn of session '{row[2]}' is missing", hint="restore the store from a backup"
         )
     expires = Term(wall or 0, monotonic or 0)
-    head = Head(*row[:9])
-    mine = session == head.uid
-    return State(head, entry, base, checksum, running, fence, owner, expires, since or 0, mine, bool(newest))
+    session, newest, awaited = more
+    return State(
+        head=Head._make(row[:9]),
+        entry=entry,
+        base=base,
+        data_checksum=checksum,
+        running=running,
+        fence=fence,
+        owner=owner,
+        expires=expires,
+        since=since or 0,
+        owns_line=session == row[0],
+        is_newest=bool(newest),
+        is_awaited=bool(awaited),
+    )
 
 
 def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> State:
