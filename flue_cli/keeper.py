@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, LeaseLost, TurnTimeout, cancelled_by
-from flue_cli.stores.contract import RENEW_SECONDS, Lease, Store
+from flue_cli.stores.contract import Lease, Store
 
 GRACE_SECONDS = 2.0
 """How long an agent that was told to stop may take to do so."""
@@ -55,7 +55,7 @@ class Keeper:
         GRACE_SECONDS.
         """
         self._start()
-        watched = _Watched(lease, cancellation, timeout, give_up)
+        watched = _Watched(lease, cancellation, timeout, give_up, renew_every=self._store.lease_seconds / 3)
         with self._lock:
             self._watched.append(watched)
             is_earlier = not self._wakes_at or watched.next_moment() < self._wakes_at
@@ -143,6 +143,8 @@ class _Watched:
         cancellation: Cancellation,
         timeout: float | None,
         give_up: Callable[[FlueError], None],
+        *,
+        renew_every: float,
     ) -> None:
         now = time.monotonic()
         self.lock = threading.Lock()
@@ -151,7 +153,8 @@ class _Watched:
         self._cancellation = cancellation
         self._timeout = timeout
         self._give_up = give_up
-        self._renew_at = now + RENEW_SECONDS
+        self._renew_every = renew_every
+        self._renew_at = now + renew_every
         self._deadline = now + timeout if timeout is not None else float("inf")
         self._in_main = threading.current_thread() is threading.main_thread()
 
@@ -188,5 +191,5 @@ class _Watched:
         except LeaseLost:
             return float("inf")  # the commit will say so; the agent may still have something to show
         except FlueError:
-            return now + 1  # a store in trouble now may be well again before the lease ends
-        return now + RENEW_SECONDS
+            return now + self._renew_every / 5  # a store in trouble may be well again before the lease ends
+        return now + self._renew_every

@@ -48,7 +48,9 @@ def test_the_tests_are_run_as_the_readme_says() -> None:
 
 def test_agents_are_typed(tmp_path: Path) -> None:
     """The page's agent and the samples pass a strict type checker, and a wrong key does not."""
-    (agent,) = [block for language, block in BLOCK.findall(README) if language == "python"]
+    (agent,) = [
+        block for language, block in BLOCK.findall(README) if language == "python" and "def agent" in block
+    ]
     (tmp_path / "right.py").write_text(agent)
     (tmp_path / "wrong.py").write_text(agent.replace('data["count"] =', 'data["cuont"] ='))
 

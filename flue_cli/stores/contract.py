@@ -26,9 +26,7 @@ from flue_cli.errors import (
 from flue_cli.session import Message
 
 LEASE_SECONDS = 15.0
-"""How long a lease holds without being renewed."""
-RENEW_SECONDS = 5.0
-"""How often a running turn renews its lease."""
+"""How long a lease holds without being renewed; a running turn renews it every third of that."""
 
 PREVIEW = 200
 """How much of the last prompt a list of sessions shows, in characters."""
@@ -144,7 +142,7 @@ class Ask(NamedTuple):
     wait: float = 30.0
 
 
-Pause = Callable[[float, Holder], None]
+Pause = Callable[[float, Holder], object]
 """Called by a store between attempts: sleeps at most so many seconds, raises to give up waiting."""
 
 
@@ -174,6 +172,9 @@ class Store(Protocol):
     url: str
     """How to name this store again, as `--store` takes it."""
 
+    lease_seconds: float
+    """How long the leases that it gives and renews hold, in seconds: LEASE_SECONDS unless set."""
+
     def head(self, agent: str, name: str) -> Head:
         """The session as it stands; with uid 0, creating nothing, if there is none."""
         ...
@@ -191,7 +192,7 @@ class Store(Protocol):
         ...
 
     def renew(self, lease: Lease) -> None:
-        """Hold the lease for another LEASE_SECONDS; LeaseLost if somebody took it."""
+        """Hold the lease for another `lease_seconds`; LeaseLost if somebody took it."""
         ...
 
     def commit(
@@ -200,7 +201,7 @@ class Store(Protocol):
         """Complete the turn: reply, history, data, head and version in one transaction.
 
         LeaseLost, with nothing changed, unless fence and version are still the lease's; an expired
-        lease that nobody took is still good.
+        lease that nobody took is still good, also if the session was renamed meanwhile.
         """
         ...
 

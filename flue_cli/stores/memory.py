@@ -62,8 +62,10 @@ class MemoryStore:
 
     def __init__(self, place: str = "") -> None:
         self.url = "memory:"
+        self.lease_seconds = LEASE_SECONDS
         self._lock = threading.RLock()
         self._sessions: dict[tuple[str, str], _Session] = {}
+        self._by_uid: dict[int, _Session] = {}
         self._last_uid = 0
         self._last_use = 0
 
@@ -80,7 +82,7 @@ class MemoryStore:
 
     def renew(self, lease: Lease) -> None:
         with self._lock:
-            self._owned(lease)[0].expires = time.monotonic() + LEASE_SECONDS
+            self._owned(lease)[0].expires = time.monotonic() + self.lease_seconds
 
     def commit(
         self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
@@ -169,7 +171,9 @@ class MemoryStore:
             session.head = session.head._replace(name=name)
             return session.head
 
-        ask = Ask(head.agent, head.name, "", uid=head.uid, expect="existing", wait=wait)
+        if head.uid == ABSENT:
+            raise changed(head.name)
+        ask = Ask(head.agent, head.name, "", uid=head.uid, wait=wait)
         return self._when_free(ask, pause, act)
 
     def delete(self, head: Head) -> None:
@@ -180,6 +184,7 @@ class MemoryStore:
             if session.running is not None and time.monotonic() < session.expires:
                 raise busy(head.name, _holder(session), _now())
             del self._sessions[head.agent, head.name]
+            del self._by_uid[head.uid]
 
     def health(self) -> Iterator[Finding]:
         yield Finding("ok", "sessions are kept in memory, as long as the process lives")
@@ -234,6 +239,7 @@ class MemoryStore:
             self._last_uid += 1
             session = _Session(self._last_uid, ask.agent, ask.name, _now())
             self._sessions[ask.agent, ask.name] = session
+            self._by_uid[self._last_uid] = session
         return session
 
     def _replay(self, session: _Session, ask: Ask) -> Replayed | None:
@@ -252,7 +258,7 @@ class MemoryStore:
             self._settle(session, session.running._replace(outcome="interrupted", error=INTERRUPTED))
             interrupted = deepcopy(session.entries[-1]._replace(data=""))
         session.fence += 1
-        session.expires = time.monotonic() + LEASE_SECONDS
+        session.expires = time.monotonic() + self.lease_seconds
         self._touch(session)
         head = session.head
         data = self.data_at(head, head.turn)
@@ -276,19 +282,18 @@ class MemoryStore:
         return session.head
 
     def _owned(self, lease: Lease) -> tuple[_Session, Entry]:
-        session = self._sessions.get((lease.head.agent, lease.head.name))
+        session = self._by_uid.get(lease.head.uid)
         if (
             session is None
             or session.running is None
-            or (session.head.uid, session.head.version, session.fence)
-            != (lease.head.uid, lease.head.version, lease.fence)
+            or (session.head.version, session.fence) != (lease.head.version, lease.fence)
         ):
             raise lost(lease)
         return session, session.running
 
     def _seen(self, head: Head) -> _Session:
-        session = self._sessions.get((head.agent, head.name))
-        if session is None or session.head.uid != head.uid:
+        session = self._by_uid.get(head.uid)
+        if session is None:
             raise changed(head.name)
         return session
 

@@ -16,6 +16,7 @@ from flue_cli.errors import KeyConflict, StoreError, StoreLocked
 from flue_cli.session import Message
 from flue_cli.stores.contract import (
     ABSENT,
+    LEASE_SECONDS,
     PREVIEW,
     Ask,
     Begun,
@@ -78,6 +79,7 @@ class SqliteStore:
         with plain_errors(path):
             self.path = os.path.realpath(path)  # SQLite follows links, and the owners' files must too
         self.url = f"sqlite:///{self.path}"
+        self.lease_seconds = LEASE_SECONDS
         self._owner = Owner(self.path)
         self._connections = Connections(self.path)
         self._line = WaitingLine(self._connections, self._owner)
@@ -98,8 +100,9 @@ class SqliteStore:
 
     def running(self, head: Head) -> Entry | None:
         with self._connections.reading() as db:
-            state = load_state(db, head.agent, head.name) if db else None
-            if db is None or state is None or state.running is None or state.head.uid != head.uid:
+            row = db.execute(f"{STATE} WHERE s.uid = ?", (head.uid,)).fetchone() if db else None
+            state = state_of(row) if row else None
+            if db is None or state is None or state.running is None:
                 return None
             entry = reading.one_entry(db, state.running, head.name)
             return entry if self._is_held(state) else entry._replace(outcome="interrupted")
@@ -155,7 +158,7 @@ class SqliteStore:
         return self._when_free(ask, pause, take, early=lambda db, state: self._replay(db, state, ask))
 
     def renew(self, lease: Lease) -> None:
-        expires = term()
+        expires = term(self.lease_seconds)
         with self._connections.writing(durable=False, patience=0) as db:
             done = db.execute(
                 "UPDATE session SET expires_at = ?, expires_monotonic = ?"
@@ -182,10 +185,14 @@ class SqliteStore:
         return head
 
     def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
-        ask = Ask(head.agent, head.name, "", uid=head.uid, expect="existing", wait=wait)
+        if head.uid == ABSENT:
+            raise changed(head.name)
+        ask = Ask(head.agent, head.name, "", uid=head.uid, wait=wait)
         return self._when_free(ask, pause, lambda db, state: rename(db, state, name))
 
     def delete(self, head: Head) -> None:
+        if head.uid == ABSENT:
+            raise changed(head.name)
         with self._connections.writing() as db:
             state = load_state(db, head.agent, head.name)
             if state is None or state.head.uid != head.uid:
@@ -310,7 +317,7 @@ class SqliteStore:
             interrupted = interrupt(db, state, state.running, now)
             state = load_state(db, ask.agent, ask.name) or state
         lease = record(db, state, ask, self._data(db, state), now)
-        take(db, state, lease, self._owner.name, term())
+        take(db, state, lease, self._owner.name, term(self.lease_seconds))
         self._active.add((lease.head.uid, lease.fence))
         return Begun(lease, interrupted)
 

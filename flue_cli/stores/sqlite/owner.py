@@ -96,9 +96,9 @@ class Owner:
                 _remove(os.path.join(self._folder, token))
 
 
-def term() -> Term:
-    """A claim that begins now."""
-    length = int(LEASE_SECONDS * 1_000_000)
+def term(seconds: float = LEASE_SECONDS) -> Term:
+    """A claim that begins now and holds that long."""
+    length = int(seconds * 1_000_000)
     return Term(time.time_ns() // 1000 + length, time.monotonic_ns() // 1000 + length)
 
 

@@ -1,0 +1,41 @@
+"""For people who write a store: the contract, as tests. Needs pytest.
+
+    class TestMine(StoreContract):
+        @pytest.fixture
+        def store(self, tmp_path):
+            store = MyStore(tmp_path)
+            yield store
+            store.close()
+
+Every test is a promise of flue_cli.stores.contract.Store, and its docstring says which. Nothing is
+assumed about how a store works, but that `lease_seconds` can be set: some turns must be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.register_assert_rewrite(
+    *(f"flue_cli.testing.{room}" for room in ("state", "history", "turns", "lease", "lifecycle", "steps"))
+)
+
+from flue_cli.stores.contract import Store  # noqa: E402 - assertions are only explained in what comes later
+from flue_cli.testing.history import HistoryCases  # noqa: E402
+from flue_cli.testing.lease import LeaseCases  # noqa: E402
+from flue_cli.testing.lifecycle import Lifecycle  # noqa: E402
+from flue_cli.testing.state import State  # noqa: E402
+from flue_cli.testing.turns import Turns  # noqa: E402
+
+
+class StoreContract(State, HistoryCases, Turns, LeaseCases, Lifecycle):
+    """What every store promises, in five groups: state, history, turns, lease, lifecycle."""
+
+    @pytest.fixture
+    def store(self) -> Iterator[Store]:
+        """An empty store, closed at the end: to be overridden."""
+        raise NotImplementedError("override the fixture `store`: an empty store, closed at the end")
+
+
+__all__ = ["StoreContract"]

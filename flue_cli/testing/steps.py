@@ -1,0 +1,132 @@
+"""The steps that the cases of the contract are made of: prompts, turns, leases, waiters."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from flue_cli.session import Message
+from flue_cli.stores.contract import Ask, Begun, Entry, Failure, Head, Holder, Lease, Pause, Replayed, Store
+
+AGENT = "parrot"
+BROKEN = Failure("agent_error", "the agent broke")
+
+
+def sleep(seconds: float, holder: Holder) -> None:
+    """A pause that only waits."""
+    time.sleep(seconds)
+
+
+def begin(
+    store: Store,
+    prompt: str,
+    name: str = "main",
+    *,
+    pause: Pause = sleep,
+    agent: str = AGENT,
+    wait: float = 0,
+    **more: Any,
+) -> Begun:
+    """A prompt that is accepted, by default at once."""
+    begun = store.begin(Ask(agent, name, prompt, wait=wait, **more), pause)
+    assert isinstance(begun, Begun)
+    return begun
+
+
+def finish(
+    store: Store,
+    lease: Lease,
+    *,
+    reply: str = "ok",
+    data: str | None = None,
+    messages: Sequence[Message] = (),
+    meta: Mapping[str, Any] | None = None,
+) -> Head:
+    """Complete a turn that has begun; the data stays unless given."""
+    data = lease.data if data is None else data
+    return store.commit(lease, reply=reply, messages=messages, data=data, meta=meta or {})
+
+
+def turn(
+    store: Store,
+    prompt: str,
+    name: str = "main",
+    *,
+    reply: str = "ok",
+    data: str | None = None,
+    messages: Sequence[Message] = (),
+    meta: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Head:
+    """A completed turn; the data stays unless given."""
+    lease = begin(store, prompt, name, **more).lease
+    return finish(store, lease, reply=reply, data=data, messages=messages, meta=meta)
+
+
+def failed_turn(store: Store, prompt: str, name: str = "main", **more: Any) -> Head:
+    """A turn whose agent failed."""
+    return store.abandon(begin(store, prompt, name, **more).lease, "failed", BROKEN, {})
+
+
+def replay(store: Store, prompt: str, key: str, **more: Any) -> Replayed:
+    """The turn that `key` completed before."""
+    replayed = store.begin(Ask(AGENT, "main", prompt, key=key, wait=0, **more), sleep)
+    assert isinstance(replayed, Replayed)
+    return replayed
+
+
+def timeline(store: Store, head: Head, *, with_data: bool = False) -> list[Entry]:
+    """Every turn up to `head`."""
+    return list(store.entries(head, 1, head.turn, with_data=with_data))
+
+
+def everything(store: Store, name: str = "main") -> tuple[object, ...]:
+    """All that a store tells about a session, to compare before and after."""
+    head = store.head(AGENT, name)
+    history = store.messages(head, 0, head.messages)
+    return head, timeline(store, head, with_data=True), history, store.running(head), store.sessions()
+
+
+@contextmanager
+def leases_of(store: Store, seconds: float) -> Iterator[None]:
+    """Leases that `store` gives or renews in here last this long."""
+    usual, store.lease_seconds = store.lease_seconds, seconds
+    try:
+        yield
+    finally:
+        store.lease_seconds = usual
+
+
+def forgotten(store: Store, prompt: str, name: str = "main", **more: Any) -> Lease:
+    """The lease of a turn that is still running when its time is up."""
+    with leases_of(store, 0):
+        return begin(store, prompt, name, **more).lease
+
+
+@contextmanager
+def threads(store: Store) -> Iterator[Callable[..., Any]]:
+    """`start(function, *arguments)`, each in a thread of its own that lets go of the store as it ends."""
+
+    def alone(function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        finally:
+            store.disconnect()
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        yield lambda function, *arguments: pool.submit(alone, function, *arguments)
+
+
+class Line:
+    """A pause that tells when it is first called, which is when the caller stands in line."""
+
+    def __init__(self) -> None:
+        self.joined = threading.Event()
+
+    def __call__(self, seconds: float, holder: Holder) -> None:
+        self.joined.set()
+        time.sleep(seconds)
