@@ -7,10 +7,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from flue_cli.errors import StoreError
-from flue_cli.stores.sqlite.file import connect, create, plain_errors
+from flue_cli.stores.sqlite.file import connect, connect_to_read, create, plain_errors
 
 
 class Connections:
@@ -28,8 +28,13 @@ class Connections:
             try:
                 connection = self._connection()
             except FileNotFoundError:
-                connection = None
-            yield connection
+                yield None
+            except StoreError as error:
+                # Not kept: it sees no changes by others, or keeps them out.
+                with closing(connect_to_read(self.path, error)) as makeshift:
+                    yield makeshift
+            else:
+                yield connection
 
     @contextmanager
     def writing(

@@ -33,6 +33,8 @@ def connect(path: str) -> sqlite3.Connection:
         raise StoreDamaged(
             f"the store {path} is empty (0 bytes)", hint="restore it, or move it out of the way"
         )
+    if not _has_log(path) and not os.access(path, os.W_OK):
+        raise _read_only(path)  # SQLite would open it, and leave files beside it that it cannot remove
     with plain_errors(path):
         connection = _open(path)
         try:
@@ -42,6 +44,35 @@ def connect(path: str) -> sqlite3.Connection:
             connection.close()
             raise
         return connection
+
+
+def connect_to_read(path: str, error: StoreError) -> sqlite3.Connection:
+    """A connection to a store that `connect` refused with `error`, if it can at least be read.
+
+    A store in WAL mode needs room beside it for its shared memory, even to read. Where there is none
+    (a full disk, a folder or disk that is read-only), it is read as it lies if its log is empty; else
+    with its shared memory in our own, which keeps others out and still must write. Raises `error` when
+    neither can be, or something else is wrong. See https://sqlite.org/wal.html#read_only_databases.
+    """
+    if type(error) is not StoreError:
+        raise error
+    has_log = _has_log(path)
+    connection = _open(path, "mode=rw" if has_log else "mode=ro&immutable=1")
+    try:
+        if has_log:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first read
+        _prepare(connection)
+        _check(connection, path)
+    except (sqlite3.Error, FlueError) as failure:
+        connection.close()
+        if has_log:
+            raise StoreError(
+                f"the store {path} cannot be read where it is: its last turns are in {path}-wal,"
+                " and only a place that can be written to will do",
+                hint="copy both files elsewhere, and name the copy with --store",
+            ) from failure
+        raise error from failure
+    return connection
 
 
 def create(path: str) -> None:
@@ -96,9 +127,9 @@ def _mend_side_files(path: str, mode: int) -> None:
                 os.chmod(side, stat.S_IMODE(mode))
 
 
-def _open(path: str) -> sqlite3.Connection:
+def _open(path: str, how: str = "mode=rw") -> sqlite3.Connection:
     return sqlite3.connect(
-        f"file:{quote(os.fsencode(os.path.abspath(path)))}?mode=rw",
+        f"file:{quote(os.fsencode(os.path.abspath(path)))}?{how}",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
@@ -165,10 +196,8 @@ def _store_error(error: sqlite3.Error, path: str) -> FlueError:
         return StoreError(
             f"the store {path} cannot grow: the disk is full", hint="free some space and try again"
         )
-    if code == sqlite3.SQLITE_READONLY:
-        return StoreError(
-            f"the store {path} is read-only", hint="change its permissions, or name another --store"
-        )
+    if code == sqlite3.SQLITE_READONLY or (code == sqlite3.SQLITE_CANTOPEN and _is_read_only(path)):
+        return _read_only(path)
     if code == sqlite3.SQLITE_CANTOPEN:
         return StoreError(
             f"the store {path} cannot be opened: look at the permissions of the file and its folder"
@@ -176,6 +205,25 @@ def _store_error(error: sqlite3.Error, path: str) -> FlueError:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreLocked(f"the store {path} is locked by another program", hint="try again")
     return StoreError(f"the store {path} failed: {error}")
+
+
+def _has_log(path: str) -> bool:
+    """Whether there are turns that lie in the write-ahead log alone."""
+    try:
+        return os.path.getsize(f"{path}-wal") > 0
+    except FileNotFoundError:
+        return False
+
+
+def _read_only(path: str) -> StoreError:
+    return StoreError(
+        f"the store {path} is read-only", hint="change its permissions, or name another with --store"
+    )
+
+
+def _is_read_only(path: str) -> bool:
+    """Whether nothing can be written beside the store, and so not to it."""
+    return not os.access(os.path.dirname(path), os.W_OK)
 
 
 def _is_full(path: str) -> bool:

@@ -108,8 +108,10 @@ def data_at(db: sqlite3.Connection, head: Head, turn: int) -> str:
     """The JSON text of the data after `turn`, one of `head`'s line; 0 is `{}`."""
     if turn == 0:
         return "{}"
-    place = segments(db, head, turn, turn)[0]
-    base, checksum = next(_rows(db, head, place, "base, data_checksum"))
+    path = segments(db, head, turn, turn)
+    if not path:
+        raise _missing(db, head, f"turn {turn}")
+    base, checksum = next(_rows(db, head, path[0], "base, data_checksum"))
     return rebuild(db, head, base, turn, checksum)
 
 
@@ -240,7 +242,9 @@ def _turn_of(db: sqlite3.Connection, head: Head, position: int) -> int:
     path = segments(db, head, 1, head.turn)
 
     def total(turn: int) -> int:
-        segment = next(segment for segment in path if segment.first <= turn <= segment.last)
+        segment = next((segment for segment in path if segment.first <= turn <= segment.last), None)
+        if segment is None:
+            raise _missing(db, head, f"turn {turn}")
         ((count,),) = _rows(db, head, segment._replace(first=turn, last=turn), "total")
         return int(count)
 
