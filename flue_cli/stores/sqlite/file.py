@@ -93,7 +93,7 @@ def create(path: str) -> None:
             except FileExistsError:
                 return
         finally:
-            for leftover in (draft, f"{draft}-wal", f"{draft}-shm"):
+            for leftover in (draft, f"{draft}-journal", f"{draft}-wal", f"{draft}-shm"):
                 if os.path.exists(leftover):
                     os.unlink(leftover)
         sync_folder(folder)
@@ -164,8 +164,9 @@ def _build(path: str) -> None:
     connection = _open(path)
     try:
         _prepare(connection)
-        connection.execute("PRAGMA journal_mode = WAL")
         _migrate(connection)
+        # Last: what a write-ahead log holds would be lost if closing could not bring it into the file.
+        connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
 
