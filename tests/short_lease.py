@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from flue_cli.stores import sqlite
+from flue_cli.stores import contract
 
-sqlite.LEASE_SECONDS = float(sys.argv.pop(1))
+contract.LEASE_SECONDS = float(sys.argv.pop(1))
 
-from flue_cli.cli import run  # noqa: E402 - only now
+from flue_cli.cli import run  # noqa: E402 - only now, that all others see it
 
 run()

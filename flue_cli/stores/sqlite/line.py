@@ -9,10 +9,11 @@ from __future__ import annotations
 import sqlite3
 from typing import NamedTuple
 
+from flue_cli.stores.contract import LEASE_SECONDS
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.owner import Owner, Term, term
 
-RENEW_AFTER = 5_000_000
+_RENEW_AFTER = int(LEASE_SECONDS * 1_000_000 / 3)
 """How old a ticket's claim may be before its owner renews it, in microseconds."""
 
 
@@ -59,7 +60,7 @@ class WaitingLine:
     def renew(self, db: sqlite3.Connection, ticket: int) -> None:
         """Keep the claim on a place; most calls find that it is fresh enough and write nothing."""
         row = db.execute("SELECT expires_monotonic FROM waiting WHERE ticket = ?", (ticket,)).fetchone()
-        if row and row[0] + RENEW_AFTER < term().monotonic:
+        if row and row[0] + _RENEW_AFTER < term().monotonic:
             with self._connections.writing(durable=False) as writer:
                 writer.execute(
                     "UPDATE waiting SET expires_at = ?, expires_monotonic = ? WHERE ticket = ?",
