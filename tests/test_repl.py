@@ -784,6 +784,28 @@ def test_a_signal_while_a_prompt_is_sent_is_not_lost(desk: Desk, monkeypatch: py
     assert stop.value.signum == signal.SIGTERM
 
 
+def test_the_moment_between_reply_and_prompt(desk: Desk, tty: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between a reply and the next prompt the keyboard is as quiet as before, and one Ctrl-C does not leave."""
+    look, settings = desk.store.head, []
+
+    def head(agent: str, name: str) -> Head:
+        if "<one>" in desk.page.text and not settings:
+            settings.append(termios.tcgetattr(tty))
+            signal.raise_signal(signal.SIGINT)
+        return look(agent, name)
+
+    monkeypatch.setattr(desk.store, "head", head)
+    with handlers_restored():
+        signals = Signals()
+        signals.install()
+        monkeypatch.setattr(desk, "cancelling", signals.cancelling)
+        desk.chat(echo, "one" + ENTER, "two" + ENTER, CTRL_D)
+
+    assert desk.sent() == ["one", "two"]
+    assert not settings[0][3] & termios.ECHO  # else what is typed now gets between reply and prompt
+    assert not settings[0][0] & termios.ICRNL  # else Enter is a new line
+
+
 def test_an_agent_given_up_is_not_heard_any_more(desk: Desk, busy: Busy) -> None:
     """What an agent that would not stop says later does not get into the next reply."""
     spoken = threading.Event()

@@ -39,7 +39,7 @@ def chat(conversation: Conversation, output: Output, cancelling: Cancelling, *, 
         try:
             _greet(conversation, output)
             for text in prompts(
-                output, history_file, cancelling, before=lambda: _catch_up(conversation, output)
+                output, history_file, cancelling, before=lambda: _catch_up(conversation, output, cancelling)
             ):
                 if text.startswith("/") and not text.startswith("//"):
                     with _occupied(output, cancelling, Cancellation()):
@@ -107,10 +107,11 @@ def _greet(conversation: Conversation, output: Output) -> None:
         _show(recap, output)
 
 
-def _catch_up(conversation: Conversation, output: Output) -> None:
+def _catch_up(conversation: Conversation, output: Output, cancelling: Cancelling) -> None:
     """Before the next prompt, show the turns that somebody else made since ours."""
     try:
-        _show_missed(conversation.missed_turns(), output)
+        with _occupied(output, cancelling, Cancellation()):
+            _show_missed(conversation.missed_turns(), output)
     except FlueError as error:
         output.error(error)
 

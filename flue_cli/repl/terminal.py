@@ -33,7 +33,7 @@ def quiet_keyboard() -> Iterator[None]:
     Signals (Ctrl-C, Ctrl-Z) stay on. Enter stays a carriage return, which is what the prompt takes for
     Enter.
     """
-    keyboard = sys.stdin
+    keyboard = os.dup(sys.stdin.fileno())  # standard input itself may lead elsewhere meanwhile
     found = termios.tcgetattr(keyboard)
     quiet = list(found)
     quiet[0] &= ~termios.ICRNL
@@ -47,6 +47,7 @@ def quiet_keyboard() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGCONT, continued)
         _set(keyboard, found)
+        os.close(keyboard)
 
 
 @contextmanager
@@ -90,18 +91,25 @@ def terminal_is_gone() -> bool:
     return False
 
 
-def _set(keyboard: TextIO, settings: list[Any]) -> None:
+def _set(keyboard: TextIO | int, settings: list[Any]) -> None:
     with suppress(termios.error):  # after a hang-up there is nothing left to set
         termios.tcsetattr(keyboard, termios.TCSADRAIN, settings)
 
 
 @contextmanager
 def no_input_for_agents() -> Iterator[None]:
-    """While an agent works, its `input()` ends at once: the keyboard belongs to the chat."""
-    keyboard = sys.stdin
+    """While an agent works, its `input()` ends at once, and so does that of the programs it starts.
+
+    The keyboard belongs to the chat.
+    """
+    keyboard, descriptor = sys.stdin, sys.stdin.fileno()
+    kept = os.dup(descriptor)
     with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), descriptor)
         sys.stdin = nothing
         try:
             yield
         finally:
             sys.stdin = keyboard
+            os.dup2(kept, descriptor)
+            os.close(kept)
