@@ -13,7 +13,7 @@ import re
 # tag characters. Unicode 15.1, chapters 23.1 (control codes), 23.2, 23.9 (tags), and UAX #9.
 _UNSAFE = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f"
-    "\u2028-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
+    "\u2028-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]+"
 )
 
 
@@ -56,8 +56,17 @@ class SafeStream:
         return safe_text(held)
 
 
+class _Names(dict[int, str]):
+    """The visible names of characters, each made once: megabytes of them take no time either."""
+
+    def __missing__(self, code: int) -> str:
+        name = "^" + chr(code ^ 0x40) if code < 0x20 or code == 0x7F else f"<U+{code:04X}>"
+        self[code] = name
+        return name
+
+
+_NAMES = _Names()
+
+
 def _visible(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    if code < 0x20 or code == 0x7F:
-        return "^" + chr(code ^ 0x40)
-    return f"<U+{code:04X}>"
+    return match.group().translate(_NAMES)
