@@ -4,20 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from flue_cli.errors import UsageError
-
-
-class Key(NamedTuple):
-    """A key of the file: what it is for, an example as TOML, and what its value must be.
-
-    `read` gives the value as it is used; it raises ValueError with the rest of the sentence "KEY ...".
-    """
-
-    meaning: str
-    example: str
-    read: Callable[[Any], Any]
 
 
 def load(path: str) -> dict[str, Any]:
@@ -48,7 +37,7 @@ def parse(content: bytes, path: str) -> dict[str, Any]:
 
 def template() -> str:
     """A file that sets nothing and shows everything."""
-    lines = [f"# {key.meaning}\n# {name} = {key.example}\n" for name, key in KEYS.items()]
+    lines = [f"# {meaning}\n# {name} = {example}\n" for name, (meaning, example, _) in KEYS.items()]
     return "# Defaults for flue. An option or an environment variable wins over them.\n\n" + "\n".join(lines)
 
 
@@ -68,7 +57,7 @@ def _value(name: str, value: Any, path: str) -> Any:
         hint = f"did you mean {near[0]}?" if near else f"the keys are: {', '.join(KEYS)}"
         raise UsageError(f"{path}: there is no key '{name}'", hint=hint)
     try:
-        return KEYS[name].read(value)
+        return KEYS[name][2](value)
     except ValueError as error:
         raise UsageError(f"{path}: {name} {error}") from error
 
@@ -102,13 +91,18 @@ def _place(text: str) -> str:
     return path
 
 
-KEYS: Mapping[str, Key] = {
-    "store": Key("Where sessions are kept, as --store takes it.", '"~/flue/flue.db"', _store),
-    "agents": Key("Folders with agents, searched after FLUE_AGENTS.", '["~/agents"]', _places),
-    "agent": Key("The agent of a plain `flue chat`.", '"greeting"', _text),
-    "wait": Key(
-        "How long to wait behind another turn, in seconds.", "30.0", lambda value: seconds(value, zero=True)
+KEYS: Mapping[str, tuple[str, str, Callable[[Any], Any]]] = {
+    "store": ("Where sessions are kept, as --store takes it.", '"~/flue/flue.db"', _store),
+    "agents": ("Folders with agents, searched after FLUE_AGENTS.", '["~/agents"]', _places),
+    "agent": ("The agent of a plain `flue chat`.", '"greeting"', _text),
+    "wait": (
+        "How long to wait behind another turn, in seconds.",
+        "30.0",
+        lambda value: seconds(value, zero=True),
     ),
-    "timeout": Key("How long an agent may take, in seconds.", "600.0", seconds),
+    "timeout": ("How long an agent may take, in seconds.", "600.0", seconds),
 }
-"""Every key that the file may have."""
+"""Every key that the file may have: what it is for, an example as TOML, and how its value is read.
+
+The last gives the value as it is used, or raises ValueError with the rest of the sentence "KEY …".
+"""

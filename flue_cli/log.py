@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import time
-import traceback
 
 from flue_cli.files import make_private_folder
 from flue_cli.times import timestamp
@@ -64,5 +63,7 @@ class Log:
 
 def frames_of(error: BaseException) -> list[str]:
     """Where an exception came from, outermost first: file, line and function, without its words."""
+    import traceback
+
     found = traceback.extract_tb(error.__traceback__)
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in found]

@@ -27,13 +27,13 @@ class Operation(NamedTuple):
 
 
 def linearizable(
-    history: Sequence[Operation], initial: Any, apply: Callable[[Any, Any], tuple[Any, Any]]
+    history: Sequence[Operation], initial: Any, apply: Callable[[Any, Any], tuple[Any, Any] | None]
 ) -> bool:
     """Whether some order of `history` fits; `apply(state, argument)` gives (next state, result).
 
-    States must be hashable.
+    States must be hashable. `apply` may give None for a state that what was seen later rules out: without
+    that, killed operations that could be put anywhere make the search exponential.
     """
-    everything = (1 << len(history)) - 1
     needed = sum(1 << number for number, operation in enumerate(history) if not operation.was_killed)
     tried = set()
     stack = [(0, initial)]
@@ -50,7 +50,7 @@ def linearizable(
             operation = history[number]
             if operation.begin > earliest_end:
                 continue
-            after, result = apply(state, operation.argument)
-            if operation.was_killed or result == operation.result:
-                stack.append((done | 1 << number & everything, after))
+            applied = apply(state, operation.argument)
+            if applied and (operation.was_killed or applied[1] == operation.result):
+                stack.append((done | 1 << number, applied[0]))
     return False

@@ -128,6 +128,7 @@ SHORT = [name for name in HOSTILE if name != "long"]
 TOGETHER = " ".join(HOSTILE[name] for name in SHORT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["x" * 10_000_000, "\x1b[31m\u202e" * 1_500_000], ids=["plain", "control"])
 def test_ten_megabytes_on_one_line(flue: Flue, line: str) -> None:
     """A line of 10 MB is shown whole and harmless, as a reply, streamed and as an error; as JSON it is exact."""

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from flue_cli.agents import SIGNATURE_HINT, AgentSource, load
@@ -27,11 +28,14 @@ class Checked(NamedTuple):
 def check(source: AgentSource) -> Checked:
     """Load the agent in a child process, and see whether it can be called as Flue will call it."""
     reading, writing = os.pipe()
+    # A signal must find us ready to end the child.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     child = os.fork()
     if not child:
-        _tell(source, writing)
-    os.close(writing)
+        _tell(source, writing, mask)
     try:
+        os.close(writing)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         with open(reading, "rb") as pipe:
             told = pipe.read()
     except BaseException:
@@ -46,9 +50,10 @@ def check(source: AgentSource) -> Checked:
     return Checked(f"its process {how} while it is loaded")
 
 
-def _tell(source: AgentSource, writing: int) -> None:
+def _tell(source: AgentSource, writing: int, mask: Iterable[int]) -> None:
     """The child's part: load the agent, write down what came of it, and end."""
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         told = json.dumps(_look(source)).encode()
         sys.stderr.flush()
         with open(writing, "wb") as pipe:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 from flue_cli.errors import UsageError
 from flue_cli.render import plain
@@ -13,74 +13,11 @@ from flue_cli.text import safe_line
 from flue_cli.turn import Turn
 
 
-class Text:
-    """The reply as the agent gave it, piece by piece if it is streamed."""
+class Answer:
+    """Shows a turn as it goes; every method raises as Output.result."""
 
     def __init__(self, output: Output) -> None:
-        self._output = output
-        self._streamed = False
-
-    def begun(self, begun: Begun) -> None:
-        """Nothing to say yet."""
-
-    def piece(self, text: str) -> None:
-        """Show the next piece of the reply."""
-        self._streamed = True
-        self._output.piece(text)
-
-    def end(self, turn: Turn) -> None:
-        """Show what has not been shown."""
-        if self._streamed:
-            self._output.end_line()
-        elif turn.reply is not None:
-            self._output.result(turn.reply)
-
-
-class Document:
-    """One JSON document, when the turn has ended."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-
-    def begun(self, begun: Begun) -> None:
-        """Nothing to say yet."""
-
-    def piece(self, text: str) -> None:
-        """The document will have the whole reply."""
-
-    def end(self, turn: Turn) -> None:
-        """Write the document."""
-        self._output.result(plain.as_json(plain.turn_document(turn)))
-
-
-class Events:
-    """A line of JSON for everything that happens, as it happens."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self._streamed = False
-
-    def begun(self, begun: Begun) -> None:
-        """The prompt was accepted."""
-        self._write(plain.started_event(begun.lease))
-
-    def piece(self, text: str) -> None:
-        """A part of the reply."""
-        self._streamed = True
-        self._write(plain.delta_event(text))
-
-    def end(self, turn: Turn) -> None:
-        """What became of it; the deltas before it are the whole reply, streamed or not."""
-        if turn.reply and not self._streamed:
-            self._write(plain.delta_event(turn.reply))
-        self._write(plain.ended_event(turn))
-
-    def _write(self, event: dict[str, Any]) -> None:
-        self._output.result(plain.as_json(event))
-
-
-class Answer(Protocol):
-    """What shows a turn as it goes; raises as Output.result."""
+        self.output = output
 
     def begun(self, begun: Begun) -> None:
         """The prompt was accepted."""
@@ -92,7 +29,58 @@ class Answer(Protocol):
         """What became of it."""
 
 
-FORMS: Mapping[str, Callable[[Output], Answer]] = {"text": Text, "json": Document, "stream-json": Events}
+class Text(Answer):
+    """The reply as the agent gave it, piece by piece if it is streamed."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(output)
+        self._streamed = False
+
+    def piece(self, text: str) -> None:
+        self._streamed = True
+        self.output.piece(text)
+
+    def end(self, turn: Turn) -> None:
+        if self._streamed:
+            self.output.end_line()
+        elif turn.reply is not None:
+            self.output.result(turn.reply)
+
+
+class Document(Answer):
+    """One JSON document, when the turn has ended."""
+
+    def end(self, turn: Turn) -> None:
+        self.output.result(plain.as_json(plain.turn_document(turn)))
+
+
+class Events(Answer):
+    """A line of JSON for everything that happens, as it happens.
+
+    The deltas together are the whole reply, streamed or not.
+    """
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(output)
+        self._streamed = False
+
+    def begun(self, begun: Begun) -> None:
+        self._write(plain.started_event(begun.lease))
+
+    def piece(self, text: str) -> None:
+        self._streamed = True
+        self._write(plain.delta_event(text))
+
+    def end(self, turn: Turn) -> None:
+        if turn.reply and not self._streamed:
+            self._write(plain.delta_event(turn.reply))
+        self._write(plain.ended_event(turn))
+
+    def _write(self, event: dict[str, Any]) -> None:
+        self.output.result(plain.as_json(event))
+
+
+FORMS: Mapping[str, type[Answer]] = {"text": Text, "json": Document, "stream-json": Events}
 """What `--output-format` takes; made anew for every turn."""
 
 

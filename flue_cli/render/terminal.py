@@ -18,7 +18,8 @@ from rich.text import Text
 from flue_cli.agents import AgentSource
 from flue_cli.agents.reading import Description
 from flue_cli.render.output import Output
-from flue_cli.stores.contract import Entry, Finding, Summary
+from flue_cli.stores.contract import Entry, Summary
+from flue_cli.stores.finding import Finding
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import local_time
 

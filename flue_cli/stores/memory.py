@@ -7,36 +7,40 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from flue_cli.errors import KeyConflict
 from flue_cli.session import Message
 from flue_cli.stores.contract import (
     ABSENT,
-    INTERRUPTED,
     LEASE_SECONDS,
     PREVIEW,
     Ask,
     Begun,
     Entry,
     Failure,
-    Finding,
     Head,
     Holder,
     Lease,
     Pause,
     Replayed,
     Summary,
-    absent,
+)
+from flue_cli.stores.queue import Held, wait_for
+from flue_cli.stores.rules import (
+    INTERRUPTED,
     busy,
     changed,
     history_of,
     known_turn,
+    let_in,
     lost,
     meant,
+    same_prompt,
     taken,
 )
-from flue_cli.stores.queue import Held, wait_for
+
+if TYPE_CHECKING:
+    from flue_cli.stores.finding import Finding
 
 
 class _Session:
@@ -187,6 +191,8 @@ class MemoryStore:
             del self._by_uid[head.uid]
 
     def health(self) -> Iterator[Finding]:
+        from flue_cli.stores.finding import Finding
+
         yield Finding("ok", "sessions are kept in memory, as long as the process lives")
 
     def disconnect(self) -> None:
@@ -229,12 +235,7 @@ class MemoryStore:
                         session.queue.remove(ticket)
 
     def _admit(self, session: _Session | None, ask: Ask, uid: int) -> _Session:
-        if uid != ABSENT and (session is None or session.head.uid != uid):
-            raise changed(ask.name)
-        if session is None and ask.expect == "existing":
-            raise absent(ask.agent, ask.name)
-        if session is not None and ask.expect == "new" and uid == ABSENT:
-            raise taken(ask.agent, ask.name)
+        let_in(ask, uid, session.head.uid if session else ABSENT)
         if session is None:
             self._last_uid += 1
             session = _Session(self._last_uid, ask.agent, ask.name, _now())
@@ -247,8 +248,7 @@ class MemoryStore:
             return None
         for entry in session.entries:
             if entry.key == ask.key and entry.outcome == "completed":
-                if entry.prompt != ask.prompt:
-                    raise KeyConflict(f"turn key '{ask.key}' was used for another prompt")
+                same_prompt(ask, entry.prompt)
                 return Replayed(session.head, deepcopy(entry))
         return None
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from flue_cli.session import Message
-from flue_cli.stores.contract import Entry, Head, history_of
+from flue_cli.stores.contract import Entry, Head
+from flue_cli.stores.rules import history_of
 from flue_cli.times import timestamp
 
 VERSION = 1

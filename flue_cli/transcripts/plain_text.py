@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flue_cli.stores.contract import Head, Store, history_of
+from flue_cli.stores.contract import Head, Store
+from flue_cli.stores.rules import history_of
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import moment
 from flue_cli.transcripts.fields import body_of

@@ -10,36 +10,30 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from flue_cli.errors import KeyConflict, StoreError, StoreLocked
+from flue_cli.errors import StoreError, StoreLocked
 from flue_cli.session import Message
 from flue_cli.stores.contract import (
     ABSENT,
     LEASE_SECONDS,
-    PREVIEW,
     Ask,
     Begun,
     Entry,
     Failure,
-    Finding,
     Head,
     Holder,
     Lease,
     Pause,
     Replayed,
     Summary,
-    busy,
-    changed,
-    known_turn,
-    lost,
-    meant,
 )
 from flue_cli.stores.queue import Held, wait_for
+from flue_cli.stores.rules import busy, changed, known_turn, lost, same_prompt
 from flue_cli.stores.sqlite import reading
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.file import plain_errors
-from flue_cli.stores.sqlite.line import FIRST, WaitingLine
+from flue_cli.stores.sqlite.line import WaitingLine
 from flue_cli.stores.sqlite.owner import Owner, pid_and_host, term
 from flue_cli.stores.sqlite.rows import (
     STATE,
@@ -56,6 +50,9 @@ from flue_cli.stores.sqlite.rows import (
     state_of,
     take,
 )
+
+if TYPE_CHECKING:
+    from flue_cli.stores.finding import Finding
 
 Result = TypeVar("Result")
 Act = Callable[[sqlite3.Connection, State], Result]
@@ -121,33 +118,20 @@ class SqliteStore:
             return reading.data_at(db, head, turn)
 
     def sessions(self, *, agent: str = "", limit: int | None = None) -> list[Summary]:
+        from flue_cli.stores.sqlite import listing
+
         with self._connections.reading() as db:
             if db is None:
                 return []
-            rows = db.execute(
-                f"""
-                SELECT s.uid, s.agent, s.name, coalesce(h.turn, 0), s.created_at, s.updated_at,
-                       coalesce(substr(e.prompt, 1, {PREVIEW}), '')
-                FROM session s
-                LEFT JOIN entry h ON h.id = s.head
-                LEFT JOIN entry e ON e.id = coalesce(s.running, s.head)
-                {"WHERE s.agent = :agent" if agent else ""}
-                ORDER BY s.used DESC LIMIT :limit
-                """,  # noqa: S608 - our own words
-                {"agent": agent, "limit": -1 if limit is None else limit},
-            )
-            return [Summary(*row) for row in rows.fetchall()]
+            return listing.sessions(db, agent, limit)
 
     def resolve(self, name: str, *, agent: str = "") -> list[Head]:
+        from flue_cli.stores.sqlite import listing
+
         with self._connections.reading() as db:
             if db is None:
                 return []
-            found: list[Head] = []
-            for whose, what in meant(name, agent):
-                only = "AND s.agent = :agent" if whose else ""
-                rows = db.execute(f"{STATE} WHERE s.name = :name {only}", {"name": what, "agent": whose})
-                found += [state_of(row).head for row in rows.fetchall()]
-            return found
+            return listing.resolve(db, name, agent)
 
     # Turns
 
@@ -205,6 +189,7 @@ class SqliteStore:
                 reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def health(self) -> Iterator[Finding]:
+        from flue_cli.stores.finding import Finding
         from flue_cli.stores.sqlite import health
 
         yield health.of_version()
@@ -268,10 +253,10 @@ class SqliteStore:
                     return found
             state = admit(db, state, ask, waiter.uid)
             waiter.uid = state.head.uid
-            place = self._line.place(db, waiter.uid, waiter.ticket) if state.is_awaited else FIRST
-            free = place.number == 1 and not self._is_held(state)
+            place = self._line.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
+            free = place == 1 and not self._is_held(state)
             if free:
-                if waiter.ticket or place.dead:
+                if state.is_awaited:
                     self._line.clear(db, waiter.uid, waiter.ticket)
                 result = act(db, state)
         if free:
@@ -279,7 +264,7 @@ class SqliteStore:
             return result
         if not waiter.ticket and ask.wait > 0:
             waiter.ticket = self._line.join(waiter.uid)
-        return Held(self._holder(state), place.number)
+        return Held(self._holder(state), place)
 
     def _look(self, ask: Ask, waiter: _Waiter) -> Held | None:
         """Whether a waiter may not go yet: a look that takes no lock and mostly writes nothing."""
@@ -288,7 +273,7 @@ class SqliteStore:
             if db is None or state is None or state.head.uid != waiter.uid:
                 return None
             self._line.renew(db, waiter.ticket)
-            place = self._line.place(db, waiter.uid, waiter.ticket).number
+            place = self._line.place(db, waiter.uid, waiter.ticket)
         return Held(self._holder(state), place) if place > 1 or self._is_held(state) else None
 
     def _replay(self, db: sqlite3.Connection, state: State, ask: Ask) -> Replayed | None:
@@ -303,8 +288,7 @@ class SqliteStore:
             return None
         identity, line, turn = row
         entry = reading.one_entry(db, identity, ask.name)
-        if entry.prompt != ask.prompt:
-            raise KeyConflict(f"turn key '{ask.key}' was used for another prompt")
+        same_prompt(ask, entry.prompt)
         there = state.head._replace(line=line, turn=turn)
         return Replayed(state.head, entry._replace(data=reading.data_at(db, there, turn)))
 

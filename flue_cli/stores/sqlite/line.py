@@ -7,7 +7,6 @@ over at once. Nothing here needs to survive a power failure.
 from __future__ import annotations
 
 import sqlite3
-from typing import NamedTuple
 
 from flue_cli.stores.contract import LEASE_SECONDS
 from flue_cli.stores.sqlite.connections import Connections
@@ -17,17 +16,6 @@ _RENEW_AFTER = int(LEASE_SECONDS * 1_000_000 / 3)
 """How old a ticket's claim may be before its owner renews it, in microseconds."""
 
 
-class Place(NamedTuple):
-    """A place in the line: `number` 1 is next; the `dead` before it do not count."""
-
-    number: int
-    dead: int
-
-
-FIRST = Place(1, 0)
-"""The place of whoever comes when nobody stands in line."""
-
-
 class WaitingLine:
     """The waiting prompts of every session of one store, as seen by one process."""
 
@@ -35,15 +23,14 @@ class WaitingLine:
         self._connections = connections
         self._owner = owner
 
-    def place(self, db: sqlite3.Connection, session: int, ticket: int) -> Place:
-        """The place of `ticket` in the line (0: behind all)."""
+    def place(self, db: sqlite3.Connection, session: int, ticket: int) -> int:
+        """The place of `ticket` in the line (0: behind all): 1 is next, the dead do not count."""
         rows = db.execute(
             "SELECT owner, expires_at, expires_monotonic FROM waiting"
             " WHERE session = ? AND (? = 0 OR ticket < ?)",
             (session, ticket, ticket),
         ).fetchall()
-        alive = sum(self._owner.holds(owner, Term(*expires)) for owner, *expires in rows)
-        return Place(1 + alive, len(rows) - alive)
+        return 1 + sum(self._owner.holds(owner, Term(*expires)) for owner, *expires in rows)
 
     def join(self, session: int) -> int:
         """A ticket at the end of the line; 0 if the session is gone."""

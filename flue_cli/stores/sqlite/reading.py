@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from flue_cli.errors import FlueError, StoreDamaged
 from flue_cli.session import Message
-from flue_cli.stores.contract import Entry, Failure, Head, changed
+from flue_cli.stores.contract import Entry, Failure, Head
+from flue_cli.stores.rules import changed
 from flue_cli.stores.splice import apply
 from flue_cli.strict_json import loads
 
@@ -22,6 +23,8 @@ TEXTS = (
 """The columns that `entry_of` reads."""
 
 
+_Added = tuple[int, tuple[Message, ...]]
+"""The length of the history before a turn, and the messages that it adds."""
 _SEGMENT = "SELECT {} FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ? ORDER BY turn"
 
 
@@ -89,7 +92,7 @@ def messages(db: sqlite3.Connection, head: Head, start: int, stop: int) -> list[
     # What is asked for is mostly at the end, and mostly every turn was completed: look there first.
     turn = max(1, head.turn - (head.messages - start + 1) // 2 + 1)
     page = _page(db, head, turn, turn + wanted)
-    if not page or not page[0].before <= start < page[-1].before + len(page[-1].messages):
+    if not page or not page[0][0] <= start < page[-1][0] + len(page[-1][1]):
         turn = _turn_of(db, head, start)
         page = _page(db, head, turn, turn + wanted)
     while True:
@@ -181,13 +184,6 @@ def json_or_none(value: Mapping[str, Any] | Sequence[Any]) -> str | None:
     return json.dumps(value, separators=(",", ":")) if value else None
 
 
-class _Added(NamedTuple):
-    """What a turn adds to the history, as `history_of` does for its entry, and its length before."""
-
-    before: int
-    messages: tuple[Message, ...]
-
-
 def _page(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[_Added]:
     """What turns `first` to `last` on the path to `head` add, oldest first; nothing past its end."""
     last = min(last, head.turn)
@@ -200,12 +196,13 @@ def _page(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[_Ad
 
 
 def _added(row: Sequence[Any], session: str) -> _Added:
+    """What a row of TEXTS adds to the history, as `history_of` does for its entry."""
     _verify(row, session)
     _, kind, outcome, _, prompt, reply, between, _, _, _, _, _, _, total = row
     if outcome != "completed" or kind != "prompt":
-        return _Added(total, ())
+        return total, ()
     messages = (Message("user", prompt), *_messages(between), Message("assistant", reply))
-    return _Added(total - len(messages), messages)
+    return total - len(messages), messages
 
 
 def _verify(row: Sequence[Any], session: str) -> None:

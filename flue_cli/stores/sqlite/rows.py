@@ -12,19 +12,8 @@ from typing import Any, NamedTuple
 
 from flue_cli.errors import StoreDamaged
 from flue_cli.session import Message
-from flue_cli.stores.contract import (
-    ABSENT,
-    INTERRUPTED,
-    Ask,
-    Entry,
-    Failure,
-    Head,
-    Lease,
-    absent,
-    changed,
-    lost,
-    taken,
-)
+from flue_cli.stores.contract import ABSENT, Ask, Entry, Failure, Head, Lease
+from flue_cli.stores.rules import INTERRUPTED, let_in, lost, taken
 from flue_cli.stores.splice import splice
 from flue_cli.stores.sqlite import reading
 from flue_cli.stores.sqlite.owner import Term
@@ -97,11 +86,8 @@ def state_of(row: Sequence[Any]) -> State:
 
 def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> State:
     """The session's row, made if it may be; whatever forbids the prompt is raised."""
-    if uid != ABSENT and (state is None or state.head.uid != uid):
-        raise changed(ask.name)
+    let_in(ask, uid, state.head.uid if state else ABSENT)
     if state is None:
-        if ask.expect == "existing":
-            raise absent(ask.agent, ask.name)
         now = now_us()
         db.execute(
             "INSERT INTO session (agent, name, created_at, updated_at, used)"
@@ -110,8 +96,6 @@ def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> St
         )
         state = load_state(db, ask.agent, ask.name)
         assert state is not None  # noqa: S101 - inserted one statement ago
-    elif ask.expect == "new" and uid == ABSENT:
-        raise taken(ask.agent, ask.name)
     return state
 
 
