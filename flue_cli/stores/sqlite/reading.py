@@ -26,6 +26,8 @@ TEXTS = (
 _Added = tuple[int, tuple[Message, ...]]
 """The length of the history before a turn, and the messages that it adds."""
 _SEGMENT = "SELECT {} FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ? ORDER BY turn"
+_TEXTS_OF_SEGMENT = _SEGMENT.format(TEXTS)
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Segment(NamedTuple):
@@ -169,9 +171,13 @@ def texts_checksum(
 
     `place` is (turn, kind, outcome, total).
     """
-    texts = (key, prompt, reply, messages, error_type, error_message, meta)
-    whole = "".join(["\0" if text is None else "\1" + text for text in texts])
-    return zlib.crc32(f"{place}{whole}".encode("utf-8", "surrogatepass"))
+    turn, kind, outcome, total = place
+    texts = [
+        "\0" if text is None else "\1" + text
+        for text in (key, prompt, reply, messages, error_type, error_message, meta)
+    ]
+    whole = f"({turn}, '{kind}', '{outcome}', {total}){''.join(texts)}"
+    return zlib.crc32(whole.encode("utf-8", "surrogatepass"))
 
 
 def data_checksum(data: str) -> int:
@@ -181,14 +187,14 @@ def data_checksum(data: str) -> int:
 
 def json_or_none(value: Mapping[str, Any] | Sequence[Any]) -> str | None:
     """JSON for a column that is NULL where there is nothing."""
-    return json.dumps(value, separators=(",", ":")) if value else None
+    return _compact(value) if value else None
 
 
 def _page(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[_Added]:
     """What turns `first` to `last` on the path to `head` add, oldest first; nothing past its end."""
     last = min(last, head.turn)
     # Mostly all of them lie on the head's own line; only if some do not, the path is looked up.
-    rows = db.execute(_SEGMENT.format(TEXTS), (head.uid, head.line, first, last)).fetchall()
+    rows = db.execute(_TEXTS_OF_SEGMENT, (head.uid, head.line, first, last)).fetchall()
     if len(rows) != last - first + 1:
         path = segments(db, head, first, last)
         rows = [row for segment in path for row in _rows(db, head, segment, TEXTS)]
@@ -201,7 +207,12 @@ def _added(row: Sequence[Any], session: str) -> _Added:
     _, kind, outcome, _, prompt, reply, between, _, _, _, _, _, _, total = row
     if outcome != "completed" or kind != "prompt":
         return total, ()
-    messages = (Message("user", prompt), *_messages(between), Message("assistant", reply))
+    # By _make, which skips the words that Message has for people: there may be many of these.
+    messages = (
+        Message._make(("user", prompt, {})),
+        *_messages(between),
+        Message._make(("assistant", reply, {})),
+    )
     return total - len(messages), messages
 
 
