@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, LeaseLost, TurnTimeout, cancelled_by
@@ -32,7 +33,8 @@ class Keeper:
     thread comes back from C code, and an agent may never.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store | None) -> None:
+        """`store` has the leases to renew; None: turns are watched that have none."""
         self._store = store
         self._lock = threading.Lock()
         self._watched: list[_Watched] = []
@@ -43,19 +45,23 @@ class Keeper:
     @contextmanager
     def watching(
         self,
-        lease: Lease,
+        lease: Lease | None,
         cancellation: Cancellation,
         *,
         timeout: float | None,
         give_up: Callable[[FlueError], None],
     ) -> Iterator[None]:
-        """While inside, the turn of `lease` is watched over; `timeout` bounds it, in seconds.
+        """While inside, the turn of `lease` (None: it has none) is watched over.
+
+        `timeout` bounds it, in seconds.
 
         `give_up` is called, from the keeper's thread, when a cancelled agent has not stopped within
         GRACE_SECONDS.
         """
         self._start()
-        watched = _Watched(lease, cancellation, timeout, give_up, renew_every=self._store.lease_seconds / 3)
+        renew = partial(self._store.renew, lease) if self._store and lease else None
+        renew_every = self._store.lease_seconds / 3 if self._store else 0.0
+        watched = _Watched(renew, cancellation, timeout, give_up, renew_every=renew_every)
         with self._lock:
             self._watched.append(watched)
             is_earlier = not self._wakes_at or watched.next_moment() < self._wakes_at
@@ -107,16 +113,20 @@ class Keeper:
                 watched = list(self._watched)
                 self._wakes_at = min((turn.next_moment() for turn in watched), default=0.0)
             if not watched:
-                self._store.disconnect()
+                self._disconnect()
             if self._sleep(self._wakes_at):
-                self._store.disconnect()
+                self._disconnect()
                 return
             with self._lock:
                 watched = list(self._watched)
             for turn in watched:
                 with turn.lock:
                     if not turn.is_over:
-                        turn.look(self._store)
+                        turn.look()
+
+    def _disconnect(self) -> None:
+        if self._store:
+            self._store.disconnect()
 
     def _sleep(self, until: float) -> bool:
         """Wait until then (0: for ever), unless something happens; True if it is time to end."""
@@ -139,7 +149,7 @@ class _Watched:
 
     def __init__(
         self,
-        lease: Lease,
+        renew: Callable[[], None] | None,
         cancellation: Cancellation,
         timeout: float | None,
         give_up: Callable[[FlueError], None],
@@ -149,12 +159,12 @@ class _Watched:
         now = time.monotonic()
         self.lock = threading.Lock()
         self.is_over = False
-        self._lease = lease
+        self._renew = renew
         self._cancellation = cancellation
         self._timeout = timeout
         self._give_up = give_up
         self._renew_every = renew_every
-        self._renew_at = now + renew_every
+        self._renew_at = now + renew_every if renew else float("inf")
         self._deadline = now + timeout if timeout is not None else float("inf")
         self._in_main = threading.current_thread() is threading.main_thread()
 
@@ -171,7 +181,7 @@ class _Watched:
         if self._in_main:
             self._cancellation.request(cancelled_by(signum), stop=False)
 
-    def look(self, store: Store) -> None:
+    def look(self) -> None:
         """Do what is due."""
         why = self._cancellation.why
         now = time.monotonic()
@@ -181,13 +191,13 @@ class _Watched:
             return
         if not why and now >= self._deadline:
             self._cancellation.request(TurnTimeout(f"the agent took longer than {self._timeout:g} s"))
-        if now >= self._renew_at:
-            self._renew_at = self._renew(store, now)
+        if self._renew and now >= self._renew_at:
+            self._renew_at = self._renewed(self._renew, now)
 
-    def _renew(self, store: Store, now: float) -> float:
+    def _renewed(self, renew: Callable[[], None], now: float) -> float:
         """Renew the lease; when to do so next."""
         try:
-            store.renew(self._lease)
+            renew()
         except LeaseLost:
             return float("inf")  # the commit will say so; the agent may still have something to show
         except FlueError:

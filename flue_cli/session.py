@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast, overload
 
+from flue_cli.recording import Recorder
 from flue_cli.times import moment
 
 if TYPE_CHECKING:
     from datetime import datetime
     from random import Random
 
+    from flue_cli.recording import Recording
+
+Result = TypeVar("Result")
 Data = TypeVar("Data", bound=Mapping[str, Any])
 """The shape of `session.data`: a TypedDict of the agent's own, or `dict[str, Any]`."""
 
@@ -145,11 +149,19 @@ class AgentContext:
 
     `agent` is the agent's name, `turn` the number of this turn, `now` the instant it began (aware,
     UTC; the same for the whole turn), `random` a generator seeded for this turn. Clock and seed are
-    recorded, so an agent that takes time and chance from here can be replayed.
+    recorded, so an agent that takes time and chance from here can be replayed; `record` does the same
+    for calls to the world outside.
     """
 
     def __init__(
-        self, *, agent: str, turn: int, started_at: int, seed: int, is_cancelled: Callable[[], bool]
+        self,
+        *,
+        agent: str,
+        turn: int,
+        started_at: int,
+        seed: int,
+        is_cancelled: Callable[[], bool],
+        recording: Recording | None = None,
     ) -> None:
         """`started_at` is in microseconds since the epoch, UTC."""
         self.agent = agent
@@ -157,6 +169,7 @@ class AgentContext:
         self._started_at = started_at
         self._seed = seed
         self._is_cancelled = is_cancelled
+        self._recording = recording or Recorder()
         self._random: Random | None = None
 
     @property
@@ -172,6 +185,17 @@ class AgentContext:
 
             self._random = Random(self._seed)  # noqa: S311 - for replay, not for secrets
         return self._random
+
+    def record(self, name: str, call: Callable[[], Result]) -> Result:
+        """What `call()` gives, kept with the turn: a replay is answered from there, and calls nothing.
+
+            answer = context.record("weather", lambda: fetch("https://…"))
+
+        What it returns must be what JSON holds; you get a copy. It may be a coroutine, to be awaited, or
+        an iterator of either kind, to be read. What it raises is kept too. Calls of one name are told
+        apart by their order.
+        """
+        return cast("Result", self._recording.record(name, call))
 
     @property
     def cancelled(self) -> bool:

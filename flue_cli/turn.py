@@ -16,12 +16,9 @@ from typing import Any, NamedTuple
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import (
-    AgentError,
-    DataError,
     FlueError,
     LeaseLost,
     OutputClosed,
-    StoreDamaged,
     StoreError,
     TurnCancelled,
     UsageError,
@@ -29,10 +26,11 @@ from flue_cli.errors import (
 )
 from flue_cli.invoke import OnPiece, call
 from flue_cli.keeper import Keeper
+from flue_cli.kept import Kept, data_of, kept_of
 from flue_cli.log import Log
-from flue_cli.session import AgentContext, AgentSession, History, Message, Reply
-from flue_cli.stores.contract import Ask, Begun, Failure, Head, Holder, Lease, Pause, Replayed, Store
-from flue_cli.strict_json import dumps, loads
+from flue_cli.recording import Recorder
+from flue_cli.session import AgentContext, AgentSession, History
+from flue_cli.stores.contract import Ask, Begun, Failure, Head, Holder, Pause, Replayed, Store
 
 
 class Turn(NamedTuple):
@@ -110,6 +108,7 @@ class Runner:
         lease = begun.lease
         began = time.monotonic()
         seed = int.from_bytes(os.urandom(6), "big")  # exact in any JSON reader
+        recorder = Recorder()
         recorded: dict[str, Any] = {"source": agent.fingerprint, "seed": seed}
 
         def ended(turn: Turn) -> Turn:
@@ -121,13 +120,16 @@ class Runner:
 
         try:
             listener.begun(begun)
-            session = AgentSession(lease.head.name, _data(lease), _history(store, lease.head))
+            session = AgentSession(
+                lease.head.name, data_of(lease.data, lease.head.name), history_before(store, lease.head)
+            )
             context = AgentContext(
                 agent=agent.name,
                 turn=lease.turn,
                 started_at=lease.started_at,
                 seed=seed,
                 is_cancelled=lambda: cancellation.why is not None,
+                recording=recorder,
             )
             with self._keeper.watching(lease, cancellation, timeout=timeout, give_up=give_up):
                 kept = call(
@@ -137,7 +139,7 @@ class Runner:
                     context,
                     cancellation=cancellation,
                     on_piece=listener.piece,
-                    check=lambda reply: _checked(reply, session, recorded),
+                    check=lambda reply: kept_of(reply, session, recorded | recorder.as_meta()),
                 )
         except FlueError as error:
             return ended(_abandon(store, begun, error, recorded))
@@ -163,15 +165,6 @@ class Runner:
         )
 
 
-class _Kept(NamedTuple):
-    """What of a reply and a session is going to be kept, in the form that it is kept in."""
-
-    reply: str
-    messages: list[Message]
-    data: str
-    meta: dict[str, Any]
-
-
 def _refuse_half_characters(ask: Ask) -> None:
     for what, text in (("prompt", ask.prompt), ("turn key", ask.key or "")):
         try:
@@ -190,54 +183,12 @@ def _pause(cancellation: Cancellation, listener: Listener) -> Pause:
     return pause
 
 
-def _data(lease: Lease) -> dict[str, Any]:
-    try:
-        data = loads(lease.data)
-    except ValueError as error:
-        raise StoreDamaged(f"the data of session '{lease.head.name}' is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise StoreDamaged(f"the data of session '{lease.head.name}' is no JSON object")
-    return data
-
-
-def _history(store: Store, head: Head) -> History:
+def history_before(store: Store, head: Head) -> History:
+    """The history up to `head`, read when it is asked for."""
     return History(head.messages, lambda start, stop: store.messages(head, start, stop))
 
 
-def _checked(reply: Reply, session: AgentSession[Any], recorded: Mapping[str, Any]) -> _Kept:
-    """What is to be kept of a turn; AgentError for what JSON cannot hold."""
-    try:
-        found = getattr(session, "data", None)
-        if not isinstance(found, dict):
-            raise DataError("data", f"{type(found).__name__}, not dict")
-        data = dumps(found)
-        between = [_fields(message, f"messages[{number}]") for number, message in enumerate(reply.messages)]
-        copied = loads(dumps(between, root="messages")) if between else []
-        messages = [Message.from_dict(fields) for fields in copied]
-        meta = {**reply.meta, **recorded}
-        if reply.meta:
-            dumps(meta, root="meta")
-    except DataError as error:
-        raise AgentError(
-            f"what the agent left cannot be kept: {error}",
-            type="bad_data",
-            hint=""
-            if "MiB" in error.problem
-            else "JSON holds dict with str keys, list, str, int, float, bool, None",
-        ) from error
-    except Exception as error:  # all of this is the agent's objects, and they may do anything
-        raise AgentError(f"the agent's Reply cannot be read: {words_of(error)}", type="bad_reply") from error
-    return _Kept(reply.text, messages, data, meta)
-
-
-def _fields(message: Message | Mapping[str, Any], where: str) -> dict[str, Any]:
-    fields = message.as_dict() if isinstance(message, Message) else dict(message)
-    if not isinstance(fields.get("role"), str) or "content" not in fields:
-        raise DataError(where, "needs a 'role' (str) and 'content'")
-    return fields
-
-
-def _commit(store: Store, begun: Begun, kept: _Kept) -> Turn:
+def _commit(store: Store, begun: Begun, kept: Kept) -> Turn:
     lease = begun.lease
     try:
         head = store.commit(lease, reply=kept.reply, messages=kept.messages, data=kept.data, meta=kept.meta)

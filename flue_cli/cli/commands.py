@@ -19,7 +19,10 @@ COMMANDS = {
     "doctor": ("flue_cli.cli.doctor:doctor", "Look everything over, and say what to do about what is wrong."),
     "config": ("flue_cli.cli.config:COMMANDS", "Show and edit your defaults."),
 }
-"""Command to (`module:function`, or `module:table` of a group's functions, and its line of help)."""
+"""Command to (`module:function`, or `module:table` of a group, and its line of help).
+
+A group's table has functions, or `module:function` for those that live elsewhere.
+"""
 
 GROUPS = tuple(name for name, (target, _) in COMMANDS.items() if target.endswith(":COMMANDS"))
 
@@ -66,7 +69,7 @@ class _Group(TyperGroup):
 
     def build(self, name: str) -> Any:
         """The command `name`."""
-        return _command(name, self.table[name])
+        return _command(name, _named(self.table[name]))
 
 
 class _Root(_Group):
@@ -74,8 +77,7 @@ class _Root(_Group):
 
     def build(self, name: str) -> Any:
         target, help_line = COMMANDS[name]
-        module, _, attribute = target.partition(":")
-        found = getattr(import_module(module), attribute)
+        found = _named(target)
         if callable(found):
             return _command(name, found)
         app = _typer(type("_Commands", (_Group,), {"table": found}))
@@ -87,6 +89,14 @@ class _Root(_Group):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+
+
+def _named(target: str | Callable[..., None]) -> Any:
+    """What `module:attribute` names; a function is itself."""
+    if callable(target):
+        return target
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def _command(name: str, function: Callable[..., None]) -> Any:
