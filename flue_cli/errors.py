@@ -61,6 +61,12 @@ class TurnNotFound(NotFound):
     type = "turn_not_found"
 
 
+class NothingToMove(NotFound):
+    """There are not so many turns to undo or to redo."""
+
+    type = "nothing_to_move"
+
+
 class Conflict(FlueError):
     """Somebody else got there first."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from weakref import ref
 
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, LeaseLost, TurnTimeout, cancelled_by
@@ -19,7 +21,7 @@ GRACE_SECONDS = 2.0
 """How long an agent that was told to stop may take to do so."""
 
 _LONGEST_SLEEP = 3600.0
-_LOOK, _DONE = 0, 255
+_LOOK, _PASSED, _DONE = 0, 254, 255
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -40,6 +42,7 @@ class Keeper:
         self._watched: list[_Watched] = []
         self._wakes_at = 0.0  # when the thread will look again by itself; 0: not before it is woken
         self._thread: threading.Thread | None = None
+        self._passed = threading.Event()
         self._reading, self._writing = -1, -1
 
     @contextmanager
@@ -80,6 +83,8 @@ class Keeper:
                 watched.is_over = True
             with self._lock:
                 self._watched.remove(watched)
+            if in_main and cancellation.why:
+                self._pass_signals()
 
     def close(self) -> None:
         """End the thread, and let go of what it holds."""
@@ -94,18 +99,32 @@ class Keeper:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._reading, self._writing = os.pipe()
-                os.set_blocking(self._writing, False)
+                self._make_pipe()
+                keeper = ref(self)
+                os.register_at_fork(after_in_child=lambda: _forget(keeper()))
             elif self._thread.is_alive():
                 return
             self._thread = threading.Thread(target=self._keep, name="flue-keeper", daemon=True)
             self._thread.start()
+
+    def _pass_signals(self) -> None:
+        """Have the thread see the signals of a turn that is over, not take them for the next one's."""
+        self._passed.clear()
+        self._wake(_PASSED)
+        self._passed.wait(1.0)
+
+    def _make_pipe(self) -> None:
+        self._reading, self._writing = os.pipe()
+        os.set_blocking(self._writing, False)
 
     def _wake(self, byte: int) -> None:
         try:
             os.write(self._writing, bytes([byte]))
         except BlockingIOError:
             return  # a pipe full of reasons to wake up is one already
+        except OSError as error:
+            if error.errno != errno.EBADF:  # an agent closed what is not its own: see _sleep
+                raise
 
     def _keep(self) -> None:
         while True:
@@ -131,17 +150,32 @@ class Keeper:
     def _sleep(self, until: float) -> bool:
         """Wait until then (0: for ever), unless something happens; True if it is time to end."""
         seconds = min(max(0.0, until - time.monotonic()), _LONGEST_SLEEP) if until else None
-        ready, _, _ = select.select([self._reading], [], [], seconds)
-        if not ready:
+        try:
+            ready, _, _ = select.select([self._reading], [], [], seconds)
+            said = os.read(self._reading, 64) if ready else b""
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            self._make_pipe()  # an agent closed every descriptor that it found
             return False
-        for byte in os.read(self._reading, 64):
+        for byte in said:
             if byte == _DONE:
                 return True
+            if byte == _PASSED:
+                self._passed.set()
             if byte in _STOPPING_SIGNALS:
                 with self._lock:
                     for turn in self._watched:
                         turn.signalled(byte)
         return False
+
+
+def _forget(keeper: Keeper | None) -> None:
+    """In a process that an agent forked: signals that it gets are not its parent's."""
+    if keeper is not None:
+        descriptor = signal.set_wakeup_fd(-1)
+        if descriptor != keeper._writing:  # noqa: SLF001 - the rest of the class, for a child without threads
+            signal.set_wakeup_fd(descriptor)
 
 
 class _Watched:

@@ -1,22 +1,37 @@
 """Calls that leave an agent (a model, a web service): kept as they are made, answered from what was kept.
 
-A call's record is a JSON object: `name`, and `result` (what it returned), `awaited` (the same, by a
-coroutine), `pieces` (what an iterator gave, as far as it was read) or `awaited_pieces`; `error`
-(`type`, `message`) where it raised.
+A call's record is a JSON object. Beside its `name` it has `result` (what it returned), `awaited` (the same,
+by a coroutine), `pieces` (what an iterator gave, as far as it was read) or `awaited_pieces` (the same, by
+an asynchronous one). `error` says what it raised (see raised.py), in place of a result or after the pieces.
+`more` marks an iterator that was not read to its end; `unanswered` a coroutine that was given up, after so
+many seconds.
 """
 
 from __future__ import annotations
 
-import builtins
+import sys
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-from flue_cli.errors import AgentError, DataError, words_of
-from flue_cli.strict_json import dumps, loads
+from flue_cli.errors import AgentError, DataError
+from flue_cli.raised import as_exception, as_object
+from flue_cli.strict_json import MAX_BYTES, dumps, loads
 
 Call = dict[str, Any]
 """The record of a call."""
+
+ANSWERS = ("result", "awaited", "pieces", "awaited_pieces", "unanswered")
+"""The shapes that a call's answer may have."""
+
+_STREAMS = ("pieces", "awaited_pieces")
+_ERROR = ("type", "message")
+_MISSING = 100
+"""How many missing calls are named: an agent may try for ever."""
+_PATIENCE = 0.5
+"""Seconds that a replay waits longer, where the agent gave a call up."""
 
 
 class Recording(Protocol):
@@ -31,29 +46,110 @@ class Recorder:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self._size = 0
 
     def record(self, name: str, function: Callable[[], Any]) -> Any:
         """What `function()` gives, as a copy that holds no more than JSON does: so will a replay's.
 
-        A coroutine is awaited by the caller, an iterator read by the caller, and then kept. Raises
-        AgentError for what JSON cannot hold, and whatever the call raises.
+        A coroutine is awaited by the caller, an iterator read by the caller, and so kept. Raises
+        AgentError for what JSON cannot hold and for more than 16 MiB, and whatever the call raises.
         """
         call: Call = {"name": _checked_name(name)}
         self.calls.append(call)
         with _kept_errors(call):
             result = function()
-        if hasattr(result, "__await__"):
-            return _await(call, result)
-        if hasattr(result, "__anext__"):
-            return _read_async(call, result)
-        if hasattr(result, "__next__"):
-            return _read(call, result)
-        call["result"] = _copied(name, result)
-        return _copied(name, result)
+            # Known at once, since it may never be awaited, or read.
+            if hasattr(result, "__await__"):
+                call["unanswered"] = 0.0
+                return self._await(call, result)
+            if hasattr(result, "__anext__"):
+                call.update(awaited_pieces=[], more=True)
+                return self._read_async(call, result)
+            if hasattr(result, "__next__"):
+                call.update(pieces=[], more=True)
+                return self._read(call, result)
+            call["result"], copy = self._copies(call, result)
+            return copy
 
     def as_meta(self) -> dict[str, Any]:
         """What a turn keeps of it: `{"calls": […]}`, or nothing where nothing was called."""
-        return {"calls": self.calls} if self.calls else {}
+        # Copied, since a thread that the agent left behind may still be reading.
+        calls = [
+            {key: list(value) if key in _STREAMS else value for key, value in dict(call).items()}
+            for call in list(self.calls)
+        ]
+        return {"calls": calls} if calls else {}
+
+    async def _await(self, call: Call, result: Awaitable[Any]) -> Any:
+        began = time.monotonic()
+        try:
+            with _kept_errors(call):
+                value = await result
+                kept, copy = self._copies(call, value)
+        finally:
+            if "unanswered" in call:
+                call["unanswered"] = _since(began)
+        del call["unanswered"]
+        call["awaited"] = kept
+        return copy
+
+    def _read(self, call: Call, result: Iterator[Any]) -> Iterator[Any]:
+        try:
+            while True:
+                with _kept_errors(call):
+                    try:
+                        piece = next(result)
+                    except StopIteration:
+                        del call["more"]
+                        return
+                    kept, copy = self._copies(call, piece)
+                call["pieces"].append(kept)
+                yield copy
+        finally:
+            close = getattr(result, "close", None)
+            if close:
+                close()
+
+    async def _read_async(self, call: Call, result: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        try:
+            while True:
+                began = time.monotonic()
+                with _kept_errors(call):
+                    try:
+                        piece = await anext(result)
+                    except StopAsyncIteration:
+                        del call["more"]
+                        return
+                    except BaseException as error:
+                        if _is_given_up(error):
+                            call["unanswered"] = _since(began)
+                        raise
+                    kept, copy = self._copies(call, piece)
+                call["awaited_pieces"].append(kept)
+                yield copy
+        finally:
+            close = getattr(result, "aclose", None)
+            if close:
+                await close()
+
+    def _copies(self, call: Call, value: Any) -> tuple[Any, Any]:
+        """Two copies of what a call gave: one to keep, one for the agent to do with as it likes."""
+        try:
+            text = dumps(value, root="result")
+        except DataError as error:
+            raise AgentError(
+                f"what the call '{call['name']}' gave cannot be kept: {error}",
+                type="bad_call",
+                hint="have it return what JSON holds: dict, list, str, int, float, bool, None",
+            ) from error
+        self._size += len(text)
+        if self._size > MAX_BYTES:
+            raise AgentError(
+                f"what the calls of this turn gave cannot be kept: more than {MAX_BYTES // 2**20} MiB",
+                type="bad_call",
+                hint="have them return no more than the agent needs",
+            )
+        return loads(text), loads(text)
 
 
 class Player:
@@ -64,124 +160,121 @@ class Player:
     """
 
     def __init__(self, calls: Sequence[Mapping[str, Any]]) -> None:
+        """Raises ValueError, which says where, for what is no record of a call."""
         self.missing: list[str] = []
-        self._left: dict[str, list[Mapping[str, Any]]] = {}
-        for call in reversed(calls):
-            self._left.setdefault(call["name"], []).append(call)
+        self._left: dict[str, deque[Mapping[str, Any]]] = {}
+        for number, call in enumerate(calls):
+            if problem := _problem(call):
+                raise ValueError(f"calls[{number}]{problem}")
+            self._left.setdefault(call["name"], deque()).append(call)
 
     def record(self, name: str, function: Callable[[], Any]) -> Any:
         """What the call gave when it was recorded, in the same shape."""
-        left = self._left.get(_checked_name(name))
-        if not left:
-            self.missing.append(name)
-            raise AgentError(f"the call '{name}' was not recorded, and is not made", type="not_recorded")
-        call = left.pop()
-        if "awaited" in call:
-            return _awaited(call)
-        if "awaited_pieces" in call:
-            return _async_pieces(call)
+        try:
+            call = self._left[_checked_name(name)].popleft()
+        except (KeyError, IndexError):
+            raise self._missed(name) from None
         if "pieces" in call:
-            return _pieces(call)
+            return self._read(call)
+        if "awaited_pieces" in call:
+            return self._read_async(call)
+        if "awaited" in call or "unanswered" in call:
+            return self._await(call)
         _raise_kept(call)
-        return _copied(name, call["result"])
+        return _copy(call["result"])
+
+    async def _await(self, call: Mapping[str, Any]) -> Any:
+        await self._wait_in_vain(call)
+        _raise_kept(call)
+        return _copy(call["awaited"])
+
+    def _read(self, call: Mapping[str, Any]) -> Iterator[Any]:
+        yield from map(_copy, call["pieces"])
+        _raise_kept(call)
+        if "more" in call:
+            raise self._missed(call["name"])
+
+    async def _read_async(self, call: Mapping[str, Any]) -> AsyncIterator[Any]:
+        for piece in call["awaited_pieces"]:
+            yield _copy(piece)
+        await self._wait_in_vain(call)
+        _raise_kept(call)
+        if "more" in call:
+            raise self._missed(call["name"])
+
+    async def _wait_in_vain(self, call: Mapping[str, Any]) -> None:
+        """Be as silent as a call was that the agent gave up, for twice as long."""
+        if "unanswered" in call:
+            from asyncio import sleep
+
+            await sleep(2 * call["unanswered"] + _PATIENCE)
+            raise self._missed(call["name"])
+
+    def _missed(self, name: str) -> AgentError:
+        if len(self.missing) < _MISSING:
+            self.missing.append(name)
+        return AgentError(f"the call '{name}' was not recorded, and is not made", type="not_recorded")
 
 
 def _checked_name(name: object) -> str:
     if not isinstance(name, str):
         raise AgentError(f"the name of a call is {type(name).__name__}, not str", type="bad_call")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise AgentError("the name of a call has a lone surrogate", type="bad_call") from None
     return name
 
 
-def _copied(name: str, value: Any) -> Any:
-    try:
-        return loads(dumps(value, root="result"))
-    except DataError as error:
-        raise AgentError(
-            f"what the call '{name}' gave cannot be kept: {error}",
-            type="bad_call",
-            hint="have it return what JSON holds: dict, list, str, int, float, bool, None",
-        ) from error
+def _problem(call: Any) -> str:
+    """What keeps `call` from being the record of a call; "" if nothing does."""
+    if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
+        return " is no object with a name"
+    if "error" in call:
+        error = call["error"]
+        if not isinstance(error, Mapping) or not all(isinstance(error.get(key), str) for key in _ERROR):
+            return f".error needs {' and '.join(_ERROR)}"
+    elif not any(shape in call for shape in ANSWERS):
+        return f" needs one of {', '.join(ANSWERS)}, error"
+    for shape in _STREAMS:
+        if not isinstance(call.get(shape, []), list):
+            return f".{shape} is no list"
+    return "" if isinstance(call.get("unanswered", 0), int | float) else ".unanswered is no number"
+
+
+def _copy(value: Any) -> Any:
+    return loads(dumps(value))
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 3)
 
 
 @contextmanager
 def _kept_errors(call: Call) -> Iterator[None]:
+    """Keep what is raised inside, unless the agent itself gave the call up."""
     try:
         yield
-    except Exception as error:
-        name, _, message = words_of(error).partition(": ")
-        call["error"] = {"type": name, "message": message.encode("utf-8", "backslashreplace").decode()}
+    except BaseException as error:
+        if not (call.keys() & {"unanswered", "more"} and _is_given_up(error)):
+            call.pop("more", None)
+            if call.pop("unanswered", None) is not None:
+                call["awaited"] = None
+            call["error"] = as_object(error)
         raise
 
 
+def _is_given_up(error: BaseException) -> bool:
+    if "asyncio" in sys.modules:
+        from asyncio import CancelledError, current_task
+
+        if isinstance(error, CancelledError):  # ours, or of something that we wait for?
+            with suppress(RuntimeError):  # no loop runs here
+                task = current_task()
+                return task is not None and task.cancelling() > 0
+    return isinstance(error, GeneratorExit)
+
+
 def _raise_kept(call: Mapping[str, Any]) -> None:
-    """What the call raised: one of Python's own exceptions as itself, any other as a RuntimeError."""
-    if "error" not in call:
-        return
-    name, message = call["error"]["type"], call["error"]["message"]
-    kind = getattr(builtins, name, None)
-    if isinstance(kind, type) and issubclass(kind, Exception):
-        try:
-            error = kind(message)
-        except TypeError:  # one that wants more than its words
-            error = RuntimeError(f"{name}: {message}")
-        raise error
-    raise RuntimeError(f"{name}: {message}")
-
-
-async def _await(call: Call, result: Awaitable[Any]) -> Any:
-    call["awaited"] = None
-    with _kept_errors(call):
-        value = await result
-    call["awaited"] = _copied(call["name"], value)
-    return _copied(call["name"], value)
-
-
-def _read(call: Call, result: Iterator[Any]) -> Iterator[Any]:
-    pieces = call["pieces"] = []
-    try:
-        while True:
-            with _kept_errors(call):
-                try:
-                    piece = next(result)
-                except StopIteration:
-                    return
-            pieces.append(_copied(call["name"], piece))
-            yield _copied(call["name"], piece)
-    finally:
-        close = getattr(result, "close", None)
-        if close:
-            close()
-
-
-async def _read_async(call: Call, result: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    pieces = call["awaited_pieces"] = []
-    try:
-        while True:
-            with _kept_errors(call):
-                try:
-                    piece = await anext(result)
-                except StopAsyncIteration:
-                    return
-            pieces.append(_copied(call["name"], piece))
-            yield _copied(call["name"], piece)
-    finally:
-        close = getattr(result, "aclose", None)
-        if close:
-            await close()
-
-
-async def _awaited(call: Mapping[str, Any]) -> Any:
-    _raise_kept(call)
-    return _copied(call["name"], call["awaited"])
-
-
-def _pieces(call: Mapping[str, Any]) -> Iterator[Any]:
-    for piece in call["pieces"]:
-        yield _copied(call["name"], piece)
-    _raise_kept(call)
-
-
-async def _async_pieces(call: Mapping[str, Any]) -> AsyncIterator[Any]:
-    for piece in call["awaited_pieces"]:
-        yield _copied(call["name"], piece)
-    _raise_kept(call)
+    if "error" in call:
+        raise as_exception(call["error"])

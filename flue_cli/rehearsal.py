@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
-from flue_cli.errors import FlueError
+from flue_cli.errors import FlueError, StoreDamaged
 from flue_cli.invoke import OnPiece, call
 from flue_cli.keeper import Keeper
 from flue_cli.kept import Kept, data_of, kept_of
@@ -71,10 +71,10 @@ class Rehearser:
 
         Whatever it does wrong is the result's `error`. `on_piece` gets each piece of a streamed reply,
         and what it raises is the error. `stuck` is called, from another thread, when a cancelled agent
-        does not stop. Raises StoreDamaged if the scene's data is no JSON object.
+        does not stop. Raises StoreDamaged if the scene's data is no JSON object, or its calls are none.
         """
         session = AgentSession(scene.session, data_of(scene.data, scene.session), scene.history)
-        player = Player(scene.calls) if scene.calls is not None else None
+        player = _player(scene)
         recorder = Recorder()
         recorded = {"source": agent.fingerprint, "seed": scene.seed}
         context = AgentContext(
@@ -107,3 +107,12 @@ class Rehearser:
     def close(self) -> None:
         """End the thread that watches."""
         self._keeper.close()
+
+
+def _player(scene: Scene) -> Player | None:
+    try:
+        return Player(scene.calls) if scene.calls is not None else None
+    except ValueError as error:
+        raise StoreDamaged(
+            f"the recorded calls of turn {scene.turn} of session '{scene.session}' are none: {error}"
+        ) from error

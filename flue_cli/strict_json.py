@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Any
 
+from flue_cli.data_path import step
 from flue_cli.errors import DataError
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -21,8 +21,6 @@ WARN_BYTES = 1024 * 1024
 
 MAX_DEPTH = 200
 """The deepest nesting: Python's own JSON gives up near 1,000 levels less the caller's stack."""
-
-_IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
 def dumps(value: Any, *, root: str = "data") -> str:
@@ -87,9 +85,9 @@ def _find_fault(value: Any, path: str) -> None:
                     raise DataError(where, f"key {key!r} is {_named(key)}, not str")
                 if _has_surrogate(key):
                     raise DataError(where, f"key {key!r} has a lone surrogate")
-            children = [(child, f"{where}{_step(key)}", above) for key, child in node.items()]
+            children = [(child, f"{where}{step(key)}", above) for key, child in node.items()]
         else:
-            children = [(child, f"{where}[{index}]", above) for index, child in enumerate(node)]
+            children = [(child, f"{where}{step(index)}", above) for index, child in enumerate(node)]
         stack.extend(reversed(children))
 
 
@@ -148,10 +146,6 @@ def _named(value: Any) -> str:
 
 def _has_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _step(key: str) -> str:
-    return f".{key}" if re.fullmatch(_IDENTIFIER, key) else f"[{json.dumps(key)}]"
 
 
 def _shortened(path: str) -> str:

@@ -102,12 +102,12 @@ class Runner:
         """
         store = self.store
         _refuse_half_characters(ask)
-        begun = store.begin(ask, _pause(cancellation, listener))
+        begun = store.begin(ask, cancellable_pause(cancellation, listener.waiting))
         if isinstance(begun, Replayed):
             return _replayed(begun)
         lease = begun.lease
         began = time.monotonic()
-        seed = int.from_bytes(os.urandom(6), "big")  # exact in any JSON reader
+        seed = new_seed()
         recorder = Recorder()
         recorded: dict[str, Any] = {"source": agent.fingerprint, "seed": seed}
 
@@ -173,14 +173,21 @@ def _refuse_half_characters(ask: Ask) -> None:
             raise UsageError(f"the {what} is not UTF-8") from None
 
 
-def _pause(cancellation: Cancellation, listener: Listener) -> Pause:
+def cancellable_pause(cancellation: Cancellation, waiting: Callable[[Holder], None]) -> Pause:
+    """A pause for whoever waits behind a turn: tells `waiting` for whom, and ends when cancelled."""
+
     def pause(seconds: float, holder: Holder) -> None:
         cancellation.check()
-        listener.waiting(holder)
+        waiting(holder)
         time.sleep(seconds)
         cancellation.check()
 
     return pause
+
+
+def new_seed() -> int:
+    """A seed for a turn's random numbers: 48 bits, exact in any JSON reader."""
+    return int.from_bytes(os.urandom(6), "big")
 
 
 def history_before(store: Store, head: Head) -> History:

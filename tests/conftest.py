@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
+
+    from desk import Desk
 
 
 class Done(NamedTuple):
@@ -106,3 +110,45 @@ def flue(tmp_path: Path) -> Iterator[Flue]:
     command = Flue(tmp_path / "home", folder)
     yield command
     command.stop()
+
+
+@pytest.fixture
+def no_endless_wait() -> Iterator[None]:
+    """A chat that waits for keys that nobody will type fails its test instead of hanging it."""
+
+    def give_up(signum: int, frame: FrameType | None) -> None:
+        signal.alarm(1)  # again and again: event loops swallow what is raised in them
+        raise TimeoutError("the chat waits for ever")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def tty(monkeypatch: pytest.MonkeyPatch, no_endless_wait: None) -> Iterator[int]:
+    """A terminal as standard input; the end at which a person would sit."""
+    master, slave = os.openpty()
+    with open(slave) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        yield master
+    os.close(master)
+
+
+@pytest.fixture
+def desk(tty: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """A chat without a terminal; see desk.py."""
+    from desk import Desk, Page
+    from prompt_toolkit.application import create_app_session
+    from prompt_toolkit.input import create_pipe_input
+    from prompt_toolkit.output import DummyOutput
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "100")  # or a pager would take what is long
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        desk = Desk(keys, Page(), tmp_path / "kept")
+        yield desk
+        desk.runner.close()
+        desk.store.close()

@@ -292,7 +292,7 @@ def test_the_deltas_are_the_reply(flue: Flue) -> None:
     for options, kinds, text in (
         (("--turn-key", "k", "hello"), ["turn.started", "reply.delta", "turn.completed"], "hello"),
         (("nothing",), ["turn.started", "turn.completed"], ""),
-        (("--turn-key", "k", "hello"), ["reply.delta", "turn.completed"], "hello"),
+        (("--turn-key", "k", "hello"), ["turn.started", "reply.delta", "turn.completed"], "hello"),
     ):
         events = [json.loads(line) for line in flue(*chat, *options, stdin=None).out.splitlines()]
         assert [event["type"] for event in events] == kinds

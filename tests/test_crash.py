@@ -52,12 +52,12 @@ def test_killed_at_every_statement(flue: Flue) -> None:
             outcomes.append("finished")
             break
         assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, b"")
-        if after[1:]:
+        if after[1:] == [(2, "completed", "second")]:
             outcomes.append("saved, not shown")
-            assert after[1:] == [(2, "completed", "second")]
             assert nextly.err == ""
-        elif "[2]" in shown:
+        elif after[1:]:
             outcomes.append("interrupted")
+            assert after[1:] == [(2, "interrupted", "second")]
             assert "[2] (interrupted)\n> second\n" in shown
             assert settled[1] == (2, "interrupted", "second")
             assert nextly.err == "note: turn 2 was interrupted and not answered: second\n"
@@ -102,3 +102,14 @@ def test_a_killed_turn_may_run_again_under_its_key(flue: Flue) -> None:
 
     assert flue(*command, stdin=None).code == 128 + signal.SIGKILL
     assert flue(*command, stdin=None).out == "second time\n"
+
+
+def test_a_prompt_that_a_crash_left_is_exported(flue: Flue) -> None:
+    """What was accepted and not answered is in every export, also before the next prompt settles it."""
+    flue.agent("dies", "import os, signal\ndef agent(prompt, session, context):\n    os.kill(os.getpid(), 9)")
+    flue("chat", "dies", "-s", "a", "do not lose me", stdin=None)
+
+    for form in ("json", "jsonl", "md", "txt", "script"):
+        assert "do not lose me" in flue("sessions", "export", "a", "--format", form, stdin=None).out
+    (turn,) = json.loads(flue("sessions", "show", "a", "--json", stdin=None).out)["turns"]
+    assert (turn["turn"], turn["outcome"], turn["error"]["type"]) == (1, "interrupted", "interrupted")

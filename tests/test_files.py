@@ -242,7 +242,8 @@ def agent(prompt, session, context):
     assert (done.code, done.out) == (5, "turn 2\n")
     assert "the disk is full" in done.err
     exported = json.loads(small("sessions", "export", "a", stdin=None).out)
-    assert (exported["data"], len(exported["turns"])) == ({"n": 1}, 1)
+    outcomes = [(turn["outcome"], turn["data"]) for turn in exported["turns"]]
+    assert outcomes == [("completed", {"n": 1}), ("interrupted", {"n": 1})]
 
     (disk / "fill").unlink()
     after = small(*chat, "two", stdin=None)

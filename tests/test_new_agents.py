@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,11 +95,18 @@ class Model(BaseHTTPRequestHandler):
 @pytest.fixture
 def model() -> Iterator[tuple[str, list[Any]]]:
     """A model's address, and what it was asked."""
+    with served() as address:
+        yield address, Model.asked
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """A model's server, stopped at the end; its address."""
     Model.asked = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Model)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1", Model.asked
+    yield f"http://127.0.0.1:{server.server_port}/v1"
     server.shutdown()
     thread.join()
     server.server_close()
@@ -128,6 +136,23 @@ def test_a_language_model_remembers_the_conversation(flue: Flue, model: tuple[st
     assert (failed.code, failed.out) == (1, "")
     assert f"{address} answered 429" in failed.err
     assert "sk-secret" not in failed.err
+
+
+def test_a_conversation_with_a_model_replays_without_it(flue: Flue) -> None:
+    """With the server stopped the llm template says it all again; a session keeps little more than the text."""
+    flue("agents", "new", "helper", "--template", "llm", stdin=None)
+    with served() as address:
+        env = {"OPENAI_BASE_URL": address, "OPENAI_MODEL": "tiny"}
+        flue("chat", "helper", "-s", "a", "--lines", stdin="one\ntwo\n", env=env)
+    (_, second) = json.loads(flue("sessions", "export", "a", stdin=None).out)["turns"]
+
+    assert second["meta"]["calls"] == [{"name": "model", "pieces": ["Hello, ", "wörld", {"total_tokens": 7}]}]
+    assert flue("replay", "a", stdin=None, env=env) == (0, "", "2 turns replayed, none differs\n")
+    path = flue.folder / "agents" / "helper.py"
+    path.write_text(path.read_text().replace('record("model"', 'record("other"'))
+    changed = flue("replay", "a", stdin=None, env=env)
+    assert (changed.code, changed.err) == (1, "2 turns replayed, 2 differ (turns 1, 2)\n")
+    assert "the call 'other' was not recorded, and is not made" in changed.out
 
 
 @pytest.mark.parametrize(

@@ -14,193 +14,27 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
-from types import FrameType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from prompt_toolkit.application import create_app_session
+from desk import Desk, echo, sample
 from prompt_toolkit.history import FileHistory
-from prompt_toolkit.input import PipeInput, create_pipe_input
-from prompt_toolkit.output import DummyOutput
 from rich.console import RenderableType
 from terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_J, ENTER, PASTE_BEGINS, PASTE_ENDS
 
-from flue_cli import agents, keeper
-from flue_cli.agents import Agent, AgentFunction
-from flue_cli.cancellation import Cancellation
+from flue_cli import keeper
 from flue_cli.cli.signals import Signals
-from flue_cli.errors import FlueError, OutputClosed, Stop, StoreError, cancelled_by
+from flue_cli.errors import OutputClosed, Stop, StoreError
 from flue_cli.render import terminal as rendering
 from flue_cli.render.output import Output
-from flue_cli.repl import chat
 from flue_cli.repl.conversation import Conversation, Manners
 from flue_cli.repl.slash import COMMANDS
 from flue_cli.repl.terminal import quiet_keyboard, sane_terminal
 from flue_cli.repl.worker import Worker
-from flue_cli.settings import Settings
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import ABSENT, Ask, Entry, Head, Store
-from flue_cli.text import SafeStream, safe_text
-from flue_cli.turn import Runner, Turn
-
-
-class Page:
-    """Where results and remarks go, in one text, as a person would read them."""
-
-    is_terminal = remarks_on_terminal = True
-
-    def __init__(self) -> None:
-        self.text = ""
-        self._stream = SafeStream()
-        self._expected: list[tuple[str, Callable[[], object]]] = []
-
-    def when(self, text: str, action: Callable[[], object]) -> None:
-        """Do `action` as soon as the page shows `text`."""
-        self._expected.append((text, action))
-
-    def result(self, text: str) -> None:
-        self.piece(text)
-        self.end_line()
-
-    def piece(self, text: str) -> None:
-        self.rendered(self._stream.feed(text))
-
-    def end_line(self) -> None:
-        held = self._stream.close()
-        self.rendered(held if self.text.endswith("\n") and not held else held + "\n")
-
-    def note(self, text: str) -> None:
-        self.rendered(safe_text(text) + "\n")
-
-    def error(self, error: FlueError) -> None:
-        self.note(f"error: {error.message}")
-        if error.hint:
-            self.note(f"hint: {error.hint}")
-
-    def rendered(self, text: str) -> None:
-        self.text += text.replace("\x1b[?2004h", "").replace("\x1b[?2004l", "")  # moves nothing
-        for expected in list(self._expected):
-            if expected[0] in self.text:
-                self._expected.remove(expected)
-                expected[1]()
-
-    def terminal_file(self) -> Any:
-        return open(os.devnull, "w")
-
-
-class Desk:
-    """A keyboard, a page, and a store with room for one conversation."""
-
-    def __init__(self, keys: PipeInput, page: Any, folder: Path) -> None:
-        self.keys = keys
-        self.page = page
-        self.file = folder / "flue.db"
-        self.history = folder / "history" / "tester.txt"
-        self.store: Store = open_store(str(self.file))
-        self.runner = Runner(self.store)
-        self.cancellation: Cancellation | None = None
-
-    def conversation(
-        self,
-        agent: AgentFunction | Agent,
-        *,
-        name: str = "work",
-        expect: str = "any",
-        manners: Manners | None = None,
-        remark: str = "",
-    ) -> Conversation:
-        """A conversation with `agent`."""
-        agent = agent if isinstance(agent, Agent) else Agent("tester", agent, "v1")
-        manners = manners or Manners(0, None, keeps=True)
-        return Conversation(self.runner, agent, name, expect, manners, remark)
-
-    def chat(self, agent: AgentFunction | Agent | Conversation, *typed: str) -> str:
-        """Chat with `agent`, the keys of `typed` coming in one after another; what the page shows then."""
-        conversation = agent if isinstance(agent, Conversation) else self.conversation(agent)
-        self.keys.send_text("".join(typed))
-        try:
-            chat(conversation, self.page, self.cancelling, history_file=str(self.history))
-        finally:
-            seen, self.page.text = self.page.text, ""
-        return seen
-
-    @contextmanager
-    def cancelling(self, cancellation: Cancellation) -> Iterator[None]:
-        """What the signal handlers do around a turn: `signal` ends it from here on."""
-        self.cancellation = cancellation
-        try:
-            yield
-        finally:
-            self.cancellation = None
-
-    def signal(self, signum: int) -> None:
-        """A signal, if a turn runs."""
-        if self.cancellation:
-            self.cancellation.request(cancelled_by(signum))
-
-    def elsewhere(self, prompt: str, agent: AgentFunction | None = None, name: str = "work") -> Turn:
-        """Make a turn as another process would."""
-        ask = Ask("tester", name, prompt, wait=0)
-        with closing(open_store(str(self.file))) as other, closing(Runner(other)) as runner:
-            return runner.run(Agent("tester", agent or echo, "v1"), ask, cancellation=Cancellation())
-
-    def entries(self, name: str = "work", agent: str = "tester") -> list[Entry]:
-        """What is kept of a session."""
-        head = self.store.head(agent, name)
-        return list(self.store.entries(head, 1, head.turn, with_data=True))
-
-    def sent(self, name: str = "work", agent: str = "tester") -> list[str]:
-        """The prompts that reached the agent."""
-        return [entry.prompt for entry in self.entries(name, agent)]
-
-
-@pytest.fixture(autouse=True)
-def no_endless_wait() -> Iterator[None]:
-    """A chat that waits for keys that nobody will type fails its test instead of hanging it."""
-
-    def give_up(signum: int, frame: FrameType | None) -> None:
-        signal.alarm(1)  # again and again: event loops swallow what is raised in them
-        raise TimeoutError("the chat waits for ever")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
-@pytest.fixture
-def tty(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A terminal as standard input; the end at which a person would sit."""
-    master, slave = os.openpty()
-    with open(slave) as stdin:
-        monkeypatch.setattr(sys, "stdin", stdin)
-        yield master
-    os.close(master)
-
-
-@pytest.fixture
-def desk(tty: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("LINES", "100")  # or a pager would take what is long
-    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
-        desk = Desk(keys, Page(), tmp_path / "kept")
-        yield desk
-        desk.runner.close()
-        desk.store.close()
-
-
-def echo(prompt: str, session: Any, context: Any) -> str:
-    session.data["said"] = [*session.data.get("said", []), prompt]
-    return f"<{prompt}>"
-
-
-def sample(name: str) -> Agent:
-    return agents.load(agents.find(Settings.load(os.environ), name))
-
+from flue_cli.stores.contract import ABSENT, Ask, Head
 
 # What is typed
 
@@ -436,7 +270,7 @@ def test_a_new_session_that_cannot_be(desk: Desk, typed: str, words: str) -> Non
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("/foo", "error: there is no command /foo\nhint: see /help; // sends a line"),
+        ("/zap", "error: there is no command /zap\nhint: see /help; // sends a line"),
         ("/histroy 3", "error: there is no command /histroy\nhint: did you mean /history?"),
         ("/", "error: there is no command /\n"),
         ("/usr/bin/env", "error: there is no command /usr/bin/env\n"),

@@ -213,3 +213,61 @@ def test_a_plain_locale(flue: Flue) -> None:
     assert failed.code == 1
     assert failed.err.startswith("error: the agent failed: ValueError: gr")
     assert flue("sessions", "list", stdin=None, env=plain).out.split("\t")[1] == "ä"
+
+
+# What an agent's own processes do
+
+
+def test_a_process_that_an_agent_ends_is_not_the_turn(flue: Flue) -> None:
+    """An agent may start processes and terminate them: the signal is theirs, and the turn completes."""
+    flue.agent(
+        "parent",
+        "import multiprocessing, time\n"
+        "def work():\n    time.sleep(30)\n"
+        "def agent(prompt, session, context):\n"
+        "    child = multiprocessing.get_context('fork').Process(target=work)\n"
+        "    child.start()\n    time.sleep(0.1)\n    child.terminate()\n    child.join()\n    time.sleep(0.1)\n"
+        "    return f'ended with {child.exitcode}'",
+    )
+
+    assert flue("chat", "parent", "-s", "a", "hi", stdin=None) == (0, "ended with -15\n", "")
+
+
+def test_a_process_that_outlives_the_turn_does_not_hold_the_session(flue: Flue) -> None:
+    """When a turn is killed, the processes that its agent had started do not pass for it."""
+    flue.agent(
+        "orphan",
+        "import os, pathlib, time\n"
+        "def agent(prompt, session, context):\n"
+        "    if prompt == 'next':\n        return prompt\n"
+        "    child = os.fork()\n    if not child:\n        time.sleep(20)\n        os._exit(0)\n"
+        "    pathlib.Path('child').write_text(str(child))\n    time.sleep(60)",
+    )
+    killed = flue.start("chat", "orphan", "-s", "a", "hang", stdin=subprocess.DEVNULL)
+    child = flue.folder / "child"
+    while not (child.exists() and child.read_text()):
+        assert killed.poll() is None
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    try:
+        after = flue("chat", "orphan", "-s", "a", "--wait", "0", "next", stdin=None)
+    finally:
+        os.kill(int(child.read_text()), signal.SIGKILL)
+
+    assert after == (0, "next\n", "note: turn 1 was interrupted and not answered: hang\n")
+
+
+@pytest.mark.slow
+def test_an_agent_that_closes_what_is_not_its_own(flue: Flue) -> None:
+    """Descriptors closed behind our back cost the turn and a clear line, never a traceback or a wrong word."""
+    flue.agent(
+        "closing",
+        "import os, time\ndef agent(prompt, session, context):\n    os.closerange(3, 200)\n    return 'done'",
+    )
+
+    done = flue("chat", "closing", "-s", "a", "hi", stdin=None)
+
+    assert (done.code, done.out) == (74, "")
+    assert done.err == "error: the result cannot be written: Bad file descriptor\n"
+    assert flue("chat", "greeting", "-s", "a", "hi", stdin=None).code == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import stat
@@ -19,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from flue_cli.errors import SessionBusy, StoreDamaged, StoreError, StoreNewer
+from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, StoreError, StoreNewer
 from flue_cli.session import Message
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Failure, Head, Store
@@ -27,10 +28,17 @@ from flue_cli.stores.sqlite import SqliteStore
 from flue_cli.testing.steps import (
     AGENT,
     begin,
+    contents,
+    edit,
     everything,
     failed_turn,
     finish,
     forgotten,
+    kept_names,
+    move,
+    prompts,
+    sleep,
+    talk,
     timeline,
     turn,
 )
@@ -554,4 +562,265 @@ def test_a_program_that_keeps_writing_is_waited_for_within_bounds(tmp_path: Path
     other.execute("ROLLBACK")
     other.close()
     begin(store, "second", wait=0.5)
+    store.close()
+
+
+# The timeline
+
+
+def whole(store: Store) -> list[tuple[object, ...]]:
+    """All that there is in a store, with what was undone."""
+    return [contents(store, store.head(one.agent, one.name)) for one in store.sessions(kept=True)]
+
+
+def of_schema_1(path: Path, source: Path) -> None:
+    """Make a store as a Flue before undo did, with the turns of `source`, in which nothing was undone."""
+    from sqlite_utils import Database, Migrations
+
+    from flue_cli.stores.sqlite.file import APPLICATION_ID
+    from flue_cli.stores.sqlite.schema import sessions_and_entries
+
+    old = Migrations("flue")
+    old()(sessions_and_entries)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        old.apply(Database(db, execute_plugins=False))
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute("PRAGMA user_version = 1")
+        db.execute("COMMIT")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("ATTACH ? AS source", (str(source),))
+        for table in ("session", "entry"):
+            columns = ", ".join(name for _, name, *_ in db.execute(f"PRAGMA main.table_info({table})"))
+            db.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM source.{table}")
+    path.chmod(0o600)
+
+
+@pytest.fixture
+def old_store(tmp_path: Path, path: Path) -> tuple[Store, list[tuple[object, ...]]]:
+    """A store at `path` that an older Flue made, not opened yet, and what is in it."""
+    made = open_store(str(tmp_path / "made.db"))
+    for number in range(300):
+        turn(made, "hello", data=json.dumps({"n": number, "padding": "x" * 600}), key=str(number))
+    failed_turn(made, "fails")
+    talk(made, "one", "two", name="other")
+    before = whole(made)
+    made.close()
+    of_schema_1(path, tmp_path / "made.db")
+    return open_store(str(path)), before
+
+
+def test_an_older_store_goes_on(old_store: tuple[Store, list[tuple[object, ...]]], path: Path) -> None:
+    """A store that a Flue before undo made is opened as it is, and can do what is new."""
+    store, before = old_store
+
+    assert whole(store) == before
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+    move(store, 270)
+    assert begin(store, "hello", "other").lease.turn == 3
+    assert json.loads(begin(store, "next").lease.data)["n"] == 269
+    assert prompts(store, "main~1") == ["hello"] * 300 + ["fails"]
+    assert [finding for finding in store.health() if finding.level == "problem"] == []
+    store.close()
+
+
+def test_an_older_store_is_made_newer_once(
+    old_store: tuple[Store, list[tuple[object, ...]]], path: Path
+) -> None:
+    """Processes that all open it for the first time at once lose no turn and no session."""
+    store, before = old_store
+    with ExitStack() as stack:
+        children = [stack.enter_context(process(TALK, str(path), f"new {number}")) for number in range(8)]
+        for child in children:
+            wait_until_ready(child)
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write(b"\n")
+            child.stdin.flush()
+        assert [child.wait(20) for child in children] == [0] * 8
+
+    assert whole(store)[8:] == before
+    assert [prompts(store, f"new {number}") for number in range(8)] == [
+        [f"prompt {number}" for number in range(4)]
+    ] * 8
+    with closing(sqlite3.connect(path)) as db:
+        applied = [name for (name,) in db.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
+    assert applied == ["sessions_and_entries", "undo_and_forks"]
+    store.close()
+
+
+def test_threads_make_an_older_store_newer_once(old_store: tuple[Store, list[tuple[object, ...]]]) -> None:
+    """Threads that use an older store for the first time at once all see what is in it."""
+    store, before = old_store
+    seen: list[list[tuple[object, ...]]] = []
+    threads = [threading.Thread(target=lambda: seen.append(whole(store))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [before] * 8
+    store.close()
+
+
+def test_an_older_flue_that_still_runs_loses_nothing(
+    path: Path, file_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn made after an undo by a process that does not know of undo stays, and what was undone is kept."""
+    talk(file_store, "one", "two", "three")
+    move(file_store, 1)
+    with monkeypatch.context() as older:
+        older.setattr("flue_cli.stores.sqlite.tree.leave_undone", lambda db, state: None)
+        head = talk(file_store, "instead")
+
+    assert file_store.tip(head) == head
+    talk(file_store, "on")
+    assert (prompts(file_store), prompts(file_store, "main~1")) == (
+        ["one", "instead", "on"],
+        ["one", "two", "three"],
+    )
+
+
+CHANGES: dict[str, Callable[[Store], object]] = {
+    "undo": lambda store: move(store, 1),
+    "redo": lambda store: move(store, 3),
+    "edit": lambda store: edit(store, '{"by":"hand"}'),
+    "prompt": lambda store: begin(store, "instead"),
+    "fork": lambda store: store.fork(store.head(AGENT, "main"), "fork"),
+    "fork of a kept one": lambda store: store.fork(store.head(AGENT, "main~1"), "fork"),
+    "bring": lambda store: store.bring(
+        AGENT, "copy", store.entries(store.head(AGENT, "main~1"), 1, 9, with_data=True)
+    ),
+    "rename": lambda store: store.rename(store.head(AGENT, "main"), "new", wait=0, pause=sleep),
+    "delete": lambda store: store.delete(store.head(AGENT, "main")),
+    "delete a kept one": lambda store: store.delete(store.head(AGENT, "main~1")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_that_is_killed_is_whole_or_none(
+    tmp_path: Path, path: Path, change: Callable[[Store], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever statement a process dies at, all of the change is there or nothing, and turns go on."""
+    made = open_store(str(path))
+    talk(made, "one", "two", "three")
+    move(made, 2)
+    talk(made, "again")
+    talk(made, "on", name="main~1")
+    talk(made, "somebody else's", name="other")
+    move(made, 2)
+    before = whole(made)
+    made.close()
+    deaths: list[Path] = []
+
+    def dies_here(statement: str) -> None:
+        # What kill -9 leaves is what is in the files; the shared memory beside them goes with the process.
+        place = tmp_path / f"death {len(deaths)}"
+        place.mkdir()
+        for file in (path, path.with_name(f"{path.name}-wal")):
+            if file.exists():
+                shutil.copy(file, place)
+        deaths.append(place)
+
+    connect = sqlite3.connect
+
+    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.set_trace_callback(dies_here)
+        return connection
+
+    store = open_store(str(path))
+    with monkeypatch.context() as watched:
+        watched.setattr(sqlite3, "connect", traced)
+        change(store)
+    store.disconnect()
+    after = whole(store)
+    store.close()
+
+    found = []
+    for place in deaths:
+        left = open_store(str(place / path.name))
+        found.append(whole(left))
+        assert found[-1] in (before, after)
+        assert [finding for finding in left.health() if finding.level == "problem"] == []
+        for session in left.sessions(kept=True):
+            turn(left, "next", session.name)
+        left.close()
+    assert len(found) > 5
+    assert found[0] == before != after
+    assert found == sorted(found, key=lambda one: one == after)
+
+
+def test_a_kept_fork_that_is_deleted_leaves_no_trace(path: Path, file_store: Store) -> None:
+    """What only it could reach is in no file any more; what its session has too is all there."""
+    secret = "hunter2-"
+    talk(file_store, "both have this")
+    for number in range(10):
+        turn(
+            file_store,
+            secret * (1 + 1000 * (number % 2)),
+            reply=secret,
+            data=json.dumps({"x" * number: secret}),
+        )
+    move(file_store, 1)
+    talk(file_store, "instead")
+    turn(file_store, secret, "main~1", key=secret, messages=[Message("tool", secret)], meta={"m": secret})
+    move(file_store, 5, "main~1")
+    edit(file_store, json.dumps({"edit": secret}), "main~1")
+    assert kept_names(file_store) == ["main~1", "main~1~1"]
+
+    def is_left() -> list[str]:
+        file_store.disconnect()
+        return [name for name, content in files(path.parent).items() if secret.encode() in content]
+
+    file_store.delete(file_store.head(AGENT, "main~1~1"))
+    assert is_left()
+    file_store.delete(file_store.head(AGENT, "main~1"))
+    assert is_left() == []
+    assert prompts(file_store) == ["both have this", "instead"]
+
+
+def test_a_deleted_session_takes_its_kept_forks_out_of_the_files(path: Path, file_store: Store) -> None:
+    """Nothing that was said in a session or in forks that were kept of it can be found in the files."""
+    secret = "hunter2-"
+    talk(file_store, "keep", name="other")
+    for number in range(6):
+        turn(file_store, f"{secret}{number}" * 500, data=json.dumps({"n": [secret] * number}))
+        move(file_store, number // 2)
+    edit(file_store, json.dumps({"edit": secret}))
+    assert len(kept_names(file_store)) > 3
+
+    file_store.delete(file_store.head(AGENT, "main"))
+
+    assert [name for name, content in files(path.parent).items() if secret.encode() in content] == []
+    assert [summary.name for summary in file_store.sessions(kept=True)] == ["other"]
+
+
+def test_nobody_reads_what_took_the_place_of_a_deleted_session(file_store: Store) -> None:
+    """Whoever still has a session that was deleted does not get to see another one's turns for it."""
+    gone = talk(file_store, "one", "two")
+    file_store.delete(gone)
+    talk(file_store, "private", "secret", name="other")
+
+    with pytest.raises(SessionChanged):
+        list(file_store.entries(gone, 1, 2))
+    with pytest.raises(SessionChanged):
+        file_store.messages(gone, 0, 4)
+    with pytest.raises(SessionChanged):
+        file_store.data_at(gone, 2)
+
+
+def test_a_fork_of_a_damaged_session_is_no_fork(path: Path) -> None:
+    """Where a turn is missing, forking is StoreDamaged and makes nothing; a check-up finds what was undone too."""
+    store = open_store(str(path))
+    talk(store, "one", "two", "three")
+    move(store, 1)
+    store.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("DELETE FROM entry WHERE turn = 2")
+
+    with pytest.raises(StoreDamaged):
+        store.fork(store.tip(store.head(AGENT, "main")), "fork")
+    assert [summary.name for summary in store.sessions()] == ["main"]
+    assert [finding.level for finding in store.health()].count("problem") == 1
     store.close()

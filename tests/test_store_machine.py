@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,23 @@ from flue_cli.errors import (
 )
 from flue_cli.session import Message
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import ABSENT, PREVIEW, Ask, Begun, Failure, Head, Lease, Replayed, Store
+from flue_cli.stores.contract import (
+    ABSENT,
+    PREVIEW,
+    Ask,
+    Begun,
+    Entry,
+    Failure,
+    Head,
+    Lease,
+    Origin,
+    Replayed,
+    Store,
+)
 from flue_cli.strict_json import dumps
 
 AGENTS = ("one", "two")
-NAMES = ("a", "b", "one/a")
+NAMES = ("a", "b", "one/a", "a~1")
 KEYS = (None, "k", "l")
 PROMPTS = ("hello", "hello again", "ü" * 300)
 DATA = st.recursive(
@@ -48,14 +61,45 @@ MESSAGES = st.lists(
     st.builds(Message, st.sampled_from(("assistant", "tool")), DATA, OBJECTS.map(lambda extra: {f"_{k}": v for k, v in extra.items()})),
     max_size=2,
 )  # fmt: skip
+ENTRIES = st.lists(
+    st.builds(
+        Entry,
+        turn=st.integers(1, 9),
+        kind=st.just("prompt"),
+        outcome=st.sampled_from(("completed", "failed", "interrupted")),
+        key=st.sampled_from(KEYS),
+        prompt=st.sampled_from(PROMPTS),
+        reply=st.none(),
+        messages=MESSAGES.map(tuple),
+        started_at=st.integers(0, 9),
+        finished_at=st.integers(0, 9),
+        error=st.none(),
+        meta=OBJECTS,
+        data=OBJECTS.map(dumps),
+    ).map(
+        lambda entry: (
+            entry._replace(reply="ok")
+            if entry.outcome == "completed"
+            else entry._replace(messages=(), error=Failure("kind", "words"))
+        )
+    )
+    | st.builds(
+        Entry,
+        *(st.just(field) for field in (1, "edit", "completed", None, "", None, (), 1, 1, None, {})),
+        data=OBJECTS.map(dumps),
+    ),
+    max_size=3,
+)
 
 
 @dataclass
 class Turn:
-    """What the model knows of a turn."""
+    """What the model knows of a turn; `maker` is the uid of the session that it was made in."""
 
     prompt: str
     key: str | None
+    maker: int
+    kind: str = "prompt"
     outcome: str = "running"
     reply: str | None = None
     messages: list[Message] = field(default_factory=list)
@@ -65,32 +109,66 @@ class Turn:
 
     @property
     def added(self) -> list[Message]:
-        if self.outcome != "completed":
+        if self.outcome != "completed" or self.kind != "prompt":
             return []
         return [Message("user", self.prompt), *self.messages, Message("assistant", self.reply)]
+
+    @property
+    def shown(self) -> tuple[object, ...]:
+        """All that a store tells of it."""
+        return (
+            self.kind, self.outcome, self.prompt, self.key, self.reply, self.messages, self.data,
+            self.error, self.meta,
+        )  # fmt: skip
+
+
+def shown(entry: Entry) -> tuple[object, ...]:
+    """The same of a store's entry."""
+    return (
+        entry.kind, entry.outcome, entry.prompt, entry.key, entry.reply, list(entry.messages), entry.data,
+        entry.error, dict(entry.meta),
+    )  # fmt: skip
 
 
 @dataclass
 class Session:
-    """What the model knows of a session; `lease` is the one that counts, alive or expired."""
+    """What the model knows of a session; `lease` is the one that counts, alive or expired.
+
+    `line` has all turns up to the tip, `position` tells how many of them count.
+    """
 
     agent: str
     name: str
     uid: int
-    turns: list[Turn] = field(default_factory=list)
+    line: list[Turn] = field(default_factory=list)
+    position: int = 0
+    origin: Origin | None = None
     running: Turn | None = None
     lease: Lease | None = None
     alive: bool = False
     used: int = 0
-    version: int = -1
+    version: int = 0
+
+    @property
+    def turns(self) -> list[Turn]:
+        return self.line[: self.position]
 
     @property
     def data(self) -> str:
-        return self.turns[-1].data if self.turns else "{}"
+        return self.turns[-1].data if self.position else "{}"
 
     @property
     def history(self) -> list[Message]:
-        return [message for turn in self.turns for message in turn.added]
+        return history(self.turns)
+
+    @property
+    def is_kept(self) -> bool:
+        return bool(self.origin and self.origin.is_kept)
+
+    @property
+    def preview(self) -> str:
+        said = [turn.prompt for turn in self.turns if turn.kind == "prompt"]
+        return (self.running.prompt if self.running else said[-1] if said else "")[:PREVIEW]
 
     def settle(self, outcome: str) -> Turn:
         """The running turn ends."""
@@ -99,9 +177,20 @@ class Session:
         turn.outcome = outcome
         if outcome != "completed":
             turn.data = self.data
-        self.turns.append(turn)
+        self.add(turn)
         self.running, self.lease, self.alive = None, None, False
         return turn
+
+    def add(self, turn: Turn) -> None:
+        """One more turn, where nothing is undone."""
+        assert self.position == len(self.line)
+        self.line.append(turn)
+        self.position += 1
+
+
+def history(turns: list[Turn]) -> list[Message]:
+    """The messages that turns add."""
+    return [message for turn in turns for message in turn.added]
 
 
 def never(seconds: float, holder: object) -> None:
@@ -117,11 +206,14 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
+        self.uids: set[int] = set()
         self.openings = self.open()
         self.sessions: dict[tuple[str, str], Session] = {}
         self.leases: list[tuple[Store, Lease]] = []
-        self.heads: list[Head] = []  # of sessions that may be gone by now
+        # Every head there was, of sessions that may be gone by now, and what was there to see.
+        self.heads: dict[Head, tuple[Any, ...]] = {}
         self.uses = 0
+        self.looks = 0
 
     def open(self) -> list[Store]:
         raise NotImplementedError
@@ -137,6 +229,75 @@ class StoreMachine(RuleBasedStateMachine):
             if session.uid == lease.head.uid and session.lease == lease:
                 return session
         return None
+
+    def store(self, which: int) -> Store:
+        return self.openings[which % len(self.openings)]
+
+    def pick_head(self, pick: int) -> Head:
+        """Mostly a session as it stands, else one as it was."""
+        if pick % 4 and self.sessions:
+            session = self.pick_session(pick // 4)
+            return self.openings[0].head(session.agent, session.name)
+        heads = list(self.heads)
+        return heads[-1 - pick // 4 % min(len(heads), 8)]
+
+    def pick_session(self, pick: int) -> Session:
+        """Any session; kept forks as often as all others."""
+        found = list(self.sessions.values())
+        chosen = [session for session in found if session.is_kept == (pick % 2 == 0)] or found
+        return chosen[pick // 2 % len(chosen)]
+
+    def use(self, session: Session) -> None:
+        self.uses += 1
+        session.used = self.uses
+
+    def made(self, session: Session) -> None:
+        """A session that a store has made: it has a uid that no other one had."""
+        session.uid = session.uid or self.openings[0].head(session.agent, session.name).uid
+        assert session.uid not in (ABSENT, *self.uids)
+        self.uids.add(session.uid)
+        self.sessions[session.agent, session.name] = session
+
+    def kept(self, session: Session) -> list[Session]:
+        """The forks kept of it, and of those in turn."""
+        own = [fork for fork in self.forks(session) if fork.is_kept]
+        return [one for fork in own for one in (fork, *self.kept(fork))]
+
+    def forks(self, session: Session) -> list[Session]:
+        found = [fork for fork in self.sessions.values() if fork.origin and fork.origin.uid == session.uid]
+        return sorted(found, key=lambda fork: fork.uid)
+
+    def kept_name(self, agent: str, name: str) -> str:
+        """Past the largest number that is taken."""
+        numbers = [
+            int(other.removeprefix(f"{name}~"))
+            for whose, other in self.sessions
+            if whose == agent and other.startswith(f"{name}~") and other.removeprefix(f"{name}~").isdigit()
+        ]
+        return f"{name}~{max([0, *numbers]) + 1}"
+
+    def leave_undone(self, session: Session) -> None:
+        """Something is about to be added: what was undone becomes a session of its own."""
+        if session.position < len(session.line):
+            name = self.kept_name(session.agent, session.name)
+            origin = Origin(session.uid, session.name, session.position, is_kept=True)
+            fork = Session(session.agent, name, 0, session.line, len(session.line), origin, used=session.used)
+            self.made(fork)
+            session.line = session.turns
+
+    def refused(self, session: Session | None, head: Head) -> type[FlueError] | None:
+        """What keeps whoever saw `head` from changing the session."""
+        if session is None or session.uid != head.uid:
+            return SessionChanged
+        if session.alive:
+            return SessionBusy
+        return SessionChanged if session.version != head.version else None
+
+    def interrupt(self, session: Session) -> None:
+        """Settle the prompt that a crash left, if one did."""
+        if session.running:
+            turn = session.settle("interrupted")
+            turn.error = Failure("interrupted", "its process ended or was stopped")
 
     @rule(
         which=st.integers(0, 1),
@@ -184,28 +345,30 @@ class StoreMachine(RuleBasedStateMachine):
             return
         assert isinstance(got, Begun)
         if session is None:
-            session = self.sessions[agent, name] = Session(agent, name, got.lease.head.uid)
-        if session.running:
-            lost = session.settle("interrupted")
-            assert got.interrupted
+            session = Session(agent, name, got.lease.head.uid)
+            self.made(session)
+        lost = session.running
+        assert (got.interrupted is None) == (lost is None)
+        self.interrupt(session)
+        self.leave_undone(session)
+        if lost and got.interrupted:
             assert (got.interrupted.prompt, got.interrupted.turn) == (lost.prompt, len(session.turns))
-            lost.error = got.interrupted.error
-        else:
-            assert got.interrupted is None
+            assert got.interrupted.error == lost.error
         assert (got.lease.turn, got.lease.data, got.lease.head.uid) == (
             len(session.turns) + 1,
             session.data,
             session.uid,
         )
-        session.running, session.lease, session.alive = Turn(prompt, key), got.lease, lives
-        self.uses += 1
-        session.used = self.uses
+        session.running = Turn(prompt, key, session.uid)
+        session.lease, session.alive = got.lease, lives
+        self.use(session)
         self.leases.append((store, got.lease))
 
     def answer(self, session: Session | None, ask: Ask) -> Any:
         """What the contract says of `ask`: an error, the turn that is replayed, or None for a new one."""
         if session and ask.uid in (ABSENT, session.uid) and ask.key:
-            for turn in session.turns:
+            own = [t for fork in self.kept(session) for t in fork.line if t.maker == session.uid]
+            for turn in (*session.line, *own):
                 if turn.key == ask.key and turn.outcome == "completed":
                     return turn if turn.prompt == ask.prompt else KeyConflict
         if ask.uid != ABSENT and (session is None or session.uid != ask.uid):
@@ -271,10 +434,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.heads)
     @rule(which=st.integers(0, 1), pick=st.integers(0, 99), new=st.sampled_from(NAMES))
     def rename(self, which: int, pick: int, new: str) -> None:
-        store, head = (
-            self.openings[which % len(self.openings)],
-            self.heads[-1 - pick % min(len(self.heads), 6)],
-        )
+        store, head = self.store(which), self.pick_head(pick)
         session = self.sessions.get((head.agent, head.name))
         expected: Any = None
         if session is None or session.uid != head.uid:
@@ -291,18 +451,24 @@ class StoreMachine(RuleBasedStateMachine):
             return
         assert expected is None
         assert session
-        del self.sessions[head.agent, head.name]
-        session.name = new
-        self.sessions[head.agent, new] = session
         assert (renamed.uid, renamed.name) == (session.uid, new)
+        if new != head.name:
+            self.renamed(session, new)
 
-    @precondition(lambda self: self.heads)
+    def renamed(self, session: Session, new: str) -> None:
+        del self.sessions[session.agent, session.name]
+        session.name = new
+        self.sessions[session.agent, new] = session
+        for fork in self.forks(session):
+            assert fork.origin
+            fork.origin = fork.origin._replace(name=new)
+            if fork.is_kept:
+                self.renamed(fork, self.kept_name(session.agent, new))
+
+    @precondition(lambda self: len(self.sessions) > 3)
     @rule(which=st.integers(0, 1), pick=st.integers(0, 99))
     def delete(self, which: int, pick: int) -> None:
-        store, head = (
-            self.openings[which % len(self.openings)],
-            self.heads[-1 - pick % min(len(self.heads), 6)],
-        )
+        store, head = self.store(which), self.pick_head(pick)
         session = self.sessions.get((head.agent, head.name))
         try:
             store.delete(head)
@@ -310,12 +476,163 @@ class StoreMachine(RuleBasedStateMachine):
             assert session is None or session.uid != head.uid
         except SessionBusy:
             assert session
-            assert session.alive
+            assert any(one.alive for one in (session, *self.kept(session)))
         else:
             assert session
             assert session.uid == head.uid
-            assert not session.alive
-            del self.sessions[head.agent, head.name]
+            for one in (session, *self.kept(session)):
+                assert not one.alive
+                del self.sessions[one.agent, one.name]
+
+    @precondition(lambda self: self.sessions)
+    @rule(
+        which=st.integers(0, 1),
+        pick=st.integers(0, 99),
+        moves=st.lists(st.integers(0, 99), max_size=3),
+        then=st.sampled_from(("say", "say", "edit", "fork", "nothing")),
+        key=st.sampled_from(KEYS),
+        data=OBJECTS,
+    )
+    def wander(self, which: int, pick: int, moves: list[int], then: str, key: str | None, data: Any) -> None:
+        """Back and forth and on, as people do: what random steps alone seldom come to."""
+        session = self.pick_session(pick)
+        store = self.store(which)
+        for to in moves:
+            head = store.head(session.agent, session.name)
+            self.move_to(store, head, to % (len(session.line) + 1))
+        if then == "say":
+            count = len(self.leases)
+            self.begin(which, session.agent, session.name, "hello", key, "existing", "nothing", lives=True)
+            if len(self.leases) > count:
+                self.commit(0, "ok", [], data, {}, same=False)
+        elif then == "edit":
+            self.edit_from(store, store.head(session.agent, session.name), dumps(data))
+        elif then == "fork":
+            self.fork_from(store, store.head(session.agent, session.name), pick, "fork")
+
+    @precondition(lambda self: self.heads)
+    @rule(which=st.integers(0, 1), pick=st.integers(0, 99), turn=st.integers(-1, 6), back=st.booleans())
+    def move(self, which: int, pick: int, turn: int, back: bool) -> None:
+        head = self.pick_head(pick)
+        self.move_to(self.store(which), head, max(0, head.turn - 1 - turn % 2) if back else turn)
+
+    def move_to(self, store: Store, head: Head, turn: int) -> None:
+        session = self.sessions.get((head.agent, head.name))
+        expected: Any = self.refused(session, head)
+        if expected is None and session and not 0 <= turn <= len(session.line):
+            expected = TurnNotFound
+        try:
+            moved = store.move(head, turn, wait=0, pause=never)
+        except FlueError as error:
+            got = type(error)
+            assert got is expected
+            return
+        assert expected is None
+        assert session
+        self.interrupt(session)
+        if session.position != turn:
+            session.position = turn
+            self.use(session)
+            assert moved.version > head.version
+        assert (moved.turn, moved.messages) == (turn, len(session.history))
+
+    @precondition(lambda self: self.heads)
+    @rule(which=st.integers(0, 1), pick=st.integers(0, 99), data=OBJECTS, same=st.booleans())
+    def edit(self, which: int, pick: int, data: Any, same: bool) -> None:
+        head = self.pick_head(pick)
+        session = self.sessions.get((head.agent, head.name))
+        self.edit_from(self.store(which), head, session.data if session and same else dumps(data))
+
+    def edit_from(self, store: Store, head: Head, text: str) -> None:
+        session = self.sessions.get((head.agent, head.name))
+        try:
+            edited = store.edit(head, text, wait=0, pause=never)
+        except FlueError as error:
+            got = type(error)
+            assert got is self.refused(session, head)
+            return
+        assert self.refused(session, head) is None
+        assert session
+        self.interrupt(session)
+        self.leave_undone(session)
+        session.add(Turn("", None, session.uid, "edit", "completed", data=text))
+        self.use(session)
+        assert (edited.turn, edited.messages) == (session.position, len(session.history))
+
+    @precondition(lambda self: self.heads)
+    @rule(
+        which=st.integers(0, 1),
+        pick=st.integers(0, 99),
+        turn=st.integers(0, 99),
+        new=st.sampled_from((*NAMES, "fork")),
+    )
+    def fork(self, which: int, pick: int, turn: int, new: str) -> None:
+        self.fork_from(self.store(which), self.pick_head(pick), turn, new)
+
+    def fork_from(self, store: Store, head: Head, turn: int, new: str) -> None:
+        session = next((one for one in self.sessions.values() if one.uid == head.uid), None)
+        if session:  # as of any turn that can be reached now
+            head = store.tip(store.head(session.agent, session.name))
+            head = store.at(head, turn % (head.turn + 1))
+        try:
+            forked = store.fork(head, new)
+        except SessionChanged:
+            assert session is None
+            return
+        except SessionExists:
+            assert (head.agent, new) in self.sessions
+            return
+        assert session
+        assert (head.agent, new) not in self.sessions
+        line = [replace(one, maker=forked.uid) for one in session.line[: head.turn]]
+        origin = Origin(session.uid, session.name, head.turn)
+        made = Session(head.agent, new, forked.uid, line, head.turn, origin)
+        self.made(made)
+        self.use(made)
+        assert (forked.turn, forked.messages) == (head.turn, len(made.history))
+
+    @precondition(lambda self: len(self.sessions) < 6)
+    @rule(
+        which=st.integers(0, 1),
+        agent=st.sampled_from(AGENTS),
+        name=st.sampled_from((*NAMES, "brought")),
+        entries=ENTRIES,
+        breaks=st.sampled_from((False, False, False, True)),
+        origin=st.sampled_from((None, Origin(0, "elsewhere", 3))),
+    )
+    def bring(
+        self, which: int, agent: str, name: str, entries: list[Entry], breaks: bool, origin: Origin | None
+    ) -> None:
+        def given() -> Iterator[Entry]:
+            yield from entries
+            if breaks:
+                raise ZeroDivisionError
+
+        keys = [entry.key for entry in entries if entry.key and entry.outcome == "completed"]
+        try:
+            brought = self.store(which).bring(agent, name, given(), origin)
+        except SessionExists:
+            assert (agent, name) in self.sessions
+            return
+        except KeyConflict:
+            assert len(set(keys)) < len(keys)
+            return
+        except ZeroDivisionError:
+            return
+        assert not breaks
+        assert (agent, name) not in self.sessions
+        assert len(set(keys)) == len(keys)
+        line = [
+            Turn(
+                entry.prompt, entry.key, brought.uid, entry.kind, entry.outcome, entry.reply,
+                list(entry.messages), entry.data, entry.error, dict(entry.meta),
+            )
+            for entry in entries
+        ]  # fmt: skip
+        made = Session(agent, name, brought.uid, line, len(line), origin)
+        self.made(made)
+        self.use(made)
+        assert (brought.turn, brought.messages) == (len(line), len(made.history))
 
     @precondition(lambda self: not any(session.alive for session in self.sessions.values()))
     @rule(which=st.integers(0, 1))
@@ -325,8 +642,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.sessions)
     @rule(pick=st.integers(0, 99), low=st.integers(-1, 8), count=st.integers(0, 6), which=st.integers(0, 1))
     def read(self, pick: int, low: int, count: int, which: int) -> None:
-        store = self.openings[which % len(self.openings)]
-        session = list(self.sessions.values())[pick % len(self.sessions)]
+        store, session = self.store(which), self.pick_session(pick)
         head = store.head(session.agent, session.name)
         low_position = max(low, 0)
         assert (
@@ -337,14 +653,36 @@ class StoreMachine(RuleBasedStateMachine):
         assert [(entry.turn, entry.data) for entry in entries] == [
             (n, session.turns[n - 1].data) for n in numbers
         ]
-        if 0 <= low <= len(session.turns):
-            assert store.data_at(head, low) == (session.turns[low - 1].data if low else "{}")
-        else:
+        for turn in (-1, len(session.turns) + 1):
             try:
-                store.data_at(head, low)
+                store.data_at(head, turn)
             except TurnNotFound:
-                return
+                continue
             raise AssertionError("data after a turn that never was")
+
+        self.read_at_every_turn(store, session)
+
+    def read_at_every_turn(self, store: Store, session: Session) -> None:
+        tip = store.tip(store.head(session.agent, session.name))
+        for turn in range(len(session.line) + 1):
+            then = store.at(tip, turn)
+            assert (then.uid, then.turn) == (session.uid, turn)
+            assert store.messages(then, 0, 999) == history(session.line[:turn])
+            assert store.data_at(tip, turn) == (session.line[turn - 1].data if turn else "{}")
+
+    @precondition(lambda self: self.heads)
+    @rule(pick=st.integers(0, 999), which=st.integers(0, 1))
+    def read_what_was(self, pick: int, which: int) -> None:
+        """A head reads as it did when it was seen, or not at all any more."""
+        store = self.store(which)
+        head, seen = list(self.heads.items())[pick % len(self.heads)]
+        try:
+            found = [shown(entry) for entry in store.entries(head, 1, head.turn, with_data=True)]
+            said = store.messages(head, 0, head.messages)
+        except SessionChanged:
+            assert all(one.uid != head.uid or one.version != head.version for one in self.sessions.values())
+            return
+        assert (found, said) == seen
 
     @rule(which=st.integers(0, 1))
     def health(self, which: int) -> None:
@@ -354,47 +692,51 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def look_away(self) -> None:
         """Nothing is seen of a head that nobody asked for."""
-        self.heads = [self.openings[0].head(agent, name) for agent in AGENTS for name in NAMES]
+        absent = [Head(ABSENT, agent, name) for agent in AGENTS for name in NAMES]
+        self.heads = {head: ([], []) for head in absent if (head.agent, head.name) not in self.sessions}
 
     @invariant()
     def everything_is_as_expected(self) -> None:
-        for store in self.openings:
-            for (agent, name), session in self.sessions.items():
-                head = store.head(agent, name)
-                assert (head.uid, head.turn, head.messages) == (
-                    session.uid,
-                    len(session.turns),
-                    len(session.history),
-                )
-                if head not in self.heads:
-                    self.heads.append(head)
-                for entry, turn in zip(
-                    store.entries(head, 1, head.turn, with_data=True), session.turns, strict=True
-                ):
-                    assert (
-                        entry.outcome, entry.prompt, entry.key, entry.reply, list(entry.messages), entry.data,
-                        entry.error, dict(entry.meta),
-                    ) == (
-                        turn.outcome, turn.prompt, turn.key, turn.reply, turn.messages, turn.data,
-                        turn.error, turn.meta,
-                    )  # fmt: skip
-                assert store.messages(head, 0, head.messages) == session.history
-                running = store.running(head)
-                if session.running is None:
-                    assert running is None
-                else:
-                    assert running
-                    assert running.prompt == session.running.prompt
-                    assert running.outcome == ("running" if session.alive else "interrupted")
-            listed = sorted(self.sessions.values(), key=lambda session: -session.used)
-            assert [(s.agent, s.name, s.turns, s.preview) for s in store.sessions()] == [
-                (s.agent, s.name, len(s.turns), (s.running or s.turns[-1]).prompt[:PREVIEW]) for s in listed
-            ]
-            for agent in AGENTS:
-                mine = [session.uid for session in listed if session.agent == agent]
-                assert [summary.uid for summary in store.sessions(agent=agent)] == mine
-            meant = {s.uid for s in listed if s.name == "one/a" or (s.agent, s.name) == ("one", "a")}
-            assert {head.uid for head in store.resolve("one/a")} == meant
+        self.looks += 1
+        store = self.store(self.looks)
+        for (agent, name), session in self.sessions.items():
+            self.is_as_expected(store, store.head(agent, name), session)
+        listed = sorted(self.sessions.values(), key=lambda session: -session.used)
+        self.are_listed(store, listed)
+        for agent in AGENTS:
+            mine = [one.uid for one in listed if one.agent == agent and not one.is_kept]
+            assert [summary.uid for summary in store.sessions(agent=agent)] == mine
+        meant = {s.uid for s in listed if s.name == "one/a" or (s.agent, s.name) == ("one", "a")}
+        assert {head.uid for head in store.resolve("one/a")} == meant
+
+    def is_as_expected(self, store: Store, head: Head, session: Session) -> None:
+        assert (head.uid, head.turn, head.messages) == (session.uid, session.position, len(session.history))
+        assert head.version >= session.version
+        session.version = head.version
+        tip = store.tip(head)
+        assert (tip.turn, tip.messages) == (len(session.line), len(history(session.line)))
+        found = [shown(entry) for entry in store.entries(tip, 1, tip.turn, with_data=True)]
+        assert found == [turn.shown for turn in session.line]
+        said = store.messages(head, 0, head.messages)
+        assert said == session.history
+        self.heads.setdefault(head, (found[: head.turn], said))
+        assert store.origin(head) == session.origin
+        assert [fork.uid for fork in store.kept(head)] == [fork.uid for fork in self.kept(session)]
+        running = store.running(head)
+        if session.running is None:
+            assert running is None
+        else:
+            assert running
+            assert running.prompt == session.running.prompt
+            assert running.outcome == ("running" if session.alive else "interrupted")
+
+    def are_listed(self, store: Store, listed: list[Session]) -> None:
+        expected = [(s.agent, s.name, s.position, s.preview, s.origin) for s in listed]
+        found = [(s.agent, s.name, s.turns, s.preview, s.origin) for s in store.sessions(kept=True)]
+        assert found == expected
+        shown = [s for s in listed if not s.is_kept]
+        assert [s.uid for s in store.sessions()] == [s.uid for s in shown]
+        assert [s.uid for s in store.sessions(limit=2)] == [s.uid for s in shown[:2]]
 
 
 class MemoryMachine(StoreMachine):
@@ -413,6 +755,7 @@ class SqliteMachine(StoreMachine):
         assert isinstance(begun, Begun)
         first.abandon(begun.lease, "failed", Failure("kind", ""), {})
         first.delete(first.head("one", "a"))
+        self.uids.add(begun.lease.head.uid)
         return [first, second]
 
 

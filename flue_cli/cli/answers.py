@@ -62,16 +62,19 @@ class Events(Answer):
 
     def __init__(self, output: Output) -> None:
         super().__init__(output)
-        self._streamed = False
+        self._began = self._streamed = False
 
     def begun(self, begun: Begun) -> None:
-        self._write(plain.started_event(begun.lease))
+        self._began = True
+        self._write(plain.started_event(begun.lease.head.agent, begun.lease.head.name, begun.lease))
 
     def piece(self, text: str) -> None:
         self._streamed = True
         self._write(plain.delta_event(text))
 
     def end(self, turn: Turn) -> None:
+        if not self._began:  # answered from what was kept
+            self._write(plain.started_event(turn.agent, turn.session, turn))
         if turn.reply and not self._streamed:
             self._write(plain.delta_event(turn.reply))
         self._write(plain.ended_event(turn))

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Annotated, Any, NamedTuple, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from flue_cli.cli.signals import Signals
 from flue_cli.render.output import Output
@@ -15,7 +15,15 @@ from flue_cli.render.output import Output
 COMMANDS = {
     "chat": ("flue_cli.cli.chat:chat", "Talk to an agent, in the terminal or through a pipe."),
     "agents": ("flue_cli.cli.agents:COMMANDS", "See which agents there are, check them, begin a new one."),
-    "sessions": ("flue_cli.cli.sessions:COMMANDS", "List, show, resume, rename, export and delete sessions."),
+    "sessions": (
+        "flue_cli.cli.sessions:COMMANDS",
+        "List, show, undo, fork, edit, export and delete sessions.",
+    ),
+    "test": (
+        "flue_cli.cli.scripts:check_scripts",
+        "Play conversation scripts, and compare what comes of them.",
+    ),
+    "replay": ("flue_cli.cli.replay:replay", "Say a session's prompts again to today's agent, and compare."),
     "doctor": ("flue_cli.cli.doctor:doctor", "Look everything over, and say what to do about what is wrong."),
     "config": ("flue_cli.cli.config:COMMANDS", "Show and edit your defaults."),
 }
@@ -53,6 +61,20 @@ def flue(
     ] = False,
 ) -> None:
     """Stateful agents in your terminal: Python functions that remember."""
+
+
+class Unforeseen(Exception):
+    """An OSError out of a command's own work, told apart from those of printing its help."""
+
+
+class _Command(TyperCommand):
+    """A command whose own OSError is not taken for one of its help's."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            raise Unforeseen from error
 
 
 class _Group(TyperGroup):
@@ -101,7 +123,7 @@ def _named(target: str | Callable[..., None]) -> Any:
 
 def _command(name: str, function: Callable[..., None]) -> Any:
     app = _typer(None)
-    app.command(name)(function)
+    app.command(name, cls=_Command)(function)
     return typer.main.get_command(app)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
-import signal
-import subprocess
 
 import typer
 
 from flue_cli import config
 from flue_cli.cli.commands import App
+from flue_cli.cli.editor import run_editor
 from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption, load_settings
 from flue_cli.errors import UsageError
 from flue_cli.files import make_private_folder, write_whole
@@ -68,7 +66,11 @@ def edit(ctx: typer.Context) -> None:
             app.output.note("going on with the text that could not be saved last time")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be edited: {error}") from error
-    _run_editor(draft)
+    try:
+        run_editor(draft)
+    except UsageError as error:
+        error.hint = error.hint or f"your text is in {draft}"
+        raise
     after = _read(draft) or b""
     if after == start:
         os.unlink(draft)
@@ -105,22 +107,6 @@ def _read(path: str) -> bytes | None:
         return None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _run_editor(path: str) -> None:
-    """Have the person edit `path`; UsageError if there is no editor, or it says that it failed."""
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    ours = signal.signal(signal.SIGINT, lambda signum, frame: None)  # Ctrl-C is the editor's for now
-    try:
-        code = subprocess.run([*shlex.split(editor), path], check=False).returncode
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"the editor '{editor}' cannot be started", hint=f"set EDITOR, or edit {path} and try again"
-        ) from error
-    finally:
-        signal.signal(signal.SIGINT, ours)
-    if code:
-        raise UsageError(f"the editor ended with {code}: nothing was saved", hint=f"your text is in {path}")
 
 
 def _words(value: object) -> str:

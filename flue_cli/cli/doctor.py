@@ -90,10 +90,11 @@ def _terminal() -> Iterator[Finding]:
 
 
 def _folders(settings: Settings) -> Iterator[Finding]:
-    yield Finding("ok", f"home {settings.home} {_there(settings.home)}")
+    yield _home(settings.home)
     for path, forbidden, right in (
         (settings.home, 0o022, "700"),
         (os.path.join(settings.home, "history"), 0o077, "700"),
+        (os.path.join(settings.home, "drafts"), 0o077, "700"),
         (os.path.dirname(settings.log_file) if settings.log_file else "", 0o077, "700"),
     ):
         if path and os.path.exists(path) and stat.S_IMODE(os.stat(path).st_mode) & forbidden:
@@ -104,6 +105,20 @@ def _folders(settings: Settings) -> Iterator[Finding]:
         )
     if settings.log_file and os.path.exists(settings.log_file):
         yield Finding("ok", f"log {settings.log_file}")
+
+
+def _home(home: str) -> Finding:
+    """Whether the folder is there, or can come to be where it is to be."""
+    if os.path.exists(home):
+        return Finding("ok", f"home {home} is there")
+    above = os.path.dirname(os.path.abspath(home))
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
+        return Finding("ok", f"home {home} is not there yet")
+    what = "cannot be written to" if os.path.isdir(above) else "is no folder"
+    advice = "name another folder with FLUE_HOME"
+    return Finding("problem", f"home {home} cannot be made: {above} {what}", advice)
 
 
 def _agents(settings: Settings) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import os
 
 import typer
 
-from flue_cli.cli.commands import COMMANDS, GROUPS, App, root_command
+from flue_cli.cli.commands import COMMANDS, GROUPS, App, Unforeseen, root_command
 from flue_cli.cli.signals import Signals
 from flue_cli.errors import (
     FlueError,
@@ -44,6 +44,8 @@ def dispatch(argv: list[str]) -> int:
         return 130
     except Stop as stop:
         return 128 + stop.signum
+    except Unforeseen as error:
+        return _bug(output, error.__cause__ or error)
     except Exception as error:  # noqa: BLE001 - a bug of ours, and the user gets a sentence, not a traceback
         return _bug(output, error)
 
@@ -80,6 +82,8 @@ def _usage_error(error: typer.TyperException, argv: list[str]) -> UsageError:
     option = getattr(error, "option_name", "")
     if command in ("flue chat", "flue sessions resume") and option and "--" not in argv:
         hint = f"a prompt that begins with '-' goes after '--'; or see: {command} --help"
+    elif command == "flue sessions set" and option and "--" not in argv:
+        hint = f"a value that begins with '-' goes after '--'; or see: {command} --help"
     elif command == "flue chat" and "unexpected extra argument" in error.format_message():
         hint = "a prompt of several words needs quotes"
     return UsageError(error.format_message(), hint=hint)
@@ -104,7 +108,7 @@ def _write_down(error: FlueError, argv: list[str]) -> None:
         log.write("error", command=command, type=error.type, exit_code=error.exit_code, message=words)
 
 
-def _bug(output: Output, error: Exception) -> int:
+def _bug(output: Output, error: BaseException) -> int:
     from flue_cli.log import Log, frames_of
 
     log = Log(_log_file())

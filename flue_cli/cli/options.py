@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
+from flue_cli.cli.commands import App
 from flue_cli.errors import AmbiguousName, SessionNotFound
 from flue_cli.names import agent_name, normal_name
+from flue_cli.render.remarks import Waiting
 from flue_cli.settings import WAIT_SECONDS, Settings
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import ABSENT, Head, Store
+from flue_cli.stores.contract import ABSENT, Head, Holder, Pause, Store
 from flue_cli.text import safe_line
 
+SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="A session's name, or AGENT/NAME.")]
 StoreOption = Annotated[
     str,
     typer.Option(
@@ -43,6 +47,9 @@ FormatOption = Annotated[
 ]
 LastOption = Annotated[
     int | None, typer.Option("--last", metavar="N", min=1, help="Only the newest N turns.")
+]
+AtOption = Annotated[
+    int | None, typer.Option("--at", metavar="N", min=0, help="As of turn N; 0 is the empty start.")
 ]
 LinesOption = Annotated[bool, typer.Option("--lines", help="Every line of standard input is a turn.")]
 TurnKeyOption = Annotated[
@@ -88,20 +95,31 @@ def opened(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
+def patiently(app: App) -> Pause:
+    """A pause for whoever waits behind a turn: says on a terminal for whom."""
+    waiting = Waiting(app.output)
+
+    def pause(seconds: float, holder: Holder) -> None:
+        waiting(holder)
+        time.sleep(seconds)
+
+    return pause
+
+
 def repeated(store: str, agents: list[str] | None) -> tuple[str, ...]:
     """The options that a command must give again to find the same store and agents."""
     again = ("--store", store) if store else ()
     return (*again, *(word for folder in agents or () for word in ("--agents", folder)))
 
 
-def one_session(store: Store, name: str, agent: str = "") -> Head:
-    """The session that SESSION means: a whole name, or AGENT/NAME.
+def one_session(store: Store, name: str, agent: str = "", *, at: int | None = None) -> Head:
+    """The session that SESSION means, a whole name or AGENT/NAME; with `at`, as of that turn.
 
-    Raises SessionNotFound (with near misses) and AmbiguousName.
+    Raises SessionNotFound (with near misses), AmbiguousName and TurnNotFound.
     """
     found = store.resolve(normal_name(name), agent=agent_name(agent) if agent else "")
     if len(found) == 1:
-        return found[0]
+        return found[0] if at is None else store.at(found[0], at)
     if found:
         which = ", ".join(sorted(f"{head.agent}/{head.name}" for head in found))
         raise AmbiguousName(f"'{name}' could be: {which}", hint="say which: AGENT/NAME, or --agent AGENT")

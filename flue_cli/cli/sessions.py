@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -13,10 +13,12 @@ from flue_cli.cli.commands import App
 from flue_cli.cli.options import (
     AgentOption,
     AgentsOption,
+    AtOption,
     FormatOption,
     JsonOption,
     LastOption,
     LinesOption,
+    SessionArgument,
     StoreOption,
     TimeoutOption,
     TurnKeyOption,
@@ -25,18 +27,18 @@ from flue_cli.cli.options import (
     load_settings,
     one_session,
     opened,
+    patiently,
     repeated,
 )
 from flue_cli.errors import UsageError
 from flue_cli.files import write_whole
 from flue_cli.names import agent_name, session_name
 from flue_cli.render import plain
-from flue_cli.render.remarks import Waiting
-from flue_cli.stores.contract import Entry, Head, Holder, Store
+from flue_cli.render.family import Branch, family
+from flue_cli.stores.contract import Entry, Head, Store
 from flue_cli.text import safe_line, turns
 from flue_cli.transcripts import FORMATS, exporter, format_of
 
-SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="A session's name, or AGENT/NAME.")]
 SessionsArgument = Annotated[
     list[str], typer.Argument(metavar="SESSION...", help="Names of sessions, or AGENT/NAME.")
 ]
@@ -46,7 +48,10 @@ def list_sessions(
     ctx: typer.Context,
     agent: AgentOption = "",
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="At most N sessions.")] = 50,
-    everything: Annotated[bool, typer.Option("--all", help="All sessions, however many.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All sessions, however many, and the forks that undoing kept.")
+    ] = False,
+    tree: Annotated[bool, typer.Option("--tree", help="Forks below what they were forked from.")] = False,
     as_json: JsonOption = False,
     store: StoreOption = "",
 ) -> None:
@@ -54,15 +59,17 @@ def list_sessions(
     app: App = ctx.obj
     with opened(load_settings(store)) as kept:
         whose = agent_name(agent) if agent else ""
-        found = kept.sessions(agent=whose, limit=None if everything else limit)
+        found = kept.sessions(agent=whose, limit=None if everything else limit, kept=everything)
+    branches = family(found) if tree else [Branch(summary) for summary in found]
     if as_json:
-        app.output.result(plain.as_json([plain.summary_document(summary) for summary in found], indent=2))
+        documents = [plain.summary_document(branch.summary, with_origin=tree) for branch in branches]
+        app.output.result(plain.as_json(documents, indent=2))
     elif not app.output.is_terminal:
-        app.output.piece(plain.summaries(found))
+        app.output.piece(plain.summaries([branch.summary for branch in branches], with_origin=tree))
     elif found:
         from flue_cli.render.terminal import page, session_table
 
-        page(app.output, session_table(found))
+        page(app.output, session_table(branches))
     else:
         app.output.note("there are no sessions yet; begin one with: flue chat greeting")
 
@@ -71,6 +78,7 @@ def show(
     ctx: typer.Context,
     session: SessionArgument,
     last: LastOption = None,
+    at: AtOption = None,
     agent: AgentOption = "",
     as_json: JsonOption = False,
     store: StoreOption = "",
@@ -78,18 +86,19 @@ def show(
     """Show a session's conversation, with the turns that failed marked."""
     app: App = ctx.obj
     with opened(load_settings(store)) as kept:
-        head = one_session(kept, session, agent)
+        head = one_session(kept, session, agent, at=at)
         first = max(1, head.turn - last + 1) if last else 1
         if as_json:
             _write(app, kept, head, "json", first)
             return
-        turns = kept.entries(head, first, head.turn)
+        running = _running(kept, head) if at is None else []
+        turns = [*kept.entries(head, first, head.turn), *running]
         if app.output.is_terminal:
             from flue_cli.render.terminal import page, transcript
 
-            page(app.output, transcript([*turns, *_running(kept, head)]))
+            page(app.output, transcript(turns))
         else:
-            for number, entry in enumerate([*turns, *_running(kept, head)]):
+            for number, entry in enumerate(turns):
                 app.output.piece(("\n" if number else "") + plain.exchange(entry))
 
 
@@ -139,13 +148,13 @@ def rename(
     settings = load_settings(store, wait=wait)
     with opened(settings) as kept:
         head = one_session(kept, session, agent)
-        waiting = Waiting(app.output)
-
-        def pause(interval: float, holder: Holder) -> None:
-            waiting(holder)
-            time.sleep(interval)
-
-        renamed = kept.rename(head, session_name(new), wait=settings.wait, pause=pause)
+        origin = kept.origin(head)
+        if origin and origin.is_kept:
+            raise UsageError(
+                f"session '{head.name}' was kept of '{origin.name}', and is named after it",
+                hint=f"make it one of your own: flue sessions fork {quote(head.name)} NEW",
+            )
+        renamed = kept.rename(head, session_name(new), wait=settings.wait, pause=patiently(app))
     app.output.note(f"{head.agent}/{head.name} is now {renamed.agent}/{renamed.name}")
 
 
@@ -162,6 +171,8 @@ def export(
         ),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    last: LastOption = None,
+    at: AtOption = None,
     agent: AgentOption = "",
     store: StoreOption = "",
 ) -> None:
@@ -170,11 +181,12 @@ def export(
     form = form or format_of(file)
     pieces = exporter(form)
     with opened(load_settings(store)) as kept:
-        head = one_session(kept, session, agent)
+        head = one_session(kept, session, agent, at=at)
+        first = max(1, head.turn - last + 1) if last else 1
         if file and file != "-":
-            write_whole(file, pieces(kept, head, 1), force=force)
+            write_whole(file, pieces(kept, head, first), force=force)
         else:
-            _write(app, kept, head, form, 1)
+            _write(app, kept, head, form, first)
 
 
 def delete(
@@ -188,13 +200,19 @@ def delete(
     app: App = ctx.obj
     settings = load_settings(store)
     with opened(settings) as kept:
-        heads = list(dict.fromkeys(one_session(kept, session, agent) for session in sessions))
+        named = dict.fromkeys(one_session(kept, session, agent) for session in sessions)
+        forks = {head: kept.kept(head) for head in named}
+        going = {
+            head: below for head, below in forks.items() if not any(head in more for more in forks.values())
+        }
+        heads = [one for head, below in going.items() for one in (head, *below)]
         if not yes and not _agreed(heads):
             app.output.note("nothing was deleted")
             return
-        for head in heads:
+        for head, below in going.items():
             kept.delete(head)
-            app.output.note(f"deleted {head.agent}/{head.name}")
+            for one in (head, *below):
+                app.output.note(f"deleted {one.agent}/{one.name}")
     if any(os.path.exists(settings.input_history(head.agent)) for head in heads):
         app.output.note("note: the chat's input history still has the prompts that were typed")
 
@@ -204,6 +222,16 @@ COMMANDS = {
     "show": show,
     "resume": resume,
     "rename": rename,
+    "undo": "flue_cli.cli.timeline:undo",
+    "redo": "flue_cli.cli.timeline:redo",
+    "rewind": "flue_cli.cli.timeline:rewind",
+    "fork": "flue_cli.cli.timeline:fork",
+    "data": "flue_cli.cli.data:data",
+    "set": "flue_cli.cli.data:set_",
+    "unset": "flue_cli.cli.data:unset",
+    "edit": "flue_cli.cli.data:edit",
+    "diff": "flue_cli.cli.diff:diff",
+    "query": "flue_cli.cli.query:query",
     "export": export,
     "delete": delete,
 }

@@ -28,6 +28,7 @@ class Signals:
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 signal.signal(signum, self._handle)
                 self.installed.append(signum)
+        os.register_at_fork(after_in_child=self._let_go)
 
     @contextmanager
     def cancelling(self, asked: Stoppable) -> Iterator[None]:
@@ -37,6 +38,12 @@ class Signals:
             yield
         finally:
             self._asked = None
+
+    def _let_go(self) -> None:
+        """In a process that an agent forked, signals do what they do in any other."""
+        for signum in self.installed:
+            if signal.getsignal(signum) == self._handle:
+                signal.signal(signum, signal.SIG_DFL)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self._asked is None:

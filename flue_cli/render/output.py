@@ -80,11 +80,10 @@ class Output:
 
     def keep_from_agents(self) -> None:
         """From here on only `result` and `piece` reach stdout; prints and child processes get stderr."""
-        if self._file < 0:
-            return
-        sys.stdout.flush()
-        self._file = os.dup(1)
-        os.dup2(2, 1)
+        if self._file >= 0:
+            sys.stdout.flush()
+            self._file = os.dup(1)
+            os.dup2(2, 1)
         safe: Any = SafeWriter(sys.stderr)
         for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
             setattr(sys, name, safe)

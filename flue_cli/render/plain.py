@@ -12,13 +12,23 @@ from flue_cli.times import timestamp
 if TYPE_CHECKING:
     from flue_cli.agents import AgentSource
     from flue_cli.agents.reading import Description
-    from flue_cli.stores.contract import Entry, Lease, Summary
+    from flue_cli.stores.contract import Entry, Lease, Origin, Summary
     from flue_cli.turn import Turn
 
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
     """JSON in ASCII, so that no terminal, locale or pipe can spoil it."""
-    return json.dumps(value, indent=indent)
+    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
+
+
+def readable_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON to read and edit: letters of all languages stand for themselves, nothing else does."""
+    import re
+
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return re.sub(
+        r"[^\n -~]", lambda found: found[0] if found[0].isprintable() else as_json(found[0])[1:-1], text
+    )
 
 
 def rows(lines: Iterable[Sequence[object]]) -> str:
@@ -45,15 +55,15 @@ def turn_document(turn: Turn) -> dict[str, Any]:
     return document
 
 
-def started_event(lease: Lease) -> dict[str, Any]:
+def started_event(agent: str, session: str, turn: Turn | Lease) -> dict[str, Any]:
     """The first event of a turn, when its prompt is durable."""
     return {
         "type": "turn.started",
-        "agent": lease.head.agent,
-        "session": lease.head.name,
-        "turn": lease.turn,
-        "prompt": lease.prompt,
-        "key": lease.key,
+        "agent": agent,
+        "session": session,
+        "turn": turn.turn,
+        "prompt": turn.prompt,
+        "key": turn.key,
     }
 
 
@@ -68,9 +78,9 @@ def ended_event(turn: Turn) -> dict[str, Any]:
     return {"type": f"turn.{known}", **turn_document(turn)}
 
 
-def summary_document(summary: Summary) -> dict[str, Any]:
-    """A session in `sessions list --json`."""
-    return {
+def summary_document(summary: Summary, *, with_origin: bool = False) -> dict[str, Any]:
+    """A session in `sessions list --json`; with `--tree` also what it was forked from, or null."""
+    document = {
         "agent": summary.agent,
         "session": summary.name,
         "turns": summary.turns,
@@ -78,6 +88,16 @@ def summary_document(summary: Summary) -> dict[str, Any]:
         "updated_at": timestamp(summary.updated_at),
         "preview": summary.preview,
     }
+    return (
+        document | {"forked_from": origin_document(summary.agent, summary.origin)}
+        if with_origin
+        else document
+    )
+
+
+def origin_document(agent: str, origin: Origin | None) -> dict[str, Any] | None:
+    """What a session was forked from; a fork has its parent's agent."""
+    return {"agent": agent, "session": origin.name, "turn": origin.turn} if origin else None
 
 
 def agent_document(source: AgentSource, description: Description) -> dict[str, Any]:
@@ -91,8 +111,11 @@ def agent_document(source: AgentSource, description: Description) -> dict[str, A
     }
 
 
-def summaries(found: Iterable[Summary]) -> str:
-    """Sessions as tab-separated lines: agent, session, turns, created_at, updated_at, preview."""
+def summaries(found: Iterable[Summary], *, with_origin: bool = False) -> str:
+    """Sessions as tab-separated lines: agent, session, turns, created_at, updated_at, preview.
+
+    With `--tree` also the session and the turn that each was forked from, empty if it was not.
+    """
     return rows(
         (
             summary.agent,
@@ -101,16 +124,24 @@ def summaries(found: Iterable[Summary]) -> str:
             timestamp(summary.created_at),
             timestamp(summary.updated_at),
             summary.preview,
+            *(_origin_fields(summary.origin) if with_origin else ()),
         )
         for summary in found
     )
 
 
+def _origin_fields(origin: Origin | None) -> tuple[object, object]:
+    return (origin.name, origin.turn) if origin else ("", "")
+
+
 def exchange(entry: Entry) -> str:
     """One turn as text, ending in a newline."""
-    mark = "" if entry.outcome == "completed" else f" ({entry.outcome})"
-    prompt = entry.prompt.replace("\n", "\n  ")
-    text = f"[{entry.turn}]{mark}\n> {prompt}\n"
+    from flue_cli.stores.rules import mark_of
+
+    mark = mark_of(entry)
+    text = f"[{entry.turn}] ({mark})\n" if mark else f"[{entry.turn}]\n"
+    if entry.kind == "prompt":
+        text += "> " + entry.prompt.replace("\n", "\n  ") + "\n"
     if entry.reply is not None:
         text += entry.reply if entry.reply.endswith("\n") else entry.reply + "\n"
     elif entry.error:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from flue_cli.errors import AgentError, FlueError
 from flue_cli.render.output import Output
 from flue_cli.stores.contract import Begun, Holder
 from flue_cli.text import safe_line
+
+if TYPE_CHECKING:
+    from flue_cli.timeline import Moved
 
 _PATIENCE = 1.0
 """Seconds of waiting that need no words."""
@@ -42,3 +46,12 @@ def say_interrupted(output: Output, begun: Begun) -> None:
     if begun.interrupted:
         lost = begun.interrupted
         output.note(f"note: turn {lost.turn} was interrupted and not answered: {safe_line(lost.prompt[:60])}")
+
+
+def say_moved(output: Output, moved: Moved) -> None:
+    """Say where a session stands after it was moved along its timeline."""
+    before, after = moved.before, moved.after
+    what = "undone" if after.turn < before.turn else "done again"
+    numbers = f"turn {moved.turns[0]}" if len(moved.turns) == 1 else f"{len(moved.turns)} turns"
+    where = f"{safe_line(after.agent)}/{safe_line(after.name)} is at turn {after.turn}"
+    output.note(f"{numbers} {what}: {where}" if moved.turns else where)

@@ -17,9 +17,11 @@ from rich.text import Text
 
 from flue_cli.agents import AgentSource
 from flue_cli.agents.reading import Description
+from flue_cli.render.family import Branch
 from flue_cli.render.output import Output
-from flue_cli.stores.contract import Entry, Summary
+from flue_cli.stores.contract import Entry
 from flue_cli.stores.finding import Finding
+from flue_cli.stores.rules import mark_of
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import local_time
 
@@ -49,13 +51,16 @@ def page(output: Output, what: RenderableType, *, pager: bool = True) -> None:
         signal.signal(signal.SIGINT, ours)
 
 
-def session_table(found: Iterable[Summary]) -> Table:
+def session_table(found: Iterable[Branch]) -> Table:
     """A table of sessions; what is cut on a narrow screen is the prompt, not the names."""
     table = _table(agent="names", session="names", turns="whole", last_used="whole", last_prompt="cut")
-    for summary in found:
+    for summary, drawn in found:
+        name = Text.assemble((drawn, "dim"), (safe_line(summary.name), "bold"))
+        if drawn and summary.origin:
+            name.append(f" (from turn {summary.origin.turn})", "dim")
         table.add_row(
             Text(safe_line(summary.agent), "cyan"),
-            Text(safe_line(summary.name), "bold"),
+            name,
             Text(str(summary.turns)),
             Text(local_time(summary.updated_at)),
             Text(safe_line(summary.preview), "dim"),
@@ -84,6 +89,19 @@ def setting_table(found: Iterable[tuple[str, str, str]]) -> Table:
     return table
 
 
+def match_table(found: Iterable[Sequence[str]]) -> Table:
+    """A table of what a query found: agent, session, path, value."""
+    table = _table(agent="names", session="names", path="names", value="wrapped")
+    for agent, session, path, value in found:
+        table.add_row(
+            Text(safe_line(agent), "cyan"),
+            Text(safe_line(session), "bold"),
+            Text(safe_line(path), "dim"),
+            Text(safe_line(value)),
+        )
+    return table
+
+
 def check_up(found: Iterable[tuple[str, Finding]]) -> Text:
     """What a check-up found, by topic; what is wrong stands out, with what to do below it."""
     marks = {"ok": ("ok      ", "green"), "note": ("note    ", "yellow"), "problem": ("problem ", "bold red")}
@@ -107,16 +125,25 @@ def transcript(entries: Sequence[Entry]) -> Text:
         if text:
             text.append("\n")
         text.append(f"[{entry.turn}] {local_time(entry.started_at)}", "dim")
-        if entry.outcome != "completed":
-            text.append(f"  {entry.outcome}", "bold red")
+        if mark := mark_of(entry):
+            text.append(f"  {mark}", "bold" if entry.outcome == "completed" else "bold red")
         text.append("\n")
-        text.append("> " + safe_text(entry.prompt).replace("\n", "\n  ") + "\n", "bold")
+        if entry.kind == "prompt":
+            text.append("> " + safe_text(entry.prompt).replace("\n", "\n  ") + "\n", "bold")
         if entry.reply is not None:
             text.append(safe_text(entry.reply).rstrip("\n") + "\n")
         elif entry.error:
             text.append(safe_line(entry.error.message) + "\n", "red")
     text.rstrip()
     return text
+
+
+def coloured(pieces: Iterable[tuple[str, str]]) -> str:
+    """Pieces of text that was made safe, each in its style, one after another as they are."""
+    console = Console(force_terminal=True, highlight=False, markup=False, emoji=False)
+    with console.capture() as capture:
+        console.print(Text.assemble(*pieces), end="", soft_wrap=True)
+    return capture.get()
 
 
 def _table(**columns: str) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.filters import is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
@@ -33,9 +34,15 @@ class Interrupts:
             event.app.exit(exception=Stop(signal.SIGINT))
         else:
             self._armed = True
+            buffer.on_text_changed += self._typed
             from prompt_toolkit.application import run_in_terminal
 
             run_in_terminal(lambda: self._output.note("press Ctrl-C again to leave, or Ctrl-D"))
+
+    def _typed(self, buffer: Buffer) -> None:
+        """Whoever goes on typing did not mean to leave."""
+        self._armed = False
+        buffer.on_text_changed -= self._typed
 
 
 def bindings(interrupts: Interrupts) -> KeyBindings:

@@ -29,11 +29,12 @@ def prompts(
     history_file: str,
     cancelling: Callable[[Stoppable], AbstractContextManager[None]],
     *,
-    before: Callable[[], None],
+    before: Callable[[], str],
 ) -> Iterator[str]:
     """What the person enters, one prompt after another, until Ctrl-D on an empty line.
 
-    `before` is called ahead of each. Raises Stop at a second Ctrl-C on an empty line, or a signal.
+    `before` is called ahead of each, and gives what stands in the line already. Raises Stop at a
+    second Ctrl-C on an empty line, or a signal.
     """
     interrupts = Interrupts(output)
     history = _PrivateHistory(history_file) if history_file else InMemoryHistory()
@@ -52,11 +53,11 @@ def prompts(
             output=create_output(screen),
         )
         while True:
-            before()
+            draft = before()
             try:
                 leaving = _Leaving(session.app)
                 with cancelling(leaving):
-                    text = session.prompt()
+                    text = session.prompt(default=draft)
                 if leaving.signum:  # it came as the prompt was being sent
                     raise Stop(leaving.signum)
             except (EOFError, OSError) as error:

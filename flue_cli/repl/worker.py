@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
+from typing import Any, TypeVar, cast
 
-from flue_cli.turn import Turn
-
-Job = Callable[[Callable[[Turn], None]], Turn]
-"""Runs a turn; is given what to call with a turn whose agent will not stop."""
+Result = TypeVar("Result")
+Job = Callable[[Callable[[Result], None]], Result]
+"""Runs a turn; is given what to call with its result when its agent will not stop."""
 
 
 class Worker:
@@ -18,8 +18,8 @@ class Worker:
     def __init__(self) -> None:
         self._jobs: SimpleQueue[_Task] | None = None
 
-    def run(self, job: Job) -> Turn:
-        """Run `job` and wait for its turn; raises what it raises. Signals are handled meanwhile."""
+    def run(self, job: Job[Result]) -> Result:
+        """Run `job` and wait for its result; raises what it raises. Signals are handled meanwhile."""
         task = _Task(job)
         if self._jobs is None:
             self._jobs = SimpleQueue()
@@ -36,20 +36,20 @@ class Worker:
             self._jobs = None  # that thread is lost; the next turn gets another
         if isinstance(result, BaseException):
             raise result
-        return result
+        return cast("Result", result)
 
 
 class _Task:
     """A job and what came of it."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job[Any]) -> None:
         self.job = job
         self.is_stuck = False
-        self.results: SimpleQueue[Turn | BaseException] = SimpleQueue()
+        self.results: SimpleQueue[object] = SimpleQueue()
 
-    def give_up(self, turn: Turn) -> None:
+    def give_up(self, result: object) -> None:
         self.is_stuck = True
-        self.results.put(turn)
+        self.results.put(result)
 
 
 def _work(tasks: SimpleQueue[_Task]) -> None:

@@ -6,13 +6,16 @@ is a tree of entries: every accepted prompt and every edit of the data is one, w
 to the head are numbered 1, 2, 3 … without a gap, whatever became of them. The session's head names
 the entry that counts as now; its `version` grows with every change.
 
+Undoing moves the head back, and nothing is thrown away: what was undone can be done again until
+something else is added, and then stays as a *kept fork*, a session of its own named `NAME~1`.
+
 Times are microseconds since the epoch, UTC. Data travels as JSON text, byte for byte.
 Every method may raise StoreError (exit 5) when the store itself fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from flue_cli.session import Message
@@ -141,6 +144,18 @@ Pause = Callable[[float, Holder], object]
 """Called by a store between attempts: sleeps at most so many seconds, raises to give up waiting."""
 
 
+class Origin(NamedTuple):
+    """What a session was forked from: a session, which may be gone, by uid and name, as of `turn`.
+
+    `is_kept`: not by a person, but because turns that were undone had to go somewhere.
+    """
+
+    uid: int
+    name: str
+    turn: int
+    is_kept: bool = False
+
+
 class Summary(NamedTuple):
     """A line of a list of sessions; `preview` is the beginning of the last prompt."""
 
@@ -151,6 +166,7 @@ class Summary(NamedTuple):
     created_at: int
     updated_at: int
     preview: str
+    origin: Origin | None = None
 
 
 class Store(Protocol):
@@ -215,8 +231,24 @@ class Store(Protocol):
         """The JSON text of the data after `turn` on the line that ends at `head`; 0 is `{}`."""
         ...
 
-    def sessions(self, *, agent: str = "", limit: int | None = None) -> list[Summary]:
-        """Sessions, last used first."""
+    def at(self, head: Head, turn: int) -> Head:
+        """The session as of `turn` on the line that ends at `head`, to read from; TurnNotFound."""
+        ...
+
+    def tip(self, head: Head) -> Head:
+        """The session as it was before turns were undone, to read from; `head` if none were."""
+        ...
+
+    def origin(self, head: Head) -> Origin | None:
+        """What the session was forked from; None if it began by itself."""
+        ...
+
+    def kept(self, head: Head) -> list[Head]:
+        """The forks that were kept of the session, and of those in turn: they go where it goes."""
+        ...
+
+    def sessions(self, *, agent: str = "", limit: int | None = None, kept: bool = False) -> list[Summary]:
+        """Sessions, last used first; with `kept`, also the forks that undoing kept."""
         ...
 
     def resolve(self, name: str, *, agent: str = "") -> list[Head]:
@@ -227,8 +259,38 @@ class Store(Protocol):
         """
         ...
 
+    def move(self, head: Head, turn: int, *, wait: float, pause: Pause) -> Head:
+        """Make `turn`, of the line that ends at `tip(head)`, the newest one: undo, redo and rewind.
+
+        Changes head and version, and nothing else. After the turns that were there first: SessionBusy
+        past `wait` seconds, SessionChanged if the session is no longer as `head` says, TurnNotFound.
+        """
+        ...
+
+    def edit(self, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
+        """Add an entry of kind "edit" after which the data is the JSON text `data`.
+
+        SessionBusy and SessionChanged as for `move`.
+        """
+        ...
+
+    def fork(self, head: Head, name: str) -> Head:
+        """A session `name` of the same agent that is an independent copy of the line up to `head`.
+
+        What was undone and what runs is not copied. Waits for nobody. SessionExists; SessionChanged if
+        the session is gone.
+        """
+        ...
+
+    def bring(self, agent: str, name: str, entries: Iterable[Entry], origin: Origin | None = None) -> Head:
+        """A new session of settled `entries`, each with its data, numbered anew; all of it or nothing.
+
+        SessionExists if the agent has a session of that name; KeyConflict if a key completed two turns.
+        """
+        ...
+
     def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
-        """Give the session another name, after the turns that were there first.
+        """Give the session another name, and its kept forks too, after the turns that were there first.
 
         SessionExists if its agent has a session of that name; SessionBusy past `wait` seconds;
         SessionChanged if it is not the one of `head.uid`. Prompts that wait for it end with that too.
@@ -236,7 +298,7 @@ class Store(Protocol):
         ...
 
     def delete(self, head: Head) -> None:
-        """Remove the session and every trace of it.
+        """Remove the session, its kept forks, and every trace of them; other forks stay whole.
 
         SessionBusy at once while a turn runs; SessionChanged if it is not the one of `head.uid`.
         """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from flue_cli.errors import (
     KeyConflict,
     LeaseLost,
@@ -11,6 +13,7 @@ from flue_cli.errors import (
     SessionNotFound,
     TurnNotFound,
 )
+from flue_cli.names import MAX_NAME
 from flue_cli.session import Message
 from flue_cli.stores.contract import ABSENT, Ask, Entry, Failure, Head, Holder, Lease
 
@@ -26,6 +29,13 @@ def let_in(ask: Ask, seen: int, found: int) -> None:
         raise absent(ask.agent, ask.name)
     if found != ABSENT and ask.expect == "new" and seen == ABSENT:
         raise taken(ask.agent, ask.name)
+
+
+def claim(head: Head, wait: float) -> Ask:
+    """What asks for the session of `head`, and no other one; SessionChanged if there was none."""
+    if head.uid == ABSENT:
+        raise changed(head.name)
+    return Ask(head.agent, head.name, "", uid=head.uid, wait=wait)
 
 
 def same_prompt(ask: Ask, prompt: str) -> None:
@@ -65,6 +75,15 @@ def changed(name: str) -> SessionChanged:
     )
 
 
+def unchanged(head: Head, found: Head) -> None:
+    """Raise SessionChanged unless the session `found` is still as `head` says."""
+    if head.version != found.version:
+        raise SessionChanged(
+            f"session '{head.name}' was changed meanwhile: it is at turn {found.turn} now",
+            hint="look at it again: flue sessions show",
+        )
+
+
 def known_turn(head: Head, turn: int) -> None:
     """Raise TurnNotFound unless `turn` is 0 or on the line that ends at `head`."""
     if not 0 <= turn <= head.turn:
@@ -88,6 +107,41 @@ def history_of(entry: Entry) -> tuple[Message, ...]:
     if entry.outcome != "completed" or entry.kind != "prompt":
         return ()
     return (Message("user", entry.prompt), *entry.messages, Message("assistant", entry.reply))
+
+
+def mark_of(entry: Entry) -> str:
+    """What is said of an entry beside its number: "" for an answered prompt, else what became of it."""
+    if entry.kind == "edit":
+        return "data edited"
+    return "" if entry.outcome == "completed" else entry.outcome
+
+
+def one_turn_a_key(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """`entries` one by one; KeyConflict if two of them were completed under one key."""
+    keys = set()
+    for entry in entries:
+        if entry.key is not None and entry.outcome == "completed":
+            if entry.key in keys:
+                raise KeyConflict(f"turn key '{entry.key}' was used for two turns")
+            keys.add(entry.key)
+        yield entry
+
+
+def kept_name(name: str, others: Iterable[str]) -> str:
+    """The name of the next fork that is kept of session `name`, when its agent has sessions `others`."""
+    others = set(others)
+    last = 0
+    for other in others:
+        base, _, number = other.rpartition("~")
+        is_number = number.isascii() and number.isdigit() and len(number) < 10  # longer ones are people's
+        if is_number and base == name[: MAX_NAME - 1 - len(number)]:
+            last = max(last, int(number))
+    while True:
+        last += 1
+        ending = f"~{last}"
+        free = name[: MAX_NAME - len(ending)] + ending
+        if free not in others:
+            return free
 
 
 def meant(name: str, agent: str) -> list[tuple[str, str]]:

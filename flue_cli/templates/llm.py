@@ -26,15 +26,18 @@ def agent(prompt: str, session: AgentSession[dict[str, Any]], context: AgentCont
         {"role": "user", "content": prompt},
     ]
     usage = None
-    for event in ask({"model": model, "messages": messages, "stream": True}):
-        usage = event.get("usage") or usage
-        for choice in event.get("choices") or []:
-            yield choice.get("delta", {}).get("content") or ""
+    # What the model answers is recorded, so that flue replay and flue test need no model.
+    for piece in context.record("model", lambda: ask({"model": model, "messages": messages, "stream": True})):
+        if isinstance(piece, str):
+            yield piece
+        else:
+            usage = piece
     yield Reply("", meta={"model": model, "usage": usage})
 
 
-def ask(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The events that the server streams in answer to `body`."""
+def ask(body: dict[str, Any]) -> Iterator[str | dict[str, Any]]:
+    """The text that the server streams in answer to `body`, and in the end, if it says so, what that took."""
+    usage = None
     base = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1")
     headers = {"Content-Type": "application/json"}
     if key := os.environ.get("OPENAI_API_KEY"):
@@ -44,8 +47,14 @@ def ask(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         with urlopen(request, timeout=60) as response:
             for line in response:
                 if line.startswith(b"data: {"):
-                    yield json.loads(line[len(b"data: ") :])
+                    event = json.loads(line[len(b"data: ") :])
+                    usage = event.get("usage") or usage
+                    for choice in event.get("choices") or []:
+                        if text := choice.get("delta", {}).get("content"):
+                            yield text
     except HTTPError as error:
         raise RuntimeError(
             f"{base} answered {error.code}: {error.read(500).decode(errors='replace')}"
         ) from None
+    if usage:
+        yield usage

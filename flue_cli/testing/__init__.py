@@ -17,20 +17,22 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.register_assert_rewrite(
-    *(f"flue_cli.testing.{room}" for room in ("state", "history", "turns", "lease", "lifecycle", "steps"))
-)
+_GROUPS = ("state", "history", "turns", "lease", "lifecycle", "timeline", "kept", "forks")
+pytest.register_assert_rewrite(*(f"flue_cli.testing.{room}" for room in (*_GROUPS, "steps")))
 
 from flue_cli.stores.contract import Store  # noqa: E402 - assertions are only explained in what comes later
+from flue_cli.testing.forks import ForkCases  # noqa: E402
 from flue_cli.testing.history import HistoryCases  # noqa: E402
+from flue_cli.testing.kept import KeptCases  # noqa: E402
 from flue_cli.testing.lease import LeaseCases  # noqa: E402
 from flue_cli.testing.lifecycle import Lifecycle  # noqa: E402
 from flue_cli.testing.state import State  # noqa: E402
+from flue_cli.testing.timeline import TimelineCases  # noqa: E402
 from flue_cli.testing.turns import Turns  # noqa: E402
 
 
-class StoreContract(State, HistoryCases, Turns, LeaseCases, Lifecycle):
-    """What every store promises, in five groups: state, history, turns, lease, lifecycle."""
+class StoreContract(State, HistoryCases, Turns, LeaseCases, Lifecycle, TimelineCases, KeptCases, ForkCases):
+    """What every store promises: state, history, turns, leases, lifecycle, timeline, kept forks, forks."""
 
     @pytest.fixture
     def store(self) -> Iterator[Store]:

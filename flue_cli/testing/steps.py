@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,11 +73,39 @@ def failed_turn(store: Store, prompt: str, name: str = "main", **more: Any) -> H
     return store.abandon(begin(store, prompt, name, **more).lease, "failed", BROKEN, {})
 
 
-def replay(store: Store, prompt: str, key: str, **more: Any) -> Replayed:
+def talk(store: Store, *prompts: str, name: str = "main") -> Head:
+    """A completed turn of each prompt; the data after it has the prompt, and its number in the session."""
+    for prompt in prompts:
+        lease = begin(store, prompt, name).lease
+        head = finish(store, lease, data=json.dumps({"last": prompt, "turn": lease.turn}))
+    return head
+
+
+def replay(store: Store, prompt: str, key: str, name: str = "main", **more: Any) -> Replayed:
     """The turn that `key` completed before."""
-    replayed = store.begin(Ask(AGENT, "main", prompt, key=key, wait=0, **more), sleep)
+    replayed = store.begin(Ask(AGENT, name, prompt, key=key, wait=0, **more), sleep)
     assert isinstance(replayed, Replayed)
     return replayed
+
+
+def move(store: Store, to: int, name: str = "main") -> Head:
+    """Make turn `to` the newest one, at once."""
+    return store.move(store.head(AGENT, name), to, wait=0, pause=sleep)
+
+
+def edit(store: Store, data: str, name: str = "main") -> Head:
+    """Change the data by hand, at once."""
+    return store.edit(store.head(AGENT, name), data, wait=0, pause=sleep)
+
+
+def prompts(store: Store, name: str = "main") -> list[str]:
+    """What was said in a session, as far as it counts now."""
+    return [entry.prompt for entry in timeline(store, store.head(AGENT, name))]
+
+
+def kept_names(store: Store, name: str = "main") -> list[str]:
+    """The names of the forks that were kept of a session."""
+    return [fork.name for fork in store.kept(store.head(AGENT, name))]
 
 
 def timeline(store: Store, head: Head, *, with_data: bool = False) -> list[Entry]:
@@ -85,10 +114,20 @@ def timeline(store: Store, head: Head, *, with_data: bool = False) -> list[Entry
 
 
 def everything(store: Store, name: str = "main") -> tuple[object, ...]:
-    """All that a store tells about a session, to compare before and after."""
-    head = store.head(AGENT, name)
-    history = store.messages(head, 0, head.messages)
-    return head, timeline(store, head, with_data=True), history, store.running(head), store.sessions()
+    """All that a store tells about a session, and its list of all, to compare before and after."""
+    head, listed = store.head(AGENT, name), store.sessions(kept=True)
+    return contents(store, head), store.tip(head), store.running(head), store.kept(head), listed
+
+
+def contents(store: Store, head: Head) -> tuple[object, ...]:
+    """The session up to `head`, and what was undone after it: all that was said and all data."""
+    tip = store.tip(head)
+    return (
+        head,
+        timeline(store, tip, with_data=True),
+        store.messages(tip, 0, tip.messages),
+        store.origin(head),
+    )
 
 
 @contextmanager

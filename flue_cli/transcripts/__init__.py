@@ -18,8 +18,12 @@ FORMATS = {
     "jsonl": "flue_cli.transcripts.json_lines:export",
     "md": "flue_cli.transcripts.markdown:export",
     "txt": "flue_cli.transcripts.plain_text:export",
+    "script": "flue_cli.transcripts.script:export",
 }
 """Format, which is also the file name's ending, to `module:function`."""
+
+_ENDINGS = {"flue": "script"}
+"""Endings of file names that are not a format's name."""
 
 
 def exporter(name: str) -> Export:
@@ -33,4 +37,5 @@ def exporter(name: str) -> Export:
 def format_of(path: str) -> str:
     """The format that a file's ending asks for, else json."""
     ending = path.rpartition(".")[2].lower()
+    ending = _ENDINGS.get(ending, ending)
     return ending if ending in FORMATS else "json"

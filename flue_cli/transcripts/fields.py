@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flue_cli.session import Message
-from flue_cli.stores.contract import Entry, Head
-from flue_cli.stores.rules import history_of
+from flue_cli.stores.contract import Entry, Head, Store
+from flue_cli.stores.rules import INTERRUPTED, history_of
 from flue_cli.times import timestamp
 
 VERSION = 1
@@ -26,8 +26,20 @@ def object_of(fields: Mapping[str, Any]) -> str:
     return "{" + ", ".join(f"{json.dumps(key)}: {_value(value)}" for key, value in fields.items()) + "}"
 
 
-def session_fields(head: Head) -> dict[str, Any]:
+def entries(store: Store, head: Head, first: int, *, with_data: bool = False) -> Iterator[Entry]:
+    """Turns `first` and later up to `head`, oldest first, and the prompt that a crash left unanswered.
+
+    The next prompt will settle that one as interrupted; it is no less a part of the conversation.
+    """
+    yield from store.entries(head, first, head.turn, with_data=with_data)
+    left = store.running(head)
+    if left and left.outcome == "interrupted" and left.turn == head.turn + 1:
+        yield left._replace(data=store.data_at(head, head.turn) if with_data else "", error=INTERRUPTED)
+
+
+def session_fields(store: Store, head: Head) -> dict[str, Any]:
     """What a document says of the session itself."""
+    origin = store.origin(head)
     return {
         "flue": VERSION,
         "agent": head.agent,
@@ -35,13 +47,14 @@ def session_fields(head: Head) -> dict[str, Any]:
         "created_at": timestamp(head.created_at),
         "updated_at": timestamp(head.updated_at),
         "version": head.version,
-        "forked_from": None,
+        "forked_from": {"agent": head.agent, "session": origin.name, "turn": origin.turn} if origin else None,
     }
 
 
 def turn_fields(entry: Entry) -> dict[str, Any]:
     """What a document says of one turn; its data is the data after it."""
-    messages = history_of(entry) or (Message("user", entry.prompt),)
+    asked = (Message("user", entry.prompt),) if entry.kind == "prompt" else ()
+    messages = history_of(entry) or asked
     return {
         "turn": entry.turn,
         "kind": entry.kind,

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flue_cli.stores.contract import Head, Store
-from flue_cli.transcripts.fields import RawJson, object_of, session_fields, turn_fields
+from flue_cli.transcripts.fields import RawJson, entries, object_of, session_fields, turn_fields
 
 
 def export(store: Store, head: Head, first: int) -> Iterator[str]:
     """The document, a turn a line, so that a diff shows what changed."""
-    fields = session_fields(head) | {"data": RawJson(store.data_at(head, head.turn))}
+    fields = session_fields(store, head) | {"data": RawJson(store.data_at(head, head.turn))}
     yield object_of(fields).removesuffix("}") + ', "turns": ['
     separator = "\n"
-    for entry in store.entries(head, first, head.turn, with_data=True):
+    for entry in entries(store, head, first, with_data=True):
         yield separator + object_of(turn_fields(entry))
         separator = ",\n"
     yield "\n]}\n"

@@ -6,23 +6,24 @@ import re
 from collections.abc import Iterator
 
 from flue_cli.stores.contract import Entry, Head, Store
-from flue_cli.stores.rules import history_of
+from flue_cli.stores.rules import history_of, mark_of
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import moment
-from flue_cli.transcripts.fields import body_of
+from flue_cli.transcripts.fields import body_of, entries
 
 
 def export(store: Store, head: Head, first: int) -> Iterator[str]:
     """A heading for every turn; what was said stands in fences, so that none of it is interpreted."""
     yield f"# {_escaped(head.agent)}/{_escaped(head.name)}\n"
-    for entry in store.entries(head, first, head.turn):
+    for entry in entries(store, head, first):
         yield from _turn(entry)
 
 
 def _turn(entry: Entry) -> Iterator[str]:
-    mark = "" if entry.outcome == "completed" else f" · {entry.outcome}"
+    mark = f" · {mark_of(entry)}" if mark_of(entry) else ""
     yield f"\n## {entry.turn} · {moment(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"
-    yield f"\n**user**\n\n{fenced(entry.prompt)}"
+    if entry.kind == "prompt":
+        yield f"\n**user**\n\n{fenced(entry.prompt)}"
     for message in history_of(entry)[1:]:
         yield f"\n**{_escaped(message.role)}**\n\n{fenced(body_of(message))}"
     if entry.error:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flue_cli.stores.contract import Head, Store
-from flue_cli.stores.rules import history_of
+from flue_cli.stores.rules import history_of, mark_of
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import moment
-from flue_cli.transcripts.fields import body_of
+from flue_cli.transcripts.fields import body_of, entries
 
 
 def export(store: Store, head: Head, first: int) -> Iterator[str]:
     """Each turn's number and time, then its messages, the role before each."""
     yield f"{safe_line(head.agent)}/{safe_line(head.name)}\n"
-    for entry in store.entries(head, first, head.turn):
-        mark = "" if entry.outcome == "completed" else f" ({entry.outcome})"
+    for entry in entries(store, head, first):
+        mark = f" ({mark_of(entry)})" if mark_of(entry) else ""
         yield f"\n[{entry.turn}] {moment(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"
-        yield f"user: {_indented(entry.prompt)}\n"
+        if entry.kind == "prompt":
+            yield f"user: {_indented(entry.prompt)}\n"
         for message in history_of(entry)[1:]:
             yield f"{safe_line(message.role)}: {_indented(body_of(message))}\n"
         if entry.error:

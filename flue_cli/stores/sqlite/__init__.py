@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,13 +24,14 @@ from flue_cli.stores.contract import (
     Head,
     Holder,
     Lease,
+    Origin,
     Pause,
     Replayed,
     Summary,
 )
 from flue_cli.stores.queue import Held, wait_for
-from flue_cli.stores.rules import busy, changed, known_turn, lost, same_prompt
-from flue_cli.stores.sqlite import reading
+from flue_cli.stores.rules import busy, changed, claim, known_turn, lost, same_prompt, unchanged
+from flue_cli.stores.sqlite import reading, tree
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.file import plain_errors
 from flue_cli.stores.sqlite.line import WaitingLine
@@ -45,7 +46,6 @@ from flue_cli.stores.sqlite.rows import (
     now_us,
     record,
     release,
-    rename,
     settle,
     state_of,
     take,
@@ -97,8 +97,7 @@ class SqliteStore:
 
     def running(self, head: Head) -> Entry | None:
         with self._connections.reading() as db:
-            row = db.execute(f"{STATE} WHERE s.uid = ?", (head.uid,)).fetchone() if db else None
-            state = state_of(row) if row else None
+            state = self._state(db, head)
             if db is None or state is None or state.running is None:
                 return None
             entry = reading.one_entry(db, state.running, head.name)
@@ -117,13 +116,31 @@ class SqliteStore:
                 raise changed(head.name)
             return reading.data_at(db, head, turn)
 
-    def sessions(self, *, agent: str = "", limit: int | None = None) -> list[Summary]:
+    def at(self, head: Head, turn: int) -> Head:
+        known_turn(head, turn)
+        with self._connections.reading() as db:
+            return reading.at(db, head, turn) if db else head
+
+    def tip(self, head: Head) -> Head:
+        with self._connections.reading() as db:
+            state = self._state(db, head)
+            return tree.tip(db, state) if db and state and state.head.version == head.version else head
+
+    def origin(self, head: Head) -> Origin | None:
+        with self._connections.reading() as db:
+            return tree.origin(db, head.uid) if db else None
+
+    def kept(self, head: Head) -> list[Head]:
+        with self._connections.reading() as db:
+            return [state.head for state in tree.kept(db, head.uid)] if db else []
+
+    def sessions(self, *, agent: str = "", limit: int | None = None, kept: bool = False) -> list[Summary]:
         from flue_cli.stores.sqlite import listing
 
         with self._connections.reading() as db:
             if db is None:
                 return []
-            return listing.sessions(db, agent, limit)
+            return listing.sessions(db, agent, limit, kept=kept)
 
     def resolve(self, name: str, *, agent: str = "") -> list[Head]:
         from flue_cli.stores.sqlite import listing
@@ -142,6 +159,7 @@ class SqliteStore:
         return self._when_free(ask, pause, take, early=lambda db, state: self._replay(db, state, ask))
 
     def renew(self, lease: Lease) -> None:
+        self._owner.show()  # the store may have been closed since
         expires = term(self.lease_seconds)
         with self._connections.writing(durable=False, patience=0) as db:
             done = db.execute(
@@ -168,11 +186,34 @@ class SqliteStore:
         self._left = (head.uid, head.version, lease.data)
         return head
 
+    # The timeline
+
+    def move(self, head: Head, turn: int, *, wait: float, pause: Pause) -> Head:
+        def act(db: sqlite3.Connection, state: State) -> Head:
+            unchanged(head, state.head)
+            known_turn(tree.tip(db, state), turn)
+            return tree.move(db, self._settled(db, state)[0], turn)
+
+        return self._when_free(claim(head, wait), pause, act)
+
+    def edit(self, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
+        def act(db: sqlite3.Connection, state: State) -> Head:
+            unchanged(head, state.head)
+            settled, _ = self._settled(db, state)
+            return tree.edit(db, settled, data, self._data(db, settled))
+
+        return self._when_free(claim(head, wait), pause, act)
+
+    def fork(self, head: Head, name: str) -> Head:
+        with self._connections.writing() as db:
+            return tree.fork(db, head, name)
+
+    def bring(self, agent: str, name: str, entries: Iterable[Entry], origin: Origin | None = None) -> Head:
+        with self._connections.writing(create_store=True) as db:
+            return tree.bring(db, agent, name, entries, origin)
+
     def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
-        if head.uid == ABSENT:
-            raise changed(head.name)
-        ask = Ask(head.agent, head.name, "", uid=head.uid, wait=wait)
-        return self._when_free(ask, pause, lambda db, state: rename(db, state, name))
+        return self._when_free(claim(head, wait), pause, lambda db, state: tree.rename(db, state.head, name))
 
     def delete(self, head: Head) -> None:
         if head.uid == ABSENT:
@@ -181,9 +222,10 @@ class SqliteStore:
             state = load_state(db, head.agent, head.name)
             if state is None or state.head.uid != head.uid:
                 raise changed(head.name)
-            if self._is_held(state):
-                raise busy(head.name, self._holder(state), now_us())
-            db.execute("DELETE FROM session WHERE uid = ?", (head.uid,))
+            for one in (state, *tree.kept(db, head.uid)):
+                if self._is_held(one):
+                    raise busy(one.head.name, self._holder(one), now_us())
+            tree.delete(db, state)
         with self._connections.reading() as reader:
             if reader:  # the log still has what was just overwritten in the file
                 reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -280,10 +322,7 @@ class SqliteStore:
         """The turn that this key completed before, wherever on the session's tree it is."""
         if ask.key is None:
             return None
-        row = db.execute(
-            "SELECT id, line, turn FROM entry WHERE session = ? AND key = ? AND outcome = 'completed'",
-            (state.head.uid, ask.key),
-        ).fetchone()
+        row = tree.completed(db, state, ask.key)
         if row is None:
             return None
         identity, line, turn = row
@@ -296,14 +335,19 @@ class SqliteStore:
         """Settle what a crash left, record the prompt as running, take the lease."""
         self._owner.show()
         now = now_us()
-        interrupted = None
-        if state.running is not None:
-            interrupted = interrupt(db, state, state.running, now)
-            state = load_state(db, ask.agent, ask.name) or state
+        state, interrupted = self._settled(db, state)
+        tree.leave_undone(db, state)
         lease = record(db, state, ask, self._data(db, state), now)
         take(db, state, lease, self._owner.name, term(self.lease_seconds))
         self._active.add((lease.head.uid, lease.fence))
         return Begun(lease, interrupted)
+
+    def _settled(self, db: sqlite3.Connection, state: State) -> tuple[State, Entry | None]:
+        """The session once the prompt that a crash left unanswered is settled, and that prompt."""
+        if state.running is None:
+            return state, None
+        interrupted = interrupt(db, state, state.running, now_us())
+        return load_state(db, state.head.agent, state.head.name) or state, interrupted
 
     def _data(self, db: sqlite3.Connection, state: State) -> str:
         """The data that the next turn starts from: what we left there ourselves need not be read."""
@@ -321,6 +365,10 @@ class SqliteStore:
                 yield db
         finally:
             self._active.discard((lease.head.uid, lease.fence))
+
+    def _state(self, db: sqlite3.Connection | None, head: Head) -> State | None:
+        row = db.execute(f"{STATE} WHERE s.uid = ?", (head.uid,)).fetchone() if db else None
+        return state_of(row) if row else None
 
     def _is_held(self, state: State) -> bool:
         if state.owner is None:

@@ -13,7 +13,7 @@ from flue_cli.files import make_private_folder, sync_folder
 
 APPLICATION_ID = 0x464C5545
 """`FLUE` in the file's header, so that `file` and we can tell our stores from others."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """What this Flue writes in `user_version`; it grows with every migration."""
 BUSY_SECONDS = 0.25
 """How long a statement waits inside SQLite while another process writes, which takes milliseconds.
@@ -27,6 +27,8 @@ def connect(path: str) -> sqlite3.Connection:
     Raises FileNotFoundError if there is no file, StoreNewer, StoreDamaged, StoreError.
     """
     found = os.stat(path)
+    if stat.S_ISDIR(found.st_mode):
+        raise StoreError(f"the store {path} is a folder", hint="name a file in it with --store")
     _mend_side_files(path, found.st_mode)
     if found.st_size == 0:
         # We link stores into place whole, so this is a loss and not a store that is being made.
@@ -54,7 +56,7 @@ def connect_to_read(path: str, error: StoreError) -> sqlite3.Connection:
     with its shared memory in our own, which keeps others out and still must write. Raises `error` when
     neither can be, or something else is wrong. See https://sqlite.org/wal.html#read_only_databases.
     """
-    if type(error) is not StoreError:
+    if type(error) is not StoreError or os.path.isdir(path):
         raise error
     has_log = _has_log(path)
     connection = _open(path, "mode=rw" if has_log else "mode=ro&immutable=1")

@@ -11,10 +11,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from flue_cli.errors import StoreDamaged
+from flue_cli.errors import SessionChanged, StoreDamaged
 from flue_cli.stores.contract import Head
 from flue_cli.stores.finding import Finding
-from flue_cli.stores.sqlite import reading
+from flue_cli.stores.sqlite import reading, tree
 from flue_cli.stores.sqlite.file import SCHEMA_VERSION
 from flue_cli.stores.sqlite.rows import STATE, State, state_of
 from flue_cli.text import turns
@@ -107,7 +107,7 @@ def _damages(db: sqlite3.Connection) -> Iterator[str]:
     """What is wrong with rows in which SQLite itself finds no fault, each with its session and turn."""
     for row in db.execute(f"{STATE} ORDER BY s.uid").fetchall():
         try:
-            head = state_of(row).head
+            head = tree.tip(db, state_of(row))
         except StoreDamaged as error:
             yield error.message
             continue
@@ -125,6 +125,8 @@ def _damages(db: sqlite3.Connection) -> Iterator[str]:
         try:
             for _ in reading.entries(db, head, 1, head.turn, with_data=True):
                 continue
+        except SessionChanged:  # only now
+            continue
         except StoreDamaged as error:  # the turns behind it rest upon its data
             if error.message not in told:
                 yield f"{head.agent}/{head.name}: {error.message}"

@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from typing import Any
 
-from flue_cli.stores.contract import PREVIEW, Head, Summary
+from flue_cli.stores.contract import PREVIEW, Head, Origin, Summary
 from flue_cli.stores.rules import meant
 from flue_cli.stores.sqlite.rows import STATE, state_of
 
 
-def sessions(db: sqlite3.Connection, agent: str, limit: int | None) -> list[Summary]:
-    """Sessions of `agent`, or with "" of all, last used first."""
+def sessions(db: sqlite3.Connection, agent: str, limit: int | None, *, kept: bool) -> list[Summary]:
+    """Sessions of `agent`, or with "" of all, last used first; with `kept`, also what undoing kept."""
     rows = db.execute(
         f"""
         SELECT s.uid, s.agent, s.name, coalesce(h.turn, 0), s.created_at, s.updated_at,
-               coalesce(substr(e.prompt, 1, {PREVIEW}), '')
+               substr(coalesce(r.prompt, CASE WHEN h.kind = 'edit' THEN (
+                   WITH RECURSIVE back(kind, prompt, parent) AS (
+                       SELECT h.kind, h.prompt, h.parent
+                       UNION ALL
+                       SELECT b.kind, b.prompt, b.parent FROM back JOIN entry b ON b.id = back.parent
+                       WHERE back.kind = 'edit'
+                   )
+                   SELECT prompt FROM back WHERE kind = 'prompt'
+               ) ELSE h.prompt END, ''), 1, {PREVIEW}),
+               s.parent, s.parent_name, s.parent_turn, s.kept
         FROM session s
         LEFT JOIN entry h ON h.id = s.head
-        LEFT JOIN entry e ON e.id = coalesce(s.running, s.head)
-        {"WHERE s.agent = :agent" if agent else ""}
-        ORDER BY s.used DESC LIMIT :limit
+        LEFT JOIN entry r ON r.id = s.running
+        WHERE (:agent = '' OR s.agent = :agent) AND (:kept OR NOT s.kept)
+        ORDER BY s.used DESC, s.uid DESC LIMIT :limit
         """,  # noqa: S608 - our own words
-        {"agent": agent, "limit": -1 if limit is None else limit},
+        {"agent": agent, "kept": kept, "limit": -1 if limit is None else limit},
     )
-    return [Summary(*row) for row in rows.fetchall()]
+    return [_summary(row) for row in rows.fetchall()]
+
+
+def _summary(row: Sequence[Any]) -> Summary:
+    *plain, parent, name, turn, is_kept = row
+    origin = None if parent is None else Origin(parent, name, turn, bool(is_kept))
+    return Summary._make((*plain, origin))
 
 
 def resolve(db: sqlite3.Connection, name: str, agent: str) -> list[Head]:

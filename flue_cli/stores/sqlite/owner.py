@@ -11,6 +11,7 @@ import fcntl
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
 from flue_cli.stores.contract import LEASE_SECONDS
@@ -46,11 +47,19 @@ class Owner:
             fcntl.flock(file, fcntl.LOCK_EX)
             os.rename(draft, os.path.join(self._folder, self._token))
             self._file = file
+            # A process that an agent forked may outlive this one, and must not pass for it.
+            os.register_at_fork(after_in_child=self._let_go)
 
     def hide(self) -> None:
         """Let go of the lock and remove the file."""
         if self._file >= 0:
             _remove(os.path.join(self._folder, self._token))
+            with suppress(OSError):  # an agent closed every descriptor that it found
+                os.close(self._file)
+            self._file = -1
+
+    def _let_go(self) -> None:
+        if self._file >= 0:
             os.close(self._file)
             self._file = -1
 

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flue_cli.errors import FlueError, StoreDamaged
+from flue_cli.errors import FlueError, SessionChanged, StoreDamaged
 from flue_cli.session import Message
 from flue_cli.stores.contract import Entry, Failure, Head
 from flue_cli.stores.rules import changed
@@ -39,22 +39,36 @@ class Segment(NamedTuple):
     last: int
 
 
+def ancestors(db: sqlite3.Connection, uid: int) -> list[int]:
+    """The sessions whose lines a kept fork's line may begin on, nearest first; none for any other session."""
+    found: list[int] = []
+    while row := db.execute("SELECT parent FROM session WHERE uid = ? AND kept", (uid,)).fetchone():
+        (uid,) = row
+        found.append(uid)
+    return found
+
+
 def segments(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[Segment]:
     """The stretches of lines on which turns `first` to `last` before `head` lie, oldest first."""
     found: list[Segment] = []
+    owners = {head.uid}
     line, end = head.line, head.turn
     while end >= first and end > 0:
         row = db.execute("SELECT session, turn, parent FROM entry WHERE id = ?", (line,)).fetchone()
         if row is None:
-            raise _missing(db, head, f"entry {line}")
+            raise missing(db, head, f"entry {line}")
         session, start, parent = row
+        if session not in owners:
+            owners.update(ancestors(db, head.uid))
+            if session not in owners:  # the id of a deleted entry, which another one got meanwhile
+                raise missing(db, head, f"entry {line}")
         if start <= last:
             found.append(Segment(session, line, max(start, first), min(end, last)))
         if start == 1 or parent is None:
             break
         row = db.execute("SELECT line, turn FROM entry WHERE id = ?", (parent,)).fetchone()
         if row is None:
-            raise _missing(db, head, f"entry {parent}")
+            raise missing(db, head, f"entry {parent}")
         line, end = row
     return found[::-1]
 
@@ -74,6 +88,28 @@ def entries(db: sqlite3.Connection, head: Head, first: int, last: int, *, with_d
                     data = _changed(data, row[1], row[2], row[3], entry.turn, head.name)
                     entry = entry._replace(data=data)
                 yield entry
+
+
+def at(db: sqlite3.Connection, head: Head, turn: int) -> Head:
+    """The session as of `turn` on the line that ends at `head`, which has it."""
+    if turn == head.turn:
+        return head
+    if turn == 0:
+        return head._replace(line=0, turn=0, messages=0, updated_at=head.created_at)
+    for segment in segments(db, head, turn, turn):
+        ((total, finished),) = _rows(db, head, segment, "total, finished_at")
+        return head._replace(
+            line=segment.line, turn=turn, messages=total, updated_at=finished or head.updated_at
+        )
+    raise missing(db, head, f"turn {turn}")
+
+
+def entry_id(db: sqlite3.Connection, head: Head) -> int:
+    """The id of the entry that `head` names."""
+    for segment in segments(db, head, head.turn, head.turn):
+        ((entry,),) = _rows(db, head, segment, "id")
+        return int(entry)
+    raise missing(db, head, f"turn {head.turn}")
 
 
 def one_entry(db: sqlite3.Connection, entry: int, session: str) -> Entry:
@@ -115,7 +151,7 @@ def data_at(db: sqlite3.Connection, head: Head, turn: int) -> str:
         return "{}"
     path = segments(db, head, turn, turn)
     if not path:
-        raise _missing(db, head, f"turn {turn}")
+        raise missing(db, head, f"turn {turn}")
     base, checksum = next(_rows(db, head, path[0], "base, data_checksum"))
     return rebuild(db, head, base, turn, checksum)
 
@@ -190,6 +226,19 @@ def json_or_none(value: Mapping[str, Any] | Sequence[Any]) -> str | None:
     return _compact(value) if value else None
 
 
+def missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
+    """The error for rows that should be there: the session is another than `head` says, or damaged."""
+    row = db.execute("SELECT version FROM session WHERE uid = ?", (head.uid,)).fetchone()
+    if row is None:
+        return changed(head.name)
+    if row[0] != head.version:  # turns that were undone, and whose kept fork was deleted
+        return SessionChanged(
+            f"session '{head.name}' was changed meanwhile, and what it was is gone",
+            hint="look at it again: flue sessions show",
+        )
+    return StoreDamaged(f"session '{head.name}' lacks {what}", hint="restore the store from a backup")
+
+
 def _page(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[_Added]:
     """What turns `first` to `last` on the path to `head` add, oldest first; nothing past its end."""
     last = min(last, head.turn)
@@ -231,15 +280,8 @@ def _rows(db: sqlite3.Connection, head: Head, segment: Segment, columns: str) ->
     """The rows of a segment, read whole so that no cursor stays open; a gap is damage."""
     rows = db.execute(_SEGMENT.format(columns), segment).fetchall()
     if len(rows) != segment.last - segment.first + 1:
-        raise _missing(db, head, f"a turn between {segment.first} and {segment.last}")
+        raise missing(db, head, f"a turn between {segment.first} and {segment.last}")
     return iter(rows)
-
-
-def _missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
-    """The error for rows that should be there: the session was deleted, or the file is damaged."""
-    if not db.execute("SELECT 1 FROM session WHERE uid = ?", (head.uid,)).fetchone():
-        return changed(head.name)
-    return StoreDamaged(f"session '{head.name}' lacks {what}", hint="restore the store from a backup")
 
 
 def _turn_of(db: sqlite3.Connection, head: Head, position: int) -> int:
@@ -252,7 +294,7 @@ def _turn_of(db: sqlite3.Connection, head: Head, position: int) -> int:
     def total(turn: int) -> int:
         segment = next((segment for segment in path if segment.first <= turn <= segment.last), None)
         if segment is None:
-            raise _missing(db, head, f"turn {turn}")
+            raise missing(db, head, f"turn {turn}")
         ((count,),) = _rows(db, head, segment._replace(first=turn, last=turn), "total")
         return int(count)
 

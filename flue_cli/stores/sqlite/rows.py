@@ -13,19 +13,21 @@ from typing import Any, NamedTuple
 from flue_cli.errors import StoreDamaged
 from flue_cli.session import Message
 from flue_cli.stores.contract import ABSENT, Ask, Entry, Failure, Head, Lease
-from flue_cli.stores.rules import INTERRUPTED, let_in, lost, taken
+from flue_cli.stores.rules import INTERRUPTED, let_in, lost
 from flue_cli.stores.splice import splice
 from flue_cli.stores.sqlite import reading
 from flue_cli.stores.sqlite.owner import Term
 
-SNAPSHOT_EVERY = 256
-"""How many entries at most are read to find the data after a turn."""
+_SNAPSHOT_EVERY = 256
+_BYTES_A_TURN = 128
+_BYTES_MOVED = 2**28
 
 
 class State(NamedTuple):
     """A session's row: where it stands, and the lease on it.
 
-    `entry` is the id of the head entry, `owns_line` whether the line it lies on is this session's own;
+    `entry` is the id of the head entry, `tip` that of the newest one that was undone; `owns_line` whether
+    the line the head lies on is this session's own; `is_kept` whether undoing made the session;
     `is_newest` whether no session was used after it, `is_awaited` whether prompts stand in line for it.
     """
 
@@ -41,6 +43,8 @@ class State(NamedTuple):
     owns_line: bool
     is_newest: bool
     is_awaited: bool
+    tip: int | None
+    is_kept: bool
 
 
 STATE = """
@@ -50,7 +54,7 @@ STATE = """
            s.expires_at, s.expires_monotonic,
            (SELECT started_at FROM entry r WHERE r.id = s.running), e.id, e.session,
            s.used = (SELECT max(used) FROM session),
-           EXISTS (SELECT 1 FROM waiting w WHERE w.session = s.uid)
+           EXISTS (SELECT 1 FROM waiting w WHERE w.session = s.uid), s.tip, s.kept
     FROM session s LEFT JOIN entry e ON e.id = s.head
 """
 
@@ -67,7 +71,7 @@ def state_of(row: Sequence[Any]) -> State:
             f"the newest turn of session '{row[2]}' is missing", hint="restore the store from a backup"
         )
     expires = Term(wall or 0, monotonic or 0)
-    session, newest, awaited = more
+    session, newest, awaited, tip, kept = more
     return State(
         head=Head._make(row[:9]),
         entry=entry,
@@ -81,6 +85,8 @@ def state_of(row: Sequence[Any]) -> State:
         owns_line=session == row[0],
         is_newest=bool(newest),
         is_awaited=bool(awaited),
+        tip=tip,
+        is_kept=bool(kept),
     )
 
 
@@ -100,47 +106,68 @@ def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> St
 
 
 def record(db: sqlite3.Connection, state: State, ask: Ask, data: str, now: int) -> Lease:
-    """Insert the running entry after the head, on the head's line or on a new one; the lease on it.
+    """Insert the running entry after the head; the lease on it.
 
     Data that has not changed for long gets a snapshot here, or finding it would cost ever more.
     """
     head, turn = state.head, state.head.turn + 1
-    snapshot = data if turn - state.base >= SNAPSHOT_EVERY else None
+    snapshot = data if _is_due(data, turn, state.base) else None
     base = state.base if snapshot is None else turn
     checksum = reading.texts_checksum((turn, "prompt", "running", head.messages), ask.key, ask.prompt)
-    rest = (state.entry, head.messages, base, now, checksum, reading.data_checksum(data), snapshot)
-    line = head.line if state.owns_line else 0
-    entry = 0
-    if line:
-        try:
-            entry = (
-                db.execute(_RUNNING, (None, head.uid, line, turn, *rest, ask.key, ask.prompt)).lastrowid or 0
-            )
-        except sqlite3.IntegrityError:  # the line goes on already: the head was moved back
-            line = 0
-    if not line:
-        (entry,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM entry").fetchone()
-        line = entry
-        db.execute(_RUNNING, (entry, head.uid, line, turn, *rest, ask.key, ask.prompt))
+    entry, line = append(
+        db,
+        state,
+        ("prompt", "running", now, None, checksum),
+        (base, reading.data_checksum(data), snapshot, None),
+        (ask.key, ask.prompt),
+    )
     return Lease(head, state.fence + 1, entry, turn, now, ask.prompt, ask.key, data, line, base)
 
 
-_RUNNING = """
-    INSERT INTO entry (id, session, line, turn, parent, total, base, started_at, checksum,
-        data_checksum, snapshot, key, prompt, kind, outcome)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'prompt', 'running')
+def append(
+    db: sqlite3.Connection,
+    state: State,
+    what: tuple[str, str, int, int | None, int],
+    data: tuple[int, int, str | None, str | None],
+    said: tuple[str | None, str],
+) -> tuple[int, int]:
+    """Insert an entry after the head, on the head's line or on a new one; its id, and its line.
+
+    `what` is (kind, outcome, started_at, finished_at, checksum), `data` (base, checksum, snapshot,
+    splice), `said` (key, prompt). What was undone before is not touched: see tree.leave_undone.
+    """
+    head = state.head
+    rest = (head.turn + 1, state.entry, head.messages, *what, *data, *said)
+    if state.owns_line:
+        try:
+            done = db.execute(_APPEND, (None, head.uid, head.line, *rest))
+            return done.lastrowid or 0, head.line
+        except sqlite3.IntegrityError:  # the line goes on already: the head was moved back
+            pass
+    (entry,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM entry").fetchone()
+    db.execute(_APPEND, (entry, head.uid, entry, *rest))
+    return entry, entry
+
+
+_APPEND = """
+    INSERT INTO entry (id, session, line, turn, parent, total, kind, outcome, started_at, finished_at,
+        checksum, base, data_checksum, snapshot, splice, key, prompt)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
 def take(db: sqlite3.Connection, state: State, lease: Lease, owner: str, expires: Term) -> None:
     """Give the session to the lease's turn; it is the one used last from here on."""
-    # An index entry less to write, when it is the newest already.
-    used = "" if state.is_newest else ", used = (SELECT max(used) + 1 FROM session)"
     db.execute(
-        f"UPDATE session SET fence = ?, owner = ?, expires_at = ?, expires_monotonic = ?, running = ?{used}"  # noqa: S608 - our own words
-        " WHERE uid = ?",
+        "UPDATE session SET fence = ?, owner = ?, expires_at = ?, expires_monotonic = ?, running = ?"  # noqa: S608 - our own words
+        f"{used(state)} WHERE uid = ?",
         (lease.fence, owner, *expires, lease.entry, lease.head.uid),
     )
+
+
+def used(state: State) -> str:
+    """What an UPDATE adds to make the session the one used last: nothing (an index entry less) if it is."""
+    return "" if state.is_newest else ", used = (SELECT max(used) + 1 FROM session)"
 
 
 def interrupt(db: sqlite3.Connection, state: State, running: int, now: int) -> Entry:
@@ -168,15 +195,6 @@ def release(db: sqlite3.Connection, lease: Lease, total: int) -> Head:
     return lease.head._replace(
         version=lease.head.version + 1, line=lease.line, turn=lease.turn, messages=total, updated_at=now
     )
-
-
-def rename(db: sqlite3.Connection, state: State, name: str) -> Head:
-    """Give the session another name; SessionExists if its agent has a session of that name."""
-    head = state.head
-    if name != head.name and load_state(db, head.agent, name):
-        raise taken(head.agent, name)
-    db.execute("UPDATE session SET name = ? WHERE uid = ?", (name, head.uid))
-    return head._replace(name=name)
 
 
 def settle(
@@ -217,7 +235,7 @@ def complete(
     meta: Mapping[str, Any],
 ) -> None:
     """Write down the lease's entry as completed; `head` is the session as it stands then."""
-    base, snapshot, change = _change(lease, data)
+    base, snapshot, change = change_to(data, lease.data, lease.turn, lease.base)
     between = reading.json_or_none([message.as_dict() for message in messages])
     meta_text = reading.json_or_none(meta)
     place = (lease.turn, "prompt", "completed", head.messages)
@@ -250,16 +268,30 @@ def _gone(turn: int) -> StoreDamaged:
     return StoreDamaged(f"turn {turn}, which is running, is missing", hint="restore the store from a backup")
 
 
-def _change(lease: Lease, data: str) -> tuple[int, str | None, str | None]:
-    """(base, snapshot, splice) for the data after a turn, whichever is smaller in the long run."""
-    if lease.base == lease.turn:  # it has its snapshot, made as it began
-        return lease.base, data, None
-    if data == lease.data:
-        return lease.base, None, None
-    change = splice(lease.data, data)
+def change_to(data: str, before: str, turn: int, base: int) -> tuple[int, str | None, str | None]:
+    """(base, snapshot, splice) for the data after `turn`, whichever is smaller in the long run.
+
+    `base` is the turn of the last snapshot; that of `turn` itself if it has one already.
+    """
+    if base == turn or _is_due(data, turn, base):
+        return turn, data, None
+    if data == before:
+        return base, None, None
+    change = splice(before, data)
     if 2 * len(change) >= len(data):
-        return lease.turn, data, None
-    return lease.base, None, change
+        return turn, data, None
+    return base, None, change
+
+
+def _is_due(data: str, turn: int, base: int) -> bool:
+    """Whether it is time for a snapshot: `base` is the turn of the last one.
+
+    Every 256 turns, so that few are read to find the data after a turn. Of large data that would be
+    most of what a turn adds to the file, so they are further apart; not so far that applying all the
+    changes since, each of which moves the text behind it, takes longer than a glance.
+    """
+    size = len(data) or 1
+    return turn - base >= max(_SNAPSHOT_EVERY, min(size // _BYTES_A_TURN, _BYTES_MOVED // size))
 
 
 def now_us() -> int:

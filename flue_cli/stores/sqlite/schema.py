@@ -15,9 +15,10 @@ history's messages up to and including the entry. `session.used` orders sessions
 number, since clocks go back. `head` and `running` are entry ids without a foreign key: deleting an
 entry would have to look through all sessions for one that points at it.
 
-Undo moves `head`; a turn after it starts a new line. The line that is left is kept as a session whose
-head lies on it, and goes with the session that owns the entries; a person's own fork copies them.
-Neither needs a table more.
+Undo moves `head` and remembers in `tip` where redo ends; an entry after it starts a new line. The line
+that is left is kept as a session (`kept`) whose head lies on it though its `parent` owns the entries, and
+goes with it; a person's own fork copies them. `parent`, `parent_name` and `parent_turn` say what a fork
+of either kind was forked from: no foreign key, since a person's fork outlives its parent.
 """
 
 from __future__ import annotations
@@ -94,6 +95,20 @@ def sessions_and_entries(db: Database) -> None:
         ) STRICT
         """,
         "CREATE INDEX waiting_session ON waiting (session, ticket)",
+    ):
+        db.execute(statement)
+
+
+@migrations()
+def undo_and_forks(db: Database) -> None:
+    """Where redo ends, and what a session was forked from."""
+    for statement in (
+        "ALTER TABLE session ADD COLUMN tip INTEGER",
+        "ALTER TABLE session ADD COLUMN parent INTEGER",
+        "ALTER TABLE session ADD COLUMN parent_name TEXT",
+        "ALTER TABLE session ADD COLUMN parent_turn INTEGER",
+        "ALTER TABLE session ADD COLUMN kept INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX session_parent ON session (parent) WHERE parent IS NOT NULL",
     ):
         db.execute(statement)
 

@@ -1,0 +1,186 @@
+"""What differs between two JSON values, place by place, and the same done to another value.
+
+Two values are the same if their JSON is, but for the order of keys: 1, 1.0 and true are three values.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from flue_cli.data_path import Path, get, put, remove, shown
+from flue_cli.errors import Conflict, FlueError
+
+
+class _Absent:
+    """What stands for nothing at all, where None is a value."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+_ABSENT: Final = _Absent()
+
+_CLOSE_WORK = 100_000
+"""Lists are matched entry by entry up to this many pairs; at worst that takes half a second."""
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+class Change(NamedTuple):
+    """One place that differs: what was `before` and what is `after`.
+
+    Where something was removed from a list, `path` has its index before, else its index after.
+    """
+
+    path: Path
+    before: Any
+    after: Any
+
+    @property
+    def added(self) -> bool:
+        """Whether nothing was there; `before` has no meaning then."""
+        return self.before is _ABSENT
+
+    @property
+    def removed(self) -> bool:
+        """Whether nothing is there any more; `after` has no meaning then."""
+        return self.after is _ABSENT
+
+
+def changes(before: Any, after: Any) -> list[Change]:
+    """What makes `after` of `before`: objects key by key, lists with what they have in common kept.
+
+    In an object, what is gone or differs comes in the order of `before`, then what is new in that of
+    `after`; in a list, first what is gone.
+    """
+    found: list[Change] = []
+    _compare((), before, after, found)
+    return found
+
+
+def reapply(value: Any, made: Iterable[Change]) -> Any:
+    """`value` with the same changes made to it, in their order; Conflict names the first that does not fit.
+
+    A change fits where there is what was before it, or already what is after it. Changed keys keep
+    their place, new ones come last.
+    """
+    for change in _in_working_order(made):
+        value = _made(value, change)
+    return value
+
+
+def different(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
+    """The stretches that two lists do not share, as (start, stop) before and (begin, end) after."""
+    head, shorter = 0, min(len(before), len(after))
+    while head < shorter and before[head] == after[head]:
+        head += 1
+    tail = 0
+    while tail < shorter - head and before[-1 - tail] == after[-1 - tail]:
+        tail += 1
+    old, new = before[head : len(before) - tail], after[head : len(after) - tail]
+    if not old or not new or len(old) * len(new) > _CLOSE_WORK:
+        yield head, head + len(old), head, head + len(new)
+        return
+    from difflib import SequenceMatcher
+
+    matcher = SequenceMatcher(None, old, new, autojunk=False)
+    in_place = sum(map(str.__eq__, old, new)) if len(old) == len(new) else 0
+    if in_place and in_place >= sum(block.size for block in matcher.get_matching_blocks()):
+        yield head, head + len(old), head, head + len(new)
+        return
+    for tag, start, stop, begin, end in matcher.get_opcodes():
+        if tag != "equal":
+            yield head + start, head + stop, head + begin, head + end
+
+
+def _compare(path: Path, before: Any, after: Any, found: list[Change]) -> None:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key, old in before.items():
+            if key in after:
+                _compare((*path, key), old, after[key], found)
+            else:
+                found.append(Change((*path, key), old, _ABSENT))
+        found += [Change((*path, key), _ABSENT, new) for key, new in after.items() if key not in before]
+    elif isinstance(before, list) and isinstance(after, list):
+        _compare_lists(path, before, after, found)
+    elif _text(before) != _text(after):
+        found.append(Change(path, before, after))
+
+
+def _compare_lists(path: Path, before: list[Any], after: list[Any], found: list[Change]) -> None:
+    pairs, gone, new = _matched([_text(one) for one in before], [_text(one) for one in after])
+    found += [Change((*path, index), before[index], _ABSENT) for index in gone]
+    for index in range(len(after)):
+        if index in new:
+            found.append(Change((*path, index), _ABSENT, after[index]))
+        elif index in pairs:
+            _compare((*path, index), before[pairs[index]], after[index], found)
+
+
+def _matched(before: list[str], after: list[str]) -> tuple[dict[int, int], list[int], set[int]]:
+    """How two lists belong together: which index after was which before, what is gone, what is new."""
+    pairs: dict[int, int] = {}
+    gone: list[int] = []
+    new: set[int] = set()
+    for start, stop, begin, end in different(before, after):
+        both = min(stop - start, end - begin)
+        pairs.update({begin + offset: start + offset for offset in range(both)})
+        gone += range(start + both, stop)
+        new.update(range(begin + both, end))
+    return pairs, gone, new
+
+
+def _in_working_order(made: Iterable[Change]) -> Iterator[Change]:
+    """The changes as they can be made one by one: what is gone from one list goes from behind."""
+    gone: list[Change] = []
+    for change in made:
+        if gone and not (change.removed and change.path[:-1] == gone[0].path[:-1]):
+            yield from reversed(gone)
+            gone = []
+        if change.removed:
+            gone.append(change)
+        else:
+            yield change
+    yield from reversed(gone)
+
+
+def _made(value: Any, change: Change) -> Any:
+    path = change.path
+    holder = _there(value, path[:-1]) if path else _ABSENT
+    one = path[-1] if path else None
+    if isinstance(one, int) and change.added:
+        if isinstance(holder, list) and one <= len(holder):
+            return put(value, path[:-1], [*holder[:one], change.after, *holder[one:]])
+        raise _misfit(change, holder)
+    now = _there(value, path)
+    if _text(now) == _text(change.after) and not (isinstance(one, int) and change.removed):
+        return value
+    if _text(now) != _text(change.before) or (isinstance(one, str) and not isinstance(holder, dict)):
+        raise _misfit(change, now)
+    return remove(value, path) if change.removed else put(value, path, change.after)
+
+
+def _there(value: Any, path: Path) -> Any:
+    try:
+        return get(value, path)
+    except FlueError:
+        return _ABSENT
+
+
+def _misfit(change: Change, now: Any) -> Conflict:
+    """The sentence about a change that does not fit what is there now."""
+    found = "nothing" if now is _ABSENT else _short(now)
+    expected = "a list with such a place" if change.added and isinstance(change.path[-1], int) else ""
+    expected = expected or ("nothing" if change.added else _short(change.before))
+    return Conflict(f"{shown(change.path) or 'the data'}: expected {expected}, found {found}")
+
+
+def _short(value: Any) -> str:
+    text = _text(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _text(value: Any) -> str:
+    return "" if value is _ABSENT else _ENCODER.encode(value)

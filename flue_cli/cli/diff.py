@@ -1,0 +1,75 @@
+"""`flue sessions diff`: what differs between two moments of a session, or between two sessions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flue_cli.cli.commands import App
+from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, one_session, opened
+from flue_cli.comparison import Comparison, Moment, compared
+from flue_cli.render import plain, unified
+from flue_cli.stores.contract import Store
+
+
+def diff(
+    ctx: typer.Context,
+    session: Annotated[str, typer.Argument(metavar="SESSION", help="A session's name, or AGENT/NAME.")],
+    other: Annotated[
+        str, typer.Argument(metavar="[OTHER]", help="Another session to compare it with.", show_default=False)
+    ] = "",
+    at: Annotated[
+        int | None,
+        typer.Option("--at", metavar="N", min=0, help="SESSION as of turn N."),
+    ] = None,
+    to: Annotated[
+        int | None, typer.Option("--to", metavar="M", min=0, help="OTHER, or SESSION itself, as of turn M.")
+    ] = None,
+    agent: AgentOption = "",
+    as_json: JsonOption = False,
+    store: StoreOption = "",
+) -> None:
+    """Show what differs: replies and data, side by side.
+
+    Of one session: between turn N and turn M; M is the newest turn unless
+    given, N the one before M. With OTHER: between the two as they stand now,
+    or as of turns N and M.
+    """
+    app: App = ctx.obj
+    with opened(load_settings(store)) as kept:
+        found = compared(kept, *_moments(kept, (session, other), (at, to), agent))
+        if as_json:
+            app.output.result(plain.as_json(unified.comparison_document(found), indent=2))
+        elif not _show(app, found):
+            app.output.note(f"no difference: {unified.title(found.before)}, {unified.title(found.after)}")
+
+
+def _moments(
+    store: Store, names: tuple[str, str], turns: tuple[int | None, int | None], agent: str
+) -> tuple[Moment, Moment]:
+    """The two moments that are meant."""
+    at, to = turns
+    before = one_session(store, names[0], agent)
+    after = one_session(store, names[1], agent) if names[1] else before
+    to = after.turn if to is None else to
+    if at is None:
+        at = before.turn if names[1] else max(0, to - 1)
+    return Moment(before, at), Moment(after, to)
+
+
+def _show(app: App, found: Comparison) -> bool:
+    """Show the differences; whether there are any."""
+    if app.output.is_terminal:
+        from flue_cli.render.differences import differences
+        from flue_cli.render.terminal import page
+
+        what = differences(found)
+        if what is not None:
+            page(app.output, what)
+        return what is not None
+    differs = False
+    for line in unified.unified(found):
+        app.output.piece(str(line))
+        differs = True
+    return differs

@@ -1,0 +1,121 @@
+"""`flue sessions query`: JSONPath over the data of all sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from flue_cli.cli.commands import App
+from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
+from flue_cli.errors import SessionChanged, StoreDamaged, UsageError
+from flue_cli.kept import data_of
+from flue_cli.names import agent_name
+from flue_cli.render import plain
+from flue_cli.stores.contract import ABSENT, Store
+from flue_cli.strict_json import MAX_DEPTH
+
+Find = Callable[[Any], Iterable[tuple[str, Any]]]
+"""What a query finds in a value: normalized path and value of each match."""
+
+
+class Match(NamedTuple):
+    """A place in a session's data that the query names."""
+
+    agent: str
+    session: str
+    path: str
+    value: Any
+
+
+def query(
+    ctx: typer.Context,
+    jsonpath: Annotated[
+        str, typer.Argument(metavar="JSONPATH", help="Such as '$.tasks[?@.done == false].title' (RFC 9535).")
+    ],
+    agent: AgentOption = "",
+    as_json: JsonOption = False,
+    store: StoreOption = "",
+) -> None:
+    """Look for something in the data of all sessions."""
+    app: App = ctx.obj
+    find = _compiled(jsonpath)
+    damaged: list[StoreDamaged] = []
+    with opened(load_settings(store)) as kept:
+        found = _matches(kept, agent_name(agent) if agent else "", find, damaged)
+        if as_json:
+            app.output.result(plain.as_json([match._asdict() for match in found], indent=2))
+        elif app.output.is_terminal:
+            _show(app, [(*match[:3], plain.readable_json(match.value)) for match in found])
+        else:
+            for match in found:
+                app.output.piece(plain.rows([(*match[:3], plain.as_json(match.value))]))
+    for error in damaged[:-1]:
+        app.output.error(error)
+    if damaged:
+        raise damaged[-1]
+
+
+def _matches(store: Store, agent: str, find: Find, damaged: list[StoreDamaged]) -> Iterator[Match]:
+    """What is found, session by session; those whose data cannot be read are put into `damaged`."""
+    for summary in store.sessions(agent=agent):
+        head = store.head(summary.agent, summary.name)
+        if head.uid == ABSENT:  # deleted or renamed meanwhile
+            continue
+        try:
+            data = data_of(store.data_at(head, head.turn), head.name)
+        except SessionChanged:
+            continue
+        except StoreDamaged as error:
+            damaged.append(error)
+            continue
+        for path, value in find(data):
+            yield Match(head.agent, head.name, path, value)
+
+
+def _compiled(text: str) -> Find:
+    """What finds the matches of query `text`; UsageError if it is none, or if the library is missing."""
+    try:
+        from jsonpath import JSONPathEnvironment, JSONPathError
+    except ImportError as error:
+        if error.name != "jsonpath":
+            raise
+        raise UsageError(
+            "a query needs a library that is not installed", hint="pip install 'flue-cli[query]'"
+        ) from error
+
+    class Environment(JSONPathEnvironment):
+        max_recursion_depth = MAX_DEPTH + 1
+
+    try:
+        path = Environment(strict=True).compile(text)
+    except (JSONPathError, RecursionError) as error:
+        raise _unusable(text, error) from error
+
+    def find(value: Any) -> Iterator[tuple[str, Any]]:
+        try:
+            yield from ((match.path, match.obj) for match in path.finditer(value))
+        except (JSONPathError, RecursionError) as error:
+            raise _unusable(text, error) from error
+
+    return find
+
+
+def _unusable(text: str, error: Exception) -> UsageError:
+    """The library's complaint as ours, with the place where it has one."""
+    endless = isinstance(error, RecursionError)
+    words = "it is too long or nested too deeply" if endless else getattr(error, "message", "")
+    place = getattr(getattr(error, "token", None), "index", -1)
+    where = f" at character {place + 1}" if place >= 0 else ""
+    hint = "a query begins with $: '$.tasks[0].title', '$..title'"
+    return UsageError(f"'{text}' is no JSONPath: {words}{where}", hint="" if text.startswith("$") else hint)
+
+
+def _show(app: App, lines: list[tuple[str, ...]]) -> None:
+    if lines:
+        from flue_cli.render.terminal import match_table, page
+
+        page(app.output, match_table(lines))
+    else:
+        app.output.note("nothing was found")

@@ -1,0 +1,104 @@
+"""Two moments compared, of one session or of two: what was said, turn by turn, and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import starmap, zip_longest
+from typing import NamedTuple
+
+from flue_cli.changes import Change, changes
+from flue_cli.kept import data_of
+from flue_cli.stores.contract import Entry, Head, Store
+
+
+class Moment(NamedTuple):
+    """A session as of one of its turns."""
+
+    head: Head
+    turn: int
+
+
+class Pair(NamedTuple):
+    """What two sessions have as the same turn, or one of them alone has. The entries come without data."""
+
+    before: Entry | None
+    after: Entry | None
+
+    @property
+    def turn(self) -> int:
+        """The number of the turn."""
+        entry = self.before or self.after
+        return entry.turn if entry else 0
+
+    @property
+    def says_the_same(self) -> bool:
+        """Whether prompt, reply and outcome are equal: only the data differ."""
+        return bool(self.before and self.after and _words(self.before) == _words(self.after))
+
+
+class Comparison(NamedTuple):
+    """What differs between two moments.
+
+    `common` turns at the beginning are the same, in words and data. `turns`, to be read once, are later
+    ones that differ; in `data` is what makes the data at `after` of that at `before`.
+    """
+
+    before: Moment
+    after: Moment
+    common: int
+    turns: Iterator[Pair]
+    data: list[Change]
+
+
+def compared(store: Store, before: Moment, after: Moment) -> Comparison:
+    """The comparison of two moments; raises TurnNotFound, and StoreDamaged where data cannot be read."""
+    data = changes(
+        *(data_of(store.data_at(moment.head, moment.turn), moment.head.name) for moment in (before, after))
+    )
+    if before.head.uid == after.head.uid:
+        common = min(before.turn, after.turn)
+        return Comparison(before, after, common, _between(store, before, after), data)
+    pairs = zip_longest(_entries(store, before), _entries(store, after))
+    common = 0
+    for one, other in pairs:
+        if one and other and _same(one, other, after.head.name):
+            common += 1
+            continue
+        return Comparison(before, after, common, _differing(one, other, pairs), data)
+    return Comparison(before, after, common, iter(()), data)
+
+
+def _between(store: Store, before: Moment, after: Moment) -> Iterator[Pair]:
+    """The turns of one session that lie between: made since, or taken back."""
+    for entry in store.entries(after.head, before.turn + 1, after.turn):
+        yield Pair(None, entry)
+    for entry in store.entries(before.head, after.turn + 1, before.turn):
+        yield Pair(entry, None)
+
+
+def _entries(store: Store, moment: Moment) -> Iterator[Entry]:
+    return store.entries(moment.head, 1, moment.turn, with_data=True)
+
+
+def _differing(
+    one: Entry | None, other: Entry | None, later: Iterator[tuple[Entry | None, Entry | None]]
+) -> Iterator[Pair]:
+    """The first pair, from which on the data may differ, and of the later ones those that say otherwise."""
+    yield _pair(one, other)
+    for pair in starmap(_pair, later):
+        if not pair.says_the_same:
+            yield pair
+
+
+def _pair(one: Entry | None, other: Entry | None) -> Pair:
+    return Pair(one and one._replace(data=""), other and other._replace(data=""))
+
+
+def _same(one: Entry, other: Entry, session: str) -> bool:
+    if _words(one) != _words(other):
+        return False
+    return one.data == other.data or not changes(data_of(one.data, session), data_of(other.data, session))
+
+
+def _words(entry: Entry) -> tuple[str, str, str | None, str]:
+    return entry.kind, entry.prompt, entry.reply, entry.outcome

@@ -1,0 +1,196 @@
+"""Ways into data: `tasks[0].title` as a person writes it, and what is to be found or put there.
+
+Keys by dots, `[N]` an entry of a list (`[-1]` is the last), `["any key"]`, a JSON string, for keys
+that are no plain words. An empty path is the whole. A normalized path of JSONPath (RFC 9535, 2.7),
+`$['tasks'][0]['title']`, is read too. Values are never changed, only made anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from flue_cli.errors import NotFound, UsageError
+
+Path = tuple[str | int, ...]
+"""Keys of objects (str) and indexes of lists (int), from the outside in."""
+
+_PLAIN = r"[A-Za-z_][A-Za-z0-9_]*"
+_KEY = r"\w[\w-]*"
+_INDEX = r"\[(-?[0-9]{1,15})\]"
+_QUOTED = r'\[("(?:[^"\\]|\\.)*")\]'
+_SINGLE = r"\[('(?:[^'\\]|\\.)*')\]"
+
+
+class BadPath(UsageError):
+    """A path that cannot be read, or that leads where nothing can be put."""
+
+    type = "bad_path"
+
+
+def parse(text: str) -> Path:
+    """The path that `text` writes; BadPath says at which character it cannot be read."""
+    bracket = re.compile(f"{_INDEX}|{_QUOTED}|{_SINGLE}", re.DOTALL)
+    first, later = re.compile(f"({_KEY})"), re.compile(rf"\.({_KEY})")
+    steps: list[str | int] = []
+    at = 1 if text.startswith("$") else 0
+    while at < len(text):
+        if text[at] == "[":
+            found = bracket.match(text, at)
+            if not found:
+                raise _unreadable(text, at, 'expected [0], [-1] or ["any key"]')
+            steps.append(int(found[1]) if found[1] else _unquoted(text, at, found[2] or found[3]))
+        else:
+            found = (later if at else first).match(text, at)
+            if not found:
+                raise _unreadable(text, at, "expected .key or [" if at else "expected a key or [")
+            steps.append(found[1])
+        at = found.end()
+    return tuple(steps)
+
+
+def shown(path: Path) -> str:
+    """The path as `parse` reads it: `tasks[0].title`, "" for the whole."""
+    return "".join(step(one) for one in path).removeprefix(".")
+
+
+def step(one: str | int) -> str:
+    """One step as it stands behind others: `.title`, `[0]`, `["any key"]`."""
+    if isinstance(one, int):
+        return f"[{one}]"
+    return f".{one}" if re.fullmatch(_PLAIN, one) else f"[{json.dumps(one)}]"
+
+
+def get(value: Any, path: Path) -> Any:
+    """What is at `path`; NotFound, which names the longest part that is there."""
+    for depth, one in enumerate(path):
+        if not _has(value, one):
+            raise _missing(path, depth, value)
+        value = value[one]
+    return value
+
+
+def put(value: Any, path: Path, new: Any) -> Any:
+    """`value` with `new` at `path`, and the objects made that are missing on the way.
+
+    The index just past a list's end appends. BadPath if a list would have to be made or would get a
+    gap, or if there is something on the way that has no such places.
+    """
+    if not path:
+        return new
+    whole = holder = _copied(value)
+    for depth, one in enumerate(path):
+        _check_place(holder, path[:depth], one)
+        last = depth == len(path) - 1
+        inside = new if last else _copied(holder[one]) if _has(holder, one) else {}
+        if isinstance(holder, list) and one == len(holder):
+            holder.append(inside)
+        else:
+            holder[one] = inside
+        holder = inside
+    return whole
+
+
+def remove(value: Any, path: Path) -> Any:
+    """`value` without what is at `path`; NotFound as `get`, BadPath for the whole."""
+    if not path:
+        raise BadPath("all of the data cannot be removed: name a part of it")
+    get(value, path)
+    whole = holder = _copied(value)
+    for one in path[:-1]:
+        holder[one] = _copied(holder[one])
+        holder = holder[one]
+    del holder[path[-1]]
+    return whole
+
+
+def kind(value: Any) -> str:
+    """What sort of JSON value it is, in words: `an object`, `a list of 3`, `null`."""
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return f"a list of {len(value)}" if value else "an empty list"
+    if isinstance(value, Mapping):
+        return "an object" if value else "an empty object"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "text" if isinstance(value, str) else "a number"
+
+
+def _has(value: Any, one: str | int) -> bool:
+    if isinstance(one, str):
+        return isinstance(value, dict) and one in value
+    return isinstance(value, list) and -len(value) <= one < len(value)
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if isinstance(value, dict | list) else value
+
+
+def _check_place(holder: Any, where: Path, one: str | int) -> None:
+    """Raise BadPath unless something can be put at `one` in `holder`, which is at `where`."""
+    if isinstance(one, str):
+        if not isinstance(holder, dict):
+            raise BadPath(f"{_called(where)} is {kind(holder)}: it has no key {json.dumps(one)}")
+        return
+    if not isinstance(holder, list):
+        hint = "put a list there first" if holder == {} else ""
+        raise BadPath(f"{_called(where)} is {_kind_or_new(holder)}: it has no entry [{one}]", hint=hint)
+    if not -len(holder) <= one <= len(holder):
+        hint = f"the next one is {shown((*where, len(holder)))}"
+        raise BadPath(f"{_called(where)} is {kind(holder)}: it has no entry [{one}]", hint=hint)
+
+
+def _kind_or_new(holder: Any) -> str:
+    return "no list" if holder == {} else kind(holder)
+
+
+def _called(where: Path) -> str:
+    return shown(where) or "the data"
+
+
+def _missing(path: Path, depth: int, there: Any) -> NotFound:
+    """What is said when `there`, at the first `depth` steps of `path`, has no next one."""
+    one, where = path[depth], path[:depth]
+    hint = ""
+    if isinstance(one, str) and isinstance(there, dict):
+        from difflib import get_close_matches
+
+        near = [shown((*where, key)) for key in get_close_matches(one, there, n=3)]
+        hint = f"did you mean {' or '.join(near)}?" if near else ""
+    found = f"{_called(where)} is {kind(there)}"
+    if isinstance(one, str) and isinstance(there, dict) and there:
+        found = f"{_called(where)} has {_listed(there)}"
+    return NotFound(f"there is no {shown(path)}: {found}", hint=hint)
+
+
+def _listed(there: Mapping[str, Any]) -> str:
+    keys = [shown((key,)) for key in list(there)[:6]]
+    more = f" and {len(there) - 6} more" if len(there) > 6 else ""
+    return ", ".join(key if len(key) <= 40 else f"{key[:40]}…" for key in keys) + more
+
+
+def _unquoted(text: str, at: int, quoted: str) -> str:
+    if quoted.startswith("'"):
+        quoted = re.sub(r'\\.|"', _double, quoted, flags=re.DOTALL)
+        quoted = f'"{quoted[1:-1]}"'
+    try:
+        key = json.loads(quoted)
+        key.encode()
+    except ValueError:  # malformed, or half a character
+        raise _unreadable(text, at, "expected a key as a JSON string") from None
+    return str(key)
+
+
+def _double(match: re.Match[str]) -> str:
+    """What an escape or a quote between single quotes is between double ones."""
+    return {"\\'": "'", '"': '\\"'}.get(match[0], match[0])
+
+
+def _unreadable(text: str, at: int, why: str) -> BadPath:
+    return BadPath(
+        f"'{text}' is no path: {why} at character {at + 1}",
+        hint='a path is written tasks[0].title, other keys as ["any key"]',
+    )

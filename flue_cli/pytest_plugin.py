@@ -1,0 +1,166 @@
+"""Conversation scripts in a person's own tests: pytest collects `*.flue` files, each as one test.
+
+Agents are looked for in the folders of the ini option `flue_agents`, in `agents` below the root folder and
+below the folder that pytest was started from, then where `flue` looks. A person's `config.toml` says nothing
+here: tests are the same for everybody.
+
+Every pytest run of the environment loads this file, so it imports nothing until there is a script.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from flue_cli.agents import Agent
+    from flue_cli.cancellation import Cancellation
+    from flue_cli.scripts.playing import ScriptResult
+    from flue_cli.scripts.script import Script
+    from flue_cli.settings import Settings
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Make `flue_agents` known."""
+    parser.addini("flue_agents", "folders in which *.flue files find their agents first", type="paths")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Take a `*.flue` file."""
+    return ScriptFile.from_parent(parent, path=file_path) if file_path.suffix == ".flue" else None
+
+
+class ScriptFile(pytest.File):
+    """A conversation script."""
+
+    def collect(self) -> Iterator[ScriptItem]:
+        """The one test that it is; a script that cannot be understood is an error of collection."""
+        from flue_cli.errors import UsageError
+        from flue_cli.scripts.reading import read
+
+        try:
+            script = read(str(self.path))
+        except UsageError as error:
+            raise self.CollectError(_words(error)) from error
+        yield ScriptItem.from_parent(self, name=self.path.stem, script=script)
+
+
+class ScriptItem(pytest.Item):
+    """The test that a script passes."""
+
+    def __init__(self, *, script: Script, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._script = script
+
+    def runtest(self) -> None:
+        """Play the script."""
+        from flue_cli.scripts.playing import ScriptResult
+
+        played = _play(_agent(self.config, self._script.agent), self._script)
+        result = ScriptResult(self._script, tuple(played))
+        if not result.passed:
+            raise NotAsExpected(result)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """What is not as expected, with its places; an agent that cannot be had as its error."""
+        from flue_cli.errors import AgentError, FlueError
+
+        error = excinfo.value
+        if isinstance(error, NotAsExpected):
+            from flue_cli.render.report import failed_script
+
+            return "".join(text for text, _ in failed_script(error.result, verbose=True)).strip("\n")
+        if isinstance(error, FlueError):
+            trace = error.traceback if isinstance(error, AgentError) else ""
+            return f"{self.path}:{self._script.agent_line}: {_words(error)}\n{trace}".rstrip("\n")
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where it is, and what it is called."""
+        return self.path, self._script.agent_line - 1, f"script: {self.name}"
+
+
+class NotAsExpected(Exception):
+    """A script did not go as it says."""
+
+    def __init__(self, result: ScriptResult) -> None:
+        super().__init__(result)
+        self.result = result
+
+
+_LOADED = pytest.StashKey[dict[str, "Agent"]]()
+
+
+def _agent(config: pytest.Config, name: str) -> Agent:
+    """The agent, loaded once a run; raises AgentNotFound and AgentError."""
+    from flue_cli import agents
+
+    loaded = config.stash.setdefault(_LOADED, {})
+    if name not in loaded:
+        loaded[name] = agents.load(agents.find(_settings(config), name))
+    return loaded[name]
+
+
+def _settings(config: pytest.Config) -> Settings:
+    import os
+
+    from flue_cli.errors import UsageError
+    from flue_cli.settings import Settings
+
+    named = config.getini("flue_agents")
+    for folder in named:
+        if not folder.is_dir():
+            raise UsageError(f"flue_agents: there is no folder {folder}")
+    usual = [folder / "agents" for folder in (config.rootpath, config.invocation_params.dir)]
+    folders = [*named, *(folder for folder in usual if folder.is_dir())]
+    return Settings.load(os.environ, agents=[str(folder) for folder in dict.fromkeys(folders)], file="")
+
+
+def _play(agent: Agent, script: Script) -> Iterator[Any]:
+    """The turns of the script; KeyboardInterrupt when a person ends it."""
+    from flue_cli.errors import TurnCancelled
+    from flue_cli.rehearsal import Rehearser
+    from flue_cli.scripts.playing import Stage, play
+
+    with closing(Rehearser()) as rehearser:
+        try:
+            yield from play(Stage(rehearser, _cancellable), agent, script)
+        except TurnCancelled as error:
+            raise KeyboardInterrupt from error
+
+
+@contextmanager
+def _cancellable() -> Iterator[Cancellation]:
+    """A cancellation that Ctrl-C asks for while the turn runs; a second one ends pytest as it is."""
+    import signal
+    import threading
+
+    from flue_cli.cancellation import Cancellation
+    from flue_cli.errors import cancelled_by
+
+    cancellation = Cancellation()
+    if threading.current_thread() is not threading.main_thread():
+        yield cancellation
+        return
+
+    def interrupted(signum: int, frame: object) -> None:
+        signal.signal(signum, signal.SIG_DFL)
+        cancellation.request(cancelled_by(signum))
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield cancellation
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _words(error: Any) -> str:
+    from flue_cli.text import safe_line
+
+    hint = f"\nhint: {safe_line(error.hint)}" if error.hint else ""
+    return safe_line(error.message) + hint

@@ -1,0 +1,102 @@
+"""An exception as a JSON object, and an exception made of one again.
+
+`type` is the class (`ValueError`, `httpx.ReadTimeout`), `message` what `str` gives; where they are plain
+values there are `args` and `attributes`; `base` is the nearest of Python's own classes, if `type` is none.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from flue_cli.errors import words_of
+
+
+def as_object(error: BaseException) -> dict[str, Any]:
+    """What is kept of an exception, whatever it may be and do."""
+    kind = type(error)
+    message = _sound(words_of(error)[len(kind.__name__) + 2 :])
+    kept: dict[str, Any] = {"type": _name_of(kind), "message": message}
+    if kind.__module__ != "builtins":
+        kept["base"] = next(base.__name__ for base in kind.__mro__ if base.__module__ == "builtins")
+    args = list(error.args)
+    if isinstance(error, OSError) and len(args) == 2 and error.filename is not None:
+        args.append(error.filename)  # which its args leave out
+    if args != [message] and all(map(_is_plain, args)):
+        kept["args"] = args
+    attributes = {name: value for name, value in vars(error).items() if _is_plain(value)}
+    if attributes:
+        kept["attributes"] = attributes
+    return kept
+
+
+def as_exception(kept: Mapping[str, Any]) -> BaseException:
+    """An exception that `except` takes for the one that was kept, and that says the same.
+
+    Its class must have been imported already; else it is one of the base, or a RuntimeError.
+    """
+    for kind in _classes(kept):
+        with suppress(Exception):  # a class that wants more than was kept: the next one will do
+            return _made(kind, kept)
+    return RuntimeError(f"{kept['type']}: {kept['message']}")
+
+
+def _classes(kept: Mapping[str, Any]) -> Iterator[type[BaseException]]:
+    for name in (kept["type"], kept.get("base", ""), "RuntimeError"):
+        kind = _class_named(name)
+        if isinstance(kind, type) and issubclass(kind, BaseException):
+            yield kind
+
+
+def _class_named(name: str) -> Any:
+    parts = name.split(".")
+    if len(parts) == 1:
+        return getattr(builtins, name, None)
+    for cut in range(len(parts) - 1, 0, -1):
+        found: Any = sys.modules.get(".".join(parts[:cut]))
+        if found is not None:
+            for part in parts[cut:]:
+                found = getattr(found, part, None)
+            return found
+    return None
+
+
+def _made(kind: type[BaseException], kept: Mapping[str, Any]) -> BaseException:
+    name, message = kept["type"].rpartition(".")[2], kept["message"]
+    args = kept.get("args", [message] if message else [])
+    error = _instance(kind, args)
+    vars(error).update(kept.get("attributes", {}))
+    if kind.__name__ == name and str(error) == message:
+        return error
+    speaking = type(name, (kind,), {"__str__": lambda _: message, "__module__": kind.__module__})
+    error = _instance(speaking, args)
+    vars(error).update(kept.get("attributes", {}))
+    return error
+
+
+def _instance(kind: type[BaseException], args: Sequence[Any]) -> BaseException:
+    if isinstance(kind.__init__, type(object.__init__)):  # one of Python's own
+        with suppress(TypeError):
+            return kind(*args)
+    return kind.__new__(kind, *args)  # for its __init__ may want what was not kept
+
+
+def _name_of(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _sound(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _is_plain(value: object) -> bool:
+    """Whether JSON holds the value as it is; nothing inside of which a secret may hide."""
+    if type(value) is str:
+        return _sound(value) == value
+    if type(value) is float:
+        return math.isfinite(value)
+    return value is None or type(value) is bool or (type(value) is int and abs(value) < 2**63)

@@ -1,0 +1,89 @@
+"""What became of conversation scripts, in words: a line of progress, what is different, a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from flue_cli.errors import AgentError, FlueError
+from flue_cli.render.output import Output
+from flue_cli.text import safe_line, safe_text
+
+if TYPE_CHECKING:
+    from flue_cli.scripts.checking import Failure
+    from flue_cli.scripts.playing import Played, ScriptResult
+
+Piece = tuple[str, str]
+"""Text that was made safe, and the style that it has on a terminal."""
+
+_DIFF = {"-": "red", "+": "green", "@": "cyan"}
+
+
+def show(output: Output, pieces: Iterable[Piece]) -> None:
+    """Write the pieces to stdout, on a terminal in their styles; raises as Output.result."""
+    if output.is_terminal:
+        from flue_cli.render.terminal import coloured
+
+        output.rendered(coloured(pieces))
+    else:
+        output.piece("".join(text for text, _ in pieces))
+
+
+def heading(path: str) -> Iterator[Piece]:
+    """The beginning of a script's line of progress."""
+    yield safe_line(path) + " ", ""
+
+
+def mark(turn: Played, *, updated: bool = False) -> Iterator[Piece]:
+    """A turn in the line of progress."""
+    yield ("U", "yellow") if updated else ("F", "bold red") if turn.failures else (".", "green")
+
+
+def failed_script(result: ScriptResult, *, verbose: bool) -> Iterator[Piece]:
+    """Everything of a script that is not as expected, each with its place."""
+    path = safe_line(result.script.path)
+    if result.error:
+        yield f"\n{path}:{result.script.agent_line}: {safe_line(result.error.message)}\n", "bold red"
+        yield from _advice(result.error, verbose=verbose)
+    for turn in result.turns:
+        for failure in turn.failures:
+            yield f"\n{path}:{failure.line}: {safe_line(failure.problem)}\n", "bold red"
+            yield from _prompt(turn)
+            yield from _details(failure)
+        if turn.failures and turn.outcome.error:
+            yield from _advice(turn.outcome.error, verbose=verbose)
+
+
+def summary(results: Sequence[ScriptResult], *, updated: int, seconds: float) -> Iterator[Piece]:
+    """The last line: how many turns passed and failed, and in what time."""
+    turns = [turn for result in results for turn in result.turns]
+    failed = sum(bool(turn.failures) for turn in turns)
+    errors = sum(result.error is not None for result in results)
+    counts = (
+        (len(turns) - failed - updated, "passed", "green"),
+        (failed, "failed", "bold red"),
+        (updated, "updated", "yellow"),
+        (errors, "error" if errors == 1 else "errors", "bold red"),
+    )
+    said = [(f"{count} {word}", style) for count, word, style in counts if count] or [("nothing to play", "")]
+    for number, piece in enumerate(said):
+        yield ", " if number else "", ""
+        yield piece
+    yield f" in {seconds:.2f} s\n", ""
+
+
+def _prompt(turn: Played) -> Iterator[Piece]:
+    for line in safe_text(turn.step.prompt or "").split("\n"):
+        yield f"> {line}\n", "dim"
+
+
+def _details(failure: Failure) -> Iterator[Piece]:
+    for line in failure.details:
+        yield f"{line}\n", _DIFF.get(line[:1], "")
+
+
+def _advice(error: FlueError, *, verbose: bool) -> Iterator[Piece]:
+    if error.hint:
+        yield f"hint: {safe_line(error.hint)}\n", ""
+    if verbose and isinstance(error, AgentError) and error.traceback:
+        yield safe_text(error.traceback), "dim"

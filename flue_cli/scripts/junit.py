@@ -1,0 +1,87 @@
+"""A report for programs, in the form that JUnit made common: a suite a script, a case a turn.
+
+https://github.com/testmoapp/junitxml collects what of it is understood where.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flue_cli.errors import OutputFailed
+from flue_cli.files import write_whole
+from flue_cli.scripts.playing import Played, ScriptResult
+from flue_cli.text import safe_line, safe_text
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+
+def write(path: str, results: Sequence[ScriptResult]) -> None:
+    """Write the report to `path`, whole or not at all; OutputFailed when it cannot be written."""
+    from xml.etree.ElementTree import Element, indent, tostring
+
+    root = Element("testsuites", name="flue")
+    for result in results:
+        _suite(root, result)
+    root.attrib |= _figures([turn for result in results for turn in result.turns], results)
+    indent(root)
+    folder = os.path.dirname(path)
+    try:
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise OutputFailed(f"{path} cannot be written: {error.strerror}") from error
+    text = tostring(root, encoding="unicode")
+    write_whole(path, ('<?xml version="1.0" encoding="utf-8"?>\n', text, "\n"), force=True)
+
+
+def _suite(root: Element, result: ScriptResult) -> None:
+    from xml.etree.ElementTree import SubElement
+
+    script = result.script
+    place = _allowed(safe_line(script.path))
+    suite = SubElement(root, "testsuite", {"name": place, **_figures(result.turns, [result])})
+    if result.error:
+        case = SubElement(
+            suite, "testcase", classname=place, name="agent", file=place, line=str(script.agent_line)
+        )
+        SubElement(case, "error", message=_allowed(safe_line(result.error.message)))
+    for turn in result.turns:
+        case = SubElement(
+            suite,
+            "testcase",
+            classname=place,
+            name=_allowed(f"turn {turn.turn}: {safe_line(turn.step.prompt or '')[:100]}"),
+            file=place,
+            line=str(turn.step.line),
+            time=f"{turn.seconds:.3f}",
+        )
+        if turn.failures:
+            first = turn.failures[0]
+            message = _allowed(safe_line(f"{script.path}:{first.line}: {first.problem}"))
+            SubElement(case, "failure", message=message).text = _allowed(_words(script.path, turn))
+
+
+def _words(path: str, turn: Played) -> str:
+    lines: list[str] = []
+    for failure in turn.failures:
+        lines += [f"{safe_line(path)}:{failure.line}: {safe_text(failure.problem)}", *failure.details]
+    return "\n".join(lines)
+
+
+def _figures(turns: Sequence[Played], results: Sequence[ScriptResult]) -> dict[str, str]:
+    errors = sum(result.error is not None for result in results)
+    return {
+        "tests": str(len(turns) + errors),
+        "failures": str(sum(bool(turn.failures) for turn in turns)),
+        "errors": str(errors),
+        "time": f"{sum(turn.seconds for turn in turns):.3f}",
+    }
+
+
+def _allowed(text: str) -> str:
+    """`text`, which was made safe, without the characters that XML 1.0 (section 2.2) has no way to hold."""
+    return re.sub("[\ufffe\uffff]", lambda match: f"<U+{ord(match[0]):04X}>", text)

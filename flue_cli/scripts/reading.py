@@ -1,0 +1,248 @@
+"""Reading a script: every line is understood, or refused with its number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from flue_cli.errors import BadName, UsageError
+from flue_cli.names import agent_name, session_name
+from flue_cli.scripts.script import (
+    DATA,
+    FAILS,
+    FIRST_NOW,
+    FIRST_SEED,
+    INCLUDES,
+    MATCHES,
+    REPLY,
+    Expected,
+    Script,
+    Step,
+)
+from flue_cli.scripts.values import (
+    call_record,
+    data_text,
+    json_object,
+    json_text,
+    moment_of,
+    pattern,
+    turn_number,
+    whole_number,
+)
+
+_BLANKS = " \t"
+
+
+def read(path: str) -> Script:
+    """The script in the file at `path`; UsageError, with file and line, if it cannot be understood."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{path}:{line}: it is not UTF-8") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: str) -> Script:
+    """The script that `text` is; UsageError, with `path` and line, if it cannot be understood."""
+    return _Reader(text, path).script()
+
+
+class _Draft:
+    """A step whose lines are still being read."""
+
+    def __init__(self, line: int, last: int, prompt: str | None, edit: str = "") -> None:
+        self.line, self.last = line, last
+        self.prompt, self.edit = prompt, edit
+        self.expected: list[Expected] = []
+        self.calls: list[Mapping[str, Any]] = []
+        self.fields: dict[str, Any] = {}
+
+    def step(self) -> Step:
+        return Step(
+            self.line,
+            self.last,
+            self.prompt,
+            self.edit,
+            tuple(self.expected),
+            calls=tuple(self.calls) or None,
+            **self.fields,
+        )
+
+
+class _Reader:
+    """Goes through the lines of a script once. Line numbers begin with 1, as in every editor."""
+
+    def __init__(self, text: str, path: str) -> None:
+        self._text, self._path = text, path
+        self._lines = [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
+        self._header: dict[str, Any] = {}
+        self._agent_line = 1
+        self._drafts: list[_Draft] = []
+
+    def script(self) -> Script:
+        at = 0
+        while at < len(self._lines):
+            line = self._lines[at]
+            if line.startswith("#") or not line.strip(_BLANKS):
+                at += 1
+            elif line.startswith(">"):
+                at = self._said(at)
+            elif line.startswith("  "):
+                at = self._answered(at)
+            else:
+                at = self._field(at)
+        if "agent" not in self._header:
+            self._refuse(
+                1, "it does not say which agent", hint="a script begins with a line like: agent: NAME"
+            )
+        return Script(
+            self._path,
+            self._text,
+            self._header["agent"],
+            self._agent_line,
+            self._header.get("session", "test"),
+            self._header.get("now", FIRST_NOW),
+            self._header.get("seed", FIRST_SEED),
+            tuple(draft.step() for draft in self._drafts),
+        )
+
+    def _said(self, at: int) -> int:
+        """Lines behind '>'; the index of the line after them."""
+        end = self._end_of(at, lambda line: line.startswith(">"))
+        said = [line[1:].removeprefix(" ") for line in self._lines[at:end]]
+        self._drafts.append(_Draft(at + 1, end, "\n".join(said)))
+        return end
+
+    def _answered(self, at: int) -> int:
+        """Indented lines, with the empty ones between them; the index of the line after them."""
+        end = last = at + 1
+        while end < len(self._lines) and (
+            self._lines[end].startswith("  ") or not self._lines[end].strip(_BLANKS)
+        ):
+            end += 1
+            if self._lines[end - 1].strip(_BLANKS):
+                last = end
+        lines = [line[2:] if line.strip(_BLANKS) else "" for line in self._lines[at:last]]
+        self._expect(Expected(REPLY, "\n".join(lines), at + 1, last))
+        return last
+
+    def _field(self, at: int) -> int:
+        """A field, or several that are one text; the index of the line after them."""
+        name, colon, value = self._lines[at].partition(":")
+        if not colon or name not in _FIELDS:
+            self._refuse_line(at + 1, name if colon else "")
+        if name in ("prompt", "reply"):
+            end = self._end_of(at, lambda line: line.startswith(f"{name}:"))
+            pieces = [self._lines[index].partition(":")[2] for index in range(at, end)]
+            text = "".join(self._value(index, json_text, piece) for index, piece in enumerate(pieces, at + 1))
+            if name == "prompt":
+                self._drafts.append(_Draft(at + 1, end, text))
+            else:
+                self._expect(Expected(REPLY, text, at + 1, end))
+            return end
+        found = self._value(at + 1, _FIELDS[name], value)
+        if name == "edit":
+            self._drafts.append(_Draft(at + 1, at + 1, None, found))
+        elif name in (MATCHES, DATA, INCLUDES, FAILS):
+            self._expect(Expected(name, found, at + 1, at + 1))
+        else:
+            self._set(at + 1, name, found)
+        return at + 1
+
+    def _set(self, line: int, name: str, value: Any) -> None:
+        """A field of the script itself before its first step, of the step later."""
+        if not self._drafts:
+            if name not in ("agent", "session", "now", "seed"):
+                self._refuse(line, f"'{name}:' belongs below a prompt")
+            if name in self._header:
+                self._refuse(line, f"there is a second '{name}:'")
+            self._header[name] = value
+            if name == "agent":
+                self._agent_line = line
+            return
+        draft = self._drafts[-1]
+        if name in ("agent", "session"):
+            self._refuse(line, f"'{name}:' belongs above the first prompt")
+        if draft.prompt is None and name != "turn":
+            self._refuse(line, f"'{name}:' belongs below a prompt, and an edit is none")
+        if name == "call":
+            draft.calls.append(value)
+            return
+        if name in draft.fields:
+            self._refuse(line, f"there is a second '{name}:' of this turn")
+        draft.fields[name] = value
+
+    def _expect(self, expected: Expected) -> None:
+        if not self._drafts or self._drafts[-1].prompt is None:
+            what = "a reply" if expected.kind == REPLY else f"'{expected.kind}:'"
+            self._refuse(
+                expected.first, f"{what} belongs below a prompt", hint="a prompt is a line like: > hello"
+            )
+        there = {other.kind for other in self._drafts[-1].expected}
+        for kinds, problem in _AT_MOST_ONE:
+            if expected.kind in kinds and there & kinds:
+                self._refuse(expected.first, problem)
+        self._drafts[-1].expected.append(expected)
+
+    def _end_of(self, at: int, belongs: Callable[[str], bool]) -> int:
+        end = at + 1
+        while end < len(self._lines) and belongs(self._lines[end]):
+            end += 1
+        return end
+
+    def _value(self, line: int, read_value: Callable[[str], Any], text: str) -> Any:
+        try:
+            return read_value(text.strip(_BLANKS))
+        except (ValueError, BadName) as error:
+            name = self._lines[line - 1].partition(":")[0]
+            self._refuse(line, f"{name}: {error}", hint=getattr(error, "hint", ""))
+
+    def _refuse_line(self, line: int, name: str) -> NoReturn:
+        from difflib import get_close_matches
+
+        if name.strip() != name or not name:
+            hint = "a prompt is behind '>', a reply indented by two spaces, a comment behind '#'"
+            self._refuse(line, "this is neither said, nor a reply, nor a field", hint=hint)
+        near = get_close_matches(name, _FIELDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"fields are {', '.join(_FIELDS)}"
+        self._refuse(line, f"there is no field '{name}'", hint=hint)
+
+    def _refuse(self, line: int, problem: str, *, hint: str = "") -> NoReturn:
+        raise UsageError(f"{self._path}:{line}: {problem}", hint=hint)
+
+
+def _name(text: str) -> str:
+    return session_name(json_text(text) if text.startswith('"') else text)
+
+
+_FIELDS: Mapping[str, Callable[[str], Any]] = {
+    "agent": agent_name,
+    "session": _name,
+    "now": moment_of,
+    "seed": whole_number,
+    "turn": turn_number,
+    "prompt": json_text,
+    "reply": json_text,
+    MATCHES: pattern,
+    DATA: json_object,
+    INCLUDES: json_object,
+    FAILS: str,
+    "call": call_record,
+    "edit": data_text,
+}
+"""Field to what reads its value; raises ValueError or BadName for one that is none."""
+
+_AT_MOST_ONE = (
+    (frozenset({REPLY, MATCHES}), "this turn has a reply to expect already"),
+    (frozenset({FAILS}), "there is a second 'fails:' of this turn"),
+    (frozenset({REPLY, FAILS}), "a turn that fails has no reply"),
+    (frozenset({MATCHES, FAILS}), "a turn that fails has no reply"),
+    (frozenset({DATA}), "there is a second 'data:' of this turn"),
+    (frozenset({INCLUDES}), "there is a second 'data includes:' of this turn"),
+)

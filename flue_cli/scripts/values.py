@@ -1,0 +1,95 @@
+"""The values of a script's fields, from text; each raises ValueError for what is none."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flue_cli.errors import words_of
+from flue_cli.recording import Player
+from flue_cli.strict_json import dumps, loads
+
+
+def json_text(text: str) -> str:
+    """A JSON string."""
+    value = _json(text)
+    if isinstance(value, str):
+        return value
+    raise ValueError("this is no JSON string")
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object."""
+    value = _json(text)
+    if isinstance(value, dict):
+        return value
+    raise ValueError("this is no JSON object")
+
+
+def data_text(text: str) -> str:
+    """A JSON object, as the text that data is kept as."""
+    return dumps(json_object(text))
+
+
+def call_record(text: str) -> dict[str, Any]:
+    """The record of a call."""
+    record = json_object(text)
+    problem = fault_of_call(record)
+    if problem:
+        raise ValueError(problem)
+    return record
+
+
+def fault_of_call(record: Any) -> str:
+    """What keeps `record` from being one of a call that can be answered, "" for nothing."""
+    try:
+        Player([record])
+    except ValueError as error:
+        return str(error).replace("calls[0]", "it")
+    return ""
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """A regular expression."""
+    try:
+        return re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"this is no regular expression: {words_of(error).partition(': ')[2]}") from error
+
+
+def whole_number(text: str) -> int:
+    """A whole number, zero or more."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 20):
+        raise ValueError("this is no whole number")
+    return int(text)
+
+
+def turn_number(text: str) -> int:
+    """The number of a turn, which begin with 1."""
+    number = whole_number(text)
+    if not number:
+        raise ValueError("turns begin with 1")
+    return number
+
+
+def moment_of(text: str) -> int:
+    """An ISO 8601 time, in microseconds since the epoch; UTC unless it says otherwise."""
+    from datetime import UTC, datetime, timedelta
+
+    try:
+        found = datetime.fromisoformat(text)
+        aware = found if found.tzinfo else found.replace(tzinfo=UTC)
+        return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    except (ValueError, OverflowError) as error:
+        raise ValueError("this is no time like 2026-01-31T09:00:00Z") from error
+
+
+def _json(text: str) -> Any:
+    import json
+
+    try:
+        value = loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"this is no JSON: {error.msg} at character {error.pos + 1} of it") from error
+    dumps(value, root="it")  # what no agent could have left is a mistake here too
+    return value

@@ -1,0 +1,180 @@
+"""Sessions and their lines in memory: what there is, and how one becomes another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from itertools import repeat
+
+from flue_cli.stores.contract import PREVIEW, Entry, Head, Holder, Origin, Summary
+from flue_cli.stores.rules import changed, history_of, kept_name
+
+
+class Line:
+    """Settled entries from the empty start on; after each the length of the history, and who made it."""
+
+    def __init__(self, entries: Iterable[Entry] = (), makers: Iterable[int] = ()) -> None:
+        self.entries: list[Entry] = []
+        self.totals: list[int] = []
+        self.makers: list[int] = []
+        for entry, maker in zip(entries, makers, strict=False):
+            self.add(entry, maker)
+
+    def add(self, entry: Entry, maker: int) -> None:
+        """Put `entry`, made by the session with uid `maker`, at the end."""
+        self.totals.append(self.total(len(self.entries)) + len(history_of(entry)))
+        self.entries.append(entry)
+        self.makers.append(maker)
+
+    def total(self, turn: int) -> int:
+        """The length of the history after `turn`."""
+        return self.totals[turn - 1] if turn else 0
+
+    def upto(self, turn: int) -> Line:
+        """A copy that ends with `turn`."""
+        return Line(self.entries[:turn], self.makers)
+
+
+class Session:
+    """One session: where it stands on its line, and the lease on it. Behind its head is what was undone."""
+
+    def __init__(self, head: Head, line: Line, origin: Origin | None) -> None:
+        self.head = head
+        self.line = line
+        self.origin = origin
+        self.fence = 0
+        self.running: Entry | None = None
+        self.expires = 0.0
+        self.used = 0
+        self.queue: list[object] = []
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is a fork that undoing kept."""
+        return self.origin is not None and self.origin.is_kept
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a turn runs on it whose lease stands."""
+        return self.running is not None and time.monotonic() < self.expires
+
+    @property
+    def holder(self) -> Holder:
+        """Whoever runs its turn."""
+        return Holder(0, "", self.running.started_at if self.running else now_us())
+
+    @property
+    def summary(self) -> Summary:
+        """Its line in a list."""
+        said = [*self.line.entries[: self.head.turn], *([self.running] if self.running else [])]
+        last = next((entry.prompt for entry in reversed(said) if entry.kind == "prompt"), "")
+        uid, agent, name, _, _, turn, _, created, updated = self.head
+        return Summary(uid, agent, name, turn, created, updated, last[:PREVIEW], self.origin)
+
+
+class Sessions:
+    """All sessions by agent and name, and by uid; all lines by number. The caller holds the lock."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[tuple[str, str], Session] = {}
+        self.by_uid: dict[int, Session] = {}
+        self._lines: dict[int, Line] = {}
+        self._last_uid = 0
+        self._last_line = 0
+        self._last_use = 0
+
+    def add(
+        self, agent: str, name: str, entries: Iterable[Entry] = (), origin: Origin | None = None
+    ) -> Session:
+        """A new session at the end of a line of its own, on which `entries` lie."""
+        self._last_uid += 1
+        line = Line(entries, repeat(self._last_uid))
+        now, turn = now_us(), len(line.entries)
+        head = Head(self._last_uid, agent, name, 0, self._number(line), turn, line.total(turn), now, now)
+        session = self.by_name[agent, name] = self.by_uid[head.uid] = Session(head, line, origin)
+        self.touch(session)
+        return session
+
+    def line_of(self, head: Head) -> Line:
+        """The line that `head` lies on; SessionChanged if it is gone."""
+        line = self._lines.get(head.line)
+        if head.uid not in self.by_uid or line is None:
+            raise changed(head.name)
+        return line
+
+    def move(self, session: Session, turn: int, when: int) -> Head:
+        """Make `turn` of its line the newest one of the session, as of the moment `when`."""
+        session.head = session.head._replace(
+            version=session.head.version + 1,
+            turn=turn,
+            messages=session.line.total(turn),
+            updated_at=when,
+        )
+        return session.head
+
+    def touch(self, session: Session) -> None:
+        """It is the one used last."""
+        self._last_use += 1
+        session.used = self._last_use
+
+    def leave_undone(self, session: Session) -> None:
+        """Before something is added: what was undone becomes a kept fork, the session goes on on a copy."""
+        head, line = session.head, session.line
+        if len(line.entries) == head.turn:
+            return
+        session.line = line.upto(head.turn)
+        session.head = head._replace(line=self._number(session.line))
+        origin = Origin(head.uid, head.name, head.turn, is_kept=True)
+        fork = self.add(head.agent, kept_name(head.name, self._names(head.agent)), (), origin)
+        del self._lines[fork.head.line]
+        turn, when = len(line.entries), line.entries[-1].finished_at or head.updated_at
+        fork.line, fork.used = line, session.used
+        fork.head = fork.head._replace(line=head.line, turn=turn, messages=line.total(turn), updated_at=when)
+
+    def completed(self, session: Session, key: str) -> Entry | None:
+        """The turn that the key completed before, on the session's line or on one that it left."""
+        own = list(session.line.entries)
+        for fork in self.kept(session.head.uid):
+            makers = zip(fork.line.entries, fork.line.makers, strict=True)
+            own += [entry for entry, maker in makers if maker == session.head.uid]
+        return next((entry for entry in own if entry.key == key and entry.outcome == "completed"), None)
+
+    def kept(self, uid: int) -> list[Session]:
+        """The forks kept of a session, and of those in turn."""
+        own = [fork for fork in self._forks(uid) if fork.is_kept]
+        return [found for fork in own for found in (fork, *self.kept(fork.head.uid))]
+
+    def rename(self, session: Session, name: str) -> Head:
+        """Give a session another name, and the forks that were kept of it."""
+        if name != session.head.name:
+            del self.by_name[session.head.agent, session.head.name]
+            self.by_name[session.head.agent, name] = session
+            session.head = session.head._replace(name=name)
+            for fork in self._forks(session.head.uid):
+                assert fork.origin  # noqa: S101 - it is a fork
+                fork.origin = fork.origin._replace(name=name)
+                if fork.is_kept:
+                    self.rename(fork, kept_name(name, self._names(session.head.agent)))
+        return session.head
+
+    def remove(self, session: Session) -> None:
+        """Forget it and its line."""
+        del self.by_name[session.head.agent, session.head.name]
+        del self.by_uid[session.head.uid]
+        del self._lines[session.head.line]
+
+    def _forks(self, uid: int) -> list[Session]:
+        return [session for session in self.by_uid.values() if session.origin and session.origin.uid == uid]
+
+    def _names(self, agent: str) -> list[str]:
+        return [name for whose, name in self.by_name if whose == agent]
+
+    def _number(self, line: Line) -> int:
+        self._last_line += 1
+        self._lines[self._last_line] = line
+        return self._last_line
+
+
+def now_us() -> int:
+    """The wall clock, in microseconds since the epoch."""
+    return time.time_ns() // 1000

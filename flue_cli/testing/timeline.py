@@ -1,0 +1,323 @@
+"""Going back and forth on a timeline, and editing it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from flue_cli.errors import KeyConflict, LeaseLost, SessionBusy, SessionChanged, TurnNotFound
+from flue_cli.stores.contract import Entry, Head, Pause, Store
+from flue_cli.testing.steps import (
+    AGENT,
+    BROKEN,
+    Line,
+    begin,
+    contents,
+    edit,
+    everything,
+    failed_turn,
+    finish,
+    forgotten,
+    move,
+    prompts,
+    replay,
+    sleep,
+    talk,
+    threads,
+    timeline,
+    turn,
+)
+
+Step = Callable[[], Head]
+Change = Callable[[Store, Head, float, Pause], Head]
+CHANGES: dict[str, Change] = {
+    "move": lambda store, head, wait, pause: store.move(head, 1, wait=wait, pause=pause),
+    "edit": lambda store, head, wait, pause: store.edit(head, '{"by":"hand"}', wait=wait, pause=pause),
+}
+by_move_or_edit = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+
+
+class TimelineCases:
+    """Going back and forth on a timeline, and editing it."""
+
+    # Moving
+
+    def test_undoing_takes_history_and_data_back(self, store: Store) -> None:
+        """After a move to an earlier turn, the session is as it was after that turn, in every respect."""
+        talk(store, "one", "two")
+        then = store.head(AGENT, "main")
+        entries, messages = timeline(store, then, with_data=True), store.messages(then, 0, 10)
+        now = talk(store, "three", "four")
+
+        moved = move(store, 2)
+
+        assert moved == store.head(AGENT, "main")
+        assert moved._replace(version=0, updated_at=0) == then._replace(version=0, updated_at=0)
+        assert moved.version > now.version
+        assert moved.updated_at >= now.updated_at
+        assert timeline(store, moved, with_data=True) == entries
+        assert store.messages(moved, 0, 10) == messages
+        assert store.data_at(moved, 2) == '{"last": "two", "turn": 2}'
+        with pytest.raises(TurnNotFound):
+            store.data_at(moved, 3)
+        (summary,) = store.sessions(kept=True)
+        assert (summary.turns, summary.preview, summary.updated_at) == (2, "two", moved.updated_at)
+
+    def test_what_was_undone_can_be_done_again(self, store: Store) -> None:
+        """The tip shows what was undone, and moving there again brings all of it back as it was."""
+        head = talk(store, "one", "two", "three")
+        all_of_it = contents(store, head)[1:]
+
+        for turn_number in (1, 2, 0, 1, 3):
+            moved = move(store, turn_number)
+            tip = store.tip(moved)
+            assert (tip.uid, tip.turn, tip.messages) == (moved.uid, 3, 6)
+            assert contents(store, moved)[1:] == all_of_it
+            assert (moved.turn, moved.messages) == (turn_number, 2 * turn_number)
+            assert timeline(store, moved) == timeline(store, tip)[:turn_number]
+
+        assert store.tip(moved) == moved == store.head(AGENT, "main")
+        assert turn(store, "four").turn == 4
+        assert store.sessions(kept=True) == store.sessions()
+
+    def test_the_start_can_be_gone_back_to(self, store: Store) -> None:
+        """At turn 0 a session is as empty as a new one, and still the same session."""
+        head = talk(store, "one", "two")
+        start = move(store, 0)
+
+        assert (start.uid, start.turn, start.messages) == (head.uid, 0, 0)
+        assert timeline(store, start) == []
+        assert store.messages(start, 0, 10) == []
+        assert store.data_at(start, 0) == "{}"
+        begun = begin(store, "first")
+        assert (begun.lease.turn, begun.lease.data, begun.lease.head.uid) == (1, "{}", head.uid)
+        finish(store, begun.lease)
+        assert prompts(store) == ["first"]
+        assert prompts(store, "main~1") == ["one", "two"]
+
+    def test_moving_to_where_it_stands_changes_nothing(self, store: Store) -> None:
+        """The newest turn as the newest turn is no change, not even of the version."""
+        talk(store, "one", "two")
+        for number in (2, 1):
+            move(store, number)
+            turn(store, "hello", "other")
+            before = everything(store)
+            assert move(store, number) == before[0][0]  # type: ignore[index]
+            assert everything(store) == before
+
+    @pytest.mark.parametrize("number", [-1, 3, 100])
+    def test_only_turns_of_the_line_can_be_moved_to(self, store: Store, number: int) -> None:
+        """Any other turn is TurnNotFound with nothing changed, a prompt that a crash left included."""
+        talk(store, "one", "two")
+        move(store, 1)
+        before = everything(store)
+        with pytest.raises(TurnNotFound):
+            move(store, number)
+        assert everything(store) == before
+
+        talk(store, "new")
+        forgotten(store, "crashed")
+        before = everything(store)
+        with pytest.raises(TurnNotFound):
+            move(store, number)
+        assert everything(store) == before
+
+    def test_the_session_as_of_any_turn_can_be_read(self, store: Store) -> None:
+        """`at` gives a head from which everything reads as it did after that turn; nothing is moved."""
+        heads = [store.head(AGENT, "main")]
+        heads += [failed_turn(store, "fails") if n == 2 else talk(store, f"turn {n}") for n in range(1, 5)]
+        seen = [contents(store, head)[1:3] for head in heads]
+        now = move(store, 3)
+        before = everything(store)
+
+        for whole in (now, store.tip(now)):
+            for number in range(whole.turn + 1):
+                then = store.at(whole, number)
+                assert (then.uid, then.turn, then.messages) == (now.uid, number, heads[number].messages)
+                assert (timeline(store, then, with_data=True), store.messages(then, 0, 9)) == seen[number]
+                if number and number != whole.turn:
+                    assert then.updated_at == heads[number].updated_at
+        for number in (-1, 4):
+            with pytest.raises(TurnNotFound):
+                store.at(now, number)
+        assert everything(store) == before
+
+    def test_a_head_seen_before_it_was_undone_still_reads(self, store: Store) -> None:
+        """Turns undone while somebody reads them are read to the end, also once others took their place.
+
+        Once the fork that kept them is deleted, they are SessionChanged, and no damage.
+        """
+        seen = talk(store, *(f"turn {number}" for number in range(1, 101)))
+        reader = store.entries(seen, 1, 100, with_data=True)
+        read = [next(reader)]
+        move(store, 50)
+        assert store.data_at(seen, 100) == '{"last": "turn 100", "turn": 100}'
+        talk(store, "instead")
+
+        read += reader
+        assert [entry.prompt for entry in read] == [f"turn {number}" for number in range(1, 101)]
+        assert [message.content for message in store.messages(seen, 198, 200)] == ["turn 100", "ok"]
+        store.delete(store.head(AGENT, "main~1"))
+        with pytest.raises(SessionChanged):
+            store.messages(seen, 198, 200)
+        with pytest.raises(SessionChanged):
+            store.fork(seen, "copy")
+        assert contents(store, store.head(AGENT, "copy"))[1] == []
+
+    def test_a_move_makes_it_the_session_used_last(self, store: Store) -> None:
+        """Undo, redo and edits count as use."""
+        for name in ("a", "b", "c"):
+            talk(store, "one", "two", name=name)
+        move(store, 1, "b")
+        assert [summary.name for summary in store.sessions()] == ["b", "c", "a"]
+        edit(store, "{}", "a")
+        assert [summary.name for summary in store.sessions()] == ["a", "b", "c"]
+
+    # Guards
+
+    @by_move_or_edit
+    def test_a_stale_head_changes_nothing(self, store: Store, change: Change) -> None:
+        """If a turn, a move, an edit or a delete came first, it is SessionChanged and nothing is done."""
+        absent = store.head(AGENT, "main")
+        talk(store, "one", "two")
+        stale = [absent]
+        steps: list[Step] = [lambda: talk(store, "3"), lambda: move(store, 2), lambda: edit(store, "{}")]
+        for step in steps:
+            stale.append(store.head(AGENT, "main"))
+            step()
+        stale.append(move(store, 0))
+        store.delete(stale[-1])
+        for head in stale:
+            with pytest.raises(SessionChanged):
+                change(store, head, 0, sleep)
+        assert store.sessions(kept=True) == []
+        talk(store, "anew", "again")
+        before = everything(store)
+        for head in stale:
+            with pytest.raises(SessionChanged):
+                change(store, head, 0, sleep)
+        assert everything(store) == before
+
+    @by_move_or_edit
+    def test_a_running_turn_is_busy(self, store: Store, change: Change) -> None:
+        """While a turn runs, whoever may not wait is SessionBusy, and the turn goes on undisturbed."""
+        talk(store, "one", "two")
+        lease = begin(store, "three").lease
+        before = everything(store)
+
+        for wait in (0, 0.05):
+            with pytest.raises(SessionBusy, match=r"session 'main' is busy"):
+                change(store, lease.head, wait, sleep)
+        assert everything(store) == before
+        assert finish(store, lease).turn == 3
+
+    @by_move_or_edit
+    def test_whoever_waits_behind_a_turn_finds_the_session_changed(
+        self, store: Store, change: Change
+    ) -> None:
+        """Nobody undoes or overwrites a turn that it has not seen; the line behind it moves on."""
+        talk(store, "one", "two")
+        lease = begin(store, "three").lease
+        line = Line()
+        with threads(store) as start:
+            waiter = start(change, store, lease.head, 10, line)
+            assert line.joined.wait(5)
+            finish(store, lease)
+            with pytest.raises(SessionChanged):
+                waiter.result(5)
+        assert prompts(store) == ["one", "two", "three"]
+        assert turn(store, "four", wait=0).turn == 4
+
+    @by_move_or_edit
+    def test_a_late_commit_does_not_get_past_a_change(self, store: Store, change: Change) -> None:
+        """A turn that was forgotten and whose session went on without it is LeaseLost."""
+        talk(store, "one", "two")
+        late = forgotten(store, "late")
+        change(store, store.head(AGENT, "main"), 0, sleep)
+        before = everything(store)
+
+        for settle in (
+            lambda: finish(store, late, data='{"late":1}'),
+            lambda: store.abandon(late, "failed", BROKEN, {}),
+            lambda: store.renew(late),
+        ):
+            with pytest.raises(LeaseLost):
+                settle()
+        assert everything(store) == before
+        assert begin(store, "next").interrupted is None
+
+    @by_move_or_edit
+    def test_a_prompt_that_a_crash_left_is_settled_first(self, store: Store, change: Change) -> None:
+        """It takes its place on the timeline as interrupted, and what comes after comes after it."""
+        before = talk(store, "one", "two")
+        forgotten(store, "crashed", key="k")
+        head = change(store, before, 0, sleep)
+
+        assert head == store.head(AGENT, "main")
+        assert store.running(head) is None
+        third = timeline(store, store.tip(head))[2]
+        assert (third.outcome, third.prompt, third.key) == ("interrupted", "crashed", "k")
+        assert third.error is not None
+        assert third.error.type == "interrupted"
+        assert head.turn in (1, 4)
+
+    def test_keys_of_undone_turns_still_replay(self, store: Store) -> None:
+        """A retry gives the reply that was given, wherever on the timeline it is, and moves nothing."""
+        turn(store, "zero", data='{"n":0}')
+        turn(store, "one", key="k", reply="first", data='{"n":1}')
+        talk(store, "two")
+
+        steps: list[Step] = [lambda: move(store, 1), lambda: talk(store, "instead"), lambda: move(store, 0)]
+        for step in steps:
+            step()
+            before = everything(store)
+            replayed = replay(store, "one", "k")
+            assert (replayed.entry.turn, replayed.entry.reply, replayed.entry.data) == (2, "first", '{"n":1}')
+            assert replayed.head == store.head(AGENT, "main")
+            with pytest.raises(KeyConflict):
+                begin(store, "another", key="k")
+            assert everything(store) == before
+
+    # Editing
+
+    def test_an_edit_is_an_entry_of_its_own(self, store: Store) -> None:
+        """It changes the data and not the history, takes a number, and can be undone and done again."""
+        talk(store, "one")
+        head = edit(store, '{"z":1,"a":null}')
+
+        assert head == store.head(AGENT, "main")
+        assert (head.turn, head.messages) == (2, 2)
+        entry = timeline(store, head, with_data=True)[1]
+        assert entry.finished_at is not None
+        times = (entry.started_at, entry.finished_at)
+        assert entry == Entry(
+            2, "edit", "completed", None, "", None, (), *times, None, {}, '{"z":1,"a":null}'
+        )
+        assert [message.content for message in store.messages(head, 0, 9)] == ["one", "ok"]
+        assert store.data_at(head, 1) == '{"last": "one", "turn": 1}'
+        assert store.sessions()[0][3:] == (2, head.created_at, head.updated_at, "one", None)
+
+        assert edit(store, '{"z":1,"a":null}').turn == 3
+        move(store, 1)
+        assert begin(store, "next").lease.data == '{"last": "one", "turn": 1}'
+
+    def test_a_session_can_begin_with_an_edit(self, store: Store) -> None:
+        """Back at the empty start, an edit is turn 1; the preview is the last prompt that counts."""
+        talk(store, "one")
+        move(store, 0)
+        edit(store, '{"n":1}')
+        edit(store, '{"n":2}')
+        begun = begin(store, "two")
+        assert (begun.lease.turn, begun.lease.data) == (3, '{"n":2}')
+        finish(store, begun.lease)
+        move(store, 2)
+        assert store.sessions()[0].preview == ""
+        move(store, 3)
+        edit(store, '{"n":3}')
+        failed_turn(store, "three")
+        move(store, 3)
+        for number in range(3):
+            edit(store, json.dumps({"n": number}))
+            assert store.sessions()[0].preview == "two"

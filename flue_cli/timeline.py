@@ -1,0 +1,152 @@
+"""Going back and forth on a session's timeline, and editing it. History and data move together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from flue_cli.errors import NothingToMove, SessionChanged, StoreError, TurnNotFound
+from flue_cli.kept import data_of
+from flue_cli.stores.contract import Entry, Head, Pause, Store
+from flue_cli.strict_json import dumps
+
+_PAGE = 64
+
+
+class Moved(NamedTuple):
+    """Where a session stood and where it stands; `turns` are those undone or done again, oldest first."""
+
+    before: Head
+    after: Head
+    turns: list[int]
+
+
+def undo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause) -> Moved:
+    """Go back `count` completed turns or edits, and the failed ones after them.
+
+    Raises NothingToMove if there are fewer, and what Store.move raises.
+    """
+    undone: list[int] = []
+    for entry in backwards(store, head):
+        if entry.outcome == "completed":
+            undone.append(entry.turn)
+        if len(undone) == count:
+            after = store.move(head, entry.turn - 1, wait=wait, pause=pause)
+            return Moved(head, after, undone[::-1])
+    raise NothingToMove(_too_few("undo", head, len(undone)))
+
+
+def redo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause) -> Moved:
+    """Go forward again over `count` completed turns or edits that were undone: the reverse of undo.
+
+    Raises as undo.
+    """
+    tip = store.tip(head)
+    done: list[int] = []
+    target = tip.turn
+    for entry in store.entries(tip, head.turn + 1, tip.turn):
+        if entry.outcome == "completed":
+            if len(done) == count:
+                target = entry.turn - 1
+                break
+            done.append(entry.turn)
+    if len(done) < count:
+        raise NothingToMove(_too_few("redo", head, len(done)))
+    return Moved(head, store.move(head, target, wait=wait, pause=pause), done)
+
+
+def rewind(store: Store, head: Head, turn: int, *, wait: float, pause: Pause) -> Moved:
+    """Go to `turn` of the line, back or forward to what was undone; TurnNotFound, and as Store.move."""
+    tip = store.tip(head)
+    if not 0 <= turn <= tip.turn:
+        raise TurnNotFound(
+            f"session '{head.name}' has no turn {turn}", hint=f"it has turns 1 to {tip.turn}; 0 is the start"
+        )
+    after = store.move(head, turn, wait=wait, pause=pause)
+    low, high = sorted((head.turn, turn))
+    return Moved(head, after, list(range(low + 1, high + 1)))
+
+
+def edit_data(store: Store, head: Head, change: Callable[[Any], Any], *, wait: float, pause: Pause) -> Head:
+    """Make the data what `change` makes of it, as an entry of its own; nothing if that is the same.
+
+    It is given the newest data, also if turns were made since `head`: they are not undone by it.
+    Raises DataError for what JSON cannot hold, SessionBusy past `wait` seconds, SessionChanged if the
+    session was deleted or renamed.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        text = store.data_at(head, head.turn)
+        changed = change(data_of(text, head.name))
+        after = dumps(changed)
+        if after == text:
+            return head
+        try:
+            return store.edit(head, after, wait=max(0.0, deadline - time.monotonic()), pause=pause)
+        except SessionChanged:
+            now = store.head(head.agent, head.name)
+            if now.uid != head.uid or now.version == head.version:
+                raise
+            head = now
+
+
+def replace_data(store: Store, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
+    """Make the data the JSON text `data`, as an entry of its own; nothing if that is the same.
+
+    Raises SessionChanged if the session is no longer as `head` says, SessionBusy past `wait` seconds.
+    """
+    if data == store.data_at(head, head.turn):
+        return head
+    return store.edit(head, data, wait=wait, pause=pause)
+
+
+class Missed(NamedTuple):
+    """What happened to a session since it was seen: `undone` are turns taken back, `turns` the new ones."""
+
+    undone: Sequence[int] = ()
+    turns: Sequence[Entry] = ()
+
+
+def missed_between(store: Store, seen: Head, now: Head) -> Missed:
+    """What happened between two looks at a session; `seen` may be from before it was there."""
+    if seen.version == now.version and seen.uid == now.uid:
+        return Missed()
+    common = _common(store, seen, now)
+    return Missed(range(common + 1, seen.turn + 1), list(store.entries(now, common + 1, now.turn)))
+
+
+def backwards(store: Store, head: Head) -> Iterator[Entry]:
+    """The entries up to `head`, newest first, read in pages."""
+    for last in range(head.turn, 0, -_PAGE):
+        yield from reversed(list(store.entries(head, max(1, last - _PAGE + 1), last)))
+
+
+def _common(store: Store, seen: Head, now: Head) -> int:
+    """The last turn that two looks at a session share: they agree up to some turn and never after it."""
+
+    def agree(turn: int) -> bool:
+        try:
+            one, other = store.at(seen, turn), store.at(now, turn)
+        except (StoreError, SessionChanged):  # what was undone has been deleted since
+            return False
+        return (one.line, one.turn) == (other.line, other.turn)
+
+    low, high = 0, min(seen.turn, now.turn)
+    if agree(high):
+        return high
+    while low < high:
+        middle = (low + high + 1) // 2
+        if agree(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _too_few(what: str, head: Head, count: int) -> str:
+    past = {"undo": "undone", "redo": "done again"}[what]
+    if not count:
+        return f"session '{head.name}' has nothing to {what}"
+    number = "only one turn" if count == 1 else f"only {count} turns"
+    return f"session '{head.name}' has {number} that can be {past}"

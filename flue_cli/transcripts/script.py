@@ -1,0 +1,66 @@
+"""A session as a conversation script: `flue test` plays it against today's agent, and compares.
+
+Its clock, seeds and recorded calls are those of the session, so the agent that made it passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from flue_cli.scripts.values import fault_of_call
+from flue_cli.scripts.writing import json_line, name_line, prompt_lines, reply_lines
+from flue_cli.stores.contract import Entry, Head, Store
+from flue_cli.strict_json import loads
+from flue_cli.text import safe_line, safe_text
+from flue_cli.times import timestamp
+from flue_cli.transcripts.fields import entries
+
+
+def export(store: Store, head: Head, first: int) -> Iterator[str]:
+    """The script: a step for every completed turn and every edit; what did not complete is a comment."""
+    yield f"agent: {head.agent}\n{name_line('session', head.name)}\n"
+    data, next_turn = "{}", 1
+    if first > 1:
+        data = store.data_at(head, first - 1)
+        yield f"\n# Here the session has come to turn {first}. What was said before is left out.\n"
+        yield f"{json_line('edit', loads(data))}\n"
+        next_turn = 2
+    for entry in entries(store, head, first, with_data=True):
+        if entry.outcome != "completed":
+            yield _lost(entry)
+            continue
+        lines = _edit(entry) if entry.kind == "edit" else _turn(entry, data)
+        if entry.turn != next_turn:
+            lines.append(f"turn: {entry.turn}")
+        yield "\n" + "".join(f"{line}\n" for line in lines)
+        data, next_turn = entry.data, entry.turn + 1
+
+
+def _turn(entry: Entry, before: str) -> list[str]:
+    """A prompt with its reply, the data if it is another than `before`, and what the turn started from."""
+    lines = [*prompt_lines(entry.prompt), *reply_lines(entry.reply or "")]
+    if entry.data != before:
+        lines.append(json_line("data", loads(entry.data)))
+    lines.append(f"now: {timestamp(entry.started_at)}")
+    seed = entry.meta.get("seed")
+    if isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0:
+        lines.append(f"seed: {seed}")
+    return lines + [json_line("call", call) for call in _calls(entry)]
+
+
+def _calls(entry: Entry) -> list[Any]:
+    """The recorded calls that can be answered; `calls` may also be a word of the agent's own meta."""
+    calls = entry.meta.get("calls")
+    return [call for call in calls if not fault_of_call(call)] if isinstance(calls, list) else []
+
+
+def _edit(entry: Entry) -> list[str]:
+    return [json_line("edit", loads(entry.data))]
+
+
+def _lost(entry: Entry) -> str:
+    """A turn of which nothing was kept, as a comment."""
+    why = f": {safe_line(entry.error.message)}" if entry.error else ""
+    prompt = "".join(f"# > {line}\n" for line in safe_text(entry.prompt).split("\n"))
+    return f"\n# turn {entry.turn} was not completed ({entry.outcome}){why}\n{prompt}"

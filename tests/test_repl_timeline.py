@@ -1,0 +1,281 @@
+"""Going back and forth in a chat: /undo, /redo, /rewind, /retry, /try, /fork, /resume, /diff, /data PATH."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import threading
+import time
+from contextlib import closing
+from typing import Any
+
+import pytest
+from desk import Desk, echo
+from terminal import CTRL_C, CTRL_D, ENTER
+
+from flue_cli import keeper, timeline
+from flue_cli.session import Message
+from flue_cli.stores import open_store
+from flue_cli.stores.contract import Store
+
+
+def now(seconds: float, holder: object) -> None:
+    raise AssertionError("nobody has to wait here")
+
+
+def elsewhere(desk: Desk, count: int) -> None:
+    """Another process takes turns back."""
+    with closing(open_store(str(desk.file))) as other:
+        timeline.undo(other, other.head("tester", "work"), count, wait=0, pause=now)
+
+
+def kept(store: Store) -> list[str]:
+    return sorted(summary.name for summary in store.sessions(kept=True))
+
+
+def history(desk: Desk, name: str = "work") -> list[Message]:
+    head = desk.store.head("tester", name)
+    return desk.store.messages(head, 0, head.messages)
+
+
+def test_history_and_data_go_back_together(desk: Desk) -> None:
+    """After /undo the agent sees neither what was said nor what that did; /redo brings both back."""
+    page = desk.chat(
+        echo,
+        *("one" + ENTER, "two" + ENTER, "three" + ENTER, "/undo 2" + ENTER, "/data said" + ENTER),
+        *("/redo" + ENTER, "/data said" + ENTER, CTRL_D),
+    )
+
+    assert page.splitlines()[4:] == [
+        "2 turns undone: tester/work is at turn 1",
+        "[",
+        '  "one"',
+        "]",
+        "turn 2 done again: tester/work is at turn 2",
+        "[",
+        '  "one",',
+        '  "two"',
+        "]",
+        "resume with: flue chat tester -r work",
+    ]
+    assert [message.content for message in history(desk)] == ["one", "<one>", "two", "<two>"]
+
+
+def test_what_was_undone_is_kept_when_something_else_is_said(desk: Desk) -> None:
+    """A new prompt after /undo keeps the old line as a fork, and /redo has nothing to bring back."""
+    page = desk.chat(
+        echo, "one" + ENTER, "two" + ENTER, "/undo" + ENTER, "other" + ENTER, "/redo" + ENTER, CTRL_D
+    )
+
+    assert "error: session 'work' has nothing to redo" in page
+    assert desk.sent() == ["one", "other"]
+    assert desk.sent("work~1") == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("/undo", "error: nothing has been said yet"),
+        ("/redo", "error: nothing has been said yet"),
+        ("/retry", "error: nothing has been said yet"),
+        ("/fork copy", "error: nothing has been said yet"),
+        ("/undo x", "error: /undo takes a number of turns"),
+        ("/undo 0", "error: /undo takes a number of turns"),
+        ("/rewind", "error: /rewind takes the number of a turn"),
+        ("/rewind -1", "error: /rewind takes the number of a turn"),
+        ("/fork", "error: /fork takes the name of the copy"),
+        ("/try", "error: /try takes a prompt"),
+        ("/resume", "error: /resume takes the name of a session"),
+        ("/resume nobody", "error: there is no session 'nobody' of agent 'tester'"),
+        ("/data said[", "error: 'said[' is no path: "),
+    ],
+)
+def test_what_cannot_be_done_is_said(desk: Desk, typed: str, words: str) -> None:
+    """A command that makes no sense is one clear line, makes nothing, and the prompt comes back."""
+    page = desk.chat(echo, typed + ENTER, "/data" + ENTER, CTRL_D)
+
+    assert page.splitlines()[1].startswith(words)
+    assert "{}" in page
+    assert kept(desk.store) == []
+
+
+def test_a_turn_that_failed_does_not_count(desk: Desk) -> None:
+    """/undo takes back the last answered turn, and with it the failed ones after it."""
+
+    def picky(prompt: str, session: Any, context: Any) -> str:
+        if prompt == "bad":
+            raise ValueError("no")
+        return echo(prompt, session, context)
+
+    desk.chat(picky, "one" + ENTER, "two" + ENTER, "bad" + ENTER, "/undo" + ENTER, CTRL_D)
+
+    assert desk.sent() == ["one"]
+
+
+def test_an_earlier_prompt_is_edited_and_sent_again(desk: Desk) -> None:
+    """/rewind N brings the prompt after turn N back into the line; what followed is kept as a fork."""
+    page = desk.chat(
+        echo,
+        *("one" + ENTER, "two" + ENTER, "three" + ENTER, "/rewind 1" + ENTER, " and a half" + ENTER, CTRL_D),
+    )
+
+    assert "2 turns undone: tester/work is at turn 1" in page
+    assert desk.sent() == ["one", "two and a half"]
+    assert desk.sent("work~1") == ["one", "two", "three"]
+
+
+def test_rewind_goes_forward_too(desk: Desk) -> None:
+    """As long as nothing else was said, /rewind reaches what was undone; past it is an error."""
+    page = desk.chat(
+        echo,
+        *("one" + ENTER, "two" + ENTER, "three" + ENTER, "/rewind 0" + ENTER, CTRL_C),
+        *("/rewind 2" + ENTER, CTRL_C, "/rewind 9" + ENTER, CTRL_D),
+    )
+
+    assert "2 turns done again: tester/work is at turn 2" in page
+    assert "error: session 'work' has no turn 9" in page
+    assert desk.sent() == ["one", "two"]
+
+
+def test_a_prompt_is_sent_again(desk: Desk) -> None:
+    """/retry asks the last prompt again on what was before it, and keeps the reply it had."""
+    numbers = itertools.count(1)
+
+    def counting(prompt: str, session: Any, context: Any) -> str:
+        return f"{prompt} {next(numbers)}, {len(session.history)} before"
+
+    page = desk.chat(counting, "one" + ENTER, "two" + ENTER, "/retry" + ENTER, CTRL_D)
+
+    assert "> two\ntwo 3, 2 before\n" in page
+    assert [message.content for message in history(desk)][-2:] == ["two", "two 3, 2 before"]
+    assert [message.content for message in history(desk, "work~1")][-2:] == ["two", "two 2, 2 before"]
+
+
+def test_a_prompt_that_failed_is_sent_again(desk: Desk) -> None:
+    """After a failed turn /retry just asks again; there is no reply to keep."""
+    troubles = ["no"]
+
+    def shaky(prompt: str, session: Any, context: Any) -> str:
+        if troubles:
+            raise ValueError(troubles.pop())
+        return echo(prompt, session, context)
+
+    desk.chat(shaky, "one" + ENTER, "/retry" + ENTER, CTRL_D)
+
+    assert [(entry.prompt, entry.outcome) for entry in desk.entries()] == [
+        ("one", "failed"),
+        ("one", "completed"),
+    ]
+    assert kept(desk.store) == ["work"]
+
+
+def test_a_prompt_that_is_only_tried(desk: Desk) -> None:
+    """/try shows the reply, in pieces if it comes so, and what it would change; nothing of it is kept."""
+
+    def pieces(prompt: str, session: Any, context: Any) -> Any:
+        session.data["n"] = session.data.get("n", 0) + 1
+        yield f"{context.turn}: "
+        yield f"{prompt}, {len(session.history)} before"
+
+    page = desk.chat(pieces, "one" + ENTER, "/try two" + ENTER, "/data" + ENTER, CTRL_D)
+
+    assert page.splitlines()[2:10] == [
+        "2: two, 2 before",
+        "data",
+        "- n: 1",
+        "+ n: 2",
+        "only tried: nothing of it is kept",
+        "{",
+        '  "n": 1',
+        "}",
+    ]
+    assert desk.sent() == ["one"]
+
+
+def test_trying_makes_no_session(desk: Desk) -> None:
+    """A chat in which a prompt was only tried leaves nothing, also if the agent failed at it."""
+
+    def fails(prompt: str, session: Any, context: Any) -> str:
+        raise ValueError(prompt)
+
+    page = desk.chat(fails, "/try this" + ENTER, CTRL_D)
+
+    assert "error: the agent failed: ValueError: this" in page
+    assert kept(desk.store) == []
+
+
+def test_a_try_can_be_cancelled(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends a prompt that is only tried, even if the agent does not care, and the chat goes on."""
+    monkeypatch.setattr(keeper, "GRACE_SECONDS", 0.1)
+    release = threading.Event()
+
+    def stubborn(prompt: str, session: Any, context: Any) -> str:
+        if prompt == "try":
+            threading.Timer(0.05, lambda: desk.signal(signal.SIGINT)).start()
+            began = time.monotonic()
+            while not release.is_set() and time.monotonic() - began < 10:
+                try:
+                    release.wait(0.02)
+                except BaseException:  # noqa: BLE001 - that is what stubborn is
+                    continue
+        return echo(prompt, session, context)
+
+    page = desk.chat(stubborn, "/try try" + ENTER, "one" + ENTER, CTRL_D)
+    release.set()
+
+    assert "error: cancelled by SIGINT" in page
+    assert "<one>" in page
+    assert desk.sent() == ["one"]
+
+
+def test_a_copy_goes_its_own_way(desk: Desk) -> None:
+    """/fork goes on in a copy, as it is or as of a turn; /resume comes back."""
+    page = desk.chat(
+        echo,
+        *("one" + ENTER, "two" + ENTER, "/fork my copy 1" + ENTER, "three" + ENTER),
+        *("/resume work" + ENTER, "four" + ENTER, "/fork my copy" + ENTER, CTRL_D),
+    )
+
+    assert "now in my copy, a copy of work as of turn 1; back: /resume work" in page
+    assert "tester · session work (2 turns) · /help" in page
+    assert "error: session 'my copy' of agent 'tester' exists already" in page
+    assert desk.sent("my copy") == ["one", "three"]
+    assert desk.sent() == ["one", "two", "four"]
+
+
+def test_what_the_last_turn_changed(desk: Desk) -> None:
+    """/diff shows the last turn and its part of the data; /diff N all since turn N."""
+    page = desk.chat(
+        echo, "one" + ENTER, "two" + ENTER, "/diff" + ENTER, "/diff 2" + ENTER, "/diff 7" + ENTER, CTRL_D
+    )
+
+    assert "+ > two" in page
+    assert "+ > one" not in page
+    assert '"two"' in page
+    assert "nothing differs" in page
+    assert "error: session 'work' has no turn 7" in page
+
+
+def test_what_somebody_else_undid_is_said(desk: Desk) -> None:
+    """Turns that another process takes back are named before the next prompt, and the new ones shown."""
+
+    def meddle() -> None:
+        elsewhere(desk, 2)
+        desk.elsewhere("instead")
+
+    desk.page.when("<three>\n", meddle)
+    page = desk.chat(echo, "one" + ENTER, "two" + ENTER, "three" + ENTER, "four" + ENTER, CTRL_D)
+
+    assert "meanwhile turns 2 to 3 were undone in another process" in page
+    assert "> instead" in page
+    assert page.count("> one") == 0
+    assert desk.sent() == ["one", "instead", "four"]
+
+
+def test_what_somebody_else_undid_without_a_word_after_it(desk: Desk) -> None:
+    """If the other process only takes back, that alone is said, once."""
+    desk.page.when("<two>\n", lambda: elsewhere(desk, 1))
+    page = desk.chat(echo, "one" + ENTER, "two" + ENTER, "/help" + ENTER, CTRL_D)
+
+    assert page.count("meanwhile turn 2 was undone in another process") == 1
+    assert "meanwhile in another process" not in page
