@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from flue_cli.changes import Change, changes
 from flue_cli.kept import data_of
-from flue_cli.stores.contract import Entry, Head, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Entry, Head
 
 
 class Moment(NamedTuple):

@@ -11,11 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 from weakref import ref
 
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, LeaseLost, TurnTimeout, cancelled_by
-from flue_cli.stores.contract import Lease, Store
+from flue_cli.stores.records import Lease
+
+if TYPE_CHECKING:
+    from flue_cli.stores.contract import Store
 
 GRACE_SECONDS = 2.0
 """How long an agent that was told to stop may take to do so."""

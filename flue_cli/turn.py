@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
@@ -30,7 +30,18 @@ from flue_cli.kept import Kept, data_of, kept_of
 from flue_cli.log import Log
 from flue_cli.recording import Recorder
 from flue_cli.session import AgentContext, AgentSession, History
-from flue_cli.stores.contract import Ask, Begun, Failure, Head, Holder, Pause, Replayed, Store
+from flue_cli.stores.records import (
+    Ask,
+    Begun,
+    Failure,
+    Head,
+    Holder,
+    Pause,
+    Replayed,
+)
+
+if TYPE_CHECKING:
+    from flue_cli.stores.contract import Store
 
 
 class Turn(NamedTuple):

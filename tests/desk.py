@@ -18,7 +18,8 @@ from flue_cli.repl import chat
 from flue_cli.repl.conversation import Conversation, Manners
 from flue_cli.settings import Settings
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import Ask, Entry, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Ask, Entry
 from flue_cli.text import SafeStream, safe_text
 from flue_cli.turn import Runner, Turn
 

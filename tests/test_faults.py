@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import Ask, Begun
+from flue_cli.stores.records import Ask, Begun
 from flue_cli.strict_json import loads
 
 if TYPE_CHECKING:

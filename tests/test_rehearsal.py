@@ -15,8 +15,9 @@ from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, OutputClosed, StoreDamaged, TurnCancelled, TurnTimeout
 from flue_cli.rehearsal import Rehearsed, Rehearser, Scene
 from flue_cli.session import History, Message, Reply
-from flue_cli.stores.contract import Ask, Store
+from flue_cli.stores.contract import Store
 from flue_cli.stores.memory import MemoryStore
+from flue_cli.stores.records import Ask
 from flue_cli.turn import Runner
 
 NOTHING = History(0, lambda start, stop: [])

@@ -34,7 +34,7 @@ from flue_cli.repl.slash import COMMANDS
 from flue_cli.repl.terminal import quiet_keyboard, sane_terminal
 from flue_cli.repl.worker import Worker
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import ABSENT, Ask, Head
+from flue_cli.stores.records import ABSENT, Ask, Head
 
 # What is typed
 

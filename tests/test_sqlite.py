@@ -23,7 +23,8 @@ import pytest
 from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, StoreError, StoreNewer
 from flue_cli.session import Message
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import Failure, Head, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Failure, Head
 from flue_cli.stores.sqlite import SqliteStore
 from flue_cli.testing.steps import (
     AGENT,
@@ -46,7 +47,7 @@ from flue_cli.testing.steps import (
 IMPORTS = """
 import sys
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import Ask
+from flue_cli.stores.records import Ask
 store = open_store(sys.argv[1])
 """
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import Ask, Begun
+from flue_cli.stores.records import Ask, Begun
 
 if TYPE_CHECKING:
     from conftest import Flue

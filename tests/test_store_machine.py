@@ -25,7 +25,8 @@ from flue_cli.errors import (
 )
 from flue_cli.session import Message
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import (
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import (
     ABSENT,
     PREVIEW,
     Ask,
@@ -36,7 +37,6 @@ from flue_cli.stores.contract import (
     Lease,
     Origin,
     Replayed,
-    Store,
 )
 from flue_cli.strict_json import dumps
 

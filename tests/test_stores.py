@@ -12,8 +12,9 @@ import pytest
 from flue_cli.errors import FlueError
 from flue_cli.session import Message
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import Ask, Holder, Store
+from flue_cli.stores.contract import Store
 from flue_cli.stores.memory import MemoryStore
+from flue_cli.stores.records import Ask, Holder
 from flue_cli.stores.rules import busy
 from flue_cli.testing import StoreContract
 from flue_cli.testing.timeline import CHANGES

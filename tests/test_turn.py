@@ -37,8 +37,8 @@ from flue_cli.errors import (
 )
 from flue_cli.session import Message, Reply
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import Ask, Entry
 from flue_cli.stores.memory import MemoryStore
+from flue_cli.stores.records import Ask, Entry
 from flue_cli.stores.sqlite import SqliteStore
 from flue_cli.turn import Listener, Runner, Turn
 

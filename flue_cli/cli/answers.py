@@ -8,7 +8,7 @@ from typing import Any
 from flue_cli.errors import UsageError
 from flue_cli.render import plain
 from flue_cli.render.output import Output
-from flue_cli.stores.contract import Begun
+from flue_cli.stores.records import Begun
 from flue_cli.text import safe_line
 from flue_cli.turn import Turn
 

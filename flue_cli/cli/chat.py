@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from contextlib import closing
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -35,9 +35,12 @@ from flue_cli.log import Log
 from flue_cli.names import agent_name, session_name
 from flue_cli.render.remarks import Waiting, say_interrupted
 from flue_cli.settings import Settings
-from flue_cli.stores.contract import ABSENT, Ask, Begun, Store
+from flue_cli.stores.records import ABSENT, Ask, Begun
 from flue_cli.strict_json import WARN_BYTES
 from flue_cli.turn import Listener, Runner, Turn
+
+if TYPE_CHECKING:
+    from flue_cli.stores.contract import Store
 
 
 class How(NamedTuple):

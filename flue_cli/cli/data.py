@@ -31,7 +31,7 @@ from flue_cli.files import make_private_folder, write_whole
 from flue_cli.kept import data_of
 from flue_cli.render import plain
 from flue_cli.settings import Settings
-from flue_cli.stores.contract import Head
+from flue_cli.stores.records import Head
 from flue_cli.strict_json import dumps
 from flue_cli.timeline import edit_data, replace_data
 

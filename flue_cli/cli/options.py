@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,8 +16,11 @@ from flue_cli.names import agent_name, normal_name
 from flue_cli.render.remarks import Waiting
 from flue_cli.settings import WAIT_SECONDS, Settings
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import ABSENT, Head, Holder, Pause, Store
+from flue_cli.stores.records import ABSENT, Head, Holder, Pause
 from flue_cli.text import safe_line
+
+if TYPE_CHECKING:
+    from flue_cli.stores.contract import Store
 
 SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="A session's name, or AGENT/NAME.")]
 StoreOption = Annotated[

@@ -13,7 +13,8 @@ from flue_cli.errors import SessionChanged, StoreDamaged, UsageError
 from flue_cli.kept import data_of
 from flue_cli.names import agent_name
 from flue_cli.render import plain
-from flue_cli.stores.contract import ABSENT, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import ABSENT
 from flue_cli.strict_json import MAX_DEPTH
 
 Find = Callable[[Any], Iterable[tuple[str, Any]]]

@@ -31,7 +31,8 @@ from flue_cli.names import session_name
 from flue_cli.rehearsal import Rehearser
 from flue_cli.replay import Compared, Stage, replayed, run_through
 from flue_cli.settings import Settings
-from flue_cli.stores.contract import ABSENT, Entry, Head, Origin, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import ABSENT, Entry, Head, Origin
 from flue_cli.stores.rules import taken
 from flue_cli.text import safe_line
 

@@ -8,7 +8,7 @@ from flue_cli.cli.commands import App
 from flue_cli.errors import AgentError
 from flue_cli.render.replay_lines import difference_lines, replayed_fields, summary
 from flue_cli.replay import Compared, Skipped
-from flue_cli.stores.contract import Head
+from flue_cli.stores.records import Head
 from flue_cli.transcripts.fields import object_of
 
 

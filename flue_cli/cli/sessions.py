@@ -35,7 +35,8 @@ from flue_cli.files import write_whole
 from flue_cli.names import agent_name, session_name
 from flue_cli.render import plain
 from flue_cli.render.family import Branch, family
-from flue_cli.stores.contract import Entry, Head, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Entry, Head
 from flue_cli.text import safe_line, turns
 from flue_cli.transcripts import FORMATS, exporter, format_of
 

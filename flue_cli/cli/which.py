@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.cli import stdin
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import existing, one_session
 from flue_cli.errors import SessionNotFound, UsageError
 from flue_cli.names import agent_name, generated_name, session_name
-from flue_cli.stores.contract import ABSENT, Store
+from flue_cli.stores.records import ABSENT
 from flue_cli.text import safe_line, turns
+
+if TYPE_CHECKING:
+    from flue_cli.stores.contract import Store
 
 
 class Where(NamedTuple):

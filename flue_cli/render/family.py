@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from flue_cli.stores.contract import Summary
+from flue_cli.stores.records import Summary
 
 
 class Branch(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flue_cli.errors import AgentError, FlueError
 from flue_cli.render.output import Output
-from flue_cli.stores.contract import Begun, Holder
+from flue_cli.stores.records import Begun, Holder
 from flue_cli.text import safe_line
 
 if TYPE_CHECKING:

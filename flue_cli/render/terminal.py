@@ -19,8 +19,8 @@ from flue_cli.agents import AgentSource
 from flue_cli.agents.reading import Description
 from flue_cli.render.family import Branch
 from flue_cli.render.output import Output
-from flue_cli.stores.contract import Entry
 from flue_cli.stores.finding import Finding
+from flue_cli.stores.records import Entry
 from flue_cli.stores.rules import mark_of
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import local_time

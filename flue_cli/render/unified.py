@@ -13,7 +13,7 @@ from flue_cli.text import safe_line, turns
 if TYPE_CHECKING:
     from flue_cli.changes import Change
     from flue_cli.comparison import Comparison, Moment, Pair
-    from flue_cli.stores.contract import Entry
+    from flue_cli.stores.records import Entry
 
 
 class Line(NamedTuple):

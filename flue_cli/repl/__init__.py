@@ -18,7 +18,7 @@ from flue_cli.repl.conversation import Conversation, Tried
 from flue_cli.repl.slash import Chat, Next, what_to_do
 from flue_cli.repl.terminal import marked_pastes, no_input_for_agents, quiet_keyboard, sane_terminal
 from flue_cli.repl.worker import Worker
-from flue_cli.stores.contract import Begun, Entry
+from flue_cli.stores.records import Begun, Entry
 from flue_cli.timeline import Missed
 from flue_cli.turn import Listener, cancellable_pause
 

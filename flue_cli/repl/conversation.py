@@ -14,7 +14,14 @@ from flue_cli.errors import FlueError, NothingToMove
 from flue_cli.invoke import OnPiece
 from flue_cli.kept import data_of
 from flue_cli.rehearsal import Rehearser, Scene
-from flue_cli.stores.contract import ABSENT, Ask, Begun, Entry, Head, Pause
+from flue_cli.stores.records import (
+    ABSENT,
+    Ask,
+    Begun,
+    Entry,
+    Head,
+    Pause,
+)
 from flue_cli.stores.rules import absent, changed
 from flue_cli.text import safe_line, turns
 from flue_cli.timeline import Missed, Moved, missed_between

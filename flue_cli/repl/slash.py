@@ -13,7 +13,7 @@ from flue_cli.render.remarks import say_moved
 from flue_cli.render.terminal import page, transcript
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.terminal import usual_keyboard
-from flue_cli.stores.contract import ABSENT, Pause
+from flue_cli.stores.records import ABSENT, Pause
 from flue_cli.text import safe_line
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from flue_cli.stores.contract import Ask, Holder, Pause
+from flue_cli.stores.records import Ask, Holder, Pause
 from flue_cli.stores.rules import busy
 
 Taken = TypeVar("Taken")

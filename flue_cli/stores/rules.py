@@ -15,7 +15,15 @@ from flue_cli.errors import (
 )
 from flue_cli.names import MAX_NAME
 from flue_cli.session import Message
-from flue_cli.stores.contract import ABSENT, Ask, Entry, Failure, Head, Holder, Lease
+from flue_cli.stores.records import (
+    ABSENT,
+    Ask,
+    Entry,
+    Failure,
+    Head,
+    Holder,
+    Lease,
+)
 
 
 def let_in(ask: Ask, seen: int, found: int) -> None:

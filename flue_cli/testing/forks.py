@@ -8,7 +8,15 @@ import pytest
 
 from flue_cli.errors import KeyConflict, SessionChanged, SessionExists
 from flue_cli.session import Message
-from flue_cli.stores.contract import Ask, Begun, Entry, Failure, Head, Origin, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import (
+    Ask,
+    Begun,
+    Entry,
+    Failure,
+    Head,
+    Origin,
+)
 from flue_cli.testing.steps import (
     AGENT,
     begin,

@@ -10,7 +10,8 @@ import pytest
 
 from flue_cli.errors import TurnNotFound
 from flue_cli.session import Message
-from flue_cli.stores.contract import Head, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Head
 from flue_cli.testing.steps import AGENT, failed_turn, threads, timeline, turn
 
 LONG = 560

@@ -11,7 +11,8 @@ from flue_cli.errors import (
     SessionBusy,
     SessionChanged,
 )
-from flue_cli.stores.contract import Holder, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Holder
 from flue_cli.testing.steps import (
     AGENT,
     BROKEN,

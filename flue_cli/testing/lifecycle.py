@@ -12,7 +12,8 @@ from flue_cli.errors import (
     SessionChanged,
     SessionExists,
 )
-from flue_cli.stores.contract import Ask, Head, Replayed, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Ask, Head, Replayed
 from flue_cli.testing.steps import (
     AGENT,
     BROKEN,

@@ -11,7 +11,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from flue_cli.session import Message
-from flue_cli.stores.contract import Ask, Begun, Entry, Failure, Head, Holder, Lease, Pause, Replayed, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import (
+    Ask,
+    Begun,
+    Entry,
+    Failure,
+    Head,
+    Holder,
+    Lease,
+    Pause,
+    Replayed,
+)
 
 AGENT = "parrot"
 BROKEN = Failure("agent_error", "the agent broke")

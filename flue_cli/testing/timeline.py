@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from flue_cli.errors import KeyConflict, LeaseLost, SessionBusy, SessionChanged, TurnNotFound
-from flue_cli.stores.contract import Entry, Head, Pause, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Entry, Head, Pause
 from flue_cli.testing.steps import (
     AGENT,
     BROKEN,

@@ -12,7 +12,8 @@ from flue_cli.errors import (
     SessionNotFound,
 )
 from flue_cli.session import Message
-from flue_cli.stores.contract import Ask, Replayed, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Ask, Replayed
 from flue_cli.testing.steps import (
     AGENT,
     BROKEN,

@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import cast
 
 from flue_cli.errors import UsageError
-from flue_cli.stores.contract import Head, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Head
 from flue_cli.text import safe_line
 
 Export = Callable[[Store, Head, int], Iterator[str]]

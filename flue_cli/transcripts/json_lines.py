@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flue_cli.stores.contract import Head, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Head
 from flue_cli.transcripts.fields import RawJson, entries, object_of, session_fields, turn_fields
 
 

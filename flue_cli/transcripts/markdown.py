@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from flue_cli.stores.contract import Entry, Head, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import history_of, mark_of
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import moment

@@ -10,7 +10,8 @@ from typing import Any
 
 from flue_cli.scripts.values import fault_of_call
 from flue_cli.scripts.writing import json_line, name_line, prompt_lines, reply_lines
-from flue_cli.stores.contract import Entry, Head, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Entry, Head
 from flue_cli.strict_json import loads
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import timestamp

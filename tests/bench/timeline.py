@@ -25,7 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import Ask, Begun, Head, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Ask, Begun, Head
 
 TURNS = 10_000
 ENTRIES = 2_000

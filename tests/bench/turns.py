@@ -28,7 +28,8 @@ from pathlib import Path
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.stores import open_store
-from flue_cli.stores.contract import Ask, Store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Ask
 from flue_cli.turn import Runner
 
 TEXT = "x" * 200

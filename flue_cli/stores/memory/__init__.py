@@ -10,7 +10,9 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flue_cli.session import Message
-from flue_cli.stores.contract import (
+from flue_cli.stores.memory.sessions import Session, Sessions, now_us
+from flue_cli.stores.queue import Held, wait_for
+from flue_cli.stores.records import (
     ABSENT,
     LEASE_SECONDS,
     Ask,
@@ -24,8 +26,6 @@ from flue_cli.stores.contract import (
     Replayed,
     Summary,
 )
-from flue_cli.stores.memory.sessions import Session, Sessions, now_us
-from flue_cli.stores.queue import Held, wait_for
 from flue_cli.stores.rules import (
     INTERRUPTED,
     busy,

@@ -6,7 +6,14 @@ import time
 from collections.abc import Iterable
 from itertools import repeat
 
-from flue_cli.stores.contract import PREVIEW, Entry, Head, Holder, Origin, Summary
+from flue_cli.stores.records import (
+    PREVIEW,
+    Entry,
+    Head,
+    Holder,
+    Origin,
+    Summary,
+)
 from flue_cli.stores.rules import changed, history_of, kept_name
 
 

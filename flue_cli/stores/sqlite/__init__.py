@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flue_cli.errors import StoreError, StoreLocked
 from flue_cli.session import Message
-from flue_cli.stores.contract import (
+from flue_cli.stores.queue import Held, wait_for
+from flue_cli.stores.records import (
     ABSENT,
     LEASE_SECONDS,
     Ask,
@@ -29,7 +30,6 @@ from flue_cli.stores.contract import (
     Replayed,
     Summary,
 )
-from flue_cli.stores.queue import Held, wait_for
 from flue_cli.stores.rules import busy, changed, claim, known_turn, lost, same_prompt, unchanged
 from flue_cli.stores.sqlite import reading, tree
 from flue_cli.stores.sqlite.connections import Connections

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from flue_cli.stores.contract import LEASE_SECONDS
+from flue_cli.stores.records import LEASE_SECONDS
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.owner import Owner, Term, term
 

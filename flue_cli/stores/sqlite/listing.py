@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from flue_cli.stores.contract import PREVIEW, Head, Origin, Summary
+from flue_cli.stores.records import PREVIEW, Head, Origin, Summary
 from flue_cli.stores.rules import meant
 from flue_cli.stores.sqlite.rows import STATE, state_of
 

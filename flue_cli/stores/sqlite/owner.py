@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import NamedTuple
 
-from flue_cli.stores.contract import LEASE_SECONDS
+from flue_cli.stores.records import LEASE_SECONDS
 
 
 class Term(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from flue_cli.errors import FlueError, SessionChanged, StoreDamaged
 from flue_cli.session import Message
-from flue_cli.stores.contract import Entry, Failure, Head
+from flue_cli.stores.records import Entry, Failure, Head
 from flue_cli.stores.rules import changed
 from flue_cli.stores.splice import apply
 from flue_cli.strict_json import loads

@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 
 from flue_cli.errors import StoreDamaged
 from flue_cli.session import Message
-from flue_cli.stores.contract import ABSENT, Ask, Entry, Failure, Head, Lease
+from flue_cli.stores.records import (
+    ABSENT,
+    Ask,
+    Entry,
+    Failure,
+    Head,
+    Lease,
+)
 from flue_cli.stores.rules import INTERRUPTED, let_in, lost
 from flue_cli.stores.splice import splice
 from flue_cli.stores.sqlite import reading

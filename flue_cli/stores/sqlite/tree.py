@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flue_cli.errors import StoreDamaged
-from flue_cli.stores.contract import Entry, Head, Origin
+from flue_cli.stores.records import Entry, Head, Origin
 from flue_cli.stores.rules import changed, history_of, kept_name, one_turn_a_key, taken
 from flue_cli.stores.sqlite import reading
 from flue_cli.stores.sqlite.rows import STATE, State, append, change_to, load_state, now_us, state_of, used

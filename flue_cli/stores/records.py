@@ -1,0 +1,157 @@
+"""The records that pass through a store.
+
+Without postponed annotations: making a NamedTuple of strings takes twice as long, and these are made at
+every start.
+
+Times are microseconds since the epoch, UTC. Data travels as JSON text, byte for byte.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from flue_cli.session import Message
+
+LEASE_SECONDS = 15.0
+"""How long a lease holds without being renewed; a running turn renews it every third of that."""
+
+PREVIEW = 200
+"""How much of the last prompt a list of sessions shows, in characters."""
+
+ABSENT = 0
+"""The uid of a session that does not exist yet."""
+
+
+class Head(NamedTuple):
+    """A session as of its last settled turn: never its history. `turn` 0 is the empty start.
+
+    `line` and `turn` name the head entry, `messages` is the length of the history up to it.
+    """
+
+    uid: int
+    agent: str
+    name: str
+    version: int = 0
+    line: int = 0
+    turn: int = 0
+    messages: int = 0
+    created_at: int = 0
+    updated_at: int = 0
+
+
+class Failure(NamedTuple):
+    """Why a turn did not complete: `type` as in JSON output, `message` for people."""
+
+    type: str
+    message: str
+
+
+class Entry(NamedTuple):
+    """One entry of a timeline.
+
+    `outcome` is "running", "completed", "failed", "cancelled" or "interrupted"; `messages` came
+    between prompt and reply. `data` is the JSON text of the data after this entry, where it was
+    asked for, else "".
+    """
+
+    turn: int
+    kind: str
+    outcome: str
+    key: str | None
+    prompt: str
+    reply: str | None
+    messages: tuple[Message, ...]
+    started_at: int
+    finished_at: int | None
+    error: Failure | None
+    meta: Mapping[str, Any]
+    data: str = ""
+
+
+class Holder(NamedTuple):
+    """Who runs a turn on a session: `pid` and `host` where known, `since` when the turn began."""
+
+    pid: int
+    host: str
+    since: int
+
+
+class Lease(NamedTuple):
+    """The right to answer one prompt, and what its commit will need.
+
+    `fence` is higher for every later lease of the session; `entry`, `line` and `base` are the store's own.
+    `data` is the JSON text that the turn starts from.
+    """
+
+    head: Head
+    fence: int
+    entry: int
+    turn: int
+    started_at: int
+    prompt: str
+    key: str | None
+    data: str
+    line: int = 0
+    base: int = 0
+
+
+class Begun(NamedTuple):
+    """A prompt was accepted and is recorded as running.
+
+    `interrupted` is the earlier prompt that a crash left unanswered and this call settled.
+    """
+
+    lease: Lease
+    interrupted: Entry | None = None
+
+
+class Replayed(NamedTuple):
+    """The key's turn was completed before: here it is, with its data, and nothing runs."""
+
+    head: Head
+    entry: Entry
+
+
+class Ask(NamedTuple):
+    """A prompt for a session.
+
+    `uid` is 0 or the session that the caller has seen: another one of that name is a conflict.
+    `expect` is "any", "new" (must not exist) or "existing" (must). `wait` is the longest wait
+    behind other turns, in seconds.
+    """
+
+    agent: str
+    name: str
+    prompt: str
+    key: str | None = None
+    uid: int = ABSENT
+    expect: str = "any"
+    wait: float = 30.0
+
+
+Pause = Callable[[float, Holder], object]
+"""Called by a store between attempts: sleeps at most so many seconds, raises to give up waiting."""
+
+
+class Origin(NamedTuple):
+    """What a session was forked from: a session, which may be gone, by uid and name, as of `turn`.
+
+    `is_kept`: not by a person, but because turns that were undone had to go somewhere.
+    """
+
+    uid: int
+    name: str
+    turn: int
+    is_kept: bool = False
+
+
+class Summary(NamedTuple):
+    """A line of a list of sessions; `preview` is the beginning of the last prompt."""
+
+    uid: int
+    agent: str
+    name: str
+    turns: int
+    created_at: int
+    updated_at: int
+    preview: str
+    origin: Origin | None = None
