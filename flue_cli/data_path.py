@@ -51,6 +51,13 @@ def parse(text: str) -> Path:
     return tuple(steps)
 
 
+def leading(text: str) -> tuple[str, str]:
+    """The path that `text` begins with, up to the first white space outside of quotes, and what follows."""
+    found = re.match(rf"(?:{_QUOTED}|{_SINGLE}|\S)*", text, re.DOTALL)
+    end = found.end() if found else 0
+    return text[:end], text[end:].strip()
+
+
 def shown(path: Path) -> str:
     """The path as `parse` reads it: `tasks[0].title`, "" for the whole."""
     return "".join(step(one) for one in path).removeprefix(".")

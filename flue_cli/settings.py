@@ -42,6 +42,11 @@ class Settings(NamedTuple):
         """The file that keeps what was typed in chats with `agent`."""
         return os.path.join(self.home, "history", f"{agent}.txt")
 
+    @property
+    def drafts(self) -> str:
+        """The folder for what was written in an editor and could not be used."""
+        return os.path.join(self.home, "drafts")
+
     @classmethod
     def load(
         cls,

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from desk import Desk, echo
 from terminal import CTRL_C, CTRL_D, ENTER
 
 from flue_cli import keeper, timeline
+from flue_cli.repl.conversation import Manners
 from flue_cli.session import Message
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
@@ -88,6 +90,8 @@ def test_what_was_undone_is_kept_when_something_else_is_said(desk: Desk) -> None
         ("/resume", "error: /resume takes the name of a session"),
         ("/resume nobody", "error: there is no session 'nobody' of agent 'tester'"),
         ("/data said[", "error: 'said[' is no path: "),
+        ("/data set said 1", "error: nothing has been said yet"),
+        ("/data edit", "error: nothing has been said yet"),
     ],
 )
 def test_what_cannot_be_done_is_said(desk: Desk, typed: str, words: str) -> None:
@@ -279,3 +283,53 @@ def test_what_somebody_else_undid_without_a_word_after_it(desk: Desk) -> None:
 
     assert page.count("meanwhile turn 2 was undone in another process") == 1
     assert "meanwhile in another process" not in page
+
+
+def test_the_data_are_changed_by_hand(desk: Desk) -> None:
+    """/data set and unset change a part of the data, as a turn that /undo takes back."""
+    page = desk.chat(
+        echo,
+        *("one" + ENTER, '/data set ["a b"].c "x y"' + ENTER, "/data unset said[0]" + ENTER, "/data" + ENTER),
+        *("/data set said one" + ENTER, "/data unset nothing" + ENTER, "/undo 2" + ENTER, CTRL_D),
+    )
+
+    assert 'tester/work: ["a b"].c is "x y" (turn 2)' in page
+    assert "tester/work: said[0] is removed (turn 3)" in page
+    assert "error: VALUE is not JSON: " in page
+    assert "error: there is no nothing: " in page
+    assert "meanwhile" not in page
+    assert [entry.data for entry in desk.entries()] == ['{"said":["one"]}']
+
+
+def test_the_data_are_edited(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """/data edit opens them in the editor; what cannot be kept is said, and the text stays in a file."""
+    monkeypatch.setenv("VISUAL", "sed -i s/one/two/")
+    manners = Manners(0, None, keeps=True, drafts=str(tmp_path / "drafts"))
+    page = desk.chat(
+        desk.conversation(echo, manners=manners),
+        "one" + ENTER,
+        "/data edit" + ENTER,
+        "/data edit" + ENTER,
+        CTRL_D,
+    )
+    assert "the data of tester/work is changed (turn 2)" in page
+    assert "nothing was changed" in page
+    assert desk.entries()[-1].data == '{"said":["two"]}'
+
+    monkeypatch.setenv("VISUAL", "sed -i s/}/]/")
+    page = desk.chat(desk.conversation(echo, manners=manners), "/data edit" + ENTER, CTRL_D)
+    (draft,) = (tmp_path / "drafts").iterdir()
+    assert "error: what you wrote is not JSON: " in page
+    assert f"your text is kept in {draft}" in page
+    assert draft.read_text().endswith("]\n")
+
+
+def test_turns_made_while_the_data_were_changed_are_shown(desk: Desk) -> None:
+    """What another process said just before a change by hand is not passed over."""
+    desk.chat(echo, "one" + ENTER, CTRL_D)
+    conversation = desk.conversation(echo)
+    conversation.opening(0)
+    desk.elsewhere("from elsewhere")
+    conversation.put("n", "1", now)
+
+    assert [entry.prompt for entry in conversation.missed().turns] == ["from elsewhere", ""]

@@ -181,7 +181,7 @@ def _talk(app: App, settings: Settings, store: Store, where: Where, source: Agen
     if where.expect == "new" and store.head(where.agent, where.name).uid != ABSENT:
         raise SessionExists(f"session '{where.name}' exists already", hint="resume it with -r")
     keeps = store.url != "memory:"
-    manners = Manners(settings.wait, settings.timeout, keeps, how.verbose, how.repeat)
+    manners = Manners(settings.wait, settings.timeout, keeps, how.verbose, how.repeat, settings.drafts)
     remark = f"using {_short(source.path)}" if agents.shadowed_sample(source) else ""
     history = settings.input_history(source.name) if keeps else ""
     app.output.keep_from_agents()

@@ -8,8 +8,8 @@ import typer
 
 from flue_cli import config
 from flue_cli.cli.commands import App
-from flue_cli.cli.editor import run_editor
 from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption, load_settings
+from flue_cli.editor import run_editor
 from flue_cli.errors import UsageError
 from flue_cli.files import make_private_folder, write_whole
 from flue_cli.render import plain

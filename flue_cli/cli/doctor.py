@@ -94,7 +94,7 @@ def _folders(settings: Settings) -> Iterator[Finding]:
     for path, forbidden, right in (
         (settings.home, 0o022, "700"),
         (os.path.join(settings.home, "history"), 0o077, "700"),
-        (os.path.join(settings.home, "drafts"), 0o077, "700"),
+        (settings.drafts, 0o077, "700"),
         (os.path.dirname(settings.log_file) if settings.log_file else "", 0o077, "700"),
     ):
         if path and os.path.exists(path) and stat.S_IMODE(os.stat(path).st_mode) & forbidden:

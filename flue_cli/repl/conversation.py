@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from flue_cli import timeline
+from flue_cli import hand_edits, timeline
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.changes import Change, changes
 from flue_cli.errors import FlueError, NothingToMove
+from flue_cli.hand_edits import Drafts, Edited, Waiting
 from flue_cli.invoke import OnPiece
 from flue_cli.kept import data_of
 from flue_cli.rehearsal import Rehearser, Scene
@@ -36,6 +37,7 @@ class Manners(NamedTuple):
     keeps: bool
     verbose: bool = False
     repeat: tuple[str, ...] = ()
+    drafts: str = ""
 
 
 class Tried(NamedTuple):
@@ -172,6 +174,32 @@ class Conversation:
         made = self.store.fork(head if turn is None else self.store.at(head, turn), name)
         self.switch(name, "existing")
         return made
+
+    def put(self, path: str, value: str, pause: Pause) -> str:
+        """Put the JSON `value` into the data at `path`; what to say of it. Raises as hand_edits.put."""
+        return self._edited(hand_edits.put(self.store, self._current(), path, value, self._waiting(pause)))
+
+    def take_out(self, path: str, pause: Pause) -> str:
+        """Take what is at `path` out of the data; the same. Raises as hand_edits.take_out."""
+        return self._edited(hand_edits.take_out(self.store, self._current(), path, self._waiting(pause)))
+
+    def edit(self, note: Callable[[str], None], pause: Pause) -> str:
+        """Have the data edited; the same. Raises as hand_edits.in_editor."""
+        import shlex
+
+        again = shlex.join(
+            ["flue", "sessions", "set", f"{self.agent.name}/{self.name}", "", *self.manners.repeat]
+        )
+        drafts = Drafts(self.manners.drafts, again, note)
+        return self._edited(hand_edits.in_editor(self.store, self._current(), drafts, self._waiting(pause)))
+
+    def _edited(self, edited: Edited) -> str:
+        if edited.head.version == self._seen.version + 1:  # else somebody made turns that are to be shown
+            self._seen = edited.head
+        return edited.words
+
+    def _waiting(self, pause: Pause) -> Waiting:
+        return Waiting(self.manners.wait, pause)
 
     def _current(self) -> Head:
         """The session as it stands now, which must be the one that we saw."""

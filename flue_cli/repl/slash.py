@@ -102,11 +102,22 @@ def history(argument: str, chat: Chat) -> None:
 
 
 def data(argument: str, chat: Chat) -> None:
-    """Show the session's data, or a part of it: /data [PATH]."""
-    from flue_cli.data_path import get, parse
+    """Show the data, or change it: /data [PATH], /data set PATH VALUE, /data unset PATH, /data edit."""
+    from flue_cli.data_path import get, leading, parse
 
-    found = get(json.loads(chat.conversation.data()), parse(argument))
-    chat.output.result(json.dumps(found, indent=2))
+    what, _, rest = argument.partition(" ")
+    if what == "edit" and not rest:
+        with usual_keyboard():
+            words = chat.conversation.edit(chat.output.note, chat.pause)
+    elif what == "set" and rest:
+        words = chat.conversation.put(*leading(rest.strip()), chat.pause)
+    elif what == "unset" and rest:
+        words = chat.conversation.take_out(rest.strip(), chat.pause)
+    else:
+        found = get(json.loads(chat.conversation.data()), parse(argument))
+        chat.output.result(json.dumps(found, indent=2))
+        return
+    chat.output.note(words)
 
 
 def diff(argument: str, chat: Chat) -> None:

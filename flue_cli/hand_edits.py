@@ -1,0 +1,167 @@
+"""A session's data changed by a person: a value put in, one taken out, all of it in an editor.
+
+Each change is a turn of its own. What is said of it is safe to show.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flue_cli import data_path
+from flue_cli.changes import changes
+from flue_cli.editor import run_editor
+from flue_cli.errors import DataError, UsageError
+from flue_cli.files import make_private_folder, write_whole
+from flue_cli.json_input import typed, typed_object
+from flue_cli.kept import data_of
+from flue_cli.render.plain import readable_json
+from flue_cli.strict_json import dumps
+from flue_cli.text import safe_line
+from flue_cli.timeline import edit_data, replace_data
+
+if TYPE_CHECKING:
+    from flue_cli.stores.contract import Store
+    from flue_cli.stores.records import Head, Pause
+
+
+class Waiting(NamedTuple):
+    """How to wait behind a turn that runs: at most `seconds`, and with `pause` in between."""
+
+    seconds: float
+    pause: Pause
+
+
+class Edited(NamedTuple):
+    """The session after a change, and what is to be said of it."""
+
+    head: Head
+    words: str
+
+
+class Drafts(NamedTuple):
+    """Where a text that could not be used is kept, `again` (a command) that takes it, and whom to tell."""
+
+    folder: str
+    again: str
+    note: Callable[[str], None]
+
+
+def put(store: Store, head: Head, path: str, value: str, waiting: Waiting) -> Edited:
+    """Put the JSON `value` at `path`; objects on the way are made.
+
+    Raises BadPath, UsageError for what is no JSON, and as timeline.edit_data.
+    """
+    steps = data_path.parse(path)
+    new = _value(value) if steps else typed_object(value, "VALUE")
+    edited, differs = _edit(store, head, lambda data: data_path.put(data, steps, new), waiting)
+    state = "is" if differs else "is already"
+    words = f"{_called(edited, steps)} {state} {_short(new)}"
+    return Edited(edited, f"{words} (turn {edited.turn})" if differs else f"nothing was changed: {words}")
+
+
+def take_out(store: Store, head: Head, path: str, waiting: Waiting) -> Edited:
+    """Remove what is at `path`; NotFound if nothing is, BadPath, and as timeline.edit_data."""
+    steps = data_path.parse(path)
+    edited, _ = _edit(store, head, lambda data: data_path.remove(data, steps), waiting)
+    return Edited(edited, f"{_called(edited, steps)} is removed (turn {edited.turn})")
+
+
+def in_editor(store: Store, head: Head, drafts: Drafts, waiting: Waiting) -> Edited:
+    """Have the person edit all of the data (VISUAL, EDITOR, else vi). No lease is held meanwhile.
+
+    Raises UsageError for what cannot be kept, SessionChanged if the session is not as `head` says any
+    more; the text is kept in a file then, and named.
+    """
+    before = store.data_at(head, head.turn)
+    start = readable_json(data_of(before, head.name), indent=2) + "\n"
+    with _draft(drafts, start) as draft:
+        run_editor(draft)
+        text = _read(draft)
+        after = before if text == start else dumps(typed_object(text, "what you wrote"))
+        edited = replace_data(store, head, after, wait=waiting.seconds, pause=waiting.pause)
+    if edited == head:
+        return Edited(head, "nothing was changed")
+    return Edited(edited, f"the data of {_name(head)} is changed (turn {edited.turn})")
+
+
+def _edit(store: Store, head: Head, change: Callable[[Any], Any], waiting: Waiting) -> tuple[Head, bool]:
+    """Have the data changed; the session after that, and whether it made a difference."""
+    differs = False
+
+    def noticed(data: Any) -> Any:
+        nonlocal differs
+        after = change(data)
+        differs = bool(changes(data, after))
+        return after
+
+    try:
+        edited = edit_data(store, head, noticed, wait=waiting.seconds, pause=waiting.pause)
+    except DataError as error:
+        raise UsageError(f"the data cannot be kept like this: {error}") from error
+    return edited, differs
+
+
+def _value(text: str) -> Any:
+    try:
+        return typed(text, "VALUE")
+    except UsageError as error:
+        if isinstance(error.__cause__, json.JSONDecodeError) and text.lstrip()[:1] not in tuple('{["'):
+            error.hint = f"text needs quotes of its own: {shlex.quote(json.dumps(text, ensure_ascii=False))}"
+        raise
+
+
+@contextmanager
+def _draft(drafts: Drafts, text: str) -> Iterator[str]:
+    """A private file with `text`, to be edited; what was made of it stays and is named if it is not used."""
+    path = os.path.join(drafts.folder, f"{os.urandom(4).hex()}.json")
+    try:
+        make_private_folder(drafts.folder)
+    except OSError as error:
+        raise UsageError(f"{drafts.folder} cannot be made: {error.strerror}") from error
+    write_whole(path, [text], force=False)
+    try:
+        yield path
+    except BaseException:
+        if os.path.exists(path) and not _holds(path, text):
+            drafts.note(f"nothing was saved; your text is kept in {path}")
+            drafts.note(f'when it is right: {drafts.again} "$(cat {shlex.quote(path)})"')
+            raise
+        _forget(path)
+        raise
+    _forget(path)
+
+
+def _holds(path: str, text: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read() == text.encode()
+
+
+def _forget(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+
+
+def _called(head: Head, steps: data_path.Path) -> str:
+    return f"{_name(head)}: {data_path.shown(steps) or 'the data'}"
+
+
+def _name(head: Head) -> str:
+    return safe_line(f"{head.agent}/{head.name}")
+
+
+def _short(value: Any) -> str:
+    text = readable_json(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
