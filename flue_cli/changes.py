@@ -63,8 +63,9 @@ def changes(before: Any, after: Any) -> list[Change]:
 def reapply(value: Any, made: Iterable[Change]) -> Any:
     """`value` with the same changes made to it, in their order; Conflict names the first that does not fit.
 
-    A change fits where there is what was before it, or already what is after it. Changed keys keep
-    their place, new ones come last.
+    A key of an object that is there can always be set or removed; a place in a list fits where there is
+    what was before the change, or already what is after it. Changed keys keep their place, new ones come
+    last.
     """
     for change in _in_working_order(made):
         value = _made(value, change)
@@ -157,9 +158,14 @@ def _made(value: Any, change: Change) -> Any:
     now = _there(value, path)
     if _text(now) == _text(change.after) and not (isinstance(one, int) and change.removed):
         return value
-    if _text(now) != _text(change.before) or (isinstance(one, str) and not isinstance(holder, dict)):
+    if isinstance(one, str):
+        if not isinstance(holder, dict):
+            raise _misfit(change, now)
+    elif _text(now) != _text(change.before):
         raise _misfit(change, now)
-    return remove(value, path) if change.removed else put(value, path, change.after)
+    if change.removed:
+        return value if now is _ABSENT else remove(value, path)
+    return put(value, path, change.after)
 
 
 def _there(value: Any, path: Path) -> Any:

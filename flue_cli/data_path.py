@@ -17,8 +17,8 @@ from flue_cli.errors import NotFound, UsageError
 Path = tuple[str | int, ...]
 """Keys of objects (str) and indexes of lists (int), from the outside in."""
 
-_PLAIN = r"[A-Za-z_][A-Za-z0-9_]*"
-_KEY = r"\w[\w-]*"
+_PLAIN = r"[^\W\d]\w*"
+_KEY = r"\w[\w\u0300-\u036f-]*"
 _INDEX = r"\[(-?[0-9]{1,15})\]"
 _QUOTED = r'\[("(?:[^"\\]|\\.)*")\]'
 _SINGLE = r"\[('(?:[^'\\]|\\.)*')\]"
@@ -46,7 +46,7 @@ def parse(text: str) -> Path:
             found = (later if at else first).match(text, at)
             if not found:
                 raise _unreadable(text, at, "expected .key or [" if at else "expected a key or [")
-            steps.append(found[1])
+            steps.append(_composed(found[1]))
         at = found.end()
     return tuple(steps)
 
@@ -67,7 +67,8 @@ def step(one: str | int) -> str:
     """One step as it stands behind others: `.title`, `[0]`, `["any key"]`."""
     if isinstance(one, int):
         return f"[{one}]"
-    return f".{one}" if re.fullmatch(_PLAIN, one) else f"[{json.dumps(one)}]"
+    is_plain = re.fullmatch(_PLAIN, one) and _composed(one) == one
+    return f".{one}" if is_plain else f"[{json.dumps(one)}]"
 
 
 def get(value: Any, path: Path) -> Any:
@@ -124,6 +125,15 @@ def kind(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "text" if isinstance(value, str) else "a number"
+
+
+def _composed(key: str) -> str:
+    """A key as keyboards of all kinds give it (NFC); one in quotes is taken as it stands."""
+    if key.isascii():
+        return key
+    from unicodedata import normalize
+
+    return normalize("NFC", key)
 
 
 def _has(value: Any, one: str | int) -> bool:

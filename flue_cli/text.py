@@ -38,6 +38,23 @@ def turns(count: int) -> str:
     return f"{count} turn" if count == 1 else f"{count} turns"
 
 
+def count_of(count: int, what: str) -> str:
+    """`1 session`, `2,000 sessions`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def size(count: int) -> str:
+    """So many bytes: `17 bytes`, `1.2 MiB`."""
+    if count < 1024:
+        return f"{count} byte" if count == 1 else f"{count} bytes"
+    amount, unit = count / 1024, "KiB"
+    for larger in ("MiB", "GiB", "TiB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:.1f} {unit}"
+
+
 class SafeStream:
     r"""`safe_text` for text that arrives in pieces, one of which may end between `\r` and `\n`."""
 

@@ -16,11 +16,16 @@ _PAGE = 64
 
 
 class Moved(NamedTuple):
-    """Where a session stood and where it stands; `turns` are those undone or done again, oldest first."""
+    """Where a session stood and where it stands."""
 
     before: Head
     after: Head
-    turns: list[int]
+
+    @property
+    def turns(self) -> range:
+        """The numbers of the turns that were undone or done again, failed ones included."""
+        low, high = sorted((self.before.turn, self.after.turn))
+        return range(low + 1, high + 1)
 
 
 def undo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause) -> Moved:
@@ -28,14 +33,12 @@ def undo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause)
 
     Raises NothingToMove if there are fewer, and what Store.move raises.
     """
-    undone: list[int] = []
+    undone = 0
     for entry in backwards(store, head):
-        if entry.outcome == "completed":
-            undone.append(entry.turn)
-        if len(undone) == count:
-            after = store.move(head, entry.turn - 1, wait=wait, pause=pause)
-            return Moved(head, after, undone[::-1])
-    raise NothingToMove(_too_few("undo", head, len(undone)))
+        undone += entry.outcome == "completed"
+        if undone == count:
+            return Moved(head, store.move(head, entry.turn - 1, wait=wait, pause=pause))
+    raise NothingToMove(_too_few("undo", head, undone))
 
 
 def redo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause) -> Moved:
@@ -44,17 +47,16 @@ def redo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause)
     Raises as undo.
     """
     tip = store.tip(head)
-    done: list[int] = []
-    target = tip.turn
+    done, target = 0, tip.turn
     for entry in store.entries(tip, head.turn + 1, tip.turn):
         if entry.outcome == "completed":
-            if len(done) == count:
+            if done == count:
                 target = entry.turn - 1
                 break
-            done.append(entry.turn)
-    if len(done) < count:
-        raise NothingToMove(_too_few("redo", head, len(done)))
-    return Moved(head, store.move(head, target, wait=wait, pause=pause), done)
+            done += 1
+    if done < count:
+        raise NothingToMove(_too_few("redo", head, done))
+    return Moved(head, store.move(head, target, wait=wait, pause=pause))
 
 
 def rewind(store: Store, head: Head, turn: int, *, wait: float, pause: Pause) -> Moved:
@@ -64,9 +66,28 @@ def rewind(store: Store, head: Head, turn: int, *, wait: float, pause: Pause) ->
         raise TurnNotFound(
             f"session '{head.name}' has no turn {turn}", hint=f"it has turns 1 to {tip.turn}; 0 is the start"
         )
-    after = store.move(head, turn, wait=wait, pause=pause)
-    low, high = sorted((head.turn, turn))
-    return Moved(head, after, list(range(low + 1, high + 1)))
+    return Moved(head, store.move(head, turn, wait=wait, pause=pause))
+
+
+def newest(store: Store, head: Head, move: Callable[..., Moved], *, wait: float, pause: Pause) -> Moved:
+    """Do `move(store, head, wait=…, pause=…)` to the session as it is once no turn runs any more.
+
+    For whoever means the newest state, not one that they have seen. Raises as `move`; SessionBusy past
+    `wait` seconds; SessionChanged if it was deleted or renamed.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        running = store.running(head)
+        try:
+            if running and running.outcome == "running":
+                store.move(head, head.turn, wait=left, pause=pause)  # moves nothing, but waits
+            return move(store, head, wait=left, pause=pause)
+        except SessionChanged:
+            now = store.head(head.agent, head.name)
+            if now.uid != head.uid or now.version == head.version:
+                raise
+            head = now
 
 
 def edit_data(store: Store, head: Head, change: Callable[[Any], Any], *, wait: float, pause: Pause) -> Head:
@@ -149,5 +170,5 @@ def _too_few(what: str, head: Head, count: int) -> str:
     past = {"undo": "undone", "redo": "done again"}[what]
     if not count:
         return f"session '{head.name}' has nothing to {what}"
-    number = "only one turn" if count == 1 else f"only {count} turns"
+    number = "only one answered turn" if count == 1 else f"only {count} answered turns"
     return f"session '{head.name}' has {number} that can be {past}"

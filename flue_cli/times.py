@@ -27,3 +27,52 @@ def timestamp(microseconds: int | None) -> str | None:
 def local_time(microseconds: int) -> str:
     """Date and time of day where the person is, to the minute."""
     return moment(microseconds).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def earlier(text: str, now: int) -> int:
+    """The moment that `text` names: so long before `now` (`30m`, `12h`, `7d`, `2w`), or an ISO date or time.
+
+    A time without a zone is one where the person is. ValueError says what would do.
+    """
+    number, unit = text[:-1], text[-1:]
+    if unit in _SECONDS and number.isascii() and number.isdigit():
+        return now - int(number) * _SECONDS[unit] * 1_000_000
+    from datetime import datetime
+
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1_000_000)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError("takes a time such as 30m, 12h, 7d, 2w, or 2026-11-23 or 2026-11-23T08:30") from None
+
+
+def ago(microseconds: int, now: int) -> str:
+    """A moment as people speak of it: `3 min ago`, `today 09:15`, `yesterday 14:02`, the date when older."""
+    seconds = (now - microseconds) // 1_000_000
+    if 0 <= seconds < 60:
+        return "just now"
+    if 0 <= seconds < 3600:
+        return f"{seconds // 60} min ago"
+    then, today = moment(microseconds).astimezone(), moment(now).astimezone().date()
+    days = (today - then.date()).days
+    if days in (0, 1):
+        return f"{('today', 'yesterday')[days]} {then:%H:%M}"
+    return f"{then:%Y-%m-%d}" if days > 0 else f"{then:%Y-%m-%d %H:%M}"
+
+
+def length(microseconds: int) -> str:
+    """How long something took: `35 ms`, `1.2 s`, `3 min 05 s`, `2 h 10 min`."""
+    if microseconds < 1_000_000:
+        return f"{microseconds // 1000} ms"
+    if microseconds < 60_000_000:
+        return f"{microseconds / 1_000_000:.1f} s"
+    minutes, seconds = divmod(microseconds // 1_000_000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+
+
+def ahead_of_utc() -> int:
+    """How many seconds the clock where the person is stands ahead of UTC now."""
+    return time.localtime().tm_gmtoff

@@ -104,13 +104,17 @@ def test_a_printed_path_can_be_set(flue: Flue) -> None:
     assert json.loads(flue("sessions", "data", "a", stdin=None).out) == {"it's": [{"x\\": 2}]}
 
 
+def test_an_empty_query(flue: Flue) -> None:
+    """Nothing is no query."""
+    assert flue("sessions", "query", " ", stdin=None).err.startswith("error: the query is empty\n")
+
+
 def test_a_query_that_cannot_be_used(flue: Flue) -> None:
     """It is 2, with the place of the fault, before any session is looked at."""
     keep(flue, "a", {"tasks": []})
 
     for bad, words in (
         ("tasks", "at character 1\nhint: a query begins with $"),
-        ("", "''"),
         ("$.a b", "unexpected token 'b' at character 5"),
         ("$.tasks[", "unexpected end of query"),
         ("$[?nope(@)]", "function 'nope' is not defined at character 4"),

@@ -15,6 +15,7 @@ from desk import Desk, echo
 from terminal import CTRL_C, CTRL_D, ENTER
 
 from flue_cli import keeper, timeline
+from flue_cli.errors import SessionChanged
 from flue_cli.repl.conversation import Manners
 from flue_cli.session import Message
 from flue_cli.stores import open_store
@@ -49,7 +50,7 @@ def test_history_and_data_go_back_together(desk: Desk) -> None:
     )
 
     assert page.splitlines()[4:] == [
-        "2 turns undone: tester/work is at turn 1",
+        "turns 2 to 3 undone: tester/work is at turn 1",
         "[",
         '  "one"',
         "]",
@@ -123,7 +124,7 @@ def test_an_earlier_prompt_is_edited_and_sent_again(desk: Desk) -> None:
         *("one" + ENTER, "two" + ENTER, "three" + ENTER, "/rewind 1" + ENTER, " and a half" + ENTER, CTRL_D),
     )
 
-    assert "2 turns undone: tester/work is at turn 1" in page
+    assert "turns 2 to 3 undone: tester/work is at turn 1" in page
     assert desk.sent() == ["one", "two and a half"]
     assert desk.sent("work~1") == ["one", "two", "three"]
 
@@ -136,7 +137,7 @@ def test_rewind_goes_forward_too(desk: Desk) -> None:
         *("/rewind 2" + ENTER, CTRL_C, "/rewind 9" + ENTER, CTRL_D),
     )
 
-    assert "2 turns done again: tester/work is at turn 2" in page
+    assert "turns 1 to 2 done again: tester/work is at turn 2" in page
     assert "error: session 'work' has no turn 9" in page
     assert desk.sent() == ["one", "two"]
 
@@ -333,3 +334,24 @@ def test_turns_made_while_the_data_were_changed_are_shown(desk: Desk) -> None:
     conversation.put("n", "1", now)
 
     assert [entry.prompt for entry in conversation.missed().turns] == ["from elsewhere", ""]
+
+
+@pytest.mark.parametrize("command", ["undo", "retry", "rewind"])
+def test_nobody_takes_back_what_is_not_on_the_screen(desk: Desk, command: str) -> None:
+    """When another process was quicker, nothing is taken back, and its turn is shown first."""
+    desk.chat(echo, "mine" + ENTER, CTRL_D)
+    conversation = desk.conversation(echo)
+    desk.elsewhere("theirs")
+    act = {
+        "undo": lambda: conversation.undo(1, now),
+        "retry": lambda: conversation.before_last_prompt(now),
+        "rewind": lambda: conversation.rewind(0, now),
+    }[command]
+
+    with pytest.raises(SessionChanged, match="it is at turn 2 now"):
+        act()
+
+    assert [entry.prompt for entry in conversation.missed().turns] == ["theirs"]
+    assert desk.sent() == ["mine", "theirs"]
+    act()
+    assert len(desk.sent()) < 2

@@ -372,21 +372,33 @@ def test_accepting_makes_edits_again(flue: Flue) -> None:
 
 def test_an_edit_that_does_not_fit(flue: Flue) -> None:
     """The run ends there (4), says at which turn, and keeps nothing."""
-    path = flue.agent("counter", ACCEPTED.format(step=1))
-    lines(flue, "counter", "a", "one")
-    flue("sessions", "set", "a", "count", "40", stdin=None)
-    path.write_text(ACCEPTED.format(step=10))
+    listing = "def agent(prompt, session, context):\n    session.data['list'] = ['old']\n    return prompt"
+    path = flue.agent("lister", listing)
+    lines(flue, "lister", "a", "one")
+    flue("sessions", "set", "a", "list[0]", '"mine"', stdin=None)
+    path.write_text(listing.replace("old", "new"))
 
     done = replay(flue, "a", "--accept", "b")
 
     assert done.code == 4
     assert (
-        "error: the edit of turn 2 does not fit what the turns before it gave now: count: expected 1, found 10\n"
-        in done.err
+        "error: the edit of turn 2 does not fit what the turns before it gave now:"
+        ' list[0]: expected "old", found "new"\n' in done.err
     )
     assert done.err.endswith("hint: leave it out: --at 1\n")
     assert flue("sessions", "show", "b", stdin=None).code == 3
     assert replay(flue, "a", "--accept", "b", "--at", "1").code == 0
+
+
+def test_what_a_person_set_is_set_again(flue: Flue) -> None:
+    """An edit of a key is made again whatever the agent gave this time."""
+    path = flue.agent("counter", ACCEPTED.format(step=1))
+    lines(flue, "counter", "a", "one")
+    flue("sessions", "set", "a", "count", "40", stdin=None)
+    path.write_text(ACCEPTED.format(step=10))
+
+    assert replay(flue, "a", "--accept", "b").code == 0
+    assert json.loads(flue("sessions", "data", "b", "count", stdin=None).out) == 40
 
 
 def test_accepting_a_turn_that_fails_now(flue: Flue) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
@@ -34,6 +36,7 @@ from flue_cli.stores.records import (
     Entry,
     Failure,
     Head,
+    Hit,
     Lease,
     Origin,
     Replayed,
@@ -55,6 +58,7 @@ DATA = st.recursive(
     ),
     max_leaves=6,
 )
+WORDS = ("hello", "AGAIN", "hel", "ok", "a", "b", "ab", "ü", "🦜", "\x1b", "lo", "never")
 OBJECTS = st.dictionaries(st.text("xyzü", max_size=3), DATA, max_size=4)
 TEXTS = st.text("ab\n🦜\x1b", max_size=6)
 MESSAGES = st.lists(
@@ -94,7 +98,10 @@ ENTRIES = st.lists(
 
 @dataclass
 class Turn:
-    """What the model knows of a turn; `maker` is the uid of the session that it was made in."""
+    """What the model knows of a turn.
+
+    `maker` is the uid of the session that it was made in, `number` the higher the later it was recorded.
+    """
 
     prompt: str
     key: str | None
@@ -106,6 +113,14 @@ class Turn:
     data: str = "{}"
     error: Failure | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+    number: int = 0
+
+    def says(self, word: str) -> bool:
+        """Whether the word is found in it."""
+        begins = r"(?<![a-zü])" if word.isalpha() else ""
+        return any(
+            re.search(begins + re.escape(word.lower()), text) for text in (self.prompt, self.reply or "")
+        )
 
     @property
     def added(self) -> list[Message]:
@@ -128,6 +143,11 @@ def shown(entry: Entry) -> tuple[object, ...]:
         entry.kind, entry.outcome, entry.prompt, entry.key, entry.reply, list(entry.messages), entry.data,
         entry.error, dict(entry.meta),
     )  # fmt: skip
+
+
+def found(hit: Hit) -> tuple[object, ...]:
+    """What a search tells of a turn, but for the time."""
+    return (hit.agent, hit.name, hit.uid, hit.turn, hit.prompt, hit.reply)
 
 
 @dataclass
@@ -213,6 +233,7 @@ class StoreMachine(RuleBasedStateMachine):
         # Every head there was, of sessions that may be gone by now, and what was there to see.
         self.heads: dict[Head, tuple[Any, ...]] = {}
         self.uses = 0
+        self.turns = 0
         self.looks = 0
 
     def open(self) -> list[Store]:
@@ -250,6 +271,11 @@ class StoreMachine(RuleBasedStateMachine):
     def use(self, session: Session) -> None:
         self.uses += 1
         session.used = self.uses
+
+    def recorded(self) -> int:
+        """The number of a turn that is made now."""
+        self.turns += 1
+        return self.turns
 
     def made(self, session: Session) -> None:
         """A session that a store has made: it has a uid that no other one had."""
@@ -359,8 +385,8 @@ class StoreMachine(RuleBasedStateMachine):
             session.data,
             session.uid,
         )
-        session.running = Turn(prompt, key, session.uid)
-        session.lease, session.alive = got.lease, lives
+        session.running = Turn(prompt, key, session.uid, number=self.recorded())
+        session.lease, session.alive, session.version = got.lease, lives, got.lease.head.version
         self.use(session)
         self.leases.append((store, got.lease))
 
@@ -402,6 +428,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert session
         turn = session.settle("completed")
         turn.reply, turn.messages, turn.data, turn.meta = reply, messages, text, meta
+        session.version = head.version
         assert (head.turn, head.messages) == (len(session.turns), len(session.history))
 
     @precondition(lambda self: self.leases)
@@ -410,13 +437,14 @@ class StoreMachine(RuleBasedStateMachine):
         store, lease = self.leases[-1 - pick % min(len(self.leases), 4)]
         session = self.find(lease)
         try:
-            store.abandon(lease, outcome, Failure("kind", words), {"words": words})
+            head = store.abandon(lease, outcome, Failure("kind", words), {"words": words})
         except LeaseLost:
             assert session is None
             return
         assert session
         turn = session.settle(outcome)
         turn.error, turn.meta = Failure("kind", words), {"words": words}
+        session.version = head.version
 
     @precondition(lambda self: self.leases)
     @rule(pick=st.integers(0, 99))
@@ -468,7 +496,9 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.sessions) > 3)
     @rule(which=st.integers(0, 1), pick=st.integers(0, 99))
     def delete(self, which: int, pick: int) -> None:
-        store, head = self.store(which), self.pick_head(pick)
+        self.delete_one(self.store(which), self.pick_head(pick))
+
+    def delete_one(self, store: Store, head: Head) -> None:
         session = self.sessions.get((head.agent, head.name))
         try:
             store.delete(head)
@@ -489,7 +519,7 @@ class StoreMachine(RuleBasedStateMachine):
         which=st.integers(0, 1),
         pick=st.integers(0, 99),
         moves=st.lists(st.integers(0, 99), max_size=3),
-        then=st.sampled_from(("say", "say", "edit", "fork", "nothing")),
+        then=st.sampled_from(("say", "say", "edit", "fork", "delete", "nothing")),
         key=st.sampled_from(KEYS),
         data=OBJECTS,
     )
@@ -509,6 +539,9 @@ class StoreMachine(RuleBasedStateMachine):
             self.edit_from(store, store.head(session.agent, session.name), dumps(data))
         elif then == "fork":
             self.fork_from(store, store.head(session.agent, session.name), pick, "fork")
+        elif then == "delete" and (kept := self.kept(session)):
+            fork = kept[pick % len(kept)]
+            self.delete_one(store, store.head(fork.agent, fork.name))
 
     @precondition(lambda self: self.heads)
     @rule(which=st.integers(0, 1), pick=st.integers(0, 99), turn=st.integers(-1, 6), back=st.booleans())
@@ -534,6 +567,7 @@ class StoreMachine(RuleBasedStateMachine):
             session.position = turn
             self.use(session)
             assert moved.version > head.version
+        session.version = moved.version
         assert (moved.turn, moved.messages) == (turn, len(session.history))
 
     @precondition(lambda self: self.heads)
@@ -557,6 +591,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.leave_undone(session)
         session.add(Turn("", None, session.uid, "edit", "completed", data=text))
         self.use(session)
+        session.version = edited.version
         assert (edited.turn, edited.messages) == (session.position, len(session.history))
 
     @precondition(lambda self: self.heads)
@@ -584,7 +619,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         assert session
         assert (head.agent, new) not in self.sessions
-        line = [replace(one, maker=forked.uid) for one in session.line[: head.turn]]
+        line = [replace(one, maker=forked.uid, number=self.recorded()) for one in session.line[: head.turn]]
         origin = Origin(session.uid, session.name, head.turn)
         made = Session(head.agent, new, forked.uid, line, head.turn, origin)
         self.made(made)
@@ -625,7 +660,7 @@ class StoreMachine(RuleBasedStateMachine):
         line = [
             Turn(
                 entry.prompt, entry.key, brought.uid, entry.kind, entry.outcome, entry.reply,
-                list(entry.messages), entry.data, entry.error, dict(entry.meta),
+                list(entry.messages), entry.data, entry.error, dict(entry.meta), self.recorded(),
             )
             for entry in entries
         ]  # fmt: skip
@@ -684,6 +719,25 @@ class StoreMachine(RuleBasedStateMachine):
             return
         assert (found, said) == seen
 
+    @rule(which=st.integers(0, 1), word=st.sampled_from(WORDS), kept=st.booleans())
+    def search(self, which: int, word: str, kept: bool) -> None:
+        """Every turn is found by its words, where it is now, the newest first; what is gone is not."""
+        expected: dict[int, tuple[Any, ...]] = {}
+        for session in sorted(self.sessions.values(), key=lambda session: (session.is_kept, session.uid)):
+            if session.is_kept <= kept:
+                line = session.line if kept else session.turns
+                running = [(session.position + 1, session.running)] if session.running else []
+                for place, turn in (*enumerate(line, 1), *running):
+                    if turn.says(word):
+                        hit = (session.agent, session.name, session.uid, place, turn.prompt, turn.reply)
+                        expected.setdefault(turn.number, hit)
+        newest_first = [expected[number] for number in sorted(expected, reverse=True)]
+        store = self.store(which)
+        assert [found(hit) for hit in store.search([word], kept=kept)] == newest_first
+        assert [found(hit) for hit in store.search([word], kept=kept, limit=2)] == newest_first[:2]
+        ranked = store.search([word], kept=kept, ranked=True)
+        assert sorted(map(found, ranked), key=repr) == sorted(newest_first, key=repr)
+
     @rule(which=st.integers(0, 1))
     def health(self, which: int) -> None:
         found = list(self.openings[which % len(self.openings)].health())
@@ -711,8 +765,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def is_as_expected(self, store: Store, head: Head, session: Session) -> None:
         assert (head.uid, head.turn, head.messages) == (session.uid, session.position, len(session.history))
-        assert head.version >= session.version
-        session.version = head.version
+        assert head.version == session.version
         tip = store.tip(head)
         assert (tip.turn, tip.messages) == (len(session.line), len(history(session.line)))
         found = [shown(entry) for entry in store.entries(tip, 1, tip.turn, with_data=True)]
@@ -759,6 +812,25 @@ class SqliteMachine(StoreMachine):
         return [first, second]
 
 
+class IndexedMachine(SqliteMachine):
+    """The same, where every search and many commits ask and change the index of words."""
+
+    def __init__(self) -> None:
+        self.patches = [
+            patch("flue_cli.stores.sqlite.words.LOOKED_THROUGH", 0),
+            patch("flue_cli.stores.sqlite.search.LOOKED_THROUGH", 0),
+            patch("flue_cli.stores.sqlite.words._BATCH", 3),
+        ]
+        for one in self.patches:
+            one.start()
+        super().__init__()
+
+    def teardown(self) -> None:
+        super().teardown()
+        for one in self.patches:
+            one.stop()
+
+
 def _settings(examples: int) -> settings:
     return settings(
         max_examples=examples,
@@ -771,6 +843,8 @@ def _settings(examples: int) -> settings:
 
 
 TestMemoryMachine = MemoryMachine.TestCase
-TestMemoryMachine.settings = _settings(60)
+TestMemoryMachine.settings = _settings(150)
 TestSqliteMachine = SqliteMachine.TestCase
-TestSqliteMachine.settings = _settings(25)
+TestSqliteMachine.settings = _settings(80)
+TestIndexedMachine = IndexedMachine.TestCase
+TestIndexedMachine.settings = _settings(50)

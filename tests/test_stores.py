@@ -241,11 +241,22 @@ def test_a_broken_store_is_caught(broken: type[MemoryStore]) -> None:
 
 
 def test_the_contract_is_large_enough() -> None:
-    """The published contract has its eight groups and at least ninety cases, each with its promise in words."""
+    """The published contract has all its groups and at least ninety cases, each with its promise in words."""
     cases = [getattr(StoreContract, name) for name in dir(StoreContract) if name.startswith("test_")]
     assert len(cases) >= 90
     assert all(case.__doc__ for case in cases)
     assert [group.__module__ for group in StoreContract.__bases__] == [
         f"flue_cli.testing.{group}"
-        for group in ("state", "history", "turns", "lease", "lifecycle", "timeline", "kept", "forks")
+        for group in (
+            "state",
+            "history",
+            "turns",
+            "lease",
+            "lifecycle",
+            "timeline",
+            "kept",
+            "forks",
+            "upkeep",
+            "search",
+        )
     ]

@@ -69,10 +69,10 @@ def test_undo_and_redo(counting: Flue) -> None:
 
     assert sessions(counting, "undo", "a") == (0, "", "turn 3 undone: counting/a is at turn 2\n")
     assert said(counting, "a") == ["one", "two"]
-    assert sessions(counting, "undo", "a", "2").err == "2 turns undone: counting/a is at turn 0\n"
+    assert sessions(counting, "undo", "a", "2").err == "turns 1 to 2 undone: counting/a is at turn 0\n"
     assert sessions(counting, "show", "a") == (0, "", "")
     assert sessions(counting, "redo", "a").err == "turn 1 done again: counting/a is at turn 1\n"
-    assert sessions(counting, "redo", "a", "2").err == "2 turns done again: counting/a is at turn 3\n"
+    assert sessions(counting, "redo", "a", "2").err == "turns 2 to 3 done again: counting/a is at turn 3\n"
     after = document(counting, "a")
     assert after["version"] > before["version"]
     assert after | {"version": 0, "updated_at": ""} == before | {"version": 0, "updated_at": ""}
@@ -89,11 +89,11 @@ def test_turns_that_failed_are_not_counted(counting: Flue) -> None:
     sessions(counting, "set", "a", "n", "1")
 
     assert sessions(counting, "undo", "a").err == "turn 6 undone: counting/a is at turn 5\n"
-    assert sessions(counting, "undo", "a").err == "turn 4 undone: counting/a is at turn 3\n"
+    assert sessions(counting, "undo", "a").err == "turns 4 to 5 undone: counting/a is at turn 3\n"
     assert said(counting, "a") == ["one"]
-    assert sessions(counting, "undo", "a").err == "turn 1 undone: counting/a is at turn 0\n"
-    assert sessions(counting, "redo", "a").err == "turn 1 done again: counting/a is at turn 3\n"
-    assert sessions(counting, "redo", "a", "2").err == "2 turns done again: counting/a is at turn 6\n"
+    assert sessions(counting, "undo", "a").err == "turns 1 to 3 undone: counting/a is at turn 0\n"
+    assert sessions(counting, "redo", "a").err == "turns 1 to 3 done again: counting/a is at turn 3\n"
+    assert sessions(counting, "redo", "a", "2").err == "turns 4 to 6 done again: counting/a is at turn 6\n"
     assert document(counting, "a")["data"] == {"said": ["one", "two"], "n": 1}
 
 
@@ -104,8 +104,8 @@ def test_more_than_there_are_moves_nothing(counting: Flue) -> None:
     before = document(counting, "a")
 
     for command, words in (
-        (("undo", "a", "3"), "error: session 'a' has only 2 turns that can be undone\n"),
-        (("redo", "a", "2"), "error: session 'a' has only one turn that can be done again\n"),
+        (("undo", "a", "3"), "error: session 'a' has only 2 answered turns that can be undone\n"),
+        (("redo", "a", "2"), "error: session 'a' has only one answered turn that can be done again\n"),
         (
             ("rewind", "a", "--to", "4"),
             "error: session 'a' has no turn 4\nhint: it has turns 1 to 3; 0 is the start\n",
@@ -126,11 +126,11 @@ def test_rewind_goes_to_any_turn(counting: Flue) -> None:
     say(counting, "a", "one", "two", "three")
 
     for to, words, remembered in (
-        (1, "2 turns undone: counting/a is at turn 1\n", ["one"]),
+        (1, "turns 2 to 3 undone: counting/a is at turn 1\n", ["one"]),
         (2, "turn 2 done again: counting/a is at turn 2\n", ["one", "two"]),
         (2, "counting/a is at turn 2\n", ["one", "two"]),
-        (0, "2 turns undone: counting/a is at turn 0\n", []),
-        (3, "3 turns done again: counting/a is at turn 3\n", ["one", "two", "three"]),
+        (0, "turns 1 to 2 undone: counting/a is at turn 0\n", []),
+        (3, "turns 1 to 3 done again: counting/a is at turn 3\n", ["one", "two", "three"]),
     ):
         assert sessions(counting, "rewind", "a", "--to", str(to)) == (0, "", words)
         assert said(counting, "a") == remembered
@@ -262,10 +262,8 @@ def test_forks_are_drawn_below_their_parent(counting: Flue) -> None:
     command = [*counting.command, "sessions", "list", "--tree"]
     terminal = Terminal(command, cwd=counting.folder, env=counting.env, columns=120)
     code = terminal.ended()
-    drawn = [
-        line.split(" 20")[0].split(maxsplit=1)[1].rsplit(maxsplit=1)[0].rstrip()
-        for line in terminal.lines[2:]
-    ]
+    heading, _, *lines = terminal.lines
+    drawn = [line[heading.index("session") : heading.index("turns")].rstrip() for line in lines]
     terminal.close()
 
     assert code == 0
@@ -332,7 +330,7 @@ def test_a_key_is_answered_though_its_turn_was_undone(counting: Flue) -> None:
 
 
 def test_a_running_turn_comes_first(counting: Flue) -> None:
-    """Undo is busy (4) at once with --wait 0; if it waits, the turn that it had not seen is not undone (4)."""
+    """Undo is busy (4) at once with --wait 0; if it waits, it takes back the turn that it waited for."""
     say(counting, "a", "one", "two")
     chat = counting.start("chat", "counting", "-s", "a", "wait", stdin=subprocess.DEVNULL)
     assert chat.stdout.readline() == b"waiting\n"
@@ -348,13 +346,9 @@ def test_a_running_turn_comes_first(counting: Flue) -> None:
     (counting.folder / "gate").touch()
     _, err = waiting.communicate(timeout=20)
 
-    assert waiting.returncode == 4
-    assert err == (
-        b"error: session 'a' was changed meanwhile: it is at turn 3 now\n"
-        b"hint: look at it again: flue sessions show\n"
-    )
+    assert (waiting.returncode, err) == (0, b"turn 3 undone: counting/a is at turn 2\n")
     assert chat.wait(20) == 0
-    assert said(counting, "a") == ["one", "two", "wait"]
+    assert said(counting, "a") == ["one", "two"]
     assert said(counting, "b") == ["one", "two"]
 
 
@@ -403,3 +397,14 @@ def test_what_is_said_of_a_session_cannot_harm_a_terminal(counting: Flue) -> Non
 
     assert "\x1b" not in shown.out
     assert shown.out.count("a^[[31m") == 2
+
+
+def test_a_deletion_tells_of_what_was_undone(flue: Flue) -> None:
+    """The question counts the turns that can still be done again: they would be gone too."""
+    flue("chat", "greeting", "-s", "a", "--lines", stdin="one\ntwo\nthree\n")
+    flue("sessions", "rewind", "a", "--to", "1", stdin=None)
+
+    asked = flue("sessions", "delete", "a", stdin="n\n")
+
+    assert "delete greeting/a (1 turn, 2 undone) for good?" in asked.err
+    assert asked.code == 0

@@ -25,6 +25,10 @@ COMMANDS = {
     ),
     "replay": ("flue_cli.cli.replay:replay", "Say a session's prompts again to today's agent, and compare."),
     "doctor": ("flue_cli.cli.doctor:doctor", "Look everything over, and say what to do about what is wrong."),
+    "backup": (
+        "flue_cli.cli.backup:backup",
+        "Copy the store while it is in use, or put a copy back.",
+    ),
     "config": ("flue_cli.cli.config:COMMANDS", "Show and edit your defaults."),
 }
 """Command to (`module:function`, or `module:table` of a group, and its line of help).

@@ -86,7 +86,18 @@ def _usage_error(error: typer.TyperException, argv: list[str]) -> UsageError:
         hint = f"a value that begins with '-' goes after '--'; or see: {command} --help"
     elif command == "flue chat" and "unexpected extra argument" in error.format_message():
         hint = "a prompt of several words needs quotes"
-    return UsageError(error.format_message(), hint=hint)
+    return UsageError(_plainly(error.format_message()), hint=hint)
+
+
+def _plainly(words: str) -> str:
+    """Typer's words for a kind of value as a person's."""
+    for kind, plain in (
+        ("valid int range", "whole number"),
+        ("valid integer", "whole number"),
+        ("valid float", "number"),
+    ):
+        words = words.replace(f"is not a {kind}", f"is not a {plain}")
+    return words
 
 
 def _drop_stdout() -> None:

@@ -38,23 +38,27 @@ def list_sessions(
     bound = moment_of("--since", since) if since else None
     with opened(load_settings(store)) as kept:
         whose = agent_name(agent) if agent else ""
-        found = kept.sessions(
-            agent=whose, limit=None if everything else limit, kept=everything, since=bound
-        )
+        found = kept.sessions(agent=whose, limit=None if everything else limit, kept=everything, since=bound)
     branches = family(found) if tree else [Branch(summary) for summary in found]
-    if as_json:
-        documents = [plain.summary_document(branch.summary, with_origin=tree) for branch in branches]
-        app.output.result(plain.as_json(documents, indent=2))
-    elif not app.output.is_terminal:
-        app.output.piece(plain.summaries([branch.summary for branch in branches], with_origin=tree))
-    elif found:
-        from flue_cli.render.terminal import page, session_table
-
-        page(app.output, session_table(branches))
+    if found or as_json or not app.output.is_terminal:
+        show(app, branches, with_origin=tree, as_json=as_json)
     elif bound is not None:
         app.output.note(f"no session was used since {local_time(bound)}")
     else:
         app.output.note("there are no sessions yet; begin one with: flue chat greeting")
+
+
+def show(app: App, branches: list[Branch], *, with_origin: bool = False, as_json: bool = False) -> None:
+    """A list of sessions: a table on a terminal, else lines, or a JSON document."""
+    if as_json:
+        documents = [plain.summary_document(branch.summary, with_origin=with_origin) for branch in branches]
+        app.output.result(plain.as_json(documents, indent=2))
+    elif app.output.is_terminal:
+        from flue_cli.render.terminal import page, session_table
+
+        page(app.output, session_table(branches))
+    else:
+        app.output.piece(plain.summaries([branch.summary for branch in branches], with_origin=with_origin))
 
 
 def moment_of(option: str, text: str) -> int:

@@ -6,12 +6,13 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flue_cli.cli.commands import App
-from flue_cli.errors import AmbiguousName, SessionNotFound
+from flue_cli.errors import AmbiguousName, SessionNotFound, TurnNotFound
 from flue_cli.names import agent_name, normal_name
 from flue_cli.render.remarks import Waiting
 from flue_cli.settings import WAIT_SECONDS, Settings
@@ -122,12 +123,21 @@ def one_session(store: Store, name: str, agent: str = "", *, at: int | None = No
     """
     found = store.resolve(normal_name(name), agent=agent_name(agent) if agent else "")
     if len(found) == 1:
-        return found[0] if at is None else store.at(found[0], at)
+        return found[0] if at is None else _as_of(store, found[0], at)
     if found:
         which = ", ".join(sorted(f"{head.agent}/{head.name}" for head in found))
         raise AmbiguousName(f"'{name}' could be: {which}", hint="say which: AGENT/NAME, or --agent AGENT")
     whose = f" of agent '{agent}'" if agent else ""
     raise SessionNotFound(f"there is no session '{name}'{whose}", hint=_near(store, name))
+
+
+def _as_of(store: Store, head: Head, turn: int) -> Head:
+    try:
+        return store.at(head, turn)
+    except TurnNotFound as error:
+        if turn <= store.tip(head).turn:
+            error.hint = f"it was undone: flue sessions redo {quote(head.name)} brings it back"
+        raise
 
 
 def existing(store: Store, agent: str, name: str) -> Head:

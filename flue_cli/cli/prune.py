@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 import typer
 
 from flue_cli.cli.asking import agreed
 from flue_cli.cli.commands import App
-from flue_cli.cli.listing import moment_of
+from flue_cli.cli.listing import moment_of, show
 from flue_cli.cli.options import AgentOption, StoreOption, load_settings, opened
 from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, UsageError
 from flue_cli.names import agent_name
-from flue_cli.render import plain
+from flue_cli.render.family import Branch
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import ABSENT, Head, Summary
-from flue_cli.text import safe_line
+from flue_cli.stores.records import Head, Summary
+from flue_cli.text import count_of, safe_line, size
 from flue_cli.times import ago
 
 _SECONDS_TO_COMPACT = 3.0
@@ -26,10 +25,11 @@ _SECONDS_TO_COMPACT = 3.0
 
 
 class Family(NamedTuple):
-    """A session that goes, and its kept forks, which go with it, as they were seen."""
+    """A session that goes, and its kept forks, which go with it, as they were seen and as lists show them."""
 
     head: Head
     forks: list[Head]
+    listed: list[Summary]
 
     @property
     def last_used(self) -> int:
@@ -64,15 +64,14 @@ def prune(
     """
     app: App = ctx.obj
     if not (older_than or empty):
-        raise UsageError(
-            "prune needs to know what may go", hint="say --older-than 30d, or --empty, or both"
-        )
+        raise UsageError("prune needs to know what may go", hint="say --older-than 30d, or --empty, or both")
     before = moment_of("--older-than", older_than) if older_than else None
     settings = load_settings(store)
     with opened(settings) as kept:
-        going = _families(app, kept, agent_name(agent) if agent else "", before, empty=empty, forks=everything)
-        if dry_run:
-            _list(app, going)
+        whose = agent_name(agent) if agent else ""
+        going = _families(app, kept, whose, before, empty=empty, forks=everything)
+        if dry_run and going:
+            show(app, [Branch(summary) for family in going for summary in family.listed])
         if not going:
             app.output.note("there is nothing to prune")
         if not going or dry_run:
@@ -82,7 +81,9 @@ def prune(
             return
         deleted = _delete(app, kept, going)
         given_back = kept.compact(_SECONDS_TO_COMPACT) if deleted else 0
-    app.output.note(f"deleted {_sessions(deleted)}{f', {given_back:,} bytes given back' if given_back else ''}")
+    app.output.note(
+        f"deleted {count_of(deleted, 'session')}" + (f": {size(given_back)} less" if given_back else "")
+    )
     if any(os.path.exists(settings.input_history(family.head.agent)) for family in going):
         app.output.note("note: the chat's input history still has the prompts that were typed")
 
@@ -91,27 +92,39 @@ def _families(
     app: App, store: Store, agent: str, before: int | None, *, empty: bool, forks: bool
 ) -> list[Family]:
     """What may go, the last used first: whole families, and with `forks` also kept forks alone."""
-    found = store.sessions(agent=agent, kept=True)
-    is_old: Callable[[Summary | Head], bool] = lambda one: before is None or one.updated_at < before  # noqa: E731
+
+    def may_go(head: Head) -> bool:
+        old = before is None or head.updated_at < before
+        return old and (not empty or _is_empty(app, store, head))
+
+    found = {summary.uid: summary for summary in store.sessions(agent=agent, kept=True)}
     families: list[Family] = []
     gone: set[int] = set()
-    for summary in sorted(found, key=lambda one: one.origin is not None and one.origin.is_kept):
-        is_kept = summary.origin is not None and summary.origin.is_kept
-        if (is_kept and not forks) or summary.uid in gone or not is_old(summary):
+    for summary in sorted(found.values(), key=_is_kept):
+        if (_is_kept(summary) and not forks) or summary.uid in gone:
             continue
         head = store.head(summary.agent, summary.name)
         if head.uid != summary.uid:  # deleted or renamed meanwhile
             continue
-        family = Family(head, store.kept(head))
-        members = (head, *family.forks)
-        if all(map(is_old, members)) and (not empty or all(_is_empty(app, store, one) for one in members)):
-            running = store.running(head)
-            if running and running.outcome == "running":
-                app.output.note(f"skipped {_name(head)}: a turn is running")
-                continue
-            families.append(family)
-            gone.update(one.uid for one in members)
+        family = [head, *store.kept(head)]
+        if not all(map(may_go, family)):
+            continue
+        if running := [one for one in family if _runs(store, one)]:
+            app.output.note(f"skipped {_name(running[0])}: a turn is running")
+            continue
+        gone.update(one.uid for one in family)
+        listed = [found[one.uid] for one in family if one.uid in found]
+        families.append(Family(head, family[1:], listed))
     return sorted(families, key=lambda family: -family.last_used)
+
+
+def _is_kept(summary: Summary) -> bool:
+    return summary.origin is not None and summary.origin.is_kept
+
+
+def _runs(store: Store, head: Head) -> bool:
+    running = store.running(head)
+    return running is not None and running.outcome == "running"
 
 
 def _is_empty(app: App, store: Store, head: Head) -> bool:
@@ -132,7 +145,7 @@ def _delete(app: App, store: Store, going: list[Family]) -> int:
 
     deleted = 0
     with progress(app.output, "deleting", len(going)) as advance:
-        for head, forks in going:
+        for head, forks, _ in going:
             try:
                 store.delete(head, seen=forks)
                 deleted += 1 + len(forks)
@@ -151,24 +164,15 @@ def _question(going: list[Family]) -> str:
     if len(going) == 1:
         return f"delete {_named(newest)}, last used {ago(newest.last_used, now)}, for good?"
     return (
-        f"delete {_sessions(count)} for good, the newest {_named(newest)}, last used"
+        f"delete {count_of(count, 'session')} for good, the newest {_named(newest)}, last used"
         f" {ago(newest.last_used, now)}, the oldest {_named(oldest)}, last used {ago(oldest.last_used, now)}?"
     )
 
 
-def _list(app: App, going: list[Family]) -> None:
-    """What would go, as `list` shows sessions."""
-    uids = {head.uid for family in going for head in (family.head, *family.forks)}
-
-
 def _named(family: Family) -> str:
-    forks = f" and {_sessions(len(family.forks))} kept of it" if family.forks else ""
+    forks = f" and {count_of(len(family.forks), 'session')} kept of it" if family.forks else ""
     return f"{_name(family.head)}{forks}"
 
 
 def _name(head: Head) -> str:
     return f"{safe_line(head.agent)}/{safe_line(head.name)}"
-
-
-def _sessions(count: int) -> str:
-    return f"{count} session" if count == 1 else f"{count} sessions"

@@ -41,6 +41,8 @@ def query(
 ) -> None:
     """Look for something in the data of all sessions."""
     app: App = ctx.obj
+    if not jsonpath.strip():
+        raise UsageError("the query is empty", hint="a query begins with $: '$.tasks[0].title', '$..title'")
     find = _compiled(jsonpath)
     damaged: list[StoreDamaged] = []
     with opened(load_settings(store)) as kept:

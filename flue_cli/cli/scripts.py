@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Annotated, NamedTuple
+from functools import partial
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
@@ -17,7 +18,7 @@ from flue_cli.cancellation import Cancellation
 from flue_cli.cli import stdin
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentsOption, TimeoutOption, VerboseOption, load_settings
-from flue_cli.errors import AgentError, AgentNotFound, Stop, TurnCancelled
+from flue_cli.errors import AgentError, AgentNotFound, FlueError, Stop, TurnCancelled
 from flue_cli.rehearsal import Rehearser
 from flue_cli.render import report
 from flue_cli.scripts.finding import scripts_in
@@ -26,6 +27,8 @@ from flue_cli.scripts.reading import read
 from flue_cli.scripts.script import Script
 from flue_cli.scripts.updating import is_mended, rewrite, updated
 from flue_cli.settings import Settings
+
+Result = TypeVar("Result")
 
 
 class How(NamedTuple):
@@ -70,8 +73,14 @@ def check_scripts(
     """  # noqa: D301 - Typer's mark for a paragraph to be left as it is
     app: App = ctx.obj
     settings = load_settings(agents=agents_dirs, timeout=timeout)
-    scripts = [read(path) for path in scripts_in(paths or ["."])]
-    sources = {script.agent: _source(settings, script) for script in scripts}
+    scripts = _all_of(app, read, scripts_in(paths or ["."]))
+    sources = dict(
+        zip(
+            (script.agent for script in scripts),
+            _all_of(app, partial(_source, settings), scripts),
+            strict=True,
+        )
+    )
     # Agents do make garbage: from here on it is looked for, but not among what start-up left.
     gc.freeze()
     gc.enable()
@@ -177,6 +186,22 @@ class _Run:
                 self._app.output.error(error)
         finally:
             os._exit(error.exit_code if error else 70)
+
+
+def _all_of(app: App, read_one: Callable[[Any], Result], found: Iterable[Any]) -> list[Result]:
+    """What `read_one` gives for each; every mistake is told, and the last one raised."""
+    results: list[Result] = []
+    mistakes: list[FlueError] = []
+    for one in found:
+        try:
+            results.append(read_one(one))
+        except FlueError as error:
+            mistakes.append(error)
+    for mistake in mistakes[:-1]:
+        app.output.error(mistake)
+    if mistakes:
+        raise mistakes[-1]
+    return results
 
 
 def _source(settings: Settings, script: Script) -> AgentSource:

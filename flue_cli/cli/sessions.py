@@ -1,4 +1,4 @@
-"""`flue sessions`: conversations as things to list, show, go back to, export and delete."""
+"""`flue sessions`: conversations as things to list, show, go back to and delete."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli import stdin
+from flue_cli.cli.asking import agreed
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import (
     AgentOption,
@@ -31,48 +31,16 @@ from flue_cli.cli.options import (
     repeated,
 )
 from flue_cli.errors import UsageError
-from flue_cli.files import write_whole
-from flue_cli.names import agent_name, session_name
+from flue_cli.names import session_name
 from flue_cli.render import plain
-from flue_cli.render.family import Branch, family
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head
 from flue_cli.text import safe_line, turns
-from flue_cli.transcripts import FORMATS, exporter, format_of
+from flue_cli.transcripts import exporter
 
 SessionsArgument = Annotated[
     list[str], typer.Argument(metavar="SESSION...", help="Names of sessions, or AGENT/NAME.")
 ]
-
-
-def list_sessions(
-    ctx: typer.Context,
-    agent: AgentOption = "",
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="At most N sessions.")] = 50,
-    everything: Annotated[
-        bool, typer.Option("--all", help="All sessions, however many, and the forks that undoing kept.")
-    ] = False,
-    tree: Annotated[bool, typer.Option("--tree", help="Forks below what they were forked from.")] = False,
-    as_json: JsonOption = False,
-    store: StoreOption = "",
-) -> None:
-    """List sessions, last used first."""
-    app: App = ctx.obj
-    with opened(load_settings(store)) as kept:
-        whose = agent_name(agent) if agent else ""
-        found = kept.sessions(agent=whose, limit=None if everything else limit, kept=everything)
-    branches = family(found) if tree else [Branch(summary) for summary in found]
-    if as_json:
-        documents = [plain.summary_document(branch.summary, with_origin=tree) for branch in branches]
-        app.output.result(plain.as_json(documents, indent=2))
-    elif not app.output.is_terminal:
-        app.output.piece(plain.summaries([branch.summary for branch in branches], with_origin=tree))
-    elif found:
-        from flue_cli.render.terminal import page, session_table
-
-        page(app.output, session_table(branches))
-    else:
-        app.output.note("there are no sessions yet; begin one with: flue chat greeting")
 
 
 def show(
@@ -159,37 +127,6 @@ def rename(
     app.output.note(f"{head.agent}/{head.name} is now {renamed.agent}/{renamed.name}")
 
 
-def export(
-    ctx: typer.Context,
-    session: SessionArgument,
-    file: Annotated[
-        str, typer.Option("-o", "--output", metavar="FILE", help="Write to FILE instead of standard output.")
-    ] = "",
-    form: Annotated[
-        str,
-        typer.Option(
-            "--format", metavar="FORMAT", help=f"{', '.join(FORMATS)}; FILE's ending tells, else json."
-        ),
-    ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
-    last: LastOption = None,
-    at: AtOption = None,
-    agent: AgentOption = "",
-    store: StoreOption = "",
-) -> None:
-    """Write a session out, whole: every turn with its data."""
-    app: App = ctx.obj
-    form = form or format_of(file)
-    pieces = exporter(form)
-    with opened(load_settings(store)) as kept:
-        head = one_session(kept, session, agent, at=at)
-        first = max(1, head.turn - last + 1) if last else 1
-        if file and file != "-":
-            write_whole(file, pieces(kept, head, first), force=force)
-        else:
-            _write(app, kept, head, form, first)
-
-
 def delete(
     ctx: typer.Context,
     sessions: SessionsArgument,
@@ -207,7 +144,7 @@ def delete(
             head: below for head, below in forks.items() if not any(head in more for more in forks.values())
         }
         heads = [one for head, below in going.items() for one in (head, *below)]
-        if not yes and not _agreed(heads):
+        if not yes and not agreed(f"delete {', '.join(_described(kept, head) for head in heads)} for good?"):
             app.output.note("nothing was deleted")
             return
         for head, below in going.items():
@@ -219,7 +156,7 @@ def delete(
 
 
 COMMANDS = {
-    "list": list_sessions,
+    "list": "flue_cli.cli.listing:list_sessions",
     "show": show,
     "resume": resume,
     "rename": rename,
@@ -232,11 +169,23 @@ COMMANDS = {
     "unset": "flue_cli.cli.data:unset",
     "edit": "flue_cli.cli.data:edit",
     "diff": "flue_cli.cli.diff:diff",
+    "search": "flue_cli.cli.search:search",
     "query": "flue_cli.cli.query:query",
-    "export": export,
+    "export": "flue_cli.cli.export:export",
+    "import": "flue_cli.cli.importing:import_",
     "delete": delete,
+    "prune": "flue_cli.cli.prune:prune",
+    "stats": "flue_cli.cli.stats:stats",
+    "watch": "flue_cli.cli.watch:watch",
 }
 """What `flue sessions` offers."""
+
+
+def _described(store: Store, head: Head) -> str:
+    """A session and how much there is of it, with what was undone and can be done again."""
+    undone = store.tip(head).turn - head.turn
+    size = f"{turns(head.turn)}, {undone} undone" if undone else turns(head.turn)
+    return f"{safe_line(head.agent)}/{safe_line(head.name)} ({size})"
 
 
 def _write(app: App, store: Store, head: Head, form: str, first: int) -> None:
@@ -247,15 +196,3 @@ def _write(app: App, store: Store, head: Head, form: str, first: int) -> None:
 def _running(store: Store, head: Head) -> list[Entry]:
     running = store.running(head)
     return [running] if running else []
-
-
-def _agreed(heads: list[Head]) -> bool:
-    """Ask on stderr, read the answer from standard input; UsageError if there is none."""
-    what = ", ".join(f"{safe_line(head.agent)}/{safe_line(head.name)} ({turns(head.turn)})" for head in heads)
-    try:
-        answer = stdin.ask(f"delete {what} for good? [y/N] ")
-    except UsageError as error:
-        raise UsageError(
-            "nothing was deleted: " + error.message, hint="to delete without asking: --yes"
-        ) from error
-    return answer.lower() in ("y", "yes")

@@ -108,5 +108,5 @@ def _move(
     settings = load_settings(store, wait=wait)
     with opened(settings) as kept:
         head = one_session(kept, session, agent)
-        moved = move(kept, head, wait=settings.wait, pause=patiently(app))
+        moved = timeline.newest(kept, head, move, wait=settings.wait, pause=patiently(app))
     say_moved(app.output, moved)

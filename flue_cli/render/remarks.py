@@ -52,6 +52,7 @@ def say_moved(output: Output, moved: Moved) -> None:
     """Say where a session stands after it was moved along its timeline."""
     before, after = moved.before, moved.after
     what = "undone" if after.turn < before.turn else "done again"
-    numbers = f"turn {moved.turns[0]}" if len(moved.turns) == 1 else f"{len(moved.turns)} turns"
+    turns = moved.turns
+    numbers = f"turn {turns[0]}" if len(turns) == 1 else f"turns {turns[0]} to {turns[-1]}" if turns else ""
     where = f"{safe_line(after.agent)}/{safe_line(after.name)} is at turn {after.turn}"
-    output.note(f"{numbers} {what}: {where}" if moved.turns else where)
+    output.note(f"{numbers} {what}: {where}" if turns else where)

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -17,13 +18,15 @@ from rich.text import Text
 
 from flue_cli.agents import AgentSource
 from flue_cli.agents.reading import Description
+from flue_cli.render.excerpt import excerpt
 from flue_cli.render.family import Branch
 from flue_cli.render.output import Output
 from flue_cli.stores.finding import Finding
-from flue_cli.stores.records import Entry
+from flue_cli.stores.matching import Query
+from flue_cli.stores.records import Entry, Hit
 from flue_cli.stores.rules import mark_of
 from flue_cli.text import safe_line, safe_text
-from flue_cli.times import local_time
+from flue_cli.times import ago, local_time
 
 
 def page(output: Output, what: RenderableType, *, pager: bool = True) -> None:
@@ -54,6 +57,7 @@ def page(output: Output, what: RenderableType, *, pager: bool = True) -> None:
 def session_table(found: Iterable[Branch]) -> Table:
     """A table of sessions; what is cut on a narrow screen is the prompt, not the names."""
     table = _table(agent="names", session="names", turns="whole", last_used="whole", last_prompt="cut")
+    now = time.time_ns() // 1000
     for summary, drawn in found:
         name = Text.assemble((drawn, "dim"), (safe_line(summary.name), "bold"))
         if drawn and summary.origin:
@@ -62,7 +66,7 @@ def session_table(found: Iterable[Branch]) -> Table:
             Text(safe_line(summary.agent), "cyan"),
             name,
             Text(str(summary.turns)),
-            Text(local_time(summary.updated_at)),
+            Text(ago(summary.updated_at, now)),
             Text(safe_line(summary.preview), "dim"),
         )
     return table
@@ -98,6 +102,23 @@ def match_table(found: Iterable[Sequence[str]]) -> Table:
             Text(safe_line(session), "bold"),
             Text(safe_line(path), "dim"),
             Text(safe_line(value)),
+        )
+    return table
+
+
+def hit_table(hits: Iterable[Hit], query: Query) -> Table:
+    """A table of what a search found, the words in its excerpts marked."""
+    table = _table(agent="names", session="names", turn="whole", when="whole", excerpt="wrapped")
+    for hit in hits:
+        pieces = (
+            (safe_line(piece), "bold yellow" if is_word else "") for piece, is_word in excerpt(hit, query)
+        )
+        table.add_row(
+            Text(safe_line(hit.agent), "cyan"),
+            Text(safe_line(hit.name), "bold"),
+            Text(str(hit.turn)),
+            Text(local_time(hit.started_at)),
+            Text.assemble(*pieces),
         )
     return table
 

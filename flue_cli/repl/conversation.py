@@ -23,7 +23,7 @@ from flue_cli.stores.records import (
     Head,
     Pause,
 )
-from flue_cli.stores.rules import absent, changed
+from flue_cli.stores.rules import absent, changed, unchanged
 from flue_cli.text import safe_line, turns
 from flue_cli.timeline import Missed, Moved, missed_between
 from flue_cli.turn import Listener, Runner, Turn, history_before, new_seed
@@ -140,18 +140,18 @@ class Conversation:
     def undo(self, count: int, pause: Pause) -> Moved:
         """Take back the last `count` turns; raises as timeline.undo."""
         return self._moved(
-            timeline.undo(self.store, self._current(), count, wait=self.manners.wait, pause=pause)
+            timeline.undo(self.store, self._seen_now(), count, wait=self.manners.wait, pause=pause)
         )
 
     def redo(self, count: int, pause: Pause) -> Moved:
         """Bring back what was undone; raises as timeline.redo."""
         return self._moved(
-            timeline.redo(self.store, self._current(), count, wait=self.manners.wait, pause=pause)
+            timeline.redo(self.store, self._seen_now(), count, wait=self.manners.wait, pause=pause)
         )
 
     def rewind(self, turn: int, pause: Pause) -> tuple[Moved, str]:
         """Go to `turn`; the prompt that came after it, "" for none. Raises as timeline.rewind."""
-        head = self._current()
+        head = self._seen_now()
         moved = self._moved(timeline.rewind(self.store, head, turn, wait=self.manners.wait, pause=pause))
         tip = self.store.tip(moved.after)
         later = self.store.entries(tip, turn + 1, tip.turn)
@@ -159,7 +159,7 @@ class Conversation:
 
     def before_last_prompt(self, pause: Pause) -> tuple[Moved | None, str]:
         """Go to before the last prompt, if it was answered; that prompt. NothingToMove if there is none."""
-        head = self._current()
+        head = self._seen_now()
         last = next((entry for entry in timeline.backwards(self.store, head) if entry.kind == "prompt"), None)
         if last is None:
             raise NothingToMove("there is no prompt to send again")
@@ -200,6 +200,12 @@ class Conversation:
 
     def _waiting(self, pause: Pause) -> Waiting:
         return Waiting(self.manners.wait, pause)
+
+    def _seen_now(self) -> Head:
+        """The session as it stands, which must be as we saw it: only that may be taken back."""
+        head = self._current()
+        unchanged(self._seen, head)
+        return head
 
     def _current(self) -> Head:
         """The session as it stands now, which must be the one that we saw."""

@@ -10,11 +10,13 @@ from flue_cli.errors import FlueError, SessionExists, UsageError
 from flue_cli.names import generated_name, session_name
 from flue_cli.render.output import Output
 from flue_cli.render.remarks import say_moved
-from flue_cli.render.terminal import page, transcript
+from flue_cli.render.terminal import hit_table, page, transcript
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.terminal import usual_keyboard
 from flue_cli.stores.records import ABSENT, Pause
 from flue_cli.text import safe_line
+
+_HITS = 20
 
 
 class Chat(NamedTuple):
@@ -135,6 +137,21 @@ def diff(argument: str, chat: Chat) -> None:
             page(chat.output, what)
 
 
+def search(argument: str, chat: Chat) -> None:
+    """Look for words in everything that was said, in all sessions: /search WORDS."""
+    from flue_cli.stores.matching import Query
+
+    words = argument.split()
+    if not words:
+        raise UsageError("/search takes the words to look for")
+    found = chat.conversation.store.search(words, limit=_HITS)
+    if found:
+        with usual_keyboard():
+            page(chat.output, hit_table(found, Query(words)))
+    else:
+        chat.output.note("nothing was found")
+
+
 def undo(argument: str, chat: Chat) -> None:
     """Take back the last turn, history and data, or the last N: /undo [N]."""
     count = _number(argument, "/undo", "a number of turns", default=1, least=1)
@@ -191,6 +208,7 @@ COMMANDS: dict[str, Command] = {
     "/history": history,
     "/data": data,
     "/diff": diff,
+    "/search": search,
     "/undo": undo,
     "/redo": redo,
     "/rewind": rewind,

@@ -20,7 +20,8 @@ must only complete:
 
     (two spaces)    the reply, exactly: every line indented by two spaces, empty lines as they are
     matches:        a regular expression that the whole reply must match (`re.fullmatch`)
-    data:           the session's data after the turn, exactly: a JSON object, compared by values
+    data:           the session's data after the turn, exactly: a JSON object, compared by values; or the
+                    word `unchanged`
     data includes:  a part of the data: objects may have more keys, also those inside; lists are whole
     fails:          the turn must fail, with an error of this type (`exception`, `bad_reply`, …; or of any)
 

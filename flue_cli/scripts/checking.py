@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flue_cli.errors import FlueError
-from flue_cli.scripts.script import DATA, FAILS, INCLUDES, MATCHES, REPLY, Expected, Step
+from flue_cli.scripts.script import DATA, FAILS, INCLUDES, MATCHES, REPLY, UNCHANGED, Expected, Step
 from flue_cli.text import safe_text
 
 
 class Outcome(NamedTuple):
-    """What became of a turn: its reply, or its error. `data` is the data after it, parsed.
+    """What became of a turn: its reply, or its error. `data` is the data after it, parsed; `before` before.
 
     `missing` names the calls that the agent wanted to make and that the script has no answer to.
     """
@@ -20,6 +20,7 @@ class Outcome(NamedTuple):
     data: Mapping[str, Any]
     error: FlueError | None = None
     missing: Sequence[str] = ()
+    before: Mapping[str, Any] | None = None
 
 
 class Failure(NamedTuple):
@@ -81,6 +82,10 @@ def _matches(expected: Expected, outcome: Outcome) -> Failure | None:
 
 
 def _data(expected: Expected, outcome: Outcome) -> Failure | None:
+    if expected.value == UNCHANGED:
+        before = expected._replace(value=outcome.before or {})
+        failure = _compared(before, outcome.data, "the data have changed")
+        return failure and failure._replace(expected=expected)
     return _compared(expected, outcome.data, "the data is another")
 
 

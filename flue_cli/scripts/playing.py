@@ -115,7 +115,8 @@ def _turn(stage: Stage, agent: Agent, memory: _Memory, step: Step, prompt: str) 
 
     def played(kept: Kept | None, error: FlueError | None, missing: Any = ()) -> Played:
         data = loads(kept.data if kept else memory.data)
-        outcome = Outcome(kept.reply if kept else None, data, error, missing)
+        before = loads(memory.data)
+        outcome = Outcome(kept.reply if kept else None, data, error, missing, before)
         return Played(step, memory.turn, outcome, check(step, outcome), time.monotonic() - began)
 
     with stage.cancellable() as cancellation:

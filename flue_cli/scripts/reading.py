@@ -21,6 +21,7 @@ from flue_cli.scripts.script import (
 )
 from flue_cli.scripts.values import (
     call_record,
+    data_expected,
     data_text,
     json_object,
     json_text,
@@ -210,7 +211,7 @@ class _Reader:
             hint = "a prompt is behind '>', a reply indented by two spaces, a comment behind '#'"
             self._refuse(line, "this is neither said, nor a reply, nor a field", hint=hint)
         near = get_close_matches(name, _FIELDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"fields are {', '.join(_FIELDS)}"
+        hint = f"did you mean {near[0]}?" if near else "a line of a reply is indented by two spaces"
         self._refuse(line, f"there is no field '{name}'", hint=hint)
 
     def _refuse(self, line: int, problem: str, *, hint: str = "") -> NoReturn:
@@ -230,7 +231,7 @@ _FIELDS: Mapping[str, Callable[[str], Any]] = {
     "prompt": json_text,
     "reply": json_text,
     MATCHES: pattern,
-    DATA: json_object,
+    DATA: data_expected,
     INCLUDES: json_object,
     FAILS: str,
     "call": call_record,

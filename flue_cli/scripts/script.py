@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 REPLY, MATCHES, DATA, INCLUDES, FAILS = "reply", "matches", "data", "data includes", "fails"
 """What can be expected of a turn; but for the reply, the names of fields."""
 
+UNCHANGED = "unchanged"
+"""What `data:` says of a turn that must leave the data as they were."""
+
 FIRST_NOW = 1_767_225_600_000_000
 """The clock of a script's first turn unless it says otherwise: 2026-01-01T00:00:00Z."""
 FIRST_SEED = 1

@@ -7,6 +7,7 @@ from typing import Any
 
 from flue_cli.errors import words_of
 from flue_cli.recording import Player
+from flue_cli.scripts.script import UNCHANGED
 from flue_cli.strict_json import dumps, loads
 
 
@@ -24,6 +25,11 @@ def json_object(text: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     raise ValueError("this is no JSON object")
+
+
+def data_expected(text: str) -> dict[str, Any] | str:
+    """What the data must be: a JSON object, or UNCHANGED."""
+    return UNCHANGED if text == UNCHANGED else json_object(text)
 
 
 def data_text(text: str) -> str:

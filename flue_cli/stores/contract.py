@@ -15,7 +15,7 @@ Every method may raise StoreError (exit 5) when the store itself fails.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -27,12 +27,19 @@ if TYPE_CHECKING:
         Entry,
         Failure,
         Head,
+        Hit,
         Lease,
         Origin,
         Pause,
         Replayed,
         Summary,
     )
+    from flue_cli.stores.statistics import Statistics
+
+Advance = Callable[[str, int, int], object]
+"""Called as long work goes on: what is being done ("copying"), how much of it is, of how much.
+
+What it raises ends the work."""
 
 
 class Store(Protocol):
@@ -113,8 +120,13 @@ class Store(Protocol):
         """The forks that were kept of the session, and of those in turn: they go where it goes."""
         ...
 
-    def sessions(self, *, agent: str = "", limit: int | None = None, kept: bool = False) -> list[Summary]:
-        """Sessions, last used first; with `kept`, also the forks that undoing kept."""
+    def sessions(
+        self, *, agent: str = "", limit: int | None = None, kept: bool = False, since: int | None = None
+    ) -> list[Summary]:
+        """Sessions, last used first; with `kept`, also the forks that undoing kept.
+
+        With `since`, only those that were used then or later; one with a turn that began since was.
+        """
         ...
 
     def resolve(self, name: str, *, agent: str = "") -> list[Head]:
@@ -123,6 +135,28 @@ class Store(Protocol):
         With `agent`, the one whose whole name it is. Without, those of any agent whose whole name it
         is, and the one that it names as AGENT/NAME (first slash).
         """
+        ...
+
+    def search(
+        self,
+        words: Sequence[str],
+        *,
+        agent: str = "",
+        limit: int | None = None,
+        ranked: bool = False,
+        kept: bool = False,
+    ) -> list[Hit]:
+        """The turns that say every one of `words`, in prompt or reply; matching.py says what that means.
+
+        The newest first, by when their prompts were recorded (copies: when they were made); `ranked`, the
+        best first. Turns that failed, and the one that runs, are found by their prompts. What was undone
+        is found only with `kept`: in the kept fork that has it, or else in the session itself. A turn that
+        a session shares with its kept forks is one hit, the session's. No words find nothing.
+        """
+        ...
+
+    def reindex(self) -> None:
+        """Make anew whatever `search` looks things up in, if there is something like that."""
         ...
 
     def move(self, head: Head, turn: int, *, wait: float, pause: Pause) -> Head:
@@ -163,10 +197,47 @@ class Store(Protocol):
         """
         ...
 
-    def delete(self, head: Head) -> None:
+    def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
         """Remove the session, its kept forks, and every trace of them; other forks stay whole.
 
-        SessionBusy at once while a turn runs; SessionChanged if it is not the one of `head.uid`.
+        SessionBusy at once while a turn runs; SessionChanged if it is not the one of `head.uid`. With
+        `seen`, its kept forks as they were seen, also if it or one of them has changed since, or if
+        there are others.
+        """
+        ...
+
+    def statistics(self, *, agent: str = "", ahead: int = 0) -> Statistics:
+        """Figures about all sessions, or those of `agent`; days begin `ahead` seconds before those of UTC."""
+        ...
+
+    def stamp(self) -> object:
+        """What equals an earlier answer to the same thread as long as nothing was written, by anybody.
+
+        It costs next to nothing, so that a change can be waited for. StoreError if the store was removed.
+        """
+        ...
+
+    def compact(self, seconds: float) -> int:
+        """Give room that nothing uses back to the system, if that can be done in so many seconds: the bytes.
+
+        Nobody loses anything by it, nor waits for longer; what makes it impossible is no error, but 0.
+        """
+        ...
+
+    def back_up(self, file: str, advance: Advance, *, force: bool = False) -> None:
+        """Write a copy as of one moment, checked, to the new `file`, whole or not at all; writers go on.
+
+        FileExists unless `force` replaces it; StoreDamaged if the store does not pass the check;
+        OutputFailed; UsageError if it is no store that a file can hold.
+        """
+        ...
+
+    def restore(self, file: str, advance: Advance, *, force: bool = False) -> str:
+        """Put a copy of what `back_up` wrote in the place of this store.
+
+        Gives where the store that was there is kept, "" if none was. Conflict while any process uses
+        the store; FileExists if it is there, unless `force`; StoreDamaged and StoreNewer, with nothing
+        changed, if the file does not pass the check; UsageError as above.
         """
         ...
 

@@ -155,3 +155,15 @@ class Summary(NamedTuple):
     updated_at: int
     preview: str
     origin: Origin | None = None
+
+
+class Hit(NamedTuple):
+    """A turn that a search found, of the session `name` with that uid; `reply` is None if it has none."""
+
+    agent: str
+    name: str
+    uid: int
+    turn: int
+    started_at: int
+    prompt: str
+    reply: str | None

@@ -71,7 +71,7 @@ def taken(agent: str, name: str) -> SessionExists:
     """The error for a name that is taken."""
     return SessionExists(
         f"session '{name}' of agent '{agent}' exists already",
-        hint="resume it with -r, or choose another name",
+        hint="choose another name, or go on with it: flue chat AGENT -r NAME",
     )
 
 
@@ -88,8 +88,18 @@ def unchanged(head: Head, found: Head) -> None:
     if head.version != found.version:
         raise SessionChanged(
             f"session '{head.name}' was changed meanwhile: it is at turn {found.turn} now",
-            hint="look at it again: flue sessions show",
+            hint="look at it again before you go on",
         )
+
+
+def all_unchanged(heads: Iterable[Head], found: Iterable[Head]) -> None:
+    """Raise SessionChanged unless the sessions `found` are those of `heads`, each still as it says."""
+    seen = {head.uid: head for head in heads}
+    now = {head.uid: head for head in found}
+    if seen.keys() != now.keys():
+        raise changed(next(iter((seen or now).values())).name)
+    for uid, head in seen.items():
+        unchanged(head, now[uid])
 
 
 def known_turn(head: Head, turn: int) -> None:

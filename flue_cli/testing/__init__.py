@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import pytest
 
-_GROUPS = ("state", "history", "turns", "lease", "lifecycle", "timeline", "kept", "forks")
+_GROUPS = ("state", "history", "turns", "lease", "lifecycle", "timeline", "kept", "forks", "upkeep", "search")
 pytest.register_assert_rewrite(*(f"flue_cli.testing.{room}" for room in (*_GROUPS, "steps")))
 
 from flue_cli.stores.contract import Store  # noqa: E402 - assertions are only explained in what comes later
@@ -26,13 +26,26 @@ from flue_cli.testing.history import HistoryCases  # noqa: E402
 from flue_cli.testing.kept import KeptCases  # noqa: E402
 from flue_cli.testing.lease import LeaseCases  # noqa: E402
 from flue_cli.testing.lifecycle import Lifecycle  # noqa: E402
+from flue_cli.testing.search import SearchCases  # noqa: E402
 from flue_cli.testing.state import State  # noqa: E402
 from flue_cli.testing.timeline import TimelineCases  # noqa: E402
 from flue_cli.testing.turns import Turns  # noqa: E402
+from flue_cli.testing.upkeep import UpkeepCases  # noqa: E402
 
 
-class StoreContract(State, HistoryCases, Turns, LeaseCases, Lifecycle, TimelineCases, KeptCases, ForkCases):
-    """What every store promises: state, history, turns, leases, lifecycle, timeline, kept forks, forks."""
+class StoreContract(
+    State,
+    HistoryCases,
+    Turns,
+    LeaseCases,
+    Lifecycle,
+    TimelineCases,
+    KeptCases,
+    ForkCases,
+    UpkeepCases,
+    SearchCases,
+):
+    """What every store promises, from state and history to kept forks, upkeep and search."""
 
     @pytest.fixture
     def store(self) -> Iterator[Store]:

@@ -127,6 +127,22 @@ class KeptCases:
         assert store.head(AGENT, "main") == head
         assert prompts(store) == ["one", "instead"]
 
+    def test_a_key_counts_where_its_turn_is(self, store: Store) -> None:
+        """A kept fork answers the keys of turns on its line, its session those of its own turns, wherever."""
+        turn(store, "one", key="both")
+        turn(store, "two", key="left", reply="left")
+        move(store, 1)
+        turn(store, "instead", key="new", reply="new")
+
+        assert replay(store, "one", "both").entry.turn == 1
+        assert replay(store, "one", "both", "main~1").entry.turn == 1
+        assert replay(store, "two", "left").entry.reply == "left"
+        assert replay(store, "two", "left", "main~1").entry.reply == "left"
+        assert turn(store, "another", "main~1", key="new").turn == 3
+        assert replay(store, "instead", "new").entry.reply == "new"
+        turn(store, "there", "main~1", key="there")
+        assert turn(store, "here", key="there").turn == 3
+
     def test_kept_forks_are_renamed_with_their_session(self, store: Store) -> None:
         """They are named after it, whatever it is called; a name that somebody else has is passed over."""
         self._family(store)

@@ -1,42 +1,72 @@
-"""Conversations as files. A format is one module and one row here."""
+"""Conversations as files. A format is one module, and one row here for each direction."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from flue_cli.errors import UsageError
-from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Head
 from flue_cli.text import safe_line
+from flue_cli.transcripts.readable import Readable
 
-Export = Callable[[Store, Head, int], Iterator[str]]
+if TYPE_CHECKING:
+    from flue_cli.transcripts.reading import Incoming, Skipped, Source
+
+Export = Callable[[Readable, Head, int], Iterator[str]]
 """`(store, head, first)`: the text of turns `first` and later up to `head`, in pieces."""
+
+Read = Callable[["Source", "Skipped"], "Iterator[Incoming]"]
+"""`(source, skipped)`: the sessions that are found in a source, each to be read before the next."""
 
 FORMATS = {
     "json": "flue_cli.transcripts.json_document:export",
     "jsonl": "flue_cli.transcripts.json_lines:export",
     "md": "flue_cli.transcripts.markdown:export",
+    "html": "flue_cli.transcripts.html_page:export",
     "txt": "flue_cli.transcripts.plain_text:export",
+    "openai": "flue_cli.transcripts.openai_messages:export",
     "script": "flue_cli.transcripts.script:export",
 }
 """Format, which is also the file name's ending, to `module:function`."""
 
-_ENDINGS = {"flue": "script"}
-"""Endings of file names that are not a format's name."""
+READERS = {
+    "json": "flue_cli.transcripts.json_document:read",
+    "jsonl": "flue_cli.transcripts.json_lines:read",
+    "openai": "flue_cli.transcripts.openai_messages:read",
+    "llm": "flue_cli.transcripts.llm_logs:read",
+    "openai-agents": "flue_cli.transcripts.openai_agents:read",
+}
+"""Format that can be imported to `module:function`."""
+
+ENDINGS = {"script": "flue", "openai": "openai.json"}
+"""How the files of a format end, where not with its name."""
+
+_FORMATS_OF_ENDINGS = {"flue": "script", "htm": "html"}
 
 
 def exporter(name: str) -> Export:
     """The function that writes format `name`; raises UsageError for one we do not know."""
-    if name not in FORMATS:
-        raise UsageError(f"there is no format '{safe_line(name)}'", hint=f"formats are {', '.join(FORMATS)}")
-    module, _, function = FORMATS[name].partition(":")
-    return cast("Export", getattr(import_module(module), function))
+    return cast("Export", _named(name, FORMATS, "formats"))
 
 
-def format_of(path: str) -> str:
-    """The format that a file's ending asks for, else json."""
+def reader(name: str) -> Read:
+    """The function that reads format `name`; raises UsageError for one we do not know."""
+    return cast("Read", _named(name, READERS, "formats that can be imported"))
+
+
+def format_of(path: str, default: str = "json") -> str:
+    """The format that a file's ending asks for, else `default`."""
     ending = path.rpartition(".")[2].lower()
-    ending = _ENDINGS.get(ending, ending)
-    return ending if ending in FORMATS else "json"
+    ending = _FORMATS_OF_ENDINGS.get(ending, ending)
+    if path.lower().endswith(".openai.json"):
+        return "openai"
+    return ending if ending in FORMATS else default
+
+
+def _named(name: str, table: dict[str, str], what: str) -> Any:
+    if name not in table:
+        raise UsageError(f"there is no format '{safe_line(name)}'", hint=f"{what} are {', '.join(table)}")
+    module, _, function = table[name].partition(":")
+    return getattr(import_module(module), function)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head
-from flue_cli.stores.rules import history_of, mark_of
+from flue_cli.stores.rules import mark_of
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import moment
-from flue_cli.transcripts.fields import body_of, entries
+from flue_cli.transcripts.fields import body_of, entries, said_in
+from flue_cli.transcripts.readable import Readable
 
 
-def export(store: Store, head: Head, first: int) -> Iterator[str]:
+def export(store: Readable, head: Head, first: int) -> Iterator[str]:
     """A heading for every turn; what was said stands in fences, so that none of it is interpreted."""
     yield f"# {_escaped(head.agent)}/{_escaped(head.name)}\n"
     for entry in entries(store, head, first):
@@ -23,9 +23,7 @@ def export(store: Store, head: Head, first: int) -> Iterator[str]:
 def _turn(entry: Entry) -> Iterator[str]:
     mark = f" · {mark_of(entry)}" if mark_of(entry) else ""
     yield f"\n## {entry.turn} · {moment(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"
-    if entry.kind == "prompt":
-        yield f"\n**user**\n\n{fenced(entry.prompt)}"
-    for message in history_of(entry)[1:]:
+    for message in said_in(entry):
         yield f"\n**{_escaped(message.role)}**\n\n{fenced(body_of(message))}"
     if entry.error:
         yield f"\n*{_escaped(entry.error.message)}*\n"

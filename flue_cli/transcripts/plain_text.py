@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Head
-from flue_cli.stores.rules import history_of, mark_of
+from flue_cli.stores.rules import mark_of
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import moment
-from flue_cli.transcripts.fields import body_of, entries
+from flue_cli.transcripts.fields import body_of, entries, said_in
+from flue_cli.transcripts.readable import Readable
 
 
-def export(store: Store, head: Head, first: int) -> Iterator[str]:
+def export(store: Readable, head: Head, first: int) -> Iterator[str]:
     """Each turn's number and time, then its messages, the role before each."""
     yield f"{safe_line(head.agent)}/{safe_line(head.name)}\n"
     for entry in entries(store, head, first):
         mark = f" ({mark_of(entry)})" if mark_of(entry) else ""
         yield f"\n[{entry.turn}] {moment(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"
-        if entry.kind == "prompt":
-            yield f"user: {_indented(entry.prompt)}\n"
-        for message in history_of(entry)[1:]:
+        for message in said_in(entry):
             yield f"{safe_line(message.role)}: {_indented(body_of(message))}\n"
         if entry.error:
             yield f"error: {safe_line(entry.error.message)}\n"

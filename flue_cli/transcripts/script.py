@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from flue_cli.scripts.script import UNCHANGED
 from flue_cli.scripts.values import fault_of_call
 from flue_cli.scripts.writing import json_line, name_line, prompt_lines, reply_lines
-from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head
 from flue_cli.strict_json import loads
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import timestamp
 from flue_cli.transcripts.fields import entries
+from flue_cli.transcripts.readable import Readable
 
 
-def export(store: Store, head: Head, first: int) -> Iterator[str]:
+def export(store: Readable, head: Head, first: int) -> Iterator[str]:
     """The script: a step for every completed turn and every edit; what did not complete is a comment."""
     yield f"agent: {head.agent}\n{name_line('session', head.name)}\n"
     data, next_turn = "{}", 1
@@ -39,10 +40,9 @@ def export(store: Store, head: Head, first: int) -> Iterator[str]:
 
 
 def _turn(entry: Entry, before: str) -> list[str]:
-    """A prompt with its reply, the data if it is another than `before`, and what the turn started from."""
+    """A prompt with its reply, the data after it (`before` is what they were), and what it started from."""
     lines = [*prompt_lines(entry.prompt), *reply_lines(entry.reply or "")]
-    if entry.data != before:
-        lines.append(json_line("data", loads(entry.data)))
+    lines.append(f"data: {UNCHANGED}" if entry.data == before else json_line("data", loads(entry.data)))
     lines.append(f"now: {timestamp(entry.started_at)}")
     seed = entry.meta.get("seed")
     if isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from flue_cli.errors import UsageError
 from flue_cli.session import Message
 from flue_cli.stores.memory.sessions import Session, Sessions, now_us
 from flue_cli.stores.queue import Held, wait_for
@@ -20,6 +21,7 @@ from flue_cli.stores.records import (
     Entry,
     Failure,
     Head,
+    Hit,
     Lease,
     Origin,
     Pause,
@@ -28,6 +30,7 @@ from flue_cli.stores.records import (
 )
 from flue_cli.stores.rules import (
     INTERRUPTED,
+    all_unchanged,
     busy,
     changed,
     claim,
@@ -43,7 +46,11 @@ from flue_cli.stores.rules import (
 )
 
 if TYPE_CHECKING:
+    from flue_cli.stores.contract import Advance
     from flue_cli.stores.finding import Finding
+    from flue_cli.stores.statistics import Statistics
+
+_NO_FILE = "sessions in memory end with the process: there is nothing to back up or restore"
 
 Result = TypeVar("Result")
 Act = Callable[[Session], Result]
@@ -129,13 +136,17 @@ class MemoryStore:
         with self._lock:
             return [session.head for session in self._all.kept(head.uid)]
 
-    def sessions(self, *, agent: str = "", limit: int | None = None, kept: bool = False) -> list[Summary]:
+    def sessions(
+        self, *, agent: str = "", limit: int | None = None, kept: bool = False, since: int | None = None
+    ) -> list[Summary]:
         with self._lock:
             newest_first = sorted(self._all.by_uid.values(), key=lambda session: -session.used)
             found = [
                 session.summary
                 for session in newest_first
-                if agent in ("", session.head.agent) and (kept or not session.is_kept)
+                if agent in ("", session.head.agent)
+                and (kept or not session.is_kept)
+                and (since is None or session.used_at >= since)
             ]
             return found[:limit]
 
@@ -149,6 +160,54 @@ class MemoryStore:
                     for whose, what in meant(name, agent)
                 )
             ]
+
+    def search(
+        self,
+        words: Sequence[str],
+        *,
+        agent: str = "",
+        limit: int | None = None,
+        ranked: bool = False,
+        kept: bool = False,
+    ) -> list[Hit]:
+        from flue_cli.stores.matching import Query
+        from flue_cli.stores.memory.searching import search
+
+        with self._lock:
+            sessions = [
+                session
+                for session in self._all.by_uid.values()
+                if agent in ("", session.head.agent) and (kept or not session.is_kept)
+            ]
+            return search(sessions, Query(words), limit=limit, ranked=ranked, undone=kept)
+
+    def reindex(self) -> None:
+        """Nothing to do: every search looks through everything."""
+
+    # Upkeep
+
+    def statistics(self, *, agent: str = "", ahead: int = 0) -> Statistics:
+        from flue_cli.stores.memory import counting
+        from flue_cli.stores.statistics import figures
+
+        with self._lock:
+            return figures(*counting.counted(self._all.by_uid.values(), agent, ahead))
+
+    def stamp(self) -> object:
+        with self._lock:
+            return tuple(
+                (uid, session.head.version, session.head.name, session.fence)
+                for uid, session in self._all.by_uid.items()
+            )
+
+    def compact(self, seconds: float) -> int:
+        return 0
+
+    def back_up(self, file: str, advance: Advance, *, force: bool = False) -> None:
+        raise UsageError(_NO_FILE)
+
+    def restore(self, file: str, advance: Advance, *, force: bool = False) -> str:
+        raise UsageError(_NO_FILE)
 
     def health(self) -> Iterator[Finding]:
         from flue_cli.stores.finding import Finding
@@ -238,7 +297,7 @@ class MemoryStore:
 
         return self._when_free(claim(head, wait), pause, act)
 
-    def delete(self, head: Head) -> None:
+    def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
         with self._lock:
             session = self._all.by_name.get((head.agent, head.name))
             if session is None or session.head.uid != head.uid:
@@ -247,6 +306,8 @@ class MemoryStore:
             for one in going:
                 if one.is_held:
                     raise busy(one.head.name, one.holder, now_us())
+            if seen is not None:
+                all_unchanged((head, *seen), [one.head for one in going])
             for one in going:
                 self._all.remove(one)
 
@@ -305,6 +366,7 @@ class MemoryStore:
         session.fence += 1
         session.expires = time.monotonic() + self.lease_seconds
         self._all.touch(session)
+        session.number = self._all.number_entry()
         head, turn, now = session.head, session.head.turn + 1, now_us()
         data = self.data_at(head, head.turn)
         session.running = Entry(
@@ -321,7 +383,8 @@ class MemoryStore:
 
     def _settle(self, session: Session, entry: Entry) -> Head:
         now = now_us()
-        session.line.add(entry._replace(finished_at=now), session.head.uid)
+        number = session.number if session.running else self._all.number_entry()
+        session.line.add(entry._replace(finished_at=now), session.head.uid, number)
         session.running = None
         return self._all.move(session, entry.turn, now)
 

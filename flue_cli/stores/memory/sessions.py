@@ -18,20 +18,27 @@ from flue_cli.stores.rules import changed, history_of, kept_name
 
 
 class Line:
-    """Settled entries from the empty start on; after each the length of the history, and who made it."""
+    """Settled entries from the empty start on; after each the length of the history, and who made it.
 
-    def __init__(self, entries: Iterable[Entry] = (), makers: Iterable[int] = ()) -> None:
+    `numbers` are those of the entries: a later one has a higher number, whatever session it is of.
+    """
+
+    def __init__(
+        self, entries: Iterable[Entry] = (), makers: Iterable[int] = (), numbers: Iterable[int] = ()
+    ) -> None:
         self.entries: list[Entry] = []
         self.totals: list[int] = []
         self.makers: list[int] = []
-        for entry, maker in zip(entries, makers, strict=False):
-            self.add(entry, maker)
+        self.numbers: list[int] = []
+        for entry, maker, number in zip(entries, makers, numbers, strict=False):
+            self.add(entry, maker, number)
 
-    def add(self, entry: Entry, maker: int) -> None:
+    def add(self, entry: Entry, maker: int, number: int) -> None:
         """Put `entry`, made by the session with uid `maker`, at the end."""
         self.totals.append(self.total(len(self.entries)) + len(history_of(entry)))
         self.entries.append(entry)
         self.makers.append(maker)
+        self.numbers.append(number)
 
     def total(self, turn: int) -> int:
         """The length of the history after `turn`."""
@@ -39,7 +46,7 @@ class Line:
 
     def upto(self, turn: int) -> Line:
         """A copy that ends with `turn`."""
-        return Line(self.entries[:turn], self.makers)
+        return Line(self.entries[:turn], self.makers, self.numbers)
 
 
 class Session:
@@ -51,6 +58,7 @@ class Session:
         self.origin = origin
         self.fence = 0
         self.running: Entry | None = None
+        self.number = 0  # of the running entry
         self.expires = 0.0
         self.used = 0
         self.queue: list[object] = []
@@ -64,6 +72,11 @@ class Session:
     def is_held(self) -> bool:
         """Whether a turn runs on it whose lease stands."""
         return self.running is not None and time.monotonic() < self.expires
+
+    @property
+    def used_at(self) -> int:
+        """When it was last used."""
+        return max(self.head.updated_at, self.running.started_at if self.running else 0)
 
     @property
     def holder(self) -> Holder:
@@ -89,13 +102,14 @@ class Sessions:
         self._last_uid = 0
         self._last_line = 0
         self._last_use = 0
+        self._last_entry = 0
 
     def add(
         self, agent: str, name: str, entries: Iterable[Entry] = (), origin: Origin | None = None
     ) -> Session:
         """A new session at the end of a line of its own, on which `entries` lie."""
         self._last_uid += 1
-        line = Line(entries, repeat(self._last_uid))
+        line = Line(entries, repeat(self._last_uid), iter(self.number_entry, 0))
         now, turn = now_us(), len(line.entries)
         head = Head(self._last_uid, agent, name, 0, self._number(line), turn, line.total(turn), now, now)
         session = self.by_name[agent, name] = self.by_uid[head.uid] = Session(head, line, origin)
@@ -118,6 +132,11 @@ class Sessions:
             updated_at=when,
         )
         return session.head
+
+    def number_entry(self) -> int:
+        """The number of a new entry, higher than all before."""
+        self._last_entry += 1
+        return self._last_entry
 
     def touch(self, session: Session) -> None:
         """It is the one used last."""

@@ -23,6 +23,7 @@ from flue_cli.stores.records import (
     Entry,
     Failure,
     Head,
+    Hit,
     Holder,
     Lease,
     Origin,
@@ -30,10 +31,20 @@ from flue_cli.stores.records import (
     Replayed,
     Summary,
 )
-from flue_cli.stores.rules import busy, changed, claim, known_turn, lost, same_prompt, unchanged
-from flue_cli.stores.sqlite import reading, tree
+from flue_cli.stores.rules import (
+    all_unchanged,
+    busy,
+    changed,
+    claim,
+    known_turn,
+    lost,
+    same_prompt,
+    unchanged,
+)
+from flue_cli.stores.sqlite import reading, tree, words
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.file import plain_errors
+from flue_cli.stores.sqlite.indexing import Indexing
 from flue_cli.stores.sqlite.line import WaitingLine
 from flue_cli.stores.sqlite.owner import Owner, pid_and_host, term
 from flue_cli.stores.sqlite.rows import (
@@ -52,7 +63,9 @@ from flue_cli.stores.sqlite.rows import (
 )
 
 if TYPE_CHECKING:
+    from flue_cli.stores.contract import Advance
     from flue_cli.stores.finding import Finding
+    from flue_cli.stores.statistics import Statistics
 
 Result = TypeVar("Result")
 Act = Callable[[sqlite3.Connection, State], Result]
@@ -80,6 +93,7 @@ class SqliteStore:
         self._owner = Owner(self.path)
         self._connections = Connections(self.path)
         self._line = WaitingLine(self._connections, self._owner)
+        self._index = Indexing(self._connections)
         self._active: set[tuple[int, int]] = set()  # (uid, fence) of turns that run in this process
         self._left = (ABSENT, 0, "")  # (uid, version, data) of the turn that this process settled last
 
@@ -134,13 +148,15 @@ class SqliteStore:
         with self._connections.reading() as db:
             return [state.head for state in tree.kept(db, head.uid)] if db else []
 
-    def sessions(self, *, agent: str = "", limit: int | None = None, kept: bool = False) -> list[Summary]:
+    def sessions(
+        self, *, agent: str = "", limit: int | None = None, kept: bool = False, since: int | None = None
+    ) -> list[Summary]:
         from flue_cli.stores.sqlite import listing
 
         with self._connections.reading() as db:
             if db is None:
                 return []
-            return listing.sessions(db, agent, limit, kept=kept)
+            return listing.sessions(db, agent, limit, kept=kept, since=since)
 
     def resolve(self, name: str, *, agent: str = "") -> list[Head]:
         from flue_cli.stores.sqlite import listing
@@ -176,6 +192,7 @@ class SqliteStore:
         with self._settling(lease) as db:
             head = release(db, lease, lease.head.messages + len(messages) + 2)
             complete(db, lease, head, reply, messages, data, meta)
+            words.settled(db, lease.entry, len(lease.prompt) + len(reply))
         self._left = (head.uid, head.version, data)
         return head
 
@@ -183,6 +200,7 @@ class SqliteStore:
         with self._settling(lease) as db:
             head = release(db, lease, lease.head.messages)
             settle(db, lease.entry, lease, head.messages, outcome, error, meta, head.updated_at)
+            words.settled(db, lease.entry, len(lease.prompt))
         self._left = (head.uid, head.version, lease.data)
         return head
 
@@ -215,20 +233,82 @@ class SqliteStore:
     def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
         return self._when_free(claim(head, wait), pause, lambda db, state: tree.rename(db, state.head, name))
 
-    def delete(self, head: Head) -> None:
+    def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
         if head.uid == ABSENT:
             raise changed(head.name)
         with self._connections.writing() as db:
             state = load_state(db, head.agent, head.name)
             if state is None or state.head.uid != head.uid:
                 raise changed(head.name)
-            for one in (state, *tree.kept(db, head.uid)):
+            forks = tree.kept(db, head.uid)
+            for one in (state, *forks):
                 if self._is_held(one):
                     raise busy(one.head.name, self._holder(one), now_us())
+            if seen is not None:
+                all_unchanged((head, *seen), [one.head for one in (state, *forks)])
             tree.delete(db, state)
+            self._index.erased(db)
         with self._connections.reading() as reader:
             if reader:  # the log still has what was just overwritten in the file
                 reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    # Upkeep
+
+    def statistics(self, *, agent: str = "", ahead: int = 0) -> Statistics:
+        from flue_cli.stores.sqlite import upkeep
+        from flue_cli.stores.statistics import Statistics
+
+        with self._connections.reading() as db:
+            return upkeep.statistics(db, self.path, agent, ahead) if db else Statistics()
+
+    def stamp(self) -> object:
+        with self._connections.reading() as db:
+            if db is None or not self._connections.is_in_place():
+                raise StoreError(f"the store {self.path} was removed or replaced", hint="start again")
+            # What other connections committed, and what this one did.
+            return db.execute("PRAGMA data_version").fetchone()[0], db.total_changes
+
+    def compact(self, seconds: float) -> int:
+        from flue_cli.stores.sqlite import upkeep
+
+        self._index.settle()
+        return upkeep.compact(self.path, seconds)
+
+    def back_up(self, file: str, advance: Advance, *, force: bool = False) -> None:
+        from flue_cli.stores.sqlite import copies
+
+        with self._connections.reading() as db:
+            if db is None:
+                raise StoreError(f"there is no store {self.path} yet", hint="the first prompt makes it")
+            copies.back_up(db, self.path, file, advance, force=force)
+
+    def restore(self, file: str, advance: Advance, *, force: bool = False) -> str:
+        from flue_cli.stores.sqlite import copies
+
+        self.close()
+        return copies.restore(self.path, self._owner, file, advance, force=force)
+
+    def search(
+        self,
+        words: Sequence[str],
+        *,
+        agent: str = "",
+        limit: int | None = None,
+        ranked: bool = False,
+        kept: bool = False,
+    ) -> list[Hit]:
+        from flue_cli.stores.matching import Query
+        from flue_cli.stores.sqlite.search import search
+
+        query = Query(words)
+        if not query.words:
+            return []
+        self._index.catch_up()
+        with self._connections.reading() as db:
+            return search(db, query, agent=agent, limit=limit, ranked=ranked, kept=kept) if db else []
+
+    def reindex(self) -> None:
+        self._index.renew()
 
     def health(self) -> Iterator[Finding]:
         from flue_cli.stores.finding import Finding
@@ -247,10 +327,12 @@ class SqliteStore:
             yield Finding("problem", error.message, error.hint)
 
     def disconnect(self) -> None:
+        self._index.settle()
         self._connections.disconnect()
 
     def close(self) -> None:
         self._left = (ABSENT, 0, "")
+        self._index.settle()
         self._connections.close()
         self._owner.hide()
 

@@ -93,13 +93,16 @@ class Connections:
             self._threads.inode = os.stat(self.path).st_ino
         return connection
 
+    def is_in_place(self) -> bool:
+        """Whether the file that this thread has open is still the one at the path."""
+        try:
+            return getattr(self._threads, "inode", None) in (None, os.stat(self.path).st_ino)
+        except FileNotFoundError:
+            return False
+
     def _still_there(self) -> None:
         """Writes to a file that was removed or replaced would succeed, and be lost."""
-        try:
-            same = os.stat(self.path).st_ino == self._threads.inode
-        except FileNotFoundError:
-            same = False
-        if not same:
+        if not self.is_in_place():
             raise self._gone()
 
     def _gone(self) -> StoreError:

@@ -13,7 +13,7 @@ from flue_cli.files import make_private_folder, sync_folder
 
 APPLICATION_ID = 0x464C5545
 """`FLUE` in the file's header, so that `file` and we can tell our stores from others."""
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """What this Flue writes in `user_version`; it grows with every migration."""
 BUSY_SECONDS = 0.25
 """How long a statement waits inside SQLite while another process writes, which takes milliseconds.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from flue_cli.errors import SessionChanged, StoreDamaged
 from flue_cli.stores.finding import Finding
 from flue_cli.stores.records import Head
-from flue_cli.stores.sqlite import reading, tree
+from flue_cli.stores.sqlite import reading, tree, words
 from flue_cli.stores.sqlite.file import SCHEMA_VERSION
 from flue_cli.stores.sqlite.rows import STATE, State, state_of
 from flue_cli.text import turns
@@ -84,17 +84,12 @@ def of_content(db: sqlite3.Connection, is_held: Callable[[State], bool]) -> Iter
     (sessions,) = db.execute("SELECT count(*) FROM session").fetchone()
     (entries,) = db.execute("SELECT count(*) FROM entry").fetchone()
     yield Finding("ok", f"schema {version} of {SCHEMA_VERSION}, {sessions} sessions, {turns(entries)}")
-    advice = "restore the store from a backup"
-    for (words,) in db.execute(f"PRAGMA integrity_check({_SHOWN})").fetchall():
-        if words != "ok":
-            yield Finding("problem", f"the file is damaged: {words}", advice)
-    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_SHOWN):
-        yield Finding("problem", f"row {row} of table {table} belongs to no {parent}", advice)
-    for number, damage in enumerate(_damages(db)):
-        if number == _SHOWN:
-            yield Finding("problem", f"there are more than {_SHOWN} damages", advice)
-            break
-        yield Finding("problem", damage, "the turns before it can still be exported; " + advice)
+    damaged = False
+    for finding in of_rows(db):
+        damaged = True
+        yield finding
+    if not damaged:  # else it would only say the same again
+        yield from words.faults(db)
     for head in _interrupted(db, is_held):
         yield Finding(
             "note",
@@ -103,9 +98,30 @@ def of_content(db: sqlite3.Connection, is_held: Callable[[State], bool]) -> Iter
         )
 
 
-def _damages(db: sqlite3.Connection) -> Iterator[str]:
+def of_rows(db: sqlite3.Connection, advance: Callable[[int, int], object] | None = None) -> Iterator[Finding]:
+    """What is wrong with the file and with every row: as a rule nothing.
+
+    `advance` is called with how many sessions were looked at, of how many.
+    """
+    advice = "restore the store from a backup"
+    for (said,) in db.execute(f"PRAGMA integrity_check({_SHOWN})").fetchall():
+        if said != "ok":
+            yield Finding("problem", f"the file is damaged: {said}", advice)
+    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_SHOWN):
+        yield Finding("problem", f"row {row} of table {table} belongs to no {parent}", advice)
+    for number, damage in enumerate(_damages(db, advance)):
+        if number == _SHOWN:
+            yield Finding("problem", f"there are more than {_SHOWN} damages", advice)
+            break
+        yield Finding("problem", damage, "the turns before it can still be exported; " + advice)
+
+
+def _damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | None) -> Iterator[str]:
     """What is wrong with rows in which SQLite itself finds no fault, each with its session and turn."""
-    for row in db.execute(f"{STATE} ORDER BY s.uid").fetchall():
+    rows = db.execute(f"{STATE} ORDER BY s.uid").fetchall()
+    for number, row in enumerate(rows):
+        if advance:
+            advance(number, len(rows))
         try:
             head = tree.tip(db, state_of(row))
         except StoreDamaged as error:

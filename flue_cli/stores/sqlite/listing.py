@@ -11,7 +11,9 @@ from flue_cli.stores.rules import meant
 from flue_cli.stores.sqlite.rows import STATE, state_of
 
 
-def sessions(db: sqlite3.Connection, agent: str, limit: int | None, *, kept: bool) -> list[Summary]:
+def sessions(
+    db: sqlite3.Connection, agent: str, limit: int | None, *, kept: bool, since: int | None = None
+) -> list[Summary]:
     """Sessions of `agent`, or with "" of all, last used first; with `kept`, also what undoing kept."""
     rows = db.execute(
         f"""
@@ -30,9 +32,10 @@ def sessions(db: sqlite3.Connection, agent: str, limit: int | None, *, kept: boo
         LEFT JOIN entry h ON h.id = s.head
         LEFT JOIN entry r ON r.id = s.running
         WHERE (:agent = '' OR s.agent = :agent) AND (:kept OR NOT s.kept)
+              AND (:since IS NULL OR s.updated_at >= :since OR r.started_at >= :since)
         ORDER BY s.used DESC, s.uid DESC LIMIT :limit
         """,  # noqa: S608 - our own words
-        {"agent": agent, "kept": kept, "limit": -1 if limit is None else limit},
+        {"agent": agent, "kept": kept, "limit": -1 if limit is None else limit, "since": since},
     )
     return [_summary(row) for row in rows.fetchall()]
 

@@ -80,6 +80,13 @@ class Owner:
             return by_monotonic or (by_wall and not here)
         return by_wall and not here
 
+    def in_company(self) -> bool:
+        """Whether another process, or another store of this one, may answer turns here."""
+        if not os.path.isdir(self._folder):
+            return False
+        tokens = (token for token in os.listdir(self._folder) if not token.startswith("."))
+        return any(token != self._token and self._alive(token) for token in tokens)
+
     def _alive(self, token: str) -> bool:
         if token == self._token:
             return True

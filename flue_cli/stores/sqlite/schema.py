@@ -6,6 +6,7 @@ interpreters take to start.
     session   one row a session: its name, its head, and the lease of the turn that runs on it
     entry     one row for every accepted prompt and every edit of the data: the timeline, a tree
     waiting   prompts that wait for a session, in order of arrival
+    words     the index of words that searches use; `indexed`, of one row, tells how far it goes (words.py)
 
 An entry's `line` is the id of the first entry of its line, its `parent` the entry before it; so a
 range of turns is one index scan, and only where lines meet a step up. Data is kept as the change
@@ -109,6 +110,21 @@ def undo_and_forks(db: Database) -> None:
         "ALTER TABLE session ADD COLUMN parent_turn INTEGER",
         "ALTER TABLE session ADD COLUMN kept INTEGER NOT NULL DEFAULT 0",
         "CREATE INDEX session_parent ON session (parent) WHERE parent IS NOT NULL",
+    ):
+        db.execute(statement)
+
+
+@migrations()
+def index_of_words(db: Database) -> None:
+    """An index of words, with nothing in it yet: commits and searches bring it up to date."""
+    for statement in (
+        """
+        CREATE VIRTUAL TABLE words USING fts5 (
+            said, content = '', columnsize = 0, detail = none, tokenize = 'ascii'
+        )
+        """,
+        "CREATE TABLE indexed (upto INTEGER NOT NULL, erased INTEGER NOT NULL) STRICT",
+        "INSERT INTO indexed VALUES (0, 0)",
     ):
         db.execute(statement)
 

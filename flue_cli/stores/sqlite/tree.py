@@ -12,7 +12,7 @@ from typing import Any
 from flue_cli.errors import StoreDamaged
 from flue_cli.stores.records import Entry, Head, Origin
 from flue_cli.stores.rules import changed, history_of, kept_name, one_turn_a_key, taken
-from flue_cli.stores.sqlite import reading
+from flue_cli.stores.sqlite import reading, words
 from flue_cli.stores.sqlite.rows import STATE, State, append, change_to, load_state, now_us, state_of, used
 
 
@@ -211,9 +211,11 @@ def delete(db: sqlite3.Connection, state: State) -> None:
     """Remove a session and its kept forks, and what only they could reach of the session they came from."""
     root = _root(db, state.head.uid)
     for one in (*reversed(kept(db, state.head.uid)), state):
+        words.forget(db, "session = ?", (one.head.uid,))
         db.execute("DELETE FROM session WHERE uid = ?", (one.head.uid,))
     if root != state.head.uid:
         _prune(db, root)
+    words.end_with(db)
 
 
 def completed(db: sqlite3.Connection, state: State, key: str) -> tuple[int, int, int] | None:
@@ -258,10 +260,10 @@ def _prune(db: sqlite3.Connection, root: int) -> None:
         ).fetchall()
         for line, last in lines:
             if last > reached.get(line, 0):
-                db.execute(
-                    "DELETE FROM entry WHERE session = ? AND line = ? AND turn > ?",
-                    (state.head.uid, line, reached.get(line, 0)),
-                )
+                unreached = "session = ? AND line = ? AND turn > ?"
+                values = (state.head.uid, line, reached.get(line, 0))
+                words.forget(db, unreached, values)
+                db.execute(f"DELETE FROM entry WHERE {unreached}", values)  # noqa: S608 - our own words
 
 
 def _kept_name(db: sqlite3.Connection, agent: str, name: str) -> str:

@@ -1,0 +1,74 @@
+"""`flue backup`: a copy of the store while it is in use, and a copy put back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Annotated, Self
+
+import typer
+
+from flue_cli.cli.commands import App
+from flue_cli.cli.options import StoreOption, load_settings, opened
+from flue_cli.render.output import Output
+from flue_cli.render.progress import progress
+from flue_cli.text import safe_line, size
+
+
+def backup(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file with the backup.")],
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Put the backup FILE in the place of the store.")
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace FILE if it exists; with --restore, the store, which is kept."),
+    ] = False,
+    store: StoreOption = "",
+) -> None:
+    """Copy the store to FILE, while others use it; or put a copy back.
+
+    FILE is the store as of one moment, checked as doctor does, and private.
+    With --restore the store that is there is kept beside under another name;
+    nobody may be using it.
+    """
+    app: App = ctx.obj
+    with opened(load_settings(store)) as kept, _Steps(app.output) as advance:
+        if restore:
+            before = kept.restore(os.path.abspath(file), advance, force=force)
+        else:
+            kept.back_up(os.path.abspath(file), advance, force=force)
+    place = kept.url.removeprefix("sqlite:///")
+    if not restore:
+        app.output.note(f"{safe_line(place)} is copied to {safe_line(file)} ({size(os.path.getsize(file))})")
+        return
+    app.output.note(f"{safe_line(file)} is now the store {safe_line(place)}")
+    if before:
+        app.output.note(f"the store that was there is kept: {safe_line(before)}")
+
+
+class _Steps:
+    """A bar for each thing that is being done, whose length is known once it has begun."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._what = ""
+        self._stack = ExitStack()
+        self._advance: Callable[[int], None] | None = None
+        self._done = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._stack.close()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if self._advance is None or what != self._what:
+            self._stack.close()
+            self._advance = self._stack.enter_context(progress(self._output, what, total))
+            self._what, self._done = what, 0
+        self._advance(done - self._done)
+        self._done = done

@@ -1,0 +1,140 @@
+"""`flue sessions import`: sessions out of files of Flue and of other programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flue_cli.cli.commands import App
+from flue_cli.cli.options import StoreOption, load_settings, opened
+from flue_cli.errors import Conflict, FlueError, SessionExists, UsageError
+from flue_cli.text import safe_line, turns
+from flue_cli.transcripts import READERS, reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from flue_cli.stores.contract import Store
+    from flue_cli.stores.records import Entry
+    from flue_cli.transcripts.importing import Names
+    from flue_cli.transcripts.reading import Incoming, Source
+
+
+def import_(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to read; - is standard input.")],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help=f"{', '.join(READERS)}; what is in FILE tells.",
+            show_default=False,
+        ),
+    ] = "",
+    session: Annotated[
+        str, typer.Option("--session", metavar="NAME", help="Call it NAME, if it is only one.")
+    ] = "",
+    agent: Annotated[
+        str, typer.Option("--agent", metavar="AGENT", help="The agent that it is to be a session of.")
+    ] = "",
+    again: Annotated[
+        bool, typer.Option("--again", help="Where a session of that name exists, take another: NAME-2.")
+    ] = False,
+    store: StoreOption = "",
+) -> None:
+    """Read sessions out of a file: of Flue, of llm, of openai-agents, or a list of messages.
+
+    What is here already, with the same content, is left alone.
+    """
+    from flue_cli.transcripts.importing import Names
+    from flue_cli.transcripts.reading import Source
+    from flue_cli.transcripts.recognising import kind_of
+
+    app: App = ctx.obj
+    names = Names(agent, session, "openai")
+    if form:
+        reader(form)
+    with Source(file) as source:
+        tally = _Tally(app)
+        found = reader(form or kind_of(source))(source, tally.skipped)
+        with opened(load_settings(store)) as kept:
+            _bring_all(kept, _only_one(found, source) if session else found, names, tally, again=again)
+        tally.close(source)
+
+
+class _Tally:
+    """What became of everything that was found, said as it happens and counted."""
+
+    def __init__(self, app: App) -> None:
+        self._output = app.output
+        self._imported = self._there = self._left_out = 0
+        self._problems: list[tuple[str, FlueError]] = []
+
+    def skipped(self, what: str) -> None:
+        self._left_out += 1
+        self._output.note(f"skipped: {safe_line(what)}")
+
+    def brought(self, called: str, count: int, *, was_there: bool) -> None:
+        if was_there:
+            self._there += 1
+            self._output.note(f"{called} is here already, with the same content")
+        else:
+            self._imported += 1
+            self._output.note(f"imported {called} ({turns(count)})")
+
+    def failed(self, called: str, error: FlueError) -> None:
+        self._problems.append((called, error))
+
+    def close(self, source: Source) -> None:
+        """Say how many; raise what stands for all that could not be imported."""
+        failed = len(self._problems)
+        found = self._imported + self._there + failed
+        if found + self._left_out > 1:
+            counts = {"imported": self._imported, "here already": self._there}
+            counts |= {"skipped": self._left_out, "not imported": failed}
+            self._output.note(", ".join(f"{count} {what}" for what, count in counts.items() if count))
+        if not found:
+            raise UsageError(f"there is no session in {source.called}")
+        if failed == 1:
+            raise self._problems[0][1]
+        if failed:
+            raise self._all_problems()
+
+    def _all_problems(self) -> FlueError:
+        """One error for many, after a line for each; what cannot be read weighs more than what is taken."""
+        for called, error in self._problems:
+            self._output.note(f"not imported: {safe_line(called)}: {safe_line(error.message)}")
+        unusable = [error for _, error in self._problems if not isinstance(error, Conflict)]
+        sentence = f"{len(self._problems)} sessions were not imported"
+        return UsageError(sentence) if unusable else SessionExists(sentence, hint=self._problems[0][1].hint)
+
+
+def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Tally, *, again: bool) -> None:
+    """Import session after session; one that cannot be does not keep the others out."""
+    from flue_cli.transcripts.importing import bring
+
+    for one in found:
+        try:
+            agent, name = names.of(one)
+            head, was_there = bring(store, one, agent, name, again=again)
+        except (Conflict, UsageError) as error:
+            tally.failed(one.name, error)
+        else:
+            tally.brought(f"{head.agent}/{safe_line(head.name)}", head.turn, was_there=was_there)
+
+
+def _only_one(found: Iterator[Incoming], source: Source) -> Iterator[Incoming]:
+    """The only session there is; its entries end in a UsageError if there are more."""
+
+    def followed_by_none(entries: Iterable[Entry]) -> Iterator[Entry]:
+        yield from entries
+        if next(found, None):  # said before the end, so that nothing of the first one is kept
+            raise UsageError(
+                f"--session is for one session, and {source.called} has several", hint="leave it out"
+            )
+
+    for one in found:
+        yield one._replace(entries=followed_by_none(one.entries))
+        return

@@ -1,0 +1,75 @@
+"""`flue sessions search`: words in everything that was said."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flue_cli.cli.commands import App
+from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
+from flue_cli.errors import UsageError
+from flue_cli.names import agent_name
+from flue_cli.render import plain
+from flue_cli.render.excerpt import hit_document, hit_rows
+from flue_cli.stores.matching import Query
+
+_LIMIT = 20
+
+
+def search(
+    ctx: typer.Context,
+    query: Annotated[
+        list[str],
+        typer.Argument(metavar="QUERY...", help="Words that one turn has, all of them, in prompt or reply."),
+    ],
+    agent: AgentOption = "",
+    rank: Annotated[
+        bool,
+        typer.Option("--rank", help="The best first, those with the words in the prompt before the others."),
+    ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", min=0, help=f"At most N turns. [default: {_LIMIT}]"),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All turns, however many, and those that were undone.")
+    ] = False,
+    reindex: Annotated[
+        bool, typer.Option("--reindex", help="First make anew what words are looked up in.")
+    ] = False,
+    as_json: JsonOption = False,
+    store: StoreOption = "",
+) -> None:
+    """Look for words in everything that was said, newest first.
+
+    Every word must occur as typed, ignoring case, where a word begins: deploy finds "Deployment".
+    """
+    app: App = ctx.obj
+    words = " ".join(query).split()
+    if not words:
+        raise UsageError("there is nothing to look for", hint="flue sessions search WORD")
+    most = limit if limit is not None else None if everything else _LIMIT
+    with opened(load_settings(store)) as kept:
+        if reindex:
+            kept.reindex()
+        found = kept.search(
+            words,
+            agent=agent_name(agent) if agent else "",
+            limit=None if most is None else most + 1,
+            ranked=rank,
+            kept=everything,
+        )
+    hits = found[:most]
+    if as_json:
+        app.output.result(plain.as_json([hit_document(hit) for hit in hits], indent=2))
+    elif not app.output.is_terminal:
+        app.output.piece(hit_rows(hits, Query(words)))
+    elif hits:
+        from flue_cli.render.terminal import hit_table, page
+
+        page(app.output, hit_table(hits, Query(words)))
+        if len(found) > len(hits):
+            app.output.note("there are more: --limit N, or --all")
+    else:
+        app.output.note("nothing was found")

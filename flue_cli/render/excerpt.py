@@ -1,0 +1,73 @@
+"""The part of a turn that a search found it for, on one line. Imports no rich."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from flue_cli.render import plain
+from flue_cli.times import timestamp
+
+if TYPE_CHECKING:
+    from flue_cli.stores.matching import Query
+    from flue_cli.stores.records import Hit
+
+_LENGTH = 100
+_BEFORE = 30
+
+
+def excerpt(hit: Hit, query: Query) -> list[tuple[str, bool]]:
+    """What stands around the first match, in pieces, each with whether it is a word that was looked for.
+
+    From the prompt, unless more of the words are in the reply. A cut is marked with an ellipsis.
+    """
+    text, spans = max(
+        ((text, query.spans(text)) for text in (hit.prompt, hit.reply or "")),
+        key=lambda found: len({found[0][start:stop].casefold() for start, stop in found[1]}),
+    )
+    start = _beginning(text, spans[0][0] if spans else 0)
+    end = min(len(text), start + _LENGTH)
+    pieces, at = [("…", False)] if start else [], start
+    for first, last in spans:
+        if first >= end:
+            break
+        pieces += [(text[at:first], False), (text[first : min(last, end)], True)]
+        at = min(last, end)
+    pieces += [(text[at:end], False), ("…" if end < len(text) else "", False)]
+    return [(re.sub(r"\s+", " ", piece), is_word) for piece, is_word in pieces if piece]
+
+
+def hit_rows(hits: Iterable[Hit], query: Query) -> str:
+    """Hits as tab-separated lines: agent, session, turn, time, excerpt."""
+    return plain.rows(
+        (
+            hit.agent,
+            hit.name,
+            hit.turn,
+            timestamp(hit.started_at),
+            "".join(piece for piece, _ in excerpt(hit, query)).strip(),
+        )
+        for hit in hits
+    )
+
+
+def hit_document(hit: Hit) -> dict[str, Any]:
+    """A hit as `--json` gives it; `at` is when the turn began."""
+    return {
+        "agent": hit.agent,
+        "session": hit.name,
+        "turn": hit.turn,
+        "at": timestamp(hit.started_at),
+        "prompt": hit.prompt,
+        "reply": hit.reply,
+    }
+
+
+def _beginning(text: str, match: int) -> int:
+    """Where the excerpt begins: some way before the match, at a word if there is one."""
+    start = max(0, match - _BEFORE)
+    if not start:
+        return 0
+    blank = re.search(r"\s", text[start - 1 : match])
+    return start + blank.end() - 1 if blank else start

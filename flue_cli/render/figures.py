@@ -1,0 +1,62 @@
+"""Figures for pipes and programs: a name and a value a line, or a JSON document. Imports no rich."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from flue_cli.stores.statistics import DAY
+from flue_cli.times import moment
+
+if TYPE_CHECKING:
+    from flue_cli.stores.statistics import Statistics
+
+COUNTS = (
+    "sessions",
+    "kept_forks",
+    "turns",
+    "edits",
+    "completed",
+    "failed",
+    "cancelled",
+    "interrupted",
+    "messages",
+    "bytes",
+)
+"""The figures that are one number."""
+
+
+def lines(found: Statistics) -> Iterator[tuple[str, object]]:
+    """Every figure's name and value; of the busiest and the slowest the first, if there is one."""
+    for name in COUNTS:
+        yield name, getattr(found, name)
+    for busy in found.busiest[:1]:
+        yield "busiest", f"{busy.agent}/{busy.session}"
+        yield "busiest_turns", busy.turns
+    for slow in found.slowest[:1]:
+        yield "slowest", f"{slow.agent}/{slow.session}"
+        yield "slowest_turn", slow.turn
+        yield "slowest_seconds", f"{slow.took / 1_000_000:.3f}"
+
+
+def document(found: Statistics) -> dict[str, Any]:
+    """The figures as `--json` gives them."""
+    return {name: getattr(found, name) for name in COUNTS} | {
+        "agents": [{"agent": agent, "turns": turns} for agent, turns in found.agents],
+        "days": [{"day": day(number), "turns": turns} for number, turns in found.days],
+        "busiest": [busy._asdict() for busy in found.busiest],
+        "slowest": [
+            {
+                "agent": slow.agent,
+                "session": slow.session,
+                "turn": slow.turn,
+                "seconds": slow.took / 1_000_000,
+            }
+            for slow in found.slowest
+        ],
+    }
+
+
+def day(number: int) -> str:
+    """The ISO date of a day that is counted from 1970 on."""
+    return f"{moment(number * DAY):%Y-%m-%d}"

@@ -1,0 +1,57 @@
+"""How far long work has come: a bar on stderr, for a person, once it takes longer than a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from flue_cli.render.output import Output
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_PATIENCE = 1.0
+"""Seconds that need no bar."""
+
+
+@contextmanager
+def progress(output: Output, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """While inside, what is given is called with how much more is done, of `total`."""
+    bar = _Bar(output, what, total)
+    try:
+        yield bar.advance
+    finally:
+        bar.close()
+
+
+class _Bar:
+    """Draws nothing off a terminal, nor before it is worth it."""
+
+    def __init__(self, output: Output, what: str, total: int) -> None:
+        self._what = what
+        self._total = total
+        self._done = 0
+        self._due = time.monotonic() + _PATIENCE if output.remarks_on_terminal else float("inf")
+        self._drawn: tuple[Progress, TaskID] | None = None
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        if self._drawn is None and time.monotonic() >= self._due:
+            self._draw()
+        if self._drawn:
+            bar, task = self._drawn
+            bar.update(task, completed=self._done)
+
+    def close(self) -> None:
+        if self._drawn:
+            self._drawn[0].stop()
+
+    def _draw(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        bar = Progress(console=Console(stderr=True), transient=True)
+        self._drawn = bar, bar.add_task(self._what, total=self._total)
+        bar.start()

@@ -1,0 +1,125 @@
+"""What happens to a session, as a person or a program follows it. Imports no rich."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from flue_cli.render import plain
+from flue_cli.render.output import Output
+from flue_cli.render.report import Piece, show
+from flue_cli.stores.records import Entry, Head
+from flue_cli.stores.rules import mark_of
+from flue_cli.text import safe_line, safe_text
+from flue_cli.times import local_time, timestamp
+from flue_cli.watching import Began, Happening, Renamed, Settled, Undone
+
+
+class Text:
+    """Turns to read, one after another: on a terminal also the prompt that runs, before its reply."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._is_first = True
+        self._open: tuple[int, int] | None = None  # the turn whose prompt is the last thing on the screen
+
+    def __call__(self, what: Happening) -> None:
+        """Show one happening; raises as Output.result."""
+        if isinstance(what, Renamed):
+            self._output.note(f"it is {safe_line(what.head.agent)}/{safe_line(what.head.name)} now")
+            return
+        pieces = list(self._on_terminal(what) if self._output.is_terminal else _in_pipe(what))
+        if not pieces:
+            return
+        goes_on = isinstance(what, Settled) and self._is_open(what.entry)
+        if not self._is_first and not goes_on:
+            pieces.insert(0, ("\n", ""))
+        self._is_first = False
+        self._open = (what.entry.turn, what.entry.started_at) if isinstance(what, Began) else None
+        show(self._output, pieces)
+
+    def _is_open(self, entry: Entry) -> bool:
+        return self._open == (entry.turn, entry.started_at)
+
+    def _on_terminal(self, what: Began | Settled | Undone) -> Iterator[Piece]:
+        if isinstance(what, Undone):
+            yield f"{_undone(what)}\n", "yellow"
+        elif isinstance(what, Began):
+            yield from _prompt(what.entry)
+        else:
+            if not self._is_open(what.entry):
+                yield from _prompt(what.entry)
+            yield from _outcome(what.entry)
+
+
+class Json:
+    """A document a line; those of turns are much like the events of `--output-format stream-json`."""
+
+    def __init__(self, output: Output, head: Head) -> None:
+        self._output = output
+        self._head = head
+
+    def __call__(self, what: Happening) -> None:
+        """Write one happening; raises as Output.result."""
+        if isinstance(what, Renamed):
+            document = {"before": self._head.name}
+            self._head = what.head
+            kind = "session.renamed"
+        elif isinstance(what, Undone):
+            document, kind = what._asdict(), "turns.undone"
+        else:
+            document, kind = _fields(what), _kind(what)
+        whose = {"type": kind, "agent": self._head.agent, "session": self._head.name}
+        self._output.result(plain.as_json(whose | document))
+
+
+def _in_pipe(what: Began | Settled | Undone) -> Iterator[Piece]:
+    if isinstance(what, Undone):
+        yield f"({_undone(what)})\n", ""
+    elif isinstance(what, Settled):
+        yield plain.exchange(what.entry), ""
+
+
+def _undone(what: Undone) -> str:
+    if what.first == what.last:
+        return f"turn {what.first} was undone"
+    return f"turns {what.first} to {what.last} were undone"
+
+
+def _prompt(entry: Entry) -> Iterator[Piece]:
+    yield f"[{entry.turn}] {local_time(entry.started_at)}\n", "dim"
+    if entry.kind == "prompt":
+        yield "> " + safe_text(entry.prompt).replace("\n", "\n  ") + "\n", "bold"
+
+
+def _outcome(entry: Entry) -> Iterator[Piece]:
+    if mark := mark_of(entry):
+        why = f": {safe_line(entry.error.message)}" if entry.error else ""
+        yield f"{mark}{why}\n", "bold" if entry.outcome == "completed" else "bold red"
+    if entry.reply is not None:
+        yield safe_text(entry.reply).rstrip("\n") + "\n", ""
+
+
+def _kind(what: Began | Settled) -> str:
+    if isinstance(what, Began):
+        return "turn.started"
+    if what.entry.kind == "edit":
+        return "data.edited"
+    return f"turn.{what.entry.outcome if what.entry.outcome in ('completed', 'cancelled') else 'failed'}"
+
+
+def _fields(what: Began | Settled) -> dict[str, Any]:
+    entry = what.entry
+    document: dict[str, Any] = {"turn": entry.turn, "prompt": entry.prompt, "key": entry.key}
+    if isinstance(what, Settled):
+        document |= {
+            "outcome": entry.outcome,
+            "reply": entry.reply,
+            "data": json.loads(entry.data),
+            "started_at": timestamp(entry.started_at),
+            "finished_at": timestamp(entry.finished_at),
+        }
+        if entry.error:
+            document["error"] = entry.error._asdict()
+    return document

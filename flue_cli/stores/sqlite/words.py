@@ -1,0 +1,139 @@
+"""The index of words: which turns may answer a search. It narrows, and matching.py decides.
+
+An FTS5 table without content, positions and sizes, which makes it a fifth of the text. What FTS5 takes
+for a text is the words of a turn, each once, as cutting.py makes them: no SQLite's idea of a word matters.
+
+Entries up to `indexed.upto` are in it with all that they say. The newer ones are looked through, which
+for so few is as fast; a commit brings the index up to date when they get many, since 64 turns at once
+cost FTS5 little more than one. So a fork copies no words, and a Flue that knows no index does no harm.
+
+What is deleted is deleted here too, but older parts of the index keep its words until FTS5 merges them
+with newer ones; `sweep` makes it do so. `indexed.erased` tells that there is something to sweep.
+
+Each function works inside a transaction of the caller's.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from flue_cli.stores.finding import Finding
+
+LOOKED_THROUGH = 500
+"""How many entries a search looks through before it asks the index: common words are found among them."""
+_BATCH = 64
+"""How many entries behind the index a commit waits for before it lets it catch up."""
+_LARGE = 65_536
+"""An entry with more characters than this is not waited with: it would be slow to look through."""
+Said = tuple[int, str, str | None]
+"""The id of an entry, its prompt, its reply."""
+
+
+class Extent(NamedTuple):
+    """Up to which entry the index goes, whether there is something to sweep, the newest entry there is."""
+
+    upto: int
+    erased: bool
+    newest: int
+
+
+def extent(db: sqlite3.Connection) -> Extent:
+    """How far the index goes."""
+    upto, erased, newest = db.execute(
+        "SELECT upto, erased, (SELECT coalesce(max(id), 0) FROM entry) FROM indexed"
+    ).fetchone()
+    return Extent(upto, bool(erased), newest)
+
+
+def settled(db: sqlite3.Connection, entry: int, size: int) -> None:
+    """After an entry got its last word, of `size` characters in all: the index never falls far behind."""
+    (upto,) = db.execute("SELECT upto FROM indexed").fetchone()
+    if entry <= upto:  # when the index came by, it was still running
+        _add(db, db.execute("SELECT id, prompt, reply FROM entry WHERE id = ?", (entry,)).fetchall())
+    elif entry - upto >= _BATCH or size > _LARGE:
+        catch_up(db, 2 * _BATCH)
+
+
+def catch_up(db: sqlite3.Connection, count: int) -> None:
+    """Bring the next `count` entries into the index."""
+    rows = db.execute(
+        "SELECT id, prompt, reply FROM entry WHERE id > (SELECT upto FROM indexed) ORDER BY id LIMIT ?",
+        (count,),
+    ).fetchall()
+    if rows:
+        _add(db, rows)
+        db.execute("UPDATE indexed SET upto = ?", (rows[-1][0],))
+
+
+def forget(db: sqlite3.Connection, which: str, values: Sequence[int]) -> None:
+    """Before entries are deleted, those for which the condition `which` holds."""
+    said = db.execute(
+        f"SELECT id, prompt, reply FROM entry WHERE {which} AND id <= (SELECT upto FROM indexed)",  # noqa: S608 - our own words
+        values,
+    )
+    done = db.executemany("INSERT INTO words (words, rowid, said) VALUES ('delete', ?, ?)", _lines(said))
+    if done.rowcount > 0:
+        db.execute("UPDATE indexed SET erased = 1")
+
+
+def end_with(db: sqlite3.Connection) -> None:
+    """After entries were deleted: new ones may get their ids, and must not pass for old ones."""
+    db.execute("UPDATE indexed SET upto = min(upto, (SELECT coalesce(max(id), 0) FROM entry))")
+
+
+def sweep(db: sqlite3.Connection) -> None:
+    """Leave no word of what was deleted in the index."""
+    db.execute("INSERT INTO words (words) VALUES ('optimize')")
+    db.execute("UPDATE indexed SET erased = 0")
+
+
+def clear(db: sqlite3.Connection) -> None:
+    """Begin the index anew: nothing is in it."""
+    db.execute("INSERT INTO words (words) VALUES ('delete-all')")
+    db.execute("UPDATE indexed SET upto = 0, erased = 0")
+
+
+def faults(db: sqlite3.Connection) -> Iterator[Finding]:
+    """Whether every entry that should be in the index is there, told by the longest of its words."""
+    from flue_cli.stores.finding import Finding
+
+    advice = "make it anew: flue sessions search --reindex WORD"
+    upto, erased, _ = extent(db)
+    missing = 0
+    try:
+        for entry, words in _lines(
+            db.execute("SELECT id, prompt, reply FROM entry WHERE id <= ? ORDER BY id", (upto,))
+        ):
+            longest = max(words.split(), key=len)
+            found = db.execute(
+                "SELECT 1 FROM words WHERE words MATCH ? AND rowid = ?", (f'"{longest}"', entry)
+            )
+            missing += found.fetchone() is None
+    except sqlite3.DatabaseError as error:
+        yield Finding("problem", f"what searches look words up in is damaged: {error}", advice)
+        return
+    if missing:
+        yield Finding("problem", f"{missing} of {upto} entries are not found by their words", advice)
+    if erased:
+        yield Finding(
+            "note",
+            "words of deleted sessions are still in the index of words",
+            "nothing to do: the next search or delete takes them out",
+        )
+
+
+def _add(db: sqlite3.Connection, said: Iterable[Said]) -> None:
+    db.executemany("INSERT INTO words (rowid, said) VALUES (?, ?)", _lines(said))
+
+
+def _lines(said: Iterable[Said]) -> Iterator[tuple[int, str]]:
+    """The words of entries, each once, as a line for FTS5; entries without any are left out."""
+    from flue_cli.stores.sqlite.cutting import words_of
+
+    for entry, prompt, reply in said:
+        words = words_of(f"{prompt} {reply or ''}")
+        if words:
+            yield entry, " ".join(words)

@@ -1,0 +1,218 @@
+"""Keeping a store in order: what was used since, figures, changes, deleting only what was seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flue_cli.errors import SessionBusy, SessionChanged
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Entry, Failure
+from flue_cli.testing.steps import (
+    AGENT,
+    begin,
+    edit,
+    everything,
+    failed_turn,
+    finish,
+    forgotten,
+    kept_names,
+    move,
+    sleep,
+    talk,
+    threads,
+    timeline,
+    turn,
+)
+
+HOUR = 3_600_000_000
+
+
+class UpkeepCases:
+    """Keeping a store in order: what was used since, figures, changes, deleting only what was seen."""
+
+    def test_a_list_begins_at_a_moment(self, store: Store) -> None:
+        """With `since`, only sessions that were used then or later, before the limit counts."""
+        for name in ("a", "b", "c"):
+            head = talk(store, "hello", name=name)
+            time.sleep(0.001)
+        middle = store.head(AGENT, "b").updated_at
+
+        def names(**how: Any) -> list[str]:
+            return [summary.name for summary in store.sessions(**how)]
+
+        assert names(since=0) == ["c", "b", "a"]
+        assert names(since=middle) == ["c", "b"]
+        assert names(since=middle + 1) == ["c"]
+        assert names(since=middle, limit=1) == ["c"]
+        assert names(since=head.updated_at + 1) == []
+        assert names(since=head.updated_at + 1, agent=AGENT) == []
+
+    def test_a_session_whose_turn_began_since_was_used(self, store: Store) -> None:
+        """A turn that began counts as use at once, although nothing has come of it yet."""
+        before = talk(store, "hello")
+        time.sleep(0.001)
+        lease = begin(store, "again").lease
+
+        (found,) = store.sessions(since=lease.started_at)
+
+        assert (found.uid, found.updated_at) == (before.uid, before.updated_at)
+        assert store.sessions(since=lease.started_at + 1) == []
+
+    def test_kept_forks_are_listed_since_they_were_used(self, store: Store) -> None:
+        """A kept fork counts as used when its newest turn was."""
+        talk(store, "one", "two")
+        before = store.head(AGENT, "main").updated_at
+        move(store, 1)
+        time.sleep(0.001)
+        lease = begin(store, "instead").lease
+        finish(store, lease)
+
+        assert [summary.name for summary in store.sessions(kept=True, since=before)] == ["main", "main~1"]
+        assert [summary.name for summary in store.sessions(kept=True, since=lease.started_at)] == ["main"]
+
+    def test_an_empty_store_has_empty_figures(self, store: Store) -> None:
+        """Nothing is counted where nothing is."""
+        found = store.statistics()
+
+        assert (found.sessions, found.turns, found.messages, found.agents, found.days) == (0, 0, 0, (), ())
+        assert (found.busiest, found.slowest) == ((), ())
+        talk(store, "hello")
+        assert store.statistics(agent="nobody")[:10] == (0,) * 10
+
+    def test_figures_count_what_is_kept(self, store: Store) -> None:
+        """Sessions, turns by what became of them, edits and messages; every entry once, undone or not."""
+        talk(store, "one", "two", name="a")
+        failed_turn(store, "three", "a")
+        edit(store, '{"n": 1}', "a")
+        forgotten(store, "lost", "b")
+        turn(store, "found", "b")
+        lease = begin(store, "stop", "b").lease
+        store.abandon(lease, "cancelled", Failure("cancelled", "as asked"), {})
+        turn(store, "hello", "x", agent="other")
+        begin(store, "runs", "y", agent="other")
+        move(store, 1, "a")
+        talk(store, "instead", name="a")
+        assert kept_names(store, "a") == ["a~1"]
+
+        found = store.statistics()
+
+        assert (found.sessions, found.kept_forks) == (4, 1)
+        assert (found.turns, found.edits) == (9, 1)
+        outcomes = (found.completed, found.failed, found.cancelled, found.interrupted)
+        assert outcomes == (5, 1, 1, 1)
+        assert found.messages == 4 + 2 + 2
+        assert found.bytes > 0
+        assert found.agents == ((AGENT, 7), ("other", 2))
+        assert sum(turns for _, turns in found.days) == 9
+        assert [(busy.session, busy.turns) for busy in found.busiest[:2]] == [("a", 4), ("b", 3)]
+        assert {slow.session for slow in found.slowest} == {"a", "b", "x"}
+
+        mine = store.statistics(agent="other")
+        assert (mine.sessions, mine.turns, mine.completed, mine.messages) == (2, 2, 1, 2)
+        assert mine.agents == (("other", 2),)
+        assert mine.bytes > 0
+
+    def test_figures_know_the_slowest_turn_and_the_days(self, store: Store) -> None:
+        """The slowest turn of each session, slowest first; days begin where the asker is."""
+        late = 20_000 * 24 * HOUR + 23 * HOUR  # an hour before midnight, UTC
+        store.bring(AGENT, "a", [_entry(1, late, 5_000), _entry(2, late + 2 * HOUR, 9_000)])
+        store.bring(AGENT, "b", [_entry(1, late, 7_000), _entry(2, late, 7_000)])
+
+        found = store.statistics()
+
+        assert [slow[1:] for slow in found.slowest] == [("a", 2, 9_000), ("b", 1, 7_000)]
+        assert found.days == ((20_000, 3), (20_001, 1))
+        assert store.statistics(ahead=3600).days == ((20_001, 4),)
+        assert store.statistics(ahead=-3 * 3600).days == ((20_000, 4),)
+
+    def test_a_change_is_noticed(self, store: Store) -> None:
+        """The stamp stays while nothing happens, and is another one after every change, by any thread."""
+
+        def changes() -> list[Callable[[], object]]:
+            return [
+                lambda: talk(store, "one", "two"),
+                lambda: begin(store, "runs", "other"),
+                lambda: failed_turn(store, "three"),
+                lambda: move(store, 1),
+                lambda: edit(store, '{"n":1}'),
+                lambda: store.rename(store.head(AGENT, "main"), "new", wait=0, pause=sleep),
+                lambda: store.fork(store.head(AGENT, "new"), "fork"),
+                lambda: store.delete(store.head(AGENT, "fork")),
+            ]
+
+        talk(store, "zero")
+        seen = store.stamp()
+        for change in changes():
+            store.sessions(kept=True)
+            assert store.stamp() == seen
+            change()
+            assert store.stamp() != seen
+            seen = store.stamp()
+        with threads(store) as start:
+            start(talk, store, "elsewhere").result()
+        assert store.stamp() != seen
+
+    @pytest.mark.parametrize("what", ["turn", "undo", "turn of a fork", "another fork"])
+    def test_only_what_was_seen_is_deleted(self, store: Store, what: str) -> None:
+        """A session that changed since, or whose kept forks did, is left alone, all of it."""
+        talk(store, "one", "two")
+        move(store, 1)
+        talk(store, "instead")
+        head, forks = store.head(AGENT, "main"), store.kept(store.head(AGENT, "main"))
+        if what == "turn":
+            talk(store, "more")
+        elif what == "undo":
+            move(store, 1)
+        elif what == "turn of a fork":
+            talk(store, "more", name="main~1")
+        else:
+            move(store, 0)
+            talk(store, "anew")
+        before = everything(store)
+
+        with pytest.raises(SessionChanged):
+            store.delete(head, seen=forks)
+
+        assert everything(store) == before
+        store.delete(store.head(AGENT, "main"), seen=store.kept(store.head(AGENT, "main")))
+        assert store.sessions(kept=True) == []
+
+    def test_what_was_seen_and_runs_is_not_deleted(self, store: Store) -> None:
+        """A turn that began since keeps its session."""
+        head = talk(store, "one")
+        begin(store, "two")
+
+        with pytest.raises(SessionBusy):
+            store.delete(head, seen=[])
+
+        assert store.head(AGENT, "main") == head
+
+    def test_giving_room_back_loses_nothing(self, store: Store) -> None:
+        """What is left after most was deleted is as it was, and the store goes on; the turn that runs too."""
+        for number in range(20):
+            turn(store, "x" * 10_000, f"s{number}")
+        talk(store, "one", "two", name="stays")
+        lease = begin(store, "runs", "s0").lease
+        for number in range(1, 20):
+            store.delete(store.head(AGENT, f"s{number}"))
+        before = everything(store, "stays")
+
+        assert store.compact(30) >= 0
+
+        assert everything(store, "stays") == before
+        finish(store, lease)
+        assert [entry.prompt for entry in timeline(store, talk(store, "three", name="stays"))] == [
+            "one",
+            "two",
+            "three",
+        ]
+
+
+def _entry(number: int, started_at: int, took: int) -> Entry:
+    return Entry(
+        number, "prompt", "completed", None, "hi", "ho", (), started_at, started_at + took, None, {}, "{}"
+    )

@@ -1,0 +1,46 @@
+"""Names of files for sessions, which may be called anything."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+from flue_cli.stores.records import Head
+
+_LONGEST = 100
+"""In characters: no file system allows more than 255 bytes."""
+
+
+def file_names(heads: Sequence[Head], ending: str) -> list[str]:
+    """A name for each session, `AGENT_NAME.ending`; no two are the same, whatever the case.
+
+    Where the name had to be changed, or another one is the same but for its case, some digits that belong to
+    this session alone follow, so that it is called the same the next time.
+    """
+    plain = [f"{head.agent}_{_safe(head.name)}" for head in heads]
+    count = Counter(_folded(name) for name in plain)
+    return [
+        f"{name}{'' if count[_folded(name)] == 1 and _is_kept(name, head) else f'-{_digits(head)}'}.{ending}"
+        for name, head in zip(plain, heads, strict=True)
+    ]
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.~-]+", "-", name)[:_LONGEST].encode()[:150].decode(errors="ignore")
+
+
+def _is_kept(name: str, head: Head) -> bool:
+    return name == f"{head.agent}_{head.name}"
+
+
+def _folded(name: str) -> str:
+    """What the name is on a disk that does not tell case, nor ways to write an accent, apart."""
+    return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
+
+
+def _digits(head: Head) -> str:
+    import hashlib
+
+    return hashlib.sha256(f"{head.agent}/{head.name}".encode()).hexdigest()[:8]

@@ -1,0 +1,134 @@
+"""Lists of messages, as model APIs take them, as turns.
+
+A turn begins at each message of the user, and ends with the last answer before the next one; without an
+answer it was interrupted. What stands before a user's message and belongs to no turn (instructions to the
+model, a greeting) goes with the turn that follows, in `meta`. So do messages of which text is not all:
+
+    meta["original"] = {"before": [MESSAGE, …], "user": MESSAGE, "assistant": MESSAGE, "after": [MESSAGE, …]}
+
+and an export to the same form gives them back as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from flue_cli.errors import UsageError
+from flue_cli.session import Message
+from flue_cli.stores.records import Entry, Failure
+from flue_cli.transcripts.parsing import bounded, packed
+from flue_cli.transcripts.reading import UNDATED
+
+ORIGINAL = "original"
+"""Where in a turn's meta the messages are that a turn cannot hold as they are."""
+
+NOTES = ("item", "parts")
+"""Fields of messages that hold what other programs know of them; no model API takes them."""
+
+_INSTRUCTIONS = ("system", "developer")
+_TEXTS = ("text", "input_text", "output_text")
+
+
+class Said(NamedTuple):
+    """A message, where it stands, when it was (UNDATED: nobody knows), and what else is known of its turn."""
+
+    message: Mapping[str, Any]
+    where: str
+    since: int = UNDATED
+    until: int = UNDATED
+    note: Mapping[str, Any] | None = None
+
+
+def turns_of(said: Iterable[Said], notes: str = "") -> Iterator[Entry]:
+    """The entries that messages make; `notes` is the name in meta under which what else is known is listed.
+
+    UsageError if there is no message by the user.
+    """
+    before: list[Said] = []
+    turn: list[Said] = []
+    for one in said:
+        if one.message["role"] != "user":
+            (turn or before).append(one)
+            continue
+        if turn:
+            rest = _trailing(turn)
+            yield _entry(before, turn, [], notes)
+            before = rest
+        turn = [one]
+    if not turn:
+        raise UsageError("there is no message by the user")
+    rest = _trailing(turn)
+    yield _entry(before, turn, rest, notes)
+
+
+def text_of(content: Any) -> str:
+    """What the content of a message says, in words: all of its texts."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    texts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") in _TEXTS]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _trailing(turn: list[Said]) -> list[Said]:
+    """Take the instructions at the end out of a turn: they are about the next one."""
+    at = len(turn)
+    while at > 1 and turn[at - 1].message["role"] in _INSTRUCTIONS:
+        at -= 1
+    rest = turn[at:]
+    del turn[at:]
+    return rest
+
+
+def _entry(before: list[Said], turn: list[Said], after: list[Said], notes: str) -> Entry:
+    asked, *between = turn
+    answer = between.pop() if between and _is_answer(between[-1].message) else None
+    original: dict[str, Any] = {}
+    if before:
+        original["before"] = [dict(one.message) for one in before]
+    if not _is_plain(asked.message):
+        original["user"] = dict(asked.message)
+    if answer and not _is_plain(answer.message):
+        original["assistant"] = dict(answer.message)
+    if after:
+        original["after"] = [dict(one.message) for one in after]
+    known = [dict(one.note) for one in (*before, *turn, *after) if one.note]
+    meta: dict[str, Any] = {ORIGINAL: original} if original else {}
+    meta |= {notes: known} if known else {}
+    if meta:
+        packed(meta, f"{asked.where}: meta")
+    messages = tuple(Message.from_dict(one.message) for one in between)
+    if messages:
+        packed([message.as_dict() for message in messages], f"{asked.where}: messages")
+    until = max((one.until for one in turn), default=UNDATED)
+    return Entry(
+        turn=0,
+        kind="prompt",
+        outcome="completed" if answer else "interrupted",
+        key=None,
+        prompt=bounded(text_of(asked.message["content"]), asked.where),
+        reply=bounded(_answer(answer.message), answer.where) if answer else None,
+        messages=messages,
+        started_at=asked.since,
+        finished_at=max(asked.since, until),
+        error=None if answer else Failure("interrupted", "it was not answered"),
+        meta=meta,
+        data="{}",
+    )
+
+
+def _is_plain(message: Mapping[str, Any]) -> bool:
+    return len(message) == 2 and isinstance(message["content"], str)
+
+
+def _is_answer(message: Mapping[str, Any]) -> bool:
+    if message["role"] != "assistant" or message.get("tool_calls") or message.get("function_call"):
+        return False
+    return message["content"] is not None or isinstance(message.get("refusal"), str)
+
+
+def _answer(message: Mapping[str, Any]) -> str:
+    content = message["content"]
+    return str(message["refusal"]) if content is None else text_of(content)

@@ -1,0 +1,137 @@
+"""A conversation as one page to open in a browser, to send, to print.
+
+It fetches nothing and runs nothing: a Content-Security-Policy forbids all but its own style.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Iterator
+
+from flue_cli.changes import Change, changes
+from flue_cli.data_path import shown
+from flue_cli.session import Message
+from flue_cli.stores.records import Entry, Head
+from flue_cli.stores.rules import mark_of
+from flue_cli.strict_json import loads
+from flue_cli.text import safe_line, safe_text, turns
+from flue_cli.times import moment, timestamp
+from flue_cli.transcripts.fields import body_of, entries, said_in
+from flue_cli.transcripts.html_style import STYLE
+from flue_cli.transcripts.readable import Readable
+
+_MOST_CHANGES = 500
+"""As many changes of one turn's data are listed; a page with more of them is of no use."""
+
+
+def export(store: Readable, head: Head, first: int) -> Iterator[str]:
+    """The page: a part for every turn, which a link to #turn-7 finds."""
+    yield _top(store, head)
+    before = store.data_at(head, first - 1) if 1 < first <= head.turn else "{}"
+    for entry in entries(store, head, first, with_data=True):
+        yield from _turn(entry, before)
+        before = entry.data
+    yield "</main>\n<footer>Written by Flue. Times are UTC.</footer>\n</body>\n</html>\n"
+
+
+def _top(store: Readable, head: Head) -> str:
+    title = f"{head.agent}/{head.name}"
+    origin = store.origin(head)
+    about = [turns(head.turn), f"begun {_time(head.created_at)}", f"last used {_time(head.updated_at)}"]
+    if origin:
+        about.append(f"forked from {_line(origin.name)} at turn {origin.turn}")
+    style = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'"
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="referrer" content="no-referrer">\n<meta name="generator" content="Flue">\n'
+        f"<title>{_line(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<header>\n"
+        f'<h1 dir="auto"><span class="agent">{_line(head.agent)}/</span>{_line(head.name)}</h1>\n'
+        f'<p class="about">{" · ".join(about)}</p>\n</header>\n<main>\n'
+    )
+
+
+def _turn(entry: Entry, before: str) -> Iterator[str]:
+    kind = "edit" if entry.kind == "edit" else entry.outcome
+    place = f"turn-{entry.turn}"
+    mark = f'<span class="mark">{_line(mark_of(entry))}</span>' if mark_of(entry) else ""
+    yield (
+        f'<article id="{place}" class="{_line(kind)}">\n'
+        f'<h2><a href="#{place}">{entry.turn}</a> {_time(entry.started_at)} {mark}</h2>\n'
+    )
+    said = said_in(entry)
+    for number, message in enumerate(said):
+        is_between = 0 < number < len(said) - 1 or (number > 0 and entry.outcome != "completed")
+        yield _between(message) if is_between else _said(message)
+    if entry.error:
+        why = _text(entry.error.message)
+        yield f'<section class="error"><p class="text" dir="auto">{why}</p></section>\n'
+    yield from _data(before, entry.data)
+    yield "</article>\n"
+
+
+def _said(message: Message) -> str:
+    role = "user" if message.role == "user" else "assistant"
+    return (
+        f'<section class="{role}"><h3>{_line(message.role)}</h3>'
+        f'<p class="text" dir="auto">{_text(body_of(message))}</p></section>\n'
+    )
+
+
+def _between(message: Message) -> str:
+    """What came between prompt and reply, folded: the work behind an answer."""
+    return (
+        f"<details><summary>{_line(message.role)}{_line(_tools(message))}</summary>"
+        f'<pre dir="auto">{_text(body_of(message))}</pre></details>\n'
+    )
+
+
+def _tools(message: Message) -> str:
+    """The names of the tools that a message calls or answers for."""
+    calls = message.extra.get("tool_calls")
+    functions = (
+        [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    )
+    names = [function.get("name") for function in functions if isinstance(function, dict)]
+    names = names or [message.extra.get("name")]
+    found = ", ".join(name for name in names if isinstance(name, str))
+    return f" · {found}" if found else ""
+
+
+def _data(before: str, after: str) -> Iterator[str]:
+    """What became of the data in a turn, folded."""
+    if before == after:
+        return
+    made = changes(loads(before), loads(after))
+    count = "1 change" if len(made) == 1 else f"{len(made)} changes"
+    yield f'<details class="data"><summary>data · {count}</summary><pre dir="ltr">'
+    for change in made[:_MOST_CHANGES]:
+        yield from _change(change)
+    if len(made) > _MOST_CHANGES:
+        yield f"… and {len(made) - _MOST_CHANGES} more"
+    yield "</pre></details>\n"
+
+
+def _change(change: Change) -> Iterator[str]:
+    where = shown(change.path) or "all of it"
+    if not change.added:
+        yield f"<del>- {_line(f'{where}: {json.dumps(change.before, ensure_ascii=False)}')}</del>"
+    if not change.removed:
+        yield f"<ins>+ {_line(f'{where}: {json.dumps(change.after, ensure_ascii=False)}')}</ins>"
+
+
+def _time(microseconds: int) -> str:
+    return f'<time datetime="{timestamp(microseconds)}">{moment(microseconds):%Y-%m-%d %H:%M}</time>'
+
+
+def _text(text: str) -> str:
+    return html.escape(safe_text(text).removesuffix("\n"))
+
+
+def _line(text: str) -> str:
+    return html.escape(safe_line(text))

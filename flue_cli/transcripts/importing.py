@@ -1,0 +1,114 @@
+"""Sessions out of a file into a store: each of them whole or not at all, and none of them twice."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from typing import NamedTuple
+
+from flue_cli.errors import SessionExists
+from flue_cli.names import MAX_NAME, agent_name, session_name
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import ABSENT, Entry, Head, Origin
+from flue_cli.transcripts.fields import entries
+from flue_cli.transcripts.reading import UNDATED, Incoming
+
+
+class Brought(NamedTuple):
+    """A session that was imported, or that `was_there` already with the same content."""
+
+    head: Head
+    was_there: bool
+
+
+def bring(store: Store, found: Incoming, agent: str, name: str, *, again: bool) -> Brought:
+    """Import a session as AGENT/NAME; if it is there with the same content, leave it, else SessionExists.
+
+    With `again` it gets a name that is free instead: NAME-2 and so on.
+    """
+    head = store.head(agent, name)
+    if head.uid != ABSENT and not again:
+        if _is_same(entries(store, head, 1, with_data=True), found.entries):
+            return Brought(head, was_there=True)
+        raise SessionExists(
+            f"session '{name}' of agent '{agent}' exists already, with other content",
+            hint="import it under a name that is free: --again, or --session NAME",
+        )
+    if head.uid != ABSENT:
+        name = _free(store, agent, name)
+    now = time.time_ns() // 1000
+    dated = (_dated(entry, now) for entry in found.entries)
+    return Brought(store.bring(agent, name, dated, _origin(store, agent, found)), was_there=False)
+
+
+class Names:
+    """The names of what is imported: valid, and no two conversations of a file get the same."""
+
+    def __init__(self, agent: str, name: str, default_agent: str) -> None:
+        """`agent` and `name` are what the person wants, "" for what the file says; BadName for bad ones."""
+        self._agent = agent_name(agent) if agent else ""
+        self._name = session_name(name) if name else ""
+        self._default = default_agent
+        self._given: set[tuple[str, str]] = set()
+
+    def of(self, found: Incoming) -> tuple[str, str]:
+        """Agent and name for a session that was found; BadName if its agent cannot be one."""
+        agent = self._agent or agent_name(found.agent or self._default)
+        name = self._name or _valid(found.name)
+        number, free = 1, name
+        while (agent, free) in self._given:
+            number += 1
+            free = _numbered(name, number)
+        self._given.add((agent, free))
+        return agent, free
+
+
+def _valid(text: str) -> str:
+    """The name that comes nearest to `text`."""
+    text = re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+", " ", text
+    )
+    return session_name(text.strip().lstrip("-").strip()[:MAX_NAME] or "imported")
+
+
+def _numbered(name: str, number: int) -> str:
+    ending = f"-{number}"
+    return name[: MAX_NAME - len(ending)] + ending
+
+
+def _free(store: Store, agent: str, name: str) -> str:
+    number, free = 1, name
+    while store.head(agent, free).uid != ABSENT:
+        number += 1
+        free = _numbered(name, number)
+    return free
+
+
+def _origin(store: Store, agent: str, found: Incoming) -> Origin | None:
+    """What it was forked from: the session of that name, if it is here."""
+    if found.origin is None:
+        return None
+    name, turn = found.origin
+    return Origin(store.head(agent, name).uid, name, turn)
+
+
+def _dated(entry: Entry, now: int) -> Entry:
+    if entry.started_at == UNDATED:
+        return entry._replace(started_at=now, finished_at=now)
+    return entry
+
+
+def _is_same(kept: Iterator[Entry], found: Iterable[Entry]) -> bool:
+    return all(
+        here is not None and there is not None and _comparable(here, there) == there._replace(turn=0)
+        for here, there in zip_longest(kept, found)
+    )
+
+
+def _comparable(here: Entry, there: Entry) -> Entry:
+    """What is kept, without what was not there when it was imported: its number, and times nobody knew."""
+    if there.started_at == UNDATED:
+        here = here._replace(started_at=UNDATED, finished_at=there.finished_at)
+    return here._replace(turn=0)

@@ -1,0 +1,126 @@
+"""Lists of messages as most model APIs take them: `{"messages": [{"role", "content", …}]}`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from flue_cli.errors import UsageError
+from flue_cli.stores.records import Entry, Head
+from flue_cli.stores.rules import history_of
+from flue_cli.transcripts.readable import Readable
+
+if TYPE_CHECKING:
+    from flue_cli.transcripts.foreign_turns import Said
+    from flue_cli.transcripts.reading import Incoming, Skipped, Source
+
+_PARTS = ("text", "image_url", "input_audio", "file", "refusal")
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+
+
+def export(store: Readable, head: Head, first: int) -> Iterator[str]:
+    """The history of the answered turns, a message a line."""
+    yield '{"messages": ['
+    separator = "\n"
+    for entry in store.entries(head, first, head.turn):
+        for message in _messages(entry):
+            yield separator + json.dumps(message)
+            separator = ",\n"
+    yield "\n]}\n"
+
+
+def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
+    """A session of every list: one in a document; in lines one a line, or all lines together."""
+    from flue_cli.transcripts.foreign_turns import turns_of
+    from flue_cli.transcripts.reading import Incoming
+
+    lists = list(_lists(source))
+    for number, messages in enumerate(lists, 1):
+        name = source.stem if len(lists) == 1 else f"{source.stem}-{number}"
+        yield Incoming("", name, turns_of(messages))
+
+
+def _messages(entry: Entry) -> Iterator[dict[str, Any]]:
+    """What a turn adds to the history, where it came from such a list as it was there."""
+    from flue_cli.transcripts.foreign_turns import NOTES, ORIGINAL
+
+    messages = [message.as_dict() for message in history_of(entry)]
+    if not messages:
+        return
+    original = entry.meta.get(ORIGINAL)
+    original = original if isinstance(original, dict) else {}
+    if _is_of_chat(original.get("user")):
+        messages[0] = original["user"]
+    if _is_of_chat(original.get("assistant")):
+        messages[-1] = original["assistant"]
+    around = [_list_in(original, "before"), messages, _list_in(original, "after")]
+    for message in (one for some in around for one in some):
+        shown = {key: value for key, value in message.items() if key not in NOTES}
+        if shown.get("content") is not None or len(shown) > 2:
+            yield shown
+
+
+def _list_in(original: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found = original.get(name)
+    return [one for one in found if _is_message(one)] if isinstance(found, list) else []
+
+
+def _is_of_chat(value: Any) -> bool:
+    """Whether a message has the chat API's form: the one of agents has other parts, and says its type."""
+    if not _is_message(value) or "type" in value:
+        return False
+    content = value.get("content")
+    parts = content if isinstance(content, list) else []
+    return all(isinstance(part, dict) and part.get("type") in _PARTS for part in parts)
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("role"), str)
+
+
+def _lists(source: Source) -> Iterator[list[Said]]:
+    """The lists of messages, each message with its place."""
+    from flue_cli.transcripts.recognising import is_lines
+
+    if not is_lines(source):
+        yield _said(_list_of(source.document, source.called), "messages[{}]")
+        return
+    from flue_cli.transcripts.parsing import parse
+
+    together: list[Said] = []
+    for number, text in source.lines():
+        where = f"line {number}"
+        value = parse(text, where)
+        if _is_message(value):
+            together += _said([value], where)
+        else:
+            yield _said(_list_of(value, where), where + ": messages[{}]")
+    if together:
+        yield together
+
+
+def _list_of(value: Any, where: str) -> list[Any]:
+    messages = value.get("messages") if isinstance(value, dict) else value
+    if not isinstance(messages, list):
+        raise UsageError(f"{where} is no list of messages")
+    return messages
+
+
+def _said(messages: list[Any], where: str) -> list[Said]:
+    from flue_cli.transcripts.foreign_turns import Said
+
+    return [
+        Said(_message(message, where.format(number)), where.format(number))
+        for number, message in enumerate(messages)
+    ]
+
+
+def _message(message: Any, where: str) -> dict[str, Any]:
+    """A message; UsageError if it is none."""
+    if not _is_message(message) or message["role"] not in _ROLES:
+        raise UsageError(f'{where} needs a "role": {", ".join(_ROLES)}')
+    if "content" not in message and not {"tool_calls", "function_call", "refusal"} & set(message):
+        raise UsageError(f'{where} needs a "content"')
+    whole: dict[str, Any] = {"role": message["role"], "content": None} | message
+    return whole

@@ -1,0 +1,112 @@
+"""Conversations with what must not be seen taken out, in whatever format they are written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from flue_cli.errors import UsageError
+from flue_cli.session import Message
+from flue_cli.stores.records import Entry, Head, Origin
+from flue_cli.strict_json import dumps, loads
+from flue_cli.text import safe_line
+from flue_cli.transcripts.readable import Readable
+
+INSTEAD = "[redacted]"
+"""What stands where something was taken out."""
+
+
+class Redaction:
+    """What is taken out: every match of the regular expressions `patterns`."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        """Raises UsageError for what is no regular expression."""
+        self._patterns = [_compiled(pattern) for pattern in patterns]
+
+    def text(self, text: str) -> str:
+        """`text` without the matches; a match of nothing at all takes out nothing."""
+        for pattern in self._patterns:
+            text = pattern.sub(lambda found: INSTEAD if found[0] else "", text)
+        return text
+
+    def value(self, value: Any) -> Any:
+        """A JSON value without the matches in its strings and keys: numbers stay, and so does its form."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self.value(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        found: dict[str, Any] = {}
+        for key, one in value.items():
+            found[_free(self.text(key), found)] = self.value(one)
+        return found
+
+    def head(self, head: Head) -> Head:
+        """A session whose name shows no match; it is read as before."""
+        return head._replace(name=self.text(head.name))
+
+    def entry(self, entry: Entry) -> Entry:
+        """An entry without the matches in anything that was said, kept or recorded."""
+        error = entry.error and entry.error._replace(message=self.text(entry.error.message))
+        return entry._replace(
+            key=self._maybe(entry.key),
+            prompt=self.text(entry.prompt),
+            reply=self._maybe(entry.reply),
+            messages=tuple(self._message(message) for message in entry.messages),
+            error=error,
+            meta=self.value(dict(entry.meta)),
+            data=self.data(entry.data),
+        )
+
+    def data(self, data: str) -> str:
+        """The JSON text of data without the matches."""
+        return dumps(self.value(loads(data))) if data else ""
+
+    def _message(self, message: Message) -> Message:
+        # Names of fields (tool_calls) are the format's, what is in them is not.
+        extra = {key: self.value(one) for key, one in message.extra.items()}
+        return Message(message.role, self.value(message.content), extra)
+
+    def _maybe(self, text: str | None) -> str | None:
+        return None if text is None else self.text(text)
+
+
+class Redacted:
+    """A store to export from that shows no match of a redaction."""
+
+    def __init__(self, store: Readable, redaction: Redaction) -> None:
+        self._store = store
+        self._redaction = redaction
+
+    def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
+        for entry in self._store.entries(head, first, last, with_data=with_data):
+            yield self._redaction.entry(entry)
+
+    def running(self, head: Head) -> Entry | None:
+        entry = self._store.running(head)
+        return entry and self._redaction.entry(entry)
+
+    def data_at(self, head: Head, turn: int) -> str:
+        return self._redaction.data(self._store.data_at(head, turn))
+
+    def origin(self, head: Head) -> Origin | None:
+        origin = self._store.origin(head)
+        return origin and origin._replace(name=self._redaction.text(origin.name))
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UsageError(f"--redact '{safe_line(pattern)}' is no regular expression: {error}") from error
+
+
+def _free(key: str, taken: dict[str, Any]) -> str:
+    """`key`, or where two became the same, `key-2`: no value is lost."""
+    free, number = key, 1
+    while free in taken:
+        number += 1
+        free = f"{key}-{number}"
+    return free

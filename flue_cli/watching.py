@@ -1,0 +1,145 @@
+"""Following a session that other processes talk to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from flue_cli.errors import SessionChanged
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Entry, Head
+from flue_cli.stores.rules import INTERRUPTED
+from flue_cli.timeline import missed_between
+
+_INTERVAL = 0.2
+"""Seconds between two looks at whether anything was written."""
+_WHILE_RUNNING = 1.0
+"""Seconds between two looks at a prompt that runs: a process that is killed writes nothing any more."""
+
+
+class Began(NamedTuple):
+    """A prompt is being answered."""
+
+    entry: Entry
+
+
+class Settled(NamedTuple):
+    """A turn has its outcome, or the data was edited; `entry` has its data if that was asked for."""
+
+    entry: Entry
+
+
+class Undone(NamedTuple):
+    """Turns `first` to `last` were taken back."""
+
+    first: int
+    last: int
+
+
+class Renamed(NamedTuple):
+    """The session has another name now."""
+
+    head: Head
+
+
+Happening = Began | Settled | Undone | Renamed
+
+
+def follow(store: Store, head: Head, *, with_data: bool = False) -> Iterator[Happening]:
+    """What happens to a session after `head`, as it happens; first the prompt that runs, or was left.
+
+    Does not end by itself. Raises SessionChanged when the session is deleted.
+    """
+    watcher = _Watcher(store, head, with_data=with_data)
+    before: object = None
+    due = time.monotonic()
+    while True:
+        stamp = store.stamp()  # first: what is written while we look is seen the next time
+        if stamp != before or time.monotonic() >= due:
+            yield from watcher.look()
+            before = stamp
+            due = time.monotonic() + _WHILE_RUNNING if watcher.runs else float("inf")
+        time.sleep(_INTERVAL)
+
+
+class _Watcher:
+    """How far a session has been seen, and which prompts were told of."""
+
+    def __init__(self, store: Store, head: Head, *, with_data: bool) -> None:
+        self._store = store
+        self._seen = head
+        self._tip = store.tip(head)  # where what was undone ends
+        self._with_data = with_data
+        self._began: tuple[int, int] | None = None
+        self._interrupted: tuple[int, int] | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether a prompt was running at the last look."""
+        return self._began is not None
+
+    def look(self) -> Iterator[Happening]:
+        """What happened since the last look."""
+        now = self._current()
+        try:
+            tip = self._store.tip(now)
+            happened = list(self._between(now, tip))
+        except SessionChanged:  # between two of our steps: the next look sees it
+            return
+        if now.name != self._seen.name:
+            yield Renamed(now)
+        self._seen, self._tip = now, tip
+        yield from happened
+        yield from self._running(now)
+
+    def _between(self, now: Head, tip: Head) -> Iterator[Happening]:
+        """What was undone and what came, also what came and was undone before anybody could look."""
+        missed = missed_between(self._store, self._seen, now)
+        lost = [entry for entry in missed_between(self._store, self._tip, tip).turns if entry.turn > now.turn]
+        undone = [*missed.undone]
+        if undone and (missed.turns or not lost):
+            yield Undone(undone[0], undone[-1])
+            undone = []
+        for end, entries in ((now, missed.turns), (tip, lost)):
+            for entry in entries:
+                if _key(entry) != self._interrupted:
+                    yield Settled(self._filled(end, entry))
+        if lost:
+            yield Undone(undone[0] if undone else now.turn + 1, lost[-1].turn)
+
+    def _running(self, now: Head) -> Iterator[Happening]:
+        running = self._store.running(now)
+        if running is None or running.turn != now.turn + 1:
+            self._began = None
+        elif running.outcome == "running":
+            if self._began != _key(running):
+                self._began = _key(running)
+                yield Began(running)
+        else:
+            self._began = None
+            if self._interrupted != _key(running):
+                self._interrupted = _key(running)
+                data = self._store.data_at(now, now.turn) if self._with_data else ""
+                yield Settled(running._replace(error=INTERRUPTED, data=data))
+
+    def _filled(self, now: Head, entry: Entry) -> Entry:
+        return entry._replace(data=self._store.data_at(now, entry.turn)) if self._with_data else entry
+
+    def _current(self) -> Head:
+        """The session as it stands now, whatever its name."""
+        seen = self._seen
+        now = self._store.head(seen.agent, seen.name)
+        if now.uid == seen.uid:
+            return now
+        for summary in self._store.sessions(agent=seen.agent, kept=True):
+            if summary.uid == seen.uid:
+                now = self._store.head(seen.agent, summary.name)
+                if now.uid == seen.uid:
+                    return now
+        raise SessionChanged(f"session '{seen.name}' was deleted")
+
+
+def _key(entry: Entry) -> tuple[int, int]:
+    """What tells a turn from others that had its number."""
+    return entry.turn, entry.started_at
