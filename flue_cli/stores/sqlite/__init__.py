@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from flue_cli.errors import StoreError, StoreLocked
+from flue_cli.errors import StoreError
 from flue_cli.session import Message
-from flue_cli.stores.queue import Held, wait_for
 from flue_cli.stores.records import (
     ABSENT,
     LEASE_SECONDS,
@@ -24,7 +22,6 @@ from flue_cli.stores.records import (
     Failure,
     Head,
     Hit,
-    Holder,
     Lease,
     Origin,
     Pause,
@@ -42,15 +39,14 @@ from flue_cli.stores.rules import (
     unchanged,
 )
 from flue_cli.stores.sqlite import reading, tree, words
+from flue_cli.stores.sqlite.claims import Claims
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.file import plain_errors
 from flue_cli.stores.sqlite.indexing import Indexing
-from flue_cli.stores.sqlite.line import WaitingLine
-from flue_cli.stores.sqlite.owner import Owner, pid_and_host, term
+from flue_cli.stores.sqlite.owner import Owner, term
 from flue_cli.stores.sqlite.rows import (
     STATE,
     State,
-    admit,
     complete,
     interrupt,
     load_state,
@@ -67,17 +63,6 @@ if TYPE_CHECKING:
     from flue_cli.stores.finding import Finding
     from flue_cli.stores.statistics import Statistics
 
-Result = TypeVar("Result")
-Act = Callable[[sqlite3.Connection, State], Result]
-
-
-class _Waiter:
-    """Who waits: the session it has seen (0: none yet), and its place in the line (0: none)."""
-
-    def __init__(self, uid: int) -> None:
-        self.uid = uid
-        self.ticket = 0
-
 
 class SqliteStore:
     """Sessions in the SQLite file at `path`, which the first prompt creates.
@@ -92,9 +77,8 @@ class SqliteStore:
         self.lease_seconds = LEASE_SECONDS
         self._owner = Owner(self.path)
         self._connections = Connections(self.path)
-        self._line = WaitingLine(self._connections, self._owner)
+        self._claims = Claims(self._connections, self._owner)
         self._index = Indexing(self._connections)
-        self._active: set[tuple[int, int]] = set()  # (uid, fence) of turns that run in this process
         self._left = (ABSENT, 0, "")  # (uid, version, data) of the turn that this process settled last
 
     # Reading
@@ -115,7 +99,7 @@ class SqliteStore:
             if db is None or state is None or state.running is None:
                 return None
             entry = reading.one_entry(db, state.running, head.name)
-            return entry if self._is_held(state) else entry._replace(outcome="interrupted")
+            return entry if self._claims.is_held(state) else entry._replace(outcome="interrupted")
 
     def messages(self, head: Head, start: int, stop: int) -> list[Message]:
         with self._connections.reading() as db:
@@ -172,7 +156,7 @@ class SqliteStore:
         def take(db: sqlite3.Connection, state: State) -> Begun | Replayed:
             return self._take(db, state, ask)
 
-        return self._when_free(ask, pause, take, early=lambda db, state: self._replay(db, state, ask))
+        return self._claims.when_free(ask, pause, take, early=lambda db, state: self._replay(db, state, ask))
 
     def renew(self, lease: Lease) -> None:
         self._owner.show()  # the store may have been closed since
@@ -189,7 +173,7 @@ class SqliteStore:
     def commit(
         self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
     ) -> Head:
-        with self._settling(lease) as db:
+        with self._claims.settling(lease) as db:
             head = release(db, lease, lease.head.messages + len(messages) + 2)
             complete(db, lease, head, reply, messages, data, meta)
             words.settled(db, lease.entry, len(lease.prompt) + len(reply))
@@ -197,7 +181,7 @@ class SqliteStore:
         return head
 
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
-        with self._settling(lease) as db:
+        with self._claims.settling(lease) as db:
             head = release(db, lease, lease.head.messages)
             settle(db, lease.entry, lease, head.messages, outcome, error, meta, head.updated_at)
             words.settled(db, lease.entry, len(lease.prompt))
@@ -212,7 +196,7 @@ class SqliteStore:
             known_turn(tree.tip(db, state), turn)
             return tree.move(db, self._settled(db, state)[0], turn)
 
-        return self._when_free(claim(head, wait), pause, act)
+        return self._claims.when_free(claim(head, wait), pause, act)
 
     def edit(self, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
         def act(db: sqlite3.Connection, state: State) -> Head:
@@ -220,7 +204,7 @@ class SqliteStore:
             settled, _ = self._settled(db, state)
             return tree.edit(db, settled, data, self._data(db, settled))
 
-        return self._when_free(claim(head, wait), pause, act)
+        return self._claims.when_free(claim(head, wait), pause, act)
 
     def fork(self, head: Head, name: str) -> Head:
         with self._connections.writing() as db:
@@ -231,7 +215,9 @@ class SqliteStore:
             return tree.bring(db, agent, name, entries, origin)
 
     def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
-        return self._when_free(claim(head, wait), pause, lambda db, state: tree.rename(db, state.head, name))
+        return self._claims.when_free(
+            claim(head, wait), pause, lambda db, state: tree.rename(db, state.head, name)
+        )
 
     def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
         if head.uid == ABSENT:
@@ -242,8 +228,8 @@ class SqliteStore:
                 raise changed(head.name)
             forks = tree.kept(db, head.uid)
             for one in (state, *forks):
-                if self._is_held(one):
-                    raise busy(one.head.name, self._holder(one), now_us())
+                if self._claims.is_held(one):
+                    raise busy(one.head.name, self._claims.holder(one), now_us())
             if seen is not None:
                 all_unchanged((head, *seen), [one.head for one in (state, *forks)])
             tree.delete(db, state)
@@ -322,7 +308,7 @@ class SqliteStore:
             yield from health.of_place(self.path)
             with self._connections.reading() as db:
                 if db:
-                    yield from health.of_content(db, self._is_held)
+                    yield from health.of_content(db, self._claims.is_held)
         except StoreError as error:
             yield Finding("problem", error.message, error.hint)
 
@@ -336,69 +322,7 @@ class SqliteStore:
         self._connections.close()
         self._owner.hide()
 
-    # A session's turn in the line
-
-    def _when_free(
-        self, ask: Ask, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
-    ) -> Result:
-        """Do `act` to the session once it is free and ours, in one transaction.
-
-        What `early` finds, if it finds anything, is the answer without waiting.
-        """
-        waiter = _Waiter(ask.uid)
-
-        def attempt() -> Result | Held:
-            try:
-                return self._attempt(ask, waiter, act, early)
-            except StoreLocked:
-                if ask.wait == 0:
-                    raise
-                return Held(Holder(0, "", now_us()), 1)  # some program writes: as good as a turn before us
-
-        try:
-            return wait_for(attempt, ask, pause)
-        finally:
-            if waiter.ticket:
-                self._line.leave(waiter.ticket)
-
-    def _attempt(
-        self, ask: Ask, waiter: _Waiter, act: Act[Result], early: Act[Result | None] | None
-    ) -> Result | Held:
-        held = self._look(ask, waiter) if waiter.ticket else None
-        if held:
-            return held
-        # Other sessions' commits take milliseconds each: they are no reason to refuse a --wait 0.
-        patience = 0.0 if ask.wait else 5.0
-        with self._connections.writing(create_store=waiter.uid == ABSENT, patience=patience) as db:
-            state = load_state(db, ask.agent, ask.name)
-            if early and state and waiter.uid in (ABSENT, state.head.uid):
-                found = early(db, state)
-                if found is not None:
-                    return found
-            state = admit(db, state, ask, waiter.uid)
-            waiter.uid = state.head.uid
-            place = self._line.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
-            free = place == 1 and not self._is_held(state)
-            if free:
-                if state.is_awaited:
-                    self._line.clear(db, waiter.uid, waiter.ticket)
-                result = act(db, state)
-        if free:
-            waiter.ticket = 0  # cleared, and committed so
-            return result
-        if not waiter.ticket and ask.wait > 0:
-            waiter.ticket = self._line.join(waiter.uid)
-        return Held(self._holder(state), place)
-
-    def _look(self, ask: Ask, waiter: _Waiter) -> Held | None:
-        """Whether a waiter may not go yet: a look that takes no lock and mostly writes nothing."""
-        with self._connections.reading() as db:
-            state = load_state(db, ask.agent, ask.name) if db else None
-            if db is None or state is None or state.head.uid != waiter.uid:
-                return None
-            self._line.renew(db, waiter.ticket)
-            place = self._line.place(db, waiter.uid, waiter.ticket)
-        return Held(self._holder(state), place) if place > 1 or self._is_held(state) else None
+    # Inside a transaction
 
     def _replay(self, db: sqlite3.Connection, state: State, ask: Ask) -> Replayed | None:
         """The turn that this key completed before, wherever on the session's tree it is."""
@@ -421,7 +345,7 @@ class SqliteStore:
         tree.leave_undone(db, state)
         lease = record(db, state, ask, self._data(db, state), now)
         take(db, state, lease, self._owner.name, term(self.lease_seconds))
-        self._active.add((lease.head.uid, lease.fence))
+        self._claims.begun(lease)
         return Begun(lease, interrupted)
 
     def _settled(self, db: sqlite3.Connection, state: State) -> tuple[State, Entry | None]:
@@ -439,26 +363,6 @@ class SqliteStore:
             return data
         return reading.rebuild(db, head, state.base, head.turn, state.data_checksum) if head.turn else "{}"
 
-    @contextmanager
-    def _settling(self, lease: Lease) -> Iterator[sqlite3.Connection]:
-        """A transaction that ends a turn; even if it fails, the turn does not run any more."""
-        try:
-            with self._connections.writing() as db:
-                yield db
-        finally:
-            self._active.discard((lease.head.uid, lease.fence))
-
     def _state(self, db: sqlite3.Connection | None, head: Head) -> State | None:
         row = db.execute(f"{STATE} WHERE s.uid = ?", (head.uid,)).fetchone() if db else None
         return state_of(row) if row else None
-
-    def _is_held(self, state: State) -> bool:
-        if state.owner is None:
-            return False
-        if state.owner == self._owner.name and (state.head.uid, state.fence) not in self._active:
-            return False  # a turn of ours whose end could not be written
-        return self._owner.holds(state.owner, state.expires)
-
-    def _holder(self, state: State) -> Holder:
-        pid, host = pid_and_host(state.owner or "")
-        return Holder(pid, host, state.since or now_us())
