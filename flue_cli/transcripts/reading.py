@@ -71,7 +71,7 @@ class Source:
     def stem(self) -> str:
         """The file's name without its ending: what a session is called that has no name of its own."""
         name = "" if self.is_stdin else os.path.basename(self.path)
-        return os.path.splitext(name)[0] or "imported"
+        return os.path.splitext(name)[0].removesuffix(".openai") or "imported"
 
     def beginning(self, size: int) -> bytes:
         """The first `size` bytes."""

@@ -1,0 +1,128 @@
+"""Who may write to a session: its turn in the line, and whether another turn holds it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from flue_cli.errors import StoreLocked
+from flue_cli.stores.queue import Held, wait_for
+from flue_cli.stores.records import ABSENT, Ask, Holder, Lease
+from flue_cli.stores.sqlite.line import WaitingLine
+from flue_cli.stores.sqlite.owner import Owner, pid_and_host
+from flue_cli.stores.sqlite.rows import State, admit, load_state, now_us
+
+if TYPE_CHECKING:
+    from flue_cli.stores.records import Pause
+    from flue_cli.stores.sqlite.connections import Connections
+
+Result = TypeVar("Result")
+Act = Callable[[sqlite3.Connection, State], Result]
+
+
+class _Waiter:
+    """Who waits: the session it has seen (0: none yet), and its place in the line (0: none)."""
+
+    def __init__(self, uid: int) -> None:
+        self.uid = uid
+        self.ticket = 0
+
+
+class Claims:
+    """The claims of this process on the sessions of one store."""
+
+    def __init__(self, connections: Connections, owner: Owner) -> None:
+        self._connections = connections
+        self._owner = owner
+        self._line = WaitingLine(connections, owner)
+        self._active: set[tuple[int, int]] = set()  # (uid, fence) of turns that run in this process
+
+    def when_free(
+        self, ask: Ask, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
+    ) -> Result:
+        """Do `act` to the session once it is free and ours, in one transaction.
+
+        What `early` finds, if it finds anything, is the answer without waiting.
+        """
+        waiter = _Waiter(ask.uid)
+
+        def attempt() -> Result | Held:
+            try:
+                return self._attempt(ask, waiter, act, early)
+            except StoreLocked:
+                if ask.wait == 0:
+                    raise
+                return Held(Holder(0, "", now_us()), 1)  # some program writes: as good as a turn before us
+
+        try:
+            return wait_for(attempt, ask, pause)
+        finally:
+            if waiter.ticket:
+                self._line.leave(waiter.ticket)
+
+    def _attempt(
+        self, ask: Ask, waiter: _Waiter, act: Act[Result], early: Act[Result | None] | None
+    ) -> Result | Held:
+        held = self._look(ask, waiter) if waiter.ticket else None
+        if held:
+            return held
+        # Other sessions' commits take milliseconds each: they are no reason to refuse a --wait 0.
+        patience = 0.0 if ask.wait else 5.0
+        with self._connections.writing(create_store=waiter.uid == ABSENT, patience=patience) as db:
+            state = load_state(db, ask.agent, ask.name)
+            if early and state and waiter.uid in (ABSENT, state.head.uid):
+                found = early(db, state)
+                if found is not None:
+                    return found
+            state = admit(db, state, ask, waiter.uid)
+            waiter.uid = state.head.uid
+            place = self._line.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
+            free = place == 1 and not self.is_held(state)
+            if free:
+                if state.is_awaited:
+                    self._line.clear(db, waiter.uid, waiter.ticket)
+                result = act(db, state)
+        if free:
+            waiter.ticket = 0  # cleared, and committed so
+            return result
+        if not waiter.ticket and ask.wait > 0:
+            waiter.ticket = self._line.join(waiter.uid)
+        return Held(self.holder(state), place)
+
+    def _look(self, ask: Ask, waiter: _Waiter) -> Held | None:
+        """Whether a waiter may not go yet: a look that takes no lock and mostly writes nothing."""
+        with self._connections.reading() as db:
+            state = load_state(db, ask.agent, ask.name) if db else None
+            if db is None or state is None or state.head.uid != waiter.uid:
+                return None
+            self._line.renew(db, waiter.ticket)
+            place = self._line.place(db, waiter.uid, waiter.ticket)
+        return Held(self.holder(state), place) if place > 1 or self.is_held(state) else None
+
+    def begun(self, lease: Lease) -> None:
+        """A turn of this process runs now."""
+        self._active.add((lease.head.uid, lease.fence))
+
+    @contextmanager
+    def settling(self, lease: Lease) -> Iterator[sqlite3.Connection]:
+        """A transaction that ends a turn; even if it fails, the turn does not run any more."""
+        try:
+            with self._connections.writing() as db:
+                yield db
+        finally:
+            self._active.discard((lease.head.uid, lease.fence))
+
+    def is_held(self, state: State) -> bool:
+        """Whether a turn that lives holds the session."""
+        if state.owner is None:
+            return False
+        if state.owner == self._owner.name and (state.head.uid, state.fence) not in self._active:
+            return False  # a turn of ours whose end could not be written
+        return self._owner.holds(state.owner, state.expires)
+
+    def holder(self, state: State) -> Holder:
+        """Whoever holds it."""
+        pid, host = pid_and_host(state.owner or "")
+        return Holder(pid, host, state.since or now_us())
