@@ -843,8 +843,8 @@ def _settings(examples: int) -> settings:
 
 
 TestMemoryMachine = MemoryMachine.TestCase
-TestMemoryMachine.settings = _settings(150)
+TestMemoryMachine.settings = _settings(80)
 TestSqliteMachine = SqliteMachine.TestCase
-TestSqliteMachine.settings = _settings(80)
+TestSqliteMachine.settings = _settings(40)
 TestIndexedMachine = IndexedMachine.TestCase
-TestIndexedMachine.settings = _settings(50)
+TestIndexedMachine.settings = _settings(25)

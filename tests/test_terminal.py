@@ -523,7 +523,9 @@ def test_help_names_every_command(desk: Desk) -> None:
     terminal.say("/help")
     terminal.wait_for("Ctrl-D leaves.\n>")
 
-    for name in ("/help", "/exit", "/quit", "/new", "/history", "/data"):
+    from flue_cli.repl.slash import COMMANDS
+
+    for name in COMMANDS:
         assert any(line.startswith(f"{name} ") for line in terminal.lines), name
 
 

@@ -17,7 +17,7 @@ COMMANDS = {
     "agents": ("flue_cli.cli.agents:COMMANDS", "See which agents there are, check them, begin a new one."),
     "sessions": (
         "flue_cli.cli.sessions:COMMANDS",
-        "List, show, undo, fork, edit, export and delete sessions.",
+        "List, show, search, undo, fork, edit, export, import, delete.",
     ),
     "test": (
         "flue_cli.cli.scripts:check_scripts",

@@ -104,7 +104,7 @@ def history(argument: str, chat: Chat) -> None:
 
 
 def data(argument: str, chat: Chat) -> None:
-    """Show the data, or change it: /data [PATH], /data set PATH VALUE, /data unset PATH, /data edit."""
+    """Show the data or change it: /data [PATH], set PATH VALUE, unset, edit."""
     from flue_cli.data_path import get, leading, parse
 
     what, _, rest = argument.partition(" ")
@@ -123,7 +123,7 @@ def data(argument: str, chat: Chat) -> None:
 
 
 def diff(argument: str, chat: Chat) -> None:
-    """Show what the last turn changed, or what differs from turn N: /diff [N]."""
+    """Show what the last turn changed, or all since turn N: /diff [N]."""
     from flue_cli.comparison import Moment, compared
     from flue_cli.render.differences import differences
 
@@ -138,7 +138,7 @@ def diff(argument: str, chat: Chat) -> None:
 
 
 def search(argument: str, chat: Chat) -> None:
-    """Look for words in everything that was said, in all sessions: /search WORDS."""
+    """Look for words in all sessions: /search WORDS."""
     from flue_cli.stores.matching import Query
 
     words = argument.split()
@@ -153,7 +153,7 @@ def search(argument: str, chat: Chat) -> None:
 
 
 def undo(argument: str, chat: Chat) -> None:
-    """Take back the last turn, history and data, or the last N: /undo [N]."""
+    """Take back the last turn, history and data, or N: /undo [N]."""
     count = _number(argument, "/undo", "a number of turns", default=1, least=1)
     say_moved(chat.output, chat.conversation.undo(count, chat.pause))
 
@@ -165,14 +165,14 @@ def redo(argument: str, chat: Chat) -> None:
 
 
 def rewind(argument: str, chat: Chat) -> Next:
-    """Go to turn N, 0 is the start; the prompt after it comes back to be edited and sent again: /rewind N."""
+    """Go to turn N, and edit the prompt after it: /rewind N."""
     moved, prompt = chat.conversation.rewind(_number(argument, "/rewind", "the number of a turn"), chat.pause)
     say_moved(chat.output, moved)
     return Next(draft=prompt)
 
 
 def retry(argument: str, chat: Chat) -> Next:
-    """Send the last prompt again; the reply it had is kept as a fork."""
+    """Send the last prompt again; the old reply is kept as a fork."""
     moved, prompt = chat.conversation.before_last_prompt(chat.pause)
     if moved:
         say_moved(chat.output, moved)
@@ -181,14 +181,14 @@ def retry(argument: str, chat: Chat) -> Next:
 
 
 def try_(argument: str, chat: Chat) -> Next:
-    """See what the agent would answer and change, and keep nothing of it: /try PROMPT."""
+    """See what would come of a prompt, and keep nothing: /try PROMPT."""
     if not argument:
         raise UsageError("/try takes a prompt")
     return Next(prompt=argument, only_tried=True)
 
 
 def fork(argument: str, chat: Chat) -> None:
-    """Go on in a copy of this session, as it is or as of turn N: /fork NAME [N]."""
+    """Go on in a copy, as it is or as of turn N: /fork NAME [N]."""
     name, _, turn = argument.rpartition(" ")
     if not (name and turn.isascii() and turn.isdigit()):
         name, turn = argument, ""
