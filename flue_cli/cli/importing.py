@@ -9,11 +9,12 @@ import typer
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import StoreOption, load_settings, opened
 from flue_cli.errors import Conflict, FlueError, SessionExists, UsageError
+from flue_cli.render.progress import progress
 from flue_cli.text import safe_line, turns
 from flue_cli.transcripts import READERS, reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from flue_cli.stores.contract import Store
     from flue_cli.stores.records import Entry
@@ -59,8 +60,9 @@ def import_(
     with Source(file) as source:
         tally = _Tally(app)
         found = reader(form or kind_of(source))(source, tally.skipped)
-        with opened(load_settings(store)) as kept:
-            _bring_all(kept, _only_one(found, source) if session else found, names, tally, again=again)
+        with opened(load_settings(store)) as kept, progress(app.output, "importing", None) as advance:
+            counted = (one._replace(entries=_counted(one.entries, advance)) for one in found)
+            _bring_all(kept, _only_one(counted, source) if session else counted, names, tally, again=again)
         tally.close(source)
 
 
@@ -123,6 +125,12 @@ def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Ta
             tally.failed(one.name, error)
         else:
             tally.brought(f"{head.agent}/{safe_line(head.name)}", head.turn, was_there=was_there)
+
+
+def _counted(entries: Iterable[Entry], advance: Callable[[int], None]) -> Iterator[Entry]:
+    for entry in entries:
+        advance(1)
+        yield entry
 
 
 def _only_one(found: Iterator[Incoming], source: Source) -> Iterator[Incoming]:

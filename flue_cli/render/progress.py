@@ -17,8 +17,8 @@ _PATIENCE = 1.0
 
 
 @contextmanager
-def progress(output: Output, what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """While inside, what is given is called with how much more is done, of `total`."""
+def progress(output: Output, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """While inside, what is given is called with how much more is done, of `total` (None: nobody knows)."""
     bar = _Bar(output, what, total)
     try:
         yield bar.advance
@@ -29,7 +29,7 @@ def progress(output: Output, what: str, total: int) -> Iterator[Callable[[int], 
 class _Bar:
     """Draws nothing off a terminal, nor before it is worth it."""
 
-    def __init__(self, output: Output, what: str, total: int) -> None:
+    def __init__(self, output: Output, what: str, total: int | None) -> None:
         self._what = what
         self._total = total
         self._done = 0
