@@ -17,7 +17,9 @@ def typed(text: str, what: str) -> Any:
         loads(text)
         value = json.loads(text, object_pairs_hook=_each_once)
     except json.JSONDecodeError as error:
-        raise UsageError(f"{what} is not JSON: {_lower(error.msg)} {_place(text, error.pos)}") from error
+        raise UsageError(
+            f"{what} is not JSON: {_lower(error.msg).removesuffix(' at')} {_place(text, error.pos)}"
+        ) from error
     except ValueError as error:
         raise UsageError(f"{what} is not JSON: {_constant(text) or error}") from error
     try:

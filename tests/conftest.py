@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from desk import Desk
 
 
+# Whoever starts the tests in the background may have them ignore signals; the commands that they start must not.
+for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    if signal.getsignal(ignored) is signal.SIG_IGN:
+        signal.signal(ignored, signal.default_int_handler if ignored == signal.SIGINT else signal.SIG_DFL)
+
+
 class Done(NamedTuple):
     """What a finished command left: exit code as a shell reports it, stdout and stderr as text."""
 

@@ -1,4 +1,4 @@
-"""What a person sees on a terminal. The only module that imports rich; all text is made safe first."""
+"""What a person sees on a terminal. All text is made safe first."""
 
 from __future__ import annotations
 
