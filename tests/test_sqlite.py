@@ -26,7 +26,7 @@ from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Failure, Head
 from flue_cli.stores.sqlite import SqliteStore
-from flue_cli.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION
+from flue_cli.stores.sqlite.file import APPLICATION_ID, BUSY_SECONDS, SCHEMA_VERSION
 from flue_cli.testing.steps import (
     AGENT,
     begin,
@@ -649,6 +649,18 @@ def test_an_older_store_is_made_newer_once(
         applied = [name for (name,) in db.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
     assert applied[:2] == ["sessions_and_entries", "undo_and_forks"]
     assert len(applied) == len(set(applied)) == SCHEMA_VERSION
+    store.close()
+
+
+def test_an_older_store_opens_once_a_long_migration_is_done(
+    old_store: tuple[Store, list[tuple[object, ...]]], path: Path
+) -> None:
+    """Whoever opens an older store while another program holds it for long waits, and then goes on."""
+    store, before = old_store
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as busy:
+        busy.execute("BEGIN IMMEDIATE")
+        threading.Timer(4 * BUSY_SECONDS, busy.execute, ["COMMIT"]).start()
+        assert whole(store) == before
     store.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import time
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -19,6 +20,8 @@ BUSY_SECONDS = 0.25
 """How long a statement waits inside SQLite while another process writes, which takes milliseconds.
 
 Short, because nothing can interrupt it: who wants to wait longer asks again."""
+MIGRATION_SECONDS = 60.0
+"""How long a process waits while others bring the store to a newer schema, or write to it meanwhile."""
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -180,7 +183,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     """
     from flue_cli.stores.sqlite.schema import migrate
 
-    connection.execute("BEGIN IMMEDIATE")
+    _begin_alone(connection)
     try:
         migrate(connection)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -189,6 +192,18 @@ def _migrate(connection: sqlite3.Connection) -> None:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def _begin_alone(connection: sqlite3.Connection) -> None:
+    """Begin the transaction of a migration, after those of others: one may have much to go through."""
+    deadline = time.monotonic() + MIGRATION_SECONDS
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
 
 
 def _store_error(error: sqlite3.Error, path: str) -> FlueError:
