@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flue_cli.errors import UsageError
@@ -68,6 +68,26 @@ def _text(value: Any) -> str:
     return value
 
 
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("takes true or false")  # noqa: TRY004 - the sentence's end
+    return value
+
+
+def _table(names: Sequence[str]) -> Callable[[Any], dict[str, str]]:
+    """What reads a table that gives some of `names` a text each."""
+
+    def read(value: Any) -> dict[str, str]:
+        if not isinstance(value, dict) or not all(isinstance(text, str) and text for text in value.values()):
+            raise ValueError(f"takes a table of texts in quotes: {{ {names[0]} = ... }}")
+        for name in value:
+            if name not in names:
+                raise ValueError(f"has no '{name}': there are {', '.join(names)}")
+        return value
+
+    return read
+
+
 def _store(value: Any) -> str:
     text = _text(value)
     scheme, colon, rest = text.partition(":")
@@ -91,6 +111,11 @@ def _place(text: str) -> str:
     return path
 
 
+THEME_PARTS = ("prompt", "toolbar", "suggestion", "completion", "selected")
+"""The parts of the chat's screen that have a colour."""
+KEY_ACTIONS = ("newline", "editor", "expand", "clear")
+"""What keys of the chat can be chosen for."""
+
 KEYS: Mapping[str, tuple[str, str, Callable[[Any], Any]]] = {
     "store": ("Where sessions are kept, as --store takes it.", '"~/flue/flue.db"', _store),
     "agents": ("Folders with agents, searched after FLUE_AGENTS.", '["~/agents"]', _places),
@@ -101,6 +126,23 @@ KEYS: Mapping[str, tuple[str, str, Callable[[Any], Any]]] = {
         lambda value: seconds(value, zero=True),
     ),
     "timeout": ("How long an agent may take, in seconds.", "600.0", seconds),
+    "vi": ("Whether the chat's line is edited as in vi.", "true", _yes_or_no),
+    "toolbar": ("Whether the chat has a toolbar at the bottom.", "false", _yes_or_no),
+    "bell": (
+        "The terminal's bell rings after a turn that took so many seconds; 0: never.",
+        "10.0",
+        lambda value: seconds(value, zero=True),
+    ),
+    "theme": (
+        f"Colours of the chat, as prompt_toolkit names them, by part: {', '.join(THEME_PARTS)}.",
+        '{ prompt = "ansigreen bold", toolbar = "bg:#222222 #aaaaaa" }',
+        _table(THEME_PARTS),
+    ),
+    "keys": (
+        f"Keys of the chat, as prompt_toolkit names them, by action: {', '.join(KEY_ACTIONS)}.",
+        '{ editor = "c-o", newline = "escape enter" }',
+        _table(KEY_ACTIONS),
+    ),
 }
 """Every key that the file may have: what it is for, an example as TOML, and how its value is read.
 

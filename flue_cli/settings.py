@@ -13,14 +13,28 @@ WAIT_SECONDS = 30.0
 """How long a turn waits behind others unless told otherwise."""
 
 
+class ChatStyle(NamedTuple):
+    """How the chat looks and listens; `config.toml` has keys of the same names.
+
+    `bell` is in seconds, 0: never. `theme` maps a part of the screen to a prompt_toolkit style, `keys` an
+    action to a key.
+    """
+
+    vi: bool = False
+    toolbar: bool = True
+    bell: float = 10.0
+    theme: Mapping[str, str] = {}
+    keys: Mapping[str, str] = {}
+
+
 class Settings(NamedTuple):
     """What options, environment and `config.toml` said.
 
     `home` is the folder that holds the store, the log, the input history and the user's own agents;
     `store` a store URL or a path; `agent_dirs` the folders named by `--agents`, `agent_path` those of
     `FLUE_AGENTS`, `config_agents` those of the file; `agent` the one of a plain `flue chat`, or "".
-    `wait` and `timeout` are seconds. `origins` says where each came from: `--wait`, `FLUE_STORE`,
-    `config.toml` or `default`.
+    `wait` and `timeout` are seconds, `chat` is how the chat looks. `origins` says where each came from:
+    `--wait`, `FLUE_STORE`, `config.toml` or `default`.
     """
 
     home: str
@@ -31,6 +45,7 @@ class Settings(NamedTuple):
     agent: str = ""
     wait: float = WAIT_SECONDS
     timeout: float | None = None
+    chat: ChatStyle = ChatStyle()
     origins: Mapping[str, str] = {}
 
     @property
@@ -90,8 +105,11 @@ class Settings(NamedTuple):
                 )
                 if value is not None or origin == "default"
             )
+        style = {name: said[name] for name in ChatStyle._fields if name in said}
+        origins |= {name: "config.toml" if name in style else "default" for name in ChatStyle._fields}
         return cls(
             home=home,
+            chat=ChatStyle(**style),
             agent_dirs=tuple(agents),
             agent_path=agent_path,
             config_agents=config_agents,

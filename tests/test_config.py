@@ -52,6 +52,11 @@ def test_without_a_file_there_are_defaults(flue: Flue, file: Path) -> None:
         "agent": (None, "default"),
         "wait": (30.0, "default"),
         "timeout": (None, "default"),
+        "vi": (False, "default"),
+        "toolbar": (True, "default"),
+        "bell": (10.0, "default"),
+        "theme": ({}, "default"),
+        "keys": ({}, "default"),
     }
     assert not file.exists()
     assert not file.parent.exists()
@@ -109,7 +114,11 @@ def test_the_file_is_obeyed(flue: Flue, file: Path) -> None:
     ("text", "complaint", "hint"),
     [
         ("wayt = 3", "there is no key 'wayt'", "did you mean wait?"),
-        ("x = 3", "there is no key 'x'", "the keys are: store, agents, agent, wait, timeout"),
+        (
+            "x = 3",
+            "there is no key 'x'",
+            "the keys are: store, agents, agent, wait, timeout, vi, toolbar, bell, theme, keys",
+        ),
         ("[wait]\nseconds = 3", "wait takes a number of seconds, 0 or more", ""),
         ("wait = -1", "wait takes a number of seconds, 0 or more", ""),
         ("wait = inf", "wait takes a number of seconds, 0 or more", ""),

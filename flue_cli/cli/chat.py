@@ -189,7 +189,7 @@ def _talk(app: App, settings: Settings, store: Store, where: Where, source: Agen
         agent = _load(app, source, how)
     with closing(Runner(store, Log(settings.log_file))) as runner:
         conversation = Conversation(runner, agent, where.name, where.expect, manners, remark)
-        repl_chat(conversation, app.output, app.signals.cancelling, history_file=history)
+        repl_chat(conversation, app.output, app.signals.cancelling, history_file=history, style=settings.chat)
 
 
 def _one_turn(

@@ -29,6 +29,7 @@ def show(
         "agent": settings.agent or None,
         "wait": settings.wait,
         "timeout": settings.timeout,
+        **settings.chat._asdict(),
     }
     if as_json:
         documents = {
@@ -112,4 +113,8 @@ def _read(path: str) -> bytes | None:
 def _words(value: object) -> str:
     if isinstance(value, list):
         return os.pathsep.join(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} = {text}" for name, text in value.items())
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -18,6 +18,7 @@ from flue_cli.repl.conversation import Conversation, Tried
 from flue_cli.repl.slash import Chat, Next, what_to_do
 from flue_cli.repl.terminal import marked_pastes, no_input_for_agents, quiet_keyboard, sane_terminal
 from flue_cli.repl.worker import Worker
+from flue_cli.settings import ChatStyle
 from flue_cli.stores.records import Begun, Entry
 from flue_cli.timeline import Missed
 from flue_cli.turn import Listener, cancellable_pause
@@ -29,7 +30,14 @@ Cancelling = Callable[[Stoppable], AbstractContextManager[None]]
 """While inside, a signal makes a request instead of ending the command."""
 
 
-def chat(conversation: Conversation, output: Output, cancelling: Cancelling, *, history_file: str) -> None:
+def chat(
+    conversation: Conversation,
+    output: Output,
+    cancelling: Cancelling,
+    *,
+    history_file: str,
+    style: ChatStyle = ChatStyle(),  # noqa: B008 - immutable
+) -> None:
     """Talk until the person leaves: returns on Ctrl-D or /exit, raises Stop on a second Ctrl-C.
 
     `history_file` keeps what was typed, "" keeps it nowhere.
@@ -46,7 +54,7 @@ def chat(conversation: Conversation, output: Output, cancelling: Cancelling, *, 
     with sane_terminal():
         try:
             _greet(conversation, output)
-            for line in prompts(output, history_file, cancelling, before=before):
+            for line in prompts(conversation, output, history_file, cancelling, before=before, style=style):
                 then = _understood(line, conversation, output, cancelling)
                 if then.leaves:
                     break

@@ -19,17 +19,21 @@ from flue_cli.cancellation import Stoppable
 from flue_cli.errors import Stop, TurnCancelled
 from flue_cli.files import make_private_folder
 from flue_cli.render.output import Output
+from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.keys import Interrupts, bindings
 from flue_cli.repl.slash import COMMANDS
 from flue_cli.repl.terminal import terminal_is_gone
+from flue_cli.settings import ChatStyle
 
 
 def prompts(
+    conversation: Conversation,
     output: Output,
     history_file: str,
     cancelling: Callable[[Stoppable], AbstractContextManager[None]],
     *,
     before: Callable[[], str],
+    style: ChatStyle,
 ) -> Iterator[str]:
     """What the person enters, one prompt after another, until Ctrl-D on an empty line.
 
@@ -49,6 +53,7 @@ def prompts(
             completer=_SlashCompleter(),
             complete_while_typing=False,
             enable_suspend=True,
+            vi_mode=style.vi,
             key_bindings=bindings(interrupts),
             output=create_output(screen),
         )

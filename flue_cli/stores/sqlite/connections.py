@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from flue_cli.errors import StoreError
-from flue_cli.stores.sqlite.file import connect, connect_to_read, create, plain_errors
+from flue_cli.stores.sqlite.file import begin, connect, connect_to_read, create, plain_errors
 
 
 class Connections:
@@ -50,7 +49,7 @@ class Connections:
             if not durable:
                 db.execute("PRAGMA synchronous = NORMAL")
             try:
-                _begin(db, patience)
+                begin(db, patience)
                 yield db
                 self._still_there()
                 db.execute("COMMIT")
@@ -110,19 +109,3 @@ class Connections:
             f"the store {self.path} was removed or replaced while in use: nothing was saved",
             hint="start again",
         )
-
-
-def _begin(db: sqlite3.Connection, patience: float) -> None:
-    """BEGIN IMMEDIATE, asked again until it succeeds or `patience` seconds are over.
-
-    SQLite's own waiting cannot be interrupted, so it is kept short and a signal is handled in between.
-    """
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            db.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
-                raise
-        else:
-            return

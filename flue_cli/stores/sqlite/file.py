@@ -21,7 +21,7 @@ BUSY_SECONDS = 0.25
 
 Short, because nothing can interrupt it: who wants to wait longer asks again."""
 MIGRATION_SECONDS = 60.0
-"""How long a process waits while others bring the store to a newer schema, or write to it meanwhile."""
+"""How long a process waits while others bring the store to a newer schema: it may be large."""
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -104,6 +104,22 @@ def create(path: str) -> None:
         sync_folder(folder)
 
 
+def begin(connection: sqlite3.Connection, patience: float) -> None:
+    """BEGIN IMMEDIATE, asked again until it succeeds or `patience` seconds are over.
+
+    SQLite's own waiting cannot be interrupted, so it is kept short and a signal is handled in between.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        else:
+            return
+
+
 class plain_errors:  # noqa: N801 - used as a statement's word
     """While inside, what SQLite and the system say of the store at `path` becomes a StoreError."""
 
@@ -183,7 +199,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     """
     from flue_cli.stores.sqlite.schema import migrate
 
-    _begin_alone(connection)
+    begin(connection, MIGRATION_SECONDS)
     try:
         migrate(connection)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -192,18 +208,6 @@ def _migrate(connection: sqlite3.Connection) -> None:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-
-
-def _begin_alone(connection: sqlite3.Connection) -> None:
-    """Begin the transaction of a migration, after those of others: one may have much to go through."""
-    deadline = time.monotonic() + MIGRATION_SECONDS
-    while True:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
-                raise
 
 
 def _store_error(error: sqlite3.Error, path: str) -> FlueError:
