@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from ahead import Ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import FrameType
 
     from desk import Desk
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     if signal.getsignal(ignored) is signal.SIG_IGN:
         signal.signal(ignored, signal.default_int_handler if ignored == signal.SIGINT else signal.SIG_DFL)
+
+
+COMMAND = [sys.executable, "-m", "flue_cli"]
+AT_START = {"LC_ALL", "PYTHONUTF8", "PYTHONPATH"}
+"""What an interpreter obeys as it starts, and not later."""
 
 
 class Done(NamedTuple):
@@ -36,9 +42,11 @@ class Done(NamedTuple):
 class Flue:
     """The `flue` command in a home of its own."""
 
-    def __init__(self, home: Path, folder: Path) -> None:
+    def __init__(self, home: Path, folder: Path, ahead: Ahead) -> None:
+        """`ahead` runs it where nothing hangs on how it starts."""
         self.home = home
         self.folder = folder
+        self.ahead = ahead
         self.env = {
             "PATH": os.environ["PATH"],
             "HOME": str(home / "nobody"),  # whoever forgets FLUE_HOME lands here, not in a real home
@@ -47,26 +55,35 @@ class Flue:
             "TERM": "xterm-256color",
         }
         self.started: list[subprocess.Popen[bytes]] = []
-        self.command = [sys.executable, "-m", "flue_cli"]
+        self.command = COMMAND
 
     def __call__(
         self, *arguments: str, stdin: str | bytes | None = "", env: dict[str, str] | None = None
     ) -> Done:
         """Run it to its end, `stdin` piped in; None: /dev/null."""
+        content = stdin.encode() if isinstance(stdin, str) else stdin
+        env = self.env | (env or {})
+        if self.command == COMMAND and not env.keys() & AT_START:
+            code, out, err = self.ahead.run(arguments, content, self.folder, env)
+        else:
+            code, out, err = self._from_scratch(arguments, content, env)
+        code = 128 - code if code < 0 else code
+        return Done(code, out.decode(errors="surrogateescape"), err.decode(errors="surrogateescape"))
+
+    def _from_scratch(
+        self, arguments: Sequence[str], stdin: bytes | None, env: dict[str, str]
+    ) -> tuple[int, bytes, bytes]:
         done = subprocess.run(
             [*self.command, *arguments],
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
             cwd=self.folder,
-            env=self.env | (env or {}),
+            env=env,
             timeout=60,
             check=False,
         )
-        code = 128 - done.returncode if done.returncode < 0 else done.returncode
-        return Done(
-            code, done.stdout.decode(errors="surrogateescape"), done.stderr.decode(errors="surrogateescape")
-        )
+        return done.returncode, done.stdout, done.stderr
 
     def start(self, *arguments: str, **settings: object) -> subprocess.Popen[bytes]:
         """Start it and come back at once; the end of the test ends it."""
@@ -109,11 +126,19 @@ def no_real_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FLUE_HOME", str(tmp_path / "home"))
 
 
+@pytest.fixture(scope="session")
+def ahead() -> Iterator[Ahead]:
+    """The command, imported once for all short runs."""
+    command = Ahead({"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": "/nonexistent"})
+    yield command
+    command.close()
+
+
 @pytest.fixture
-def flue(tmp_path: Path) -> Iterator[Flue]:
+def flue(tmp_path: Path, ahead: Ahead) -> Iterator[Flue]:
     folder = tmp_path / "work"
     folder.mkdir()
-    command = Flue(tmp_path / "home", folder)
+    command = Flue(tmp_path / "home", folder, ahead)
     yield command
     command.stop()
 

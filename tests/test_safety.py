@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,20 +24,17 @@ FAIL = "def agent(prompt, session, context):\n    raise ValueError(prompt)"
 def on_a_terminal(flue: Flue, *arguments: str) -> str:
     """What reaches a real terminal, stdout and stderr together, with the line ends it makes of \\n undone."""
     ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [*flue.command, *arguments],
-        env=flue.env | {"PAGER": "cat"},
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
-    )
+    with open(os.devnull) as nothing:
+        ended = flue.ahead.start(
+            arguments, flue.folder, flue.env | {"PAGER": "cat"}, (nothing.fileno(), theirs, theirs)
+        )
     os.close(theirs)
     chunks = []
     with contextlib.suppress(OSError):  # EIO is how a terminal says that nobody is there any more
         while chunk := os.read(ours, 65536):
             chunks.append(chunk)
     os.close(ours)
-    process.wait()
+    ended()
     return b"".join(chunks).decode().replace("\r\n", "\n")
 
 
