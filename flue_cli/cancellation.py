@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ class Stoppable(Protocol):
 
     def request(self, why: TurnCancelled) -> None:
         """End because of `why`; called from a signal handler."""
+
+
+Cancelling = Callable[[Stoppable], AbstractContextManager[None]]
+"""While inside, a signal makes a request instead of ending the command."""
 
 
 class Cancellation:

@@ -113,7 +113,7 @@ def _place(text: str) -> str:
 
 THEME_PARTS = ("prompt", "toolbar", "suggestion", "completion", "selected")
 """The parts of the chat's screen that have a colour."""
-KEY_ACTIONS = ("newline", "editor", "expand", "clear")
+KEY_ACTIONS = ("send", "newline", "editor", "expand", "clear", "vi")
 """What keys of the chat can be chosen for."""
 
 KEYS: Mapping[str, tuple[str, str, Callable[[Any], Any]]] = {

@@ -42,7 +42,7 @@ def write_whole(path: str, pieces: Iterable[str], *, force: bool) -> None:
     Raises FileExists unless `force`, OutputFailed when it cannot be written.
     """
     try:
-        if os.path.exists(path) and not os.path.isfile(path):
+        if os.path.exists(path) and (not os.path.isfile(path) or _is_of_the_system(path)):
             # Replacing /dev/null by a file would break the whole machine.
             with open(path, "w", encoding="utf-8", newline="") as device:
                 device.writelines(pieces)
@@ -54,6 +54,11 @@ def write_whole(path: str, pieces: Iterable[str], *, force: bool) -> None:
         raise FileExists(f"{path} exists already", hint="replace it with --force") from error
     except OSError as error:
         raise OutputFailed(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _is_of_the_system(path: str) -> bool:
+    """Whether it is one of the names in /dev, such as /dev/stderr, that may lead to a file."""
+    return os.path.dirname(os.path.abspath(path)) == "/dev"
 
 
 def _write_and_place(path: str, pieces: Iterable[str], *, force: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 
 from flue_cli.errors import BadName
 from flue_cli.text import safe_line
@@ -62,6 +63,13 @@ def generated_name() -> str:
     number, adjective = divmod(number, len(_ADJECTIVES))
     number, noun = divmod(number, len(_NOUNS))
     return f"{_ADJECTIVES[adjective]}-{_NOUNS[noun]}-{number % 900 + 100}"
+
+
+def free_name(is_taken: Callable[[str], bool]) -> str:
+    """A generated name that `is_taken` says is not."""
+    while is_taken(name := generated_name()):
+        pass
+    return name
 
 
 _ADJECTIVES = (

@@ -8,6 +8,7 @@ terminal or to stderr. What is stored, exported or piped stays as it came.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # C0 but newline and tab, DEL, C1; bidirectional controls; line and paragraph separators; surrogates;
 # tag characters. Unicode 15.1, chapters 23.1 (control codes), 23.2, 23.9 (tags), and UAX #9.
@@ -36,6 +37,13 @@ def safe_line(text: str) -> str:
 def turns(count: int) -> str:
     """`1 turn`, `2 turns`."""
     return f"{count} turn" if count == 1 else f"{count} turns"
+
+
+def turn_numbers(which: Sequence[int]) -> str:
+    """Some turns in a row, by their numbers: `turn 3`, `turns 3 to 5`; "" for none."""
+    if not which:
+        return ""
+    return f"turn {which[0]}" if len(which) == 1 else f"turns {which[0]} to {which[-1]}"
 
 
 def count_of(count: int, what: str) -> str:

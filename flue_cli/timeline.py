@@ -138,6 +138,13 @@ def missed_between(store: Store, seen: Head, now: Head) -> Missed:
     return Missed(range(common + 1, seen.turn + 1), list(store.entries(now, common + 1, now.turn)))
 
 
+def last_turns(store: Store, head: Head, count: int) -> list[Entry]:
+    """The newest `count` turns, oldest of them first, and behind them the prompt that is not settled."""
+    turns = store.entries(head, max(1, head.turn - count + 1), head.turn)
+    running = store.running(head)
+    return [*turns, running] if running else [*turns]
+
+
 def backwards(store: Store, head: Head) -> Iterator[Entry]:
     """The entries up to `head`, newest first, read in pages."""
     for last in range(head.turn, 0, -_PAGE):

@@ -21,7 +21,8 @@ def timestamp(microseconds: int | None) -> str | None:
     if microseconds is None:
         return None
     seconds, fraction = divmod(microseconds, 1_000_000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{fraction:06}Z"
+    then = time.gmtime(seconds)  # whose %Y has no leading zeros in some systems' strftime
+    return f"{then.tm_year:04}-{time.strftime('%m-%dT%H:%M:%S', then)}.{fraction:06}Z"
 
 
 def local_time(microseconds: int) -> str:
@@ -66,11 +67,16 @@ def length(microseconds: int) -> str:
     """How long something took: `35 ms`, `1.2 s`, `3 min 05 s`, `2 h 10 min`."""
     if microseconds < 1_000_000:
         return f"{microseconds // 1000} ms"
-    if microseconds < 60_000_000:
-        return f"{microseconds / 1_000_000:.1f} s"
+    return f"{microseconds / 1_000_000:.1f} s" if microseconds < 60_000_000 else whole_seconds(microseconds)
+
+
+def whole_seconds(microseconds: int) -> str:
+    """How long something that still goes on has taken: `5 s`, `3 min 05 s`, `2 h 10 min`."""
     minutes, seconds = divmod(microseconds // 1_000_000, 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
 
 
 def ahead_of_utc() -> int:

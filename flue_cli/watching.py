@@ -12,7 +12,7 @@ from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import INTERRUPTED
 from flue_cli.timeline import missed_between
 
-_INTERVAL = 0.2
+INTERVAL = 0.2
 """Seconds between two looks at whether anything was written."""
 _WHILE_RUNNING = 1.0
 """Seconds between two looks at a prompt that runs: a process that is killed writes nothing any more."""
@@ -51,16 +51,28 @@ def follow(store: Store, head: Head, *, with_data: bool = False) -> Iterator[Hap
 
     Does not end by itself. Raises SessionChanged when the session is deleted.
     """
-    watcher = _Watcher(store, head, with_data=with_data)
-    before: object = None
-    due = time.monotonic()
+    follower = Follower(store, head, with_data=with_data)
     while True:
-        stamp = store.stamp()  # first: what is written while we look is seen the next time
-        if stamp != before or time.monotonic() >= due:
-            yield from watcher.look()
-            before = stamp
-            due = time.monotonic() + _WHILE_RUNNING if watcher.runs else float("inf")
-        time.sleep(_INTERVAL)
+        yield from follower.look()
+        time.sleep(INTERVAL)
+
+
+class Follower:
+    """The same, for whoever waits in a way of their own: `look` every INTERVAL, always in the same thread."""
+
+    def __init__(self, store: Store, head: Head, *, with_data: bool = False) -> None:
+        self._store = store
+        self._watcher = _Watcher(store, head, with_data=with_data)
+        self._before: object = None
+        self._due = time.monotonic()
+
+    def look(self) -> Iterator[Happening]:
+        """What happened since the last look; it costs next to nothing if nothing did. Raises as follow."""
+        stamp = self._store.stamp()  # first: what is written while we look is seen the next time
+        if stamp != self._before or time.monotonic() >= self._due:
+            yield from self._watcher.look()
+            self._before = stamp
+            self._due = time.monotonic() + _WHILE_RUNNING if self._watcher.runs else float("inf")
 
 
 class _Watcher:

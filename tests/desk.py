@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, cancelled_by
 from flue_cli.repl import chat
 from flue_cli.repl.conversation import Conversation, Manners
+from flue_cli.repl.loading import Agents, Loaded
 from flue_cli.settings import Settings
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
@@ -28,6 +30,7 @@ class Page:
     """Where results and remarks go, in one text, as a person would read them."""
 
     is_terminal = remarks_on_terminal = True
+    can_draw = False
 
     def __init__(self) -> None:
         self.text = ""
@@ -82,17 +85,19 @@ class Desk:
 
     def conversation(
         self,
-        agent: AgentFunction | Agent,
+        agent: AgentFunction | Agent | Loaded,
         *,
         name: str = "work",
         expect: str = "any",
         manners: Manners | None = None,
         remark: str = "",
+        agents: Agents = Agents(),  # noqa: B008 - immutable
     ) -> Conversation:
-        """A conversation with `agent`."""
-        agent = agent if isinstance(agent, Agent) else Agent("tester", agent, "v1")
+        """A conversation with `agent`, from which those of `agents` can be reached."""
+        if not isinstance(agent, Loaded):
+            agent = Loaded(agent if isinstance(agent, Agent) else Agent("tester", agent, "v1"), remark=remark)
         manners = manners or Manners(0, None, keeps=True)
-        return Conversation(self.runner, agent, name, expect, manners, remark)
+        return Conversation(self.runner, agent, name, expect, manners, agents)
 
     def chat(self, agent: AgentFunction | Agent | Conversation, *typed: str) -> str:
         """Chat with `agent`, the keys of `typed` coming in one after another; what the page shows then."""
@@ -132,6 +137,18 @@ class Desk:
     def sent(self, name: str = "work", agent: str = "tester") -> list[str]:
         """The prompts that reached the agent."""
         return [entry.prompt for entry in self.entries(name, agent)]
+
+
+@contextmanager
+def handlers_restored() -> Iterator[None]:
+    """Have the signals' handlers afterwards as they were before."""
+    signums = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(signum) for signum in signums]
+    try:
+        yield
+    finally:
+        for signum, handler in zip(signums, before, strict=True):
+            signal.signal(signum, handler)
 
 
 def echo(prompt: str, session: Any, context: Any) -> str:

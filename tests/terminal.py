@@ -48,7 +48,7 @@ class Terminal:
             command[0],
             list(command[1:]),
             cwd=str(cwd),
-            env={**env, "PROMPT_TOOLKIT_NO_CPR": "1"},  # pyte does not answer where its cursor is
+            env={"PROMPT_TOOLKIT_NO_CPR": "1", **env},  # pyte does not answer where its cursor is
             dimensions=(rows, columns),
         )
         self._child.delaybeforesend = None
@@ -185,6 +185,14 @@ class Terminal:
     def __str__(self) -> str:
         frame = "-" * self._screen.columns
         return "\n".join([frame, *self.lines, frame])
+
+
+class AnsweringTerminal(Terminal):
+    """A terminal that says, when it is asked, where its cursor is, as real ones do: the chat draws a toolbar."""
+
+    def __init__(self, *arguments: Any, env: Mapping[str, str], **settings: Any) -> None:
+        super().__init__(*arguments, env={**env, "PROMPT_TOOLKIT_NO_CPR": ""}, **settings)
+        self._screen.write_process_input = lambda data: os.write(self._child.child_fd, data.encode())
 
 
 def untouched_settings() -> list[Any]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import httpx
+import pytest
+from router_server import running
 
 PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text()
@@ -36,6 +41,19 @@ def test_the_readme_runs(tmp_path: Path) -> None:
                 assert done.stdout == expected, command
                 ran += 1
     assert ran >= 12
+
+
+def test_the_service_of_the_page_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's program serves its agent over HTTP, and remembers."""
+    (service,) = [
+        block for language, block in BLOCK.findall(README) if language == "python" and "AgentRouter" in block
+    ]
+    (tmp_path / "service.py").write_text(service)
+    monkeypatch.syspath_prepend(tmp_path)
+    said = {"prompt": "hello", "sessionId": "a"}
+    with running(importlib.import_module("service").app) as url:
+        asked = [httpx.post(f"{url}/api/agent/greeting", json=said).text for _ in range(2)]
+    assert asked == ["hello (1)", "hello (2)"]
 
 
 def test_the_tests_are_run_as_the_readme_says() -> None:

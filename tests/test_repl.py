@@ -19,8 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from desk import Desk, echo, sample
-from prompt_toolkit.history import FileHistory
+from desk import Desk, echo, handlers_restored, sample
 from rich.console import RenderableType
 from terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_J, ENTER, PASTE_BEGINS, PASTE_ENDS
 
@@ -30,7 +29,8 @@ from flue_cli.errors import OutputClosed, Stop, StoreError
 from flue_cli.render import terminal as rendering
 from flue_cli.render.output import Output
 from flue_cli.repl.conversation import Conversation, Manners
-from flue_cli.repl.slash import COMMANDS
+from flue_cli.repl.history import Typed
+from flue_cli.repl.slash import COMMANDS, summary
 from flue_cli.repl.terminal import quiet_keyboard, sane_terminal
 from flue_cli.repl.worker import Worker
 from flue_cli.stores import open_store
@@ -180,19 +180,20 @@ def test_ctrl_c_counts_anew_after_a_prompt(desk: Desk) -> None:
 
 
 def test_help_names_every_command(desk: Desk) -> None:
-    """/help explains each command and the keys that nobody would guess."""
+    """/help explains each command in a line that fits, and the keys that nobody would guess."""
     page = desk.chat(echo, "/help" + ENTER, CTRL_D)
 
-    for name, function in COMMANDS.items():
-        assert f"{name:<10} {function.__doc__}" in page.splitlines()
+    for name in COMMANDS:
+        assert f"{name:<10} {summary(name)}" in page.splitlines()
+    assert max(map(len, page.splitlines())) <= 80
     for key in ("Enter", "Alt-Enter", "Ctrl-J", "Ctrl-C", "Ctrl-D", "//"):
         assert key in page
     assert desk.sent() == []
 
 
 def test_data_shows_what_the_agent_keeps(desk: Desk) -> None:
-    """/data is the session's data as JSON: an empty object before the first turn."""
-    page = desk.chat(echo, "/data" + ENTER, "hello" + ENTER, "/data" + ENTER, CTRL_D)
+    """/data PATH is what is there as JSON, $ all of it: an empty object before the first turn."""
+    page = desk.chat(echo, "/data $" + ENTER, "hello" + ENTER, "/data $" + ENTER, CTRL_D)
     before, _, after = page.partition("<hello>\n")
 
     assert before.splitlines()[1:] == ["{}"]
@@ -522,18 +523,6 @@ def signalled(desk: Desk, busy: Busy, *signums: int) -> Iterator[None]:
     thread.join()
 
 
-@contextmanager
-def handlers_restored() -> Iterator[None]:
-    """Have the signals' handlers afterwards as they were before."""
-    signums = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.getsignal(signum) for signum in signums]
-    try:
-        yield
-    finally:
-        for signum, handler in zip(signums, before, strict=True):
-            signal.signal(signum, handler)
-
-
 KINDS = [
     "sync",
     "streaming",
@@ -608,7 +597,7 @@ def test_a_signal_at_the_prompt_ends_the_chat(
 
 def test_a_signal_while_a_prompt_is_sent_is_not_lost(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A TERM in the moment between Enter and the turn ends the chat like any other."""
-    monkeypatch.setattr(FileHistory, "store_string", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(Typed, "store_string", lambda *_: signal.raise_signal(signal.SIGTERM))
     with handlers_restored():
         signals = Signals()
         signals.install()

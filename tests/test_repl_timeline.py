@@ -182,17 +182,15 @@ def test_a_prompt_that_is_only_tried(desk: Desk) -> None:
         yield f"{context.turn}: "
         yield f"{prompt}, {len(session.history)} before"
 
-    page = desk.chat(pieces, "one" + ENTER, "/try two" + ENTER, "/data" + ENTER, CTRL_D)
+    page = desk.chat(pieces, "one" + ENTER, "/try two" + ENTER, "/data n" + ENTER, CTRL_D)
 
-    assert page.splitlines()[2:10] == [
+    assert page.splitlines()[2:8] == [
         "2: two, 2 before",
         "data",
         "- n: 1",
         "+ n: 2",
         "only tried: nothing of it is kept",
-        "{",
-        '  "n": 1',
-        "}",
+        "1",
     ]
     assert desk.sent() == ["one"]
 
@@ -329,7 +327,7 @@ def test_turns_made_while_the_data_were_changed_are_shown(desk: Desk) -> None:
     """What another process said just before a change by hand is not passed over."""
     desk.chat(echo, "one" + ENTER, CTRL_D)
     conversation = desk.conversation(echo)
-    conversation.opening(0)
+    conversation.look()
     desk.elsewhere("from elsewhere")
     conversation.put("n", "1", now)
 

@@ -228,9 +228,9 @@ def test_a_very_long_paste_is_one_prompt(desk: Desk, flue: Flue) -> None:
     terminal = desk.chat("counter")
     terminal.ready()
     terminal.paste("\n".join(f"line {number}" for number in range(5000)))
-    terminal.wait_for("  line 4999")
+    terminal.wait_for("> [pasted 5,000 lines]")
     terminal.type(ENTER)
-    terminal.wait_for("  line 4999\n5000 lines\n>")
+    terminal.wait_for("> [pasted 5,000 lines]\n5000 lines\n>")
     terminal.say("again")
     terminal.wait_for("> again\n1 lines\n>")
 
@@ -478,7 +478,7 @@ def test_ctrl_c_while_data_is_printed_keeps_the_chat(desk: Desk, flue: Flue) -> 
     terminal = desk.chat("hoarder")
     terminal.say("keep")
     terminal.wait_for("<keep>")
-    terminal.say("/data")
+    terminal.say("/data rows")
     terminal.until(lambda: "row 001" in terminal.everything, "the data's beginning")
     terminal.type(CTRL_C)
     terminal.type("next" + ENTER)
@@ -519,9 +519,9 @@ def test_a_pager_that_is_not_there(desk: Desk, flue: Flue) -> None:
 
 def test_help_names_every_command(desk: Desk) -> None:
     """/help explains each command in a line."""
-    terminal = desk.chat("greeting")
+    terminal = desk.flue("chat", "greeting", rows=50)
     terminal.say("/help")
-    terminal.wait_for("Ctrl-D leaves.\n>")
+    terminal.wait_for("F4 switches to vi.\n>")
 
     from flue_cli.repl.slash import COMMANDS
 
@@ -535,7 +535,7 @@ def test_data_and_history_are_shown(desk: Desk) -> None:
     terminal.say("my name is Alice")
     terminal.wait_for("Nice to meet you")
     terminal.say("/data")
-    terminal.wait_for('> /data\n{\n  "userName": "Alice"\n}\n>')
+    terminal.wait_for('> /data\n+ userName: "Alice"\n+ new, ~ changed, - gone by the last turn\n>')
     terminal.say("/history")
     terminal.wait_for("> /history\n[1] ")
     terminal.ready()
@@ -757,36 +757,6 @@ def test_a_chat_that_cannot_be_opened(
     assert terminal.lines[0] == words
     assert "> " not in terminal.everything
     assert not (flue.home / "history").exists()
-
-
-def test_picking_a_session_from_a_list(desk: Desk, flue: Flue) -> None:
-    """--pick lists sessions, the last used nearest to the question, and opens the one whose number is typed."""
-    flue("chat", "echo", "-s", "older", "one")
-    flue("chat", "greeting", "-s", "newer", "two \x1b[31m")
-    terminal = desk.chat("--pick")
-    terminal.wait_for("which")
-    assert terminal.lines[:-1] == [
-        "  2  echo/older  (1 turn)  one",
-        "  1  greeting/newer  (1 turn)  two ^[[31m",
-    ]
-
-    terminal.type("2" + ENTER)
-    terminal.wait_for("echo · session older (1 turn) · /help\n")
-    terminal.say("three")
-    terminal.wait_for("<three>")
-
-
-def test_picking_nothing(desk: Desk, flue: Flue) -> None:
-    """--pick asks again for an answer that is no number of the list, and opens nothing after Ctrl-D."""
-    flue("chat", "echo", "-s", "older", "one")
-    terminal = desk.chat("--pick")
-    terminal.wait_for("which")
-    terminal.type("7" + ENTER)
-    terminal.until(lambda: terminal.screen.count("which") == 2, "the question once more")
-    terminal.type(CTRL_D)
-
-    assert terminal.ended() == 2
-    assert terminal.lines[-1] == "error: nobody answered"
 
 
 def test_a_chat_that_is_not_kept(desk: Desk, flue: Flue) -> None:

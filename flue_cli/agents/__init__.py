@@ -21,6 +21,9 @@ AgentFunction = Callable[..., Any]
 
 SIGNATURE_HINT = "define: def agent(prompt, session, context): ..."
 
+REPLY_FORMATS = ("text", "markdown")
+"""What the module of an agent may have as its `reply_format`."""
+
 ENTRY_POINTS = "flue.agents"
 """The entry-point group under which an installed package offers agents."""
 
@@ -40,11 +43,15 @@ class AgentSource(NamedTuple):
 
 
 class Agent(NamedTuple):
-    """A loaded agent. `fingerprint` tells one version of its source from another."""
+    """A loaded agent. `fingerprint` tells one version of its source from another.
+
+    `reply_format` is one of REPLY_FORMATS: how its replies are meant to be shown to a person.
+    """
 
     name: str
     function: AgentFunction
     fingerprint: str
+    reply_format: str = "text"
 
 
 def find(settings: Settings, name: str) -> AgentSource:
@@ -95,7 +102,7 @@ def load(source: AgentSource) -> Agent:
     """Execute the agent's file and take its `agent`.
 
     Raises AgentError (type "load") for whatever goes wrong: unreadable, not Python, raising,
-    exiting, or without a callable `agent`.
+    exiting, without a callable `agent`, or with a `reply_format` that there is not.
     """
     import zlib
     from importlib import import_module
@@ -118,8 +125,15 @@ def load(source: AgentSource) -> Agent:
             type="load",
             hint=SIGNATURE_HINT,
         )
+    reply_format = getattr(module, "reply_format", REPLY_FORMATS[0])
+    if reply_format not in REPLY_FORMATS:
+        raise AgentError(
+            f"agent '{source.name}' cannot be loaded: its reply_format is neither 'text' nor 'markdown'",
+            type="load",
+            hint=f"look at {source.path}",
+        )
     # Tells versions apart, no more; hashlib would cost a third of a start-up.
-    return Agent(source.name, function, f"crc32:{zlib.crc32(code):08x}")
+    return Agent(source.name, function, f"crc32:{zlib.crc32(code):08x}", reply_format)
 
 
 def _execute(source: AgentSource, code: bytes) -> Any:
@@ -136,25 +150,26 @@ def _execute(source: AgentSource, code: bytes) -> Any:
     # Compiled here and not by the loader: what ran is then exactly what the fingerprint names, never
     # a cached .pyc of the same second, and no __pycache__ appears in people's folders.
     program = compile(code, source.path, "exec", dont_inherit=True)
-    _forget(name)
+    before = _forget(name)
     sys.modules[name] = module  # where pickling, dataclasses and relative imports look
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         exec(program, module.__dict__)  # noqa: S102 - running the user's agent is what we are for
     except BaseException:
         _forget(name)
+        sys.modules.update(before)  # the agent that was loaded before stays whole
         raise
     finally:
         sys.dont_write_bytecode = writes
     return module
 
 
-def _forget(name: str) -> None:
-    """Drop a module and its parts, so that a mended file is loaded whole."""
+def _forget(name: str) -> dict[str, Any]:
+    """Drop a module and its parts, so that a mended file is loaded whole; what was dropped."""
     import sys
 
-    for loaded in [other for other in sys.modules if other == name or other.startswith(f"{name}.")]:
-        sys.modules.pop(loaded, None)
+    loaded = [other for other in sys.modules if other == name or other.startswith(f"{name}.")]
+    return {other: sys.modules.pop(other) for other in loaded}
 
 
 def _load_error(source: AgentSource, error: BaseException) -> AgentError:
@@ -203,6 +218,10 @@ def _in_folder(origin: str, folder: str) -> Iterator[AgentSource]:
 
 def _from_packages() -> Iterator[AgentSource]:
     """Agents of installed packages, located without importing them."""
+    from flue_cli.agents.offers import may_offer
+
+    if not may_offer(ENTRY_POINTS):
+        return
     from importlib.metadata import entry_points
 
     for point in entry_points(group=ENTRY_POINTS):

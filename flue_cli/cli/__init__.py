@@ -59,9 +59,13 @@ def main(argv: list[str]) -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback until we have a handler of our own
     # Imports make no garbage worth looking for: a third of an interpreter's start.
     gc.disable()
-    from flue_cli.cli.edge import dispatch
-
     try:
+        if "_FLUE_COMPLETE" in os.environ:  # a shell asks how its command line could go on
+            from flue_cli.cli.completion import answer
+
+            return answer(argv)
+        from flue_cli.cli.edge import dispatch
+
         return dispatch(argv)
     finally:
         # Nor is what is left of them at the end, which the interpreter would search: an eighth of a run.

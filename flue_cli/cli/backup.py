@@ -11,6 +11,7 @@ import typer
 
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import StoreOption, load_settings, opened
+from flue_cli.errors import UsageError
 from flue_cli.render.output import Output
 from flue_cli.render.progress import progress
 from flue_cli.text import safe_line, size
@@ -35,6 +36,8 @@ def backup(
     nobody may be using it.
     """
     app: App = ctx.obj
+    if file in ("", "-"):
+        raise UsageError("a backup is a file: name it", hint="flue backup flue-backup.db")
     with opened(load_settings(store)) as kept, _Steps(app.output) as advance:
         if restore:
             before = kept.restore(os.path.abspath(file), advance, force=force)

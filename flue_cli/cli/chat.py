@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -29,24 +30,25 @@ from flue_cli.cli.options import (
     opened,
     repeated,
 )
-from flue_cli.cli.which import Where, generated, last_used, picked, resumed
+from flue_cli.cli.which import Named, Where, chosen
 from flue_cli.errors import AgentError, SessionExists, UsageError
 from flue_cli.log import Log
-from flue_cli.names import agent_name, session_name
-from flue_cli.render.remarks import Waiting, say_interrupted
+from flue_cli.render.remarks import Waiting, say_interrupted, show_traceback
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, Ask, Begun
 from flue_cli.strict_json import WARN_BYTES
 from flue_cli.turn import Listener, Runner, Turn
 
 if TYPE_CHECKING:
+    from flue_cli.repl.loading import Loaded
     from flue_cli.stores.contract import Store
 
 
 class How(NamedTuple):
     """How turns are to be asked for and shown.
 
-    `form` is one of FORMS, `repeat` are the options that a resume must give again.
+    `form` is one of FORMS, `repeat` are the options that a resume must give again. `watch`: a conversation
+    takes the agent's file anew when it changes.
     """
 
     lines: bool = False
@@ -54,6 +56,7 @@ class How(NamedTuple):
     key: str | None = None
     verbose: bool = False
     repeat: tuple[str, ...] = ()
+    watch: bool = False
 
     def checked(self, prompt: str | None) -> How:
         """What was asked for, if it makes sense with `prompt`; else UsageError."""
@@ -63,6 +66,8 @@ class How(NamedTuple):
             raise UsageError("--turn-key is empty")
         if self.lines and self.key:
             raise UsageError("--turn-key names one turn, and --lines makes many")
+        if self.watch and (self.lines or prompt is not None):
+            raise UsageError("--watch is for a conversation in the terminal")
         return self
 
 
@@ -95,6 +100,12 @@ def chat(
     turn_key: TurnKeyOption = None,
     wait: WaitOption = None,
     timeout: TimeoutOption = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="In a conversation, load the agent again when its file changes.")
+    ] = False,
+    no_toolbar: Annotated[
+        bool, typer.Option("--no-toolbar", help="In a conversation, show no toolbar at the bottom.")
+    ] = False,
     verbose: VerboseOption = False,
     store: StoreOption = "",
     agents_dirs: AgentsOption = None,
@@ -107,39 +118,13 @@ def chat(
     app: App = ctx.obj
     repeat = repeated(store, agents_dirs)
     form = form_of(output_format, as_json=as_json)
-    how = How(lines, form, turn_key, verbose, repeat).checked(prompt)
-    ways = [
-        flag
-        for flag, on in (
-            ("-s", session is not None),
-            ("-r", resume is not None),
-            ("--pick", pick),
-            ("-c", latest),
-        )
-        if on
-    ]
-    if len(ways) > 1:
-        raise UsageError(f"{' and '.join(ways)} do not go together: each names a session")
-    if new and ways not in ([], ["-s"]):
-        raise UsageError(f"--new and {ways[0]} do not go together")
-    if no_save and ways not in ([], ["-s"]):
-        raise UsageError(f"--no-save and {ways[0]} do not go together: there is nothing to come back to")
-    if turn_key and not ways:
-        raise UsageError("--turn-key needs a session to look in", hint="name one: -s NAME")
+    how = How(lines, form, turn_key, verbose, repeat, watch).checked(prompt)
+    named = Named(session, resume, pick, latest, new).checked(keeps=not no_save, key=turn_key)
     settings = load_settings("memory:" if no_save else store, agents_dirs, wait=wait, timeout=timeout)
+    style = settings.chat
+    settings = settings._replace(chat=style._replace(toolbar=style.toolbar and not no_toolbar))
     with opened(settings) as where_kept:
-        if latest:
-            where = last_used(where_kept, agent, prompt)
-        elif pick:
-            where = picked(app, where_kept, agent)
-        elif resume is not None:
-            where = resumed(where_kept, agent, resume)
-        elif not (agent := agent or settings.agent):
-            raise UsageError("which agent?", hint="flue chat AGENT; see: flue agents list")
-        elif session is not None:
-            where = Where(agent_name(agent), session_name(session), "new" if new else "any")
-        else:
-            where = generated(where_kept, agent_name(agent))
+        where = chosen(app, where_kept, settings, agent, prompt, named)
         converse(app, settings, where_kept, where, prompt, how)
 
 
@@ -152,9 +137,12 @@ def converse(app: App, settings: Settings, store: Store, where: Where, prompt: s
     if prompt is None and not how.lines and stdin.is_terminal():
         _talk(app, settings, store, where, source, how)
         return
+    if how.watch:
+        raise UsageError("--watch is for a conversation in the terminal")
     app.output.keep_from_agents()
     source_of_prompts = stdin.keep_from_agents()
-    agent = _load(app, source, how)
+    with _traceback_shown(app, how):
+        agent = agents.load(source)
     with closing(Runner(store, Log(settings.log_file))) as runner:
         if how.lines:
             for line in stdin.read_lines(source_of_prompts):
@@ -167,6 +155,30 @@ def converse(app: App, settings: Settings, store: Store, where: Where, prompt: s
 
 
 def _talk(app: App, settings: Settings, store: Store, where: Where, source: AgentSource, how: How) -> None:
+    _check_conversation(app, how)
+    from flue_cli.repl import chat as repl_chat
+    from flue_cli.repl.conversation import Conversation, Manners
+    from flue_cli.repl.loading import Agents
+    from flue_cli.repl.terminal import quiet_keyboard
+
+    if where.expect == "new" and store.head(where.agent, where.name).uid != ABSENT:
+        raise SessionExists(f"session '{where.name}' exists already", hint="resume it with -r")
+    keeps = store.url != "memory:"
+    manners = Manners(settings.wait, settings.timeout, keeps, how.verbose, how.repeat, settings.drafts)
+    history = settings.input_history(source.name) if keeps else ""
+    reach = Agents(
+        lambda name: _loaded(agents.find(settings, name)), lambda: agents.found(settings), watches=how.watch
+    )
+    app.output.keep_from_agents()
+    with quiet_keyboard(), _traceback_shown(app, how):  # what is typed meanwhile is the first prompt
+        agent = _loaded(source)
+    with closing(Runner(store, Log(settings.log_file))) as runner:
+        conversation = Conversation(runner, agent, where.name, where.expect, manners, reach)
+        repl_chat(conversation, app.output, app.signals.cancelling, history_file=history, style=settings.chat)
+
+
+def _check_conversation(app: App, how: How) -> None:
+    """UsageError unless one can talk here, with these options."""
     if not app.output.is_terminal:
         raise UsageError("standard output is not a terminal", hint="give a PROMPT, or pipe one in")
     if how.form != "text" or how.key:
@@ -174,22 +186,14 @@ def _talk(app: App, settings: Settings, store: Store, where: Where, source: Agen
             "--turn-key" if how.key else "--json" if how.form == "json" else f"--output-format {how.form}"
         )
         raise UsageError(f"{option} needs a PROMPT, or one on standard input")
-    from flue_cli.repl import chat as repl_chat
-    from flue_cli.repl.conversation import Conversation, Manners
-    from flue_cli.repl.terminal import quiet_keyboard
 
-    if where.expect == "new" and store.head(where.agent, where.name).uid != ABSENT:
-        raise SessionExists(f"session '{where.name}' exists already", hint="resume it with -r")
-    keeps = store.url != "memory:"
-    manners = Manners(settings.wait, settings.timeout, keeps, how.verbose, how.repeat, settings.drafts)
+
+def _loaded(source: AgentSource) -> Loaded:
+    """The agent for a conversation, with what there is to say of it."""
+    from flue_cli.repl.loading import loaded
+
     remark = f"using {_short(source.path)}" if agents.shadowed_sample(source) else ""
-    history = settings.input_history(source.name) if keeps else ""
-    app.output.keep_from_agents()
-    with quiet_keyboard():  # what is typed while a slow agent loads is the first prompt
-        agent = _load(app, source, how)
-    with closing(Runner(store, Log(settings.log_file))) as runner:
-        conversation = Conversation(runner, agent, where.name, where.expect, manners, remark)
-        repl_chat(conversation, app.output, app.signals.cancelling, history_file=history, style=settings.chat)
+    return loaded(source)._replace(remark=remark)
 
 
 def _one_turn(
@@ -235,16 +239,16 @@ def _show(app: App, answer: Answer, turn: Turn, how: How) -> None:
         app.output.note(
             f"warning: the session's data has grown to {len(turn.data) / 2**20:.1f} MiB; every turn reads it"
         )
-    if how.verbose and isinstance(turn.error, AgentError) and turn.error.traceback:
-        app.output.note(turn.error.traceback.rstrip("\n"))
+    show_traceback(turn.error, app.output, verbose=how.verbose)
 
 
-def _load(app: App, source: AgentSource, how: How) -> Agent:
+@contextmanager
+def _traceback_shown(app: App, how: How) -> Iterator[None]:
+    """With --verbose, an agent's error while it is loaded comes with its traceback."""
     try:
-        return agents.load(source)
+        yield
     except AgentError as error:
-        if how.verbose and error.traceback:
-            app.output.note(error.traceback.rstrip("\n"))
+        show_traceback(error, app.output, verbose=how.verbose)
         raise
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
         "Play conversation scripts, and compare what comes of them.",
     ),
     "replay": ("flue_cli.cli.replay:replay", "Say a session's prompts again to today's agent, and compare."),
+    "serve": ("flue_cli.cli.serve:serve", "Serve the same agents and sessions over HTTP."),
     "doctor": ("flue_cli.cli.doctor:doctor", "Look everything over, and say what to do about what is wrong."),
     "backup": (
         "flue_cli.cli.backup:backup",
@@ -35,6 +36,9 @@ COMMANDS = {
 
 A group's table has functions, or `module:function` for those that live elsewhere.
 """
+
+ABOUT_SHELLS = ("--install-completion", "--show-completion")
+"""Options that mean the shell they are used in, unless they name another."""
 
 GROUPS = tuple(name for name, (target, _) in COMMANDS.items() if target.endswith(":COMMANDS"))
 
@@ -63,6 +67,26 @@ def flue(
             help="Show the version and exit.",
         ),
     ] = False,
+    install_completion: Annotated[
+        str | None,
+        typer.Option(
+            ABOUT_SHELLS[0],
+            metavar="[SHELL]",
+            is_eager=True,
+            callback=lambda ctx, value: _install_completion(ctx.obj, value),
+            help="Have bash, zsh or fish complete commands, agents and sessions.",
+        ),
+    ] = None,
+    show_completion: Annotated[
+        str | None,
+        typer.Option(
+            ABOUT_SHELLS[1],
+            metavar="[SHELL]",
+            is_eager=True,
+            callback=lambda ctx, value: _show_completion(ctx.obj, value),
+            help="Show what the shell is told for that.",
+        ),
+    ] = None,
 ) -> None:
     """Stateful agents in your terminal: Python functions that remember."""
 
@@ -145,4 +169,24 @@ def _show_version(*, value: bool) -> None:
         from flue_cli import __version__
 
         typer.echo(f"flue {__version__}")
+        raise typer.Exit
+
+
+def _install_completion(app: App, shell: str | None) -> None:
+    if shell is not None:
+        from flue_cli.cli.shells import install
+
+        name, path, is_new = install(shell)
+        app.output.result(path)
+        app.output.note(
+            f"{name} completes flue in every new terminal" if is_new else f"{name} had this already"
+        )
+        raise typer.Exit
+
+
+def _show_completion(app: App, shell: str | None) -> None:
+    if shell is not None:
+        from flue_cli.cli.shells import script
+
+        app.output.result(script(shell))
         raise typer.Exit

@@ -7,7 +7,7 @@ import os
 
 import typer
 
-from flue_cli.cli.commands import COMMANDS, GROUPS, App, Unforeseen, root_command
+from flue_cli.cli.commands import ABOUT_SHELLS, COMMANDS, GROUPS, App, Unforeseen, root_command
 from flue_cli.cli.signals import Signals
 from flue_cli.errors import (
     FlueError,
@@ -30,7 +30,7 @@ def dispatch(argv: list[str]) -> int:
     output, signals = Output(), Signals()
     signals.install()
     try:
-        return _invoke(_with_help(argv), App(output, signals))
+        return _invoke(_with_what_is_meant(argv), App(output, signals))
     except (OutputClosed, OutputFailed) as error:
         _drop_stdout()
         if not isinstance(error, OutputClosed):
@@ -68,9 +68,11 @@ def _invoke(argv: list[str], app: App) -> int:
     return 0
 
 
-def _with_help(argv: list[str]) -> list[str]:
-    """A command that only groups others has nothing to do but to explain itself."""
-    return [*argv, "--help"] if not argv or (len(argv) == 1 and argv[0] in GROUPS) else argv
+def _with_what_is_meant(argv: list[str]) -> list[str]:
+    """A command that only groups others is to explain itself; without a shell's name, this one is meant."""
+    if not argv or (len(argv) == 1 and argv[0] in GROUPS):
+        return [*argv, "--help"]
+    return [*argv, ""] if len(argv) == 1 and argv[0] in ABOUT_SHELLS else [*argv]
 
 
 def _usage_error(error: typer.TyperException, argv: list[str]) -> UsageError:

@@ -25,11 +25,16 @@ from flue_cli.names import agent_name
 from flue_cli.stores.records import ABSENT, Head
 from flue_cli.text import safe_line
 from flue_cli.transcripts import ENDINGS, FORMATS, exporter, format_of
+from flue_cli.transcripts.readable import AsOf
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
     from flue_cli.transcripts.readable import Readable
     from flue_cli.transcripts.redaction import Redaction
+
+
+_STDOUT = ("", "-", "/dev/stdout")
+"""What FILE may be called that is no file; where a shell has made one of the last, nothing may replace it."""
 
 
 class _What(NamedTuple):
@@ -38,6 +43,7 @@ class _What(NamedTuple):
     heads: list[Head]
     form: str
     last: int | None
+    at: int | None
     redaction: Redaction | None
 
 
@@ -88,17 +94,26 @@ def export(
         )
     redaction = _redaction(redact)
     with opened(load_settings(store)) as kept:
+        _refuse_the_store(kept, file)
         heads = _all(kept, agent) if everything else _named(kept, names, agent, at)
         if not heads:
             app.output.note("there are no sessions to export")
-        what = _What(heads, form, last, redaction)
+        what = _What(heads, form, last, at, redaction)
         if is_folder:
             _write_folder(app, kept, file, what, force=force)
-        elif file and file != "-":
+        elif file not in _STDOUT:
             write_whole(file, _followed(app, _pieces(kept, what), len(heads)), force=force)
         else:
             for piece in _followed(app, _pieces(kept, what), len(heads)):
                 app.output.piece(piece)
+
+
+def _refuse_the_store(store: Store, file: str) -> None:
+    """Raise UsageError if `file` is the store or a part of it: --force would lose every session."""
+    path = store.url.removeprefix("sqlite:///")
+    parts = {os.path.realpath(f"{path}{ending}") for ending in ("", "-wal", "-shm", "-journal")}
+    if file and store.url.startswith("sqlite:") and os.path.realpath(file) in parts:
+        raise UsageError(f"{file} is the store itself", hint="write to another file")
 
 
 def _check_which(names: list[str], at: int | None, *, everything: bool) -> None:
@@ -139,11 +154,11 @@ def _pieces(store: Store, what: _What) -> Iterator[tuple[str, bool]]:
 
 def _session(store: Store, what: _What, head: Head) -> Iterator[str]:
     first = max(1, head.turn - what.last + 1) if what.last else 1
-    source: Readable = store
+    source: Readable = store if what.at is None else AsOf(store)
     if what.redaction:
         from flue_cli.transcripts.redaction import Redacted
 
-        source, head = Redacted(store, what.redaction), what.redaction.head(head)
+        source, head = Redacted(source, what.redaction), what.redaction.head(head)
     return exporter(what.form)(source, head, first)
 
 

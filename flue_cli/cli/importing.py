@@ -66,6 +66,10 @@ def import_(
         tally.close(source)
 
 
+_PLACES = ("line ", "thread ")
+"""How errors begin that say themselves where it is."""
+
+
 class _Tally:
     """What became of everything that was found, said as it happens and counted."""
 
@@ -100,14 +104,19 @@ class _Tally:
         if not found:
             raise UsageError(f"there is no session in {source.called}")
         if failed == 1:
-            raise self._problems[0][1]
+            called, error = self._problems[0]
+            raise _named(called, error) if found + self._left_out > 1 else error
         if failed:
             raise self._all_problems()
 
+    def tell_problems(self) -> None:
+        """A line for everything that could not be imported."""
+        for called, error in self._problems:
+            self._output.note(f"not imported: {safe_line(_named(called, error).message)}")
+
     def _all_problems(self) -> FlueError:
         """One error for many, after a line for each; what cannot be read weighs more than what is taken."""
-        for called, error in self._problems:
-            self._output.note(f"not imported: {safe_line(called)}: {safe_line(error.message)}")
+        self.tell_problems()
         unusable = [error for _, error in self._problems if not isinstance(error, Conflict)]
         sentence = f"{len(self._problems)} sessions were not imported"
         return UsageError(sentence) if unusable else SessionExists(sentence, hint=self._problems[0][1].hint)
@@ -117,14 +126,33 @@ def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Ta
     """Import session after session; one that cannot be does not keep the others out."""
     from flue_cli.transcripts.importing import bring
 
-    for one in found:
+    while one := _next(found, tally):
         try:
             agent, name = names.of(one)
             head, was_there = bring(store, one, agent, name, again=again)
         except (Conflict, UsageError) as error:
             tally.failed(one.name, error)
+        except FlueError:
+            tally.tell_problems()
+            raise
         else:
             tally.brought(f"{head.agent}/{safe_line(head.name)}", head.turn, was_there=was_there)
+
+
+def _next(found: Iterator[Incoming], tally: _Tally) -> Incoming | None:
+    """The next session; None at the end, and where the rest of the source cannot be read."""
+    try:
+        return next(found, None)
+    except UsageError as error:
+        tally.failed("", error)
+        return None
+
+
+def _named(called: str, error: FlueError) -> FlueError:
+    """What is wrong with one of several sessions, as an error that says which, or in which line."""
+    if not called or isinstance(error, Conflict) or error.message.startswith((called, *_PLACES)):
+        return error
+    return type(error)(f"{called}: {error.message}", hint=error.hint)
 
 
 def _counted(entries: Iterable[Entry], advance: Callable[[int], None]) -> Iterator[Entry]:

@@ -91,15 +91,17 @@ def _compiled(text: str) -> Find:
     class Environment(JSONPathEnvironment):
         max_recursion_depth = MAX_DEPTH + 1
 
+    # What the library says of a query is not always its own error: of $[1e400] it is Python's.
+    faults = (JSONPathError, RecursionError, ArithmeticError, ValueError, TypeError)
     try:
         path = Environment(strict=True).compile(text)
-    except (JSONPathError, RecursionError) as error:
+    except faults as error:
         raise _unusable(text, error) from error
 
     def find(value: Any) -> Iterator[tuple[str, Any]]:
         try:
             yield from ((match.path, match.obj) for match in path.finditer(value))
-        except (JSONPathError, RecursionError) as error:
+        except faults as error:
             raise _unusable(text, error) from error
 
     return find
@@ -108,7 +110,7 @@ def _compiled(text: str) -> Find:
 def _unusable(text: str, error: Exception) -> UsageError:
     """The library's complaint as ours, with the place where it has one."""
     endless = isinstance(error, RecursionError)
-    words = "it is too long or nested too deeply" if endless else getattr(error, "message", "")
+    words = "it is too long or nested too deeply" if endless else getattr(error, "message", str(error))
     place = getattr(getattr(error, "token", None), "index", -1)
     where = f" at character {place + 1}" if place >= 0 else ""
     hint = "a query begins with $: '$.tasks[0].title', '$..title'"

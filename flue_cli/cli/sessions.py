@@ -33,10 +33,11 @@ from flue_cli.cli.options import (
 from flue_cli.errors import UsageError
 from flue_cli.names import session_name
 from flue_cli.render import plain
+from flue_cli.render.remarks import described
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head
-from flue_cli.text import safe_line, turns
 from flue_cli.transcripts import exporter
+from flue_cli.transcripts.readable import AsOf, Readable
 
 SessionsArgument = Annotated[
     list[str], typer.Argument(metavar="SESSION...", help="Names of sessions, or AGENT/NAME.")
@@ -58,7 +59,7 @@ def show(
         head = one_session(kept, session, agent, at=at)
         first = max(1, head.turn - last + 1) if last else 1
         if as_json:
-            _write(app, kept, head, "json", first)
+            _write(app, kept if at is None else AsOf(kept), head, "json", first)
             return
         running = _running(kept, head) if at is None else []
         turns = [*kept.entries(head, first, head.turn), *running]
@@ -144,7 +145,7 @@ def delete(
             head: below for head, below in forks.items() if not any(head in more for more in forks.values())
         }
         heads = [one for head, below in going.items() for one in (head, *below)]
-        if not yes and not agreed(f"delete {', '.join(_described(kept, head) for head in heads)} for good?"):
+        if not yes and not agreed(f"delete {', '.join(described(kept, head) for head in heads)} for good?"):
             app.output.note("nothing was deleted")
             return
         for head, below in going.items():
@@ -181,14 +182,7 @@ COMMANDS = {
 """What `flue sessions` offers."""
 
 
-def _described(store: Store, head: Head) -> str:
-    """A session and how much there is of it, with what was undone and can be done again."""
-    undone = store.tip(head).turn - head.turn
-    size = f"{turns(head.turn)}, {undone} undone" if undone else turns(head.turn)
-    return f"{safe_line(head.agent)}/{safe_line(head.name)} ({size})"
-
-
-def _write(app: App, store: Store, head: Head, form: str, first: int) -> None:
+def _write(app: App, store: Readable, head: Head, form: str, first: int) -> None:
     for piece in exporter(form)(store, head, first):
         app.output.piece(piece)
 

@@ -33,11 +33,11 @@ class Signals:
     @contextmanager
     def cancelling(self, asked: Stoppable) -> Iterator[None]:
         """While inside, a signal makes a request to `asked` instead of ending the command."""
-        self._asked = asked
+        before, self._asked = self._asked, asked
         try:
             yield
         finally:
-            self._asked = None
+            self._asked = before
 
     def _let_go(self) -> None:
         """In a process that an agent forked, signals do what they do in any other."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.cli import stdin
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import existing, one_session
-from flue_cli.errors import SessionNotFound, UsageError
-from flue_cli.names import agent_name, generated_name, session_name
-from flue_cli.stores.records import ABSENT
+from flue_cli.errors import SessionNotFound, Stop, UsageError
+from flue_cli.names import agent_name, free_name, session_name
+from flue_cli.settings import Settings
+from flue_cli.stores.records import ABSENT, Summary
 from flue_cli.text import safe_line, turns
 
 if TYPE_CHECKING:
@@ -24,7 +27,58 @@ class Where(NamedTuple):
     expect: str
 
 
-def last_used(store: Store, agent: str | None, prompt: str | None) -> Where:
+class Named(NamedTuple):
+    """How a session is asked for: by one of the first four, or by none of them for one with a new name.
+
+    `new`: it must not exist yet.
+    """
+
+    session: str | None
+    resume: str | None
+    pick: bool
+    latest: bool
+    new: bool
+
+    def checked(self, *, keeps: bool, key: str | None) -> Named:
+        """What was asked for, if it makes sense where nothing is kept, or with a turn's key; else UsageError."""
+        given = {
+            "-s": self.session is not None,
+            "-r": self.resume is not None,
+            "--pick": self.pick,
+            "-c": self.latest,
+        }
+        ways = [flag for flag, on in given.items() if on]
+        if len(ways) > 1:
+            raise UsageError(f"{' and '.join(ways)} do not go together: each names a session")
+        comes_back = ways not in ([], ["-s"])
+        if self.new and comes_back:
+            raise UsageError(f"--new and {ways[0]} do not go together")
+        if not keeps and comes_back:
+            raise UsageError(f"--no-save and {ways[0]} do not go together: there is nothing to come back to")
+        if key and not ways:
+            raise UsageError("--turn-key needs a session to look in", hint="name one: -s NAME")
+        return self
+
+
+def chosen(
+    app: App, store: Store, settings: Settings, agent: str | None, prompt: str | None, named: Named
+) -> Where:
+    """The session that is meant, of `agent`, if one was said. Raises SessionNotFound, UsageError and Stop."""
+    if named.latest:
+        return _last_used(store, agent, prompt)
+    if named.pick:
+        return _picked(app, store, agent)
+    if named.resume is not None:
+        return _resumed(store, agent, named.resume)
+    agent = agent or settings.agent
+    if not agent:
+        raise UsageError("which agent?", hint="flue chat AGENT; see: flue agents list")
+    if named.session is None:
+        return _generated(store, agent_name(agent))
+    return Where(agent_name(agent), session_name(named.session), "new" if named.new else "any")
+
+
+def _last_used(store: Store, agent: str | None, prompt: str | None) -> Where:
     found = store.sessions(agent=agent_name(agent) if agent else "", limit=1)
     if not found:
         whose = f" of agent '{agent}'" if agent else ""
@@ -35,24 +89,36 @@ def last_used(store: Store, agent: str | None, prompt: str | None) -> Where:
     return Where(found[0].agent, found[0].name, "existing")
 
 
-def resumed(store: Store, agent: str | None, name: str) -> Where:
+def _resumed(store: Store, agent: str | None, name: str) -> Where:
     head = existing(store, agent_name(agent), session_name(name)) if agent else one_session(store, name)
     return Where(head.agent, head.name, "existing")
 
 
-def generated(store: Store, agent: str) -> Where:
-    while True:
-        name = generated_name()
-        if store.head(agent, name).uid == ABSENT:
-            return Where(agent, name, "new")
+def _generated(store: Store, agent: str) -> Where:
+    name = free_name(lambda name: store.head(agent, name).uid != ABSENT)
+    return Where(agent, name, "new")
 
 
-def picked(app: App, store: Store, agent: str | None) -> Where:
+def _picked(app: App, store: Store, agent: str | None) -> Where:
     if not (stdin.is_terminal() and app.output.is_terminal):
         raise UsageError(
             "--pick needs a terminal", hint="name the session with -r, or continue the last with -c"
         )
-    found = store.sessions(agent=agent_name(agent) if agent else "", limit=50)
+    whose = agent_name(agent) if agent else ""
+    if os.environ.get("TERM") == "dumb":
+        one: Summary | None = _numbered(app, store, whose)
+    else:
+        from flue_cli.repl.picker import pick
+
+        one = pick(store, app.output, app.signals.cancelling, agent=whose)
+    if one is None:  # left without choosing: as if interrupted, which is what fzf says too
+        raise Stop(signal.SIGINT)
+    return Where(one.agent, one.name, "existing")
+
+
+def _numbered(app: App, store: Store, agent: str) -> Summary:
+    """The session of which the person types the number, on a terminal that can do no more than print."""
+    found = store.sessions(agent=agent, limit=50)
     if not found:
         raise SessionNotFound("there is no session to pick")
     for number, summary in reversed(list(enumerate(found, 1))):  # the likeliest nearest to the question
@@ -63,5 +129,4 @@ def picked(app: App, store: Store, agent: str | None) -> Where:
     answer = ""
     while not (answer.isascii() and answer.isdigit() and 1 <= int(answer) <= len(found)):
         answer = stdin.ask(f"which, 1 to {len(found)}? ")
-    chosen = found[int(answer) - 1]
-    return Where(chosen.agent, chosen.name, "existing")
+    return found[int(answer) - 1]

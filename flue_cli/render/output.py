@@ -12,12 +12,47 @@ import io
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from threading import RLock
 from typing import Any, TextIO
 
 from flue_cli.errors import FlueError, OutputClosed, OutputFailed
 from flue_cli.text import SafeStream, safe_line, safe_text
+
+
+class Room:
+    """Where the cursor stands: one thread at a time writes there, and what is drawn there makes way.
+
+    That is, `with room.lock: room.clear(); ...; room.draw()`, and nothing cleverer: an agent's thread may
+    be stopped between any two instructions but in the `with` itself, and must not take the lock along.
+    """
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+        self.free()
+
+    def take(self, clear: Callable[[], None], draw: Callable[[], None]) -> None:
+        """From now on something is drawn here, which `clear` takes away and `draw` draws again."""
+        self.clear, self.draw = clear, draw
+
+    def free(self) -> None:
+        """Nothing is drawn here any more."""
+        self.take(_nothing, _nothing)
+
+    def keep_through_forks(self) -> None:
+        """Have nobody write while a process is forked: the new one would never get the lock."""
+        os.register_at_fork(
+            before=self.lock.acquire, after_in_parent=self.lock.release, after_in_child=self._alone
+        )
+
+    def _alone(self) -> None:
+        self.free()  # what is drawn is the parent's
+        self.lock.release()
+
+
+def _nothing() -> None:
+    """Nothing is drawn."""
 
 
 class Output:
@@ -28,6 +63,7 @@ class Output:
         self._file = 1 if had_stdout else -1
         self.is_terminal = had_stdout and os.isatty(1)
         self.remarks_on_terminal = os.isatty(2)
+        self.room = Room()
         self._stream = SafeStream()
         self._ends_line = False
 
@@ -55,6 +91,16 @@ class Output:
     def rendered(self, text: str) -> None:
         """Write text whose foreign parts were made safe before it was coloured; raises as `result`."""
         self._write(text)
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether stderr is a terminal whose cursor can be moved."""
+        return self.remarks_on_terminal and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
+
+    def draw(self, text: str) -> None:
+        """Write to stderr's terminal, as it is, text that moves the cursor there."""
+        with suppress(OutputClosed, OutputFailed):  # as `note`
+            self._put(2, text)
 
     @contextmanager
     def terminal_file(self) -> Iterator[TextIO]:
@@ -84,20 +130,27 @@ class Output:
             sys.stdout.flush()
             self._file = os.dup(1)
             os.dup2(2, 1)
-        safe: Any = SafeWriter(sys.stderr)
+        self.room.keep_through_forks()
+        safe: Any = SafeWriter(sys.stderr, self.room)
         for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
             setattr(sys, name, safe)
 
     def _write(self, text: str) -> None:
         if self._file < 0:
             raise OutputFailed("the result cannot be written: standard output is closed")
+        with self.room.lock:
+            self.room.clear()
+            self._put(self._file, text)
+            self.room.draw()
+
+    def _put(self, file: int, text: str) -> None:
         left = memoryview(text.encode("utf-8", "backslashreplace"))
         try:
             while left:
                 try:
-                    left = left[os.write(self._file, left) :]
+                    left = left[os.write(file, left) :]
                 except BlockingIOError:  # a pipe that our parent made non-blocking, and is full
-                    select.select([], [self._file], [])
+                    select.select([], [file], [])
         except OSError as error:
             window_closed = error.errno == errno.EIO and self.is_terminal
             if window_closed or error.errno in (errno.EPIPE, errno.ECONNRESET):
@@ -106,18 +159,26 @@ class Output:
 
 
 class SafeWriter(io.TextIOBase):
-    """A text stream that makes what is printed to it safe and hands it to another."""
+    """A text stream that makes what is printed to it safe and hands it to another, in its `room`."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, room: Room) -> None:
         self._stream = stream
+        self._room = room
         self.buffer = _SafeBytes(self)
 
     def write(self, text: str) -> int:
-        self._stream.write(safe_text(text))
+        with self._room.lock:
+            self._room.clear()
+            self._stream.write(safe_text(text))
+            if text.endswith("\n"):  # `print` writes a line and its end one after the other
+                self._room.draw()
         return len(text)
 
     def flush(self) -> None:
-        self._stream.flush()
+        with self._room.lock:
+            self._room.clear()
+            self._stream.flush()
+            self._room.draw()
 
     def writable(self) -> bool:
         return True

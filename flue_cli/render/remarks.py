@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from flue_cli.errors import AgentError, FlueError
 from flue_cli.render.output import Output
-from flue_cli.stores.records import Begun, Holder
-from flue_cli.text import safe_line
+from flue_cli.stores.records import Begun, Head, Holder
+from flue_cli.text import safe_line, turn_numbers, turns
+from flue_cli.times import whole_seconds
 
 if TYPE_CHECKING:
+    from flue_cli.stores.contract import Store
     from flue_cli.timeline import Moved
 
 _PATIENCE = 1.0
@@ -29,16 +31,25 @@ class Waiting:
         if self._said or time.monotonic() - self._began < _PATIENCE:
             return
         self._said = True
-        who = f"process {holder.pid} on {holder.host}" if holder.pid else "another turn"
-        seconds = max(0, time.time_ns() // 1000 - holder.since) // 1_000_000
-        self._output.note(f"waiting: {who} has been answering for {seconds} s")
+        self._output.note(f"waiting: {whom(holder)}")
+
+
+def whom(holder: Holder) -> str:
+    """For whom a turn waits, and how long that has been at it."""
+    who = f"process {holder.pid} on {safe_line(holder.host)}" if holder.pid else "another turn"
+    return f"{who} has been answering for {whole_seconds(max(0, time.time_ns() // 1000 - holder.since))}"
 
 
 def show_failure(error: FlueError, output: Output, *, verbose: bool) -> None:
     """A turn's error; with `verbose`, after the agent's own traceback."""
+    show_traceback(error, output, verbose=verbose)
+    output.error(error)
+
+
+def show_traceback(error: FlueError | None, output: Output, *, verbose: bool) -> None:
+    """With `verbose`, the traceback of an agent's error, if it has one."""
     if verbose and isinstance(error, AgentError) and error.traceback:
         output.note(error.traceback.rstrip("\n"))
-    output.error(error)
 
 
 def say_interrupted(output: Output, begun: Begun) -> None:
@@ -52,7 +63,13 @@ def say_moved(output: Output, moved: Moved) -> None:
     """Say where a session stands after it was moved along its timeline."""
     before, after = moved.before, moved.after
     what = "undone" if after.turn < before.turn else "done again"
-    turns = moved.turns
-    numbers = f"turn {turns[0]}" if len(turns) == 1 else f"turns {turns[0]} to {turns[-1]}" if turns else ""
+    which = moved.turns
     where = f"{safe_line(after.agent)}/{safe_line(after.name)} is at turn {after.turn}"
-    output.note(f"{numbers} {what}: {where}" if turns else where)
+    output.note(f"{turn_numbers(which)} {what}: {where}" if which else where)
+
+
+def described(store: Store, head: Head) -> str:
+    """A session and how much there is of it, with what was undone and can be done again."""
+    undone = store.tip(head).turn - head.turn
+    size = f"{turns(head.turn)}, {undone} undone" if undone else turns(head.turn)
+    return f"{safe_line(head.agent)}/{safe_line(head.name)} ({size})"

@@ -11,7 +11,7 @@ from flue_cli.render.output import Output
 from flue_cli.render.report import Piece, show
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import mark_of
-from flue_cli.text import safe_line, safe_text
+from flue_cli.text import safe_line, safe_text, turn_numbers
 from flue_cli.times import local_time, timestamp
 from flue_cli.watching import Began, Happening, Renamed, Settled, Undone
 
@@ -62,16 +62,22 @@ class Json:
 
     def __call__(self, what: Happening) -> None:
         """Write one happening; raises as Output.result."""
+        event = event_of(what, self._head)
         if isinstance(what, Renamed):
-            document = {"before": self._head.name}
             self._head = what.head
-            kind = "session.renamed"
-        elif isinstance(what, Undone):
-            document, kind = what._asdict(), "turns.undone"
-        else:
-            document, kind = _fields(what), _kind(what)
-        whose = {"type": kind, "agent": self._head.agent, "session": self._head.name}
-        self._output.result(plain.as_json(whose | document))
+        self._output.result(plain.as_json(event))
+
+
+def event_of(what: Happening, head: Head) -> dict[str, Any]:
+    """A happening to the session that was called as `head` says."""
+    if isinstance(what, Renamed):
+        document: dict[str, Any] = {"before": head.name}
+        head, kind = what.head, "session.renamed"
+    elif isinstance(what, Undone):
+        document, kind = what._asdict(), "turns.undone"
+    else:
+        document, kind = _fields(what), _kind(what)
+    return {"type": kind, "agent": head.agent, "session": head.name} | document
 
 
 def _in_pipe(what: Began | Settled | Undone) -> Iterator[Piece]:
@@ -82,9 +88,8 @@ def _in_pipe(what: Began | Settled | Undone) -> Iterator[Piece]:
 
 
 def _undone(what: Undone) -> str:
-    if what.first == what.last:
-        return f"turn {what.first} was undone"
-    return f"turns {what.first} to {what.last} were undone"
+    which = range(what.first, what.last + 1)
+    return f"{turn_numbers(which)} {'was' if len(which) == 1 else 'were'} undone"
 
 
 def _prompt(entry: Entry) -> Iterator[Piece]:

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from flue_cli import hand_edits, timeline
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
-from flue_cli.changes import Change, changes
-from flue_cli.errors import FlueError, NothingToMove
+from flue_cli.errors import NothingToMove, SessionBusy, SessionExists, UsageError
 from flue_cli.hand_edits import Drafts, Edited, Waiting
 from flue_cli.invoke import OnPiece
-from flue_cli.kept import data_of
-from flue_cli.rehearsal import Rehearser, Scene
-from flue_cli.stores.records import (
-    ABSENT,
-    Ask,
-    Begun,
-    Entry,
-    Head,
-    Pause,
-)
-from flue_cli.stores.rules import absent, changed, unchanged
-from flue_cli.text import safe_line, turns
+from flue_cli.repl.loading import Agents, Loaded
+from flue_cli.repl.trying import Trials, Tried
+from flue_cli.stores.records import ABSENT, Ask, Begun, Entry, Head, Pause
+from flue_cli.stores.rules import changed, unchanged
 from flue_cli.timeline import Missed, Moved, missed_between
-from flue_cli.turn import Listener, Runner, Turn, history_before, new_seed
+from flue_cli.turn import Listener, Runner, Turn
 
 
 class Manners(NamedTuple):
@@ -40,27 +30,41 @@ class Manners(NamedTuple):
     drafts: str = ""
 
 
-class Tried(NamedTuple):
-    """What came of a prompt that was only tried: the reply, or the error, and what it would change."""
-
-    reply: str | None
-    error: FlueError | None = None
-    changes: Sequence[Change] = ()
-
-
 class Conversation:
     """A chat's session and agent. The session is only made by its first prompt."""
 
     def __init__(
-        self, runner: Runner, agent: Agent, name: str, expect: str, manners: Manners, remark: str
+        self,
+        runner: Runner,
+        loaded: Loaded,
+        name: str,
+        expect: str,
+        manners: Manners,
+        agents: Agents = Agents(),  # noqa: B008 - immutable
     ) -> None:
-        """`expect` is "any", "new" or "existing"; `remark` is said at the beginning, "" for nothing."""
+        """`expect` is "any", "new" or "existing"."""
         self.store = runner.store
         self._runner = runner
-        self._rehearser = Rehearser()
-        self.agent = agent
+        self._trials = Trials(runner.store)
+        self.loaded = loaded
         self.manners = manners
-        self._remark = remark
+        self.agents = agents
+        self.chosen_format = ""
+        self.switch(name, expect)
+
+    @property
+    def agent(self) -> Agent:
+        """Whom we talk to."""
+        return self.loaded.agent
+
+    @property
+    def reply_format(self) -> str:
+        """How replies are shown: as the person chose, else as the agent says."""
+        return self.chosen_format or self.agent.reply_format
+
+    def talk_to(self, loaded: Loaded, name: str, expect: str) -> None:
+        """Go on in the session `name` of another agent."""
+        self.loaded = loaded
         self.switch(name, expect)
 
     def switch(self, name: str, expect: str) -> None:
@@ -69,11 +73,15 @@ class Conversation:
         self._expect = expect
         self._seen = self.head()  # the session as it stands on the screen
 
-    def resume(self, name: str) -> None:
-        """Go on in the session `name` of the same agent, which must exist; else SessionNotFound."""
-        if self.store.head(self.agent.name, name).uid == ABSENT:
-            raise absent(self.agent.name, name)
-        self.switch(name, "existing")
+    def begin(self, name: str) -> None:
+        """Go on in a new session of the same agent; SessionExists if there is one called `name`."""
+        if self.has(self.agent.name, name):
+            raise SessionExists(f"session '{name}' exists already", hint="go on with it: /resume NAME")
+        self.switch(name, "new")
+
+    def has(self, agent: str, name: str) -> bool:
+        """Whether there is a session `name` of `agent`."""
+        return self.store.head(agent, name).uid != ABSENT
 
     def head(self) -> Head:
         """The session as it stands now."""
@@ -110,30 +118,8 @@ class Conversation:
         cancellation: Cancellation,
     ) -> Tried:
         """What the agent would answer to `prompt` and change in the data, of which nothing is kept."""
-        head = self.head()
-        before = self.store.data_at(head, head.turn)
-        scene = Scene(
-            session=self.name,
-            prompt=prompt,
-            data=before,
-            history=history_before(self.store, head),
-            turn=head.turn + 1,
-            started_at=time.time_ns() // 1000,
-            seed=new_seed(),
-        )
-        rehearsed = self._rehearser.run(
-            self.agent,
-            scene,
-            cancellation=cancellation,
-            timeout=self.manners.timeout,
-            on_piece=on_piece,
-            stuck=lambda error: stuck(Tried(None, error)),
-        )
-        kept = rehearsed.kept
-        if kept is None:
-            return Tried(None, rehearsed.error)
-        made = changes(data_of(before, self.name), data_of(kept.data, self.name))
-        return Tried(kept.reply, None, made)
+        timeout = self.manners.timeout
+        return self._trials.run(self.agent, self.head(), prompt, on_piece, stuck, cancellation, timeout)
 
     # The timeline
 
@@ -158,15 +144,58 @@ class Conversation:
         return moved, next((entry.prompt for entry in later if entry.kind == "prompt"), "")
 
     def before_last_prompt(self, pause: Pause) -> tuple[Moved | None, str]:
-        """Go to before the last prompt, if it was answered; that prompt. NothingToMove if there is none."""
+        """Go to before the last prompt, if it was answered; that prompt. NothingToMove if there is none.
+
+        SessionBusy if it is being answered.
+        """
         head = self._seen_now()
-        last = next((entry for entry in timeline.backwards(self.store, head) if entry.kind == "prompt"), None)
+        last = next((entry for entry in self._backwards(head) if entry.kind == "prompt"), None)
         if last is None:
             raise NothingToMove("there is no prompt to send again")
+        if last.outcome == "running":
+            raise _being_answered(last)
         if last.outcome != "completed":
             return None, last.prompt
         moved = timeline.rewind(self.store, head, last.turn - 1, wait=self.manners.wait, pause=pause)
         return self._moved(moved), last.prompt
+
+    def interrupted(self) -> Entry | None:
+        """The newest entry, if it is a prompt that was interrupted."""
+        newest = next(self._backwards(self.head()), None)
+        return newest if newest and newest.outcome == "interrupted" else None
+
+    def discard(self, pause: Pause) -> Entry:
+        """Take the interrupted prompt off the timeline; that prompt. NothingToMove if there is none."""
+        head = self._seen_now()
+        lost = self.interrupted()
+        if lost is None:
+            raise NothingToMove("there is no interrupted prompt to discard")
+        # Settles what a crash left, and goes back to before it.
+        self._seen = self.store.move(head, lost.turn - 1, wait=self.manners.wait, pause=pause)
+        return lost
+
+    def _backwards(self, head: Head) -> Iterator[Entry]:
+        """The entries up to now, newest first, with the prompt that is not settled."""
+        yield from self.unanswered()
+        yield from timeline.backwards(self.store, head)
+
+    def rename(self, name: str, pause: Pause) -> str:
+        """Give the session another name; the one that it had. Raises as Store.rename."""
+        before = self.name
+        if self.head().uid == ABSENT:  # then it only has a name so far
+            self.begin(name)
+            return before
+        head = self._current()
+        origin = self.store.origin(head)
+        if origin and origin.is_kept:
+            raise UsageError(
+                f"session '{head.name}' was kept of '{origin.name}', and is named after it",
+                hint="make it one of your own: /fork NAME",
+            )
+        self.store.rename(head, name, wait=self.manners.wait, pause=pause)
+        self.name, self._expect = name, "existing"
+        self._seen = self._seen._replace(name=name)
+        return before
 
     def fork(self, name: str, turn: int | None) -> Head:
         """Go on in a copy of the session, as it is or as of `turn`; raises as Store.fork."""
@@ -248,20 +277,10 @@ class Conversation:
         running = self.store.running(self.head())
         return [running] if running else []
 
-    def last_turns(self, count: int) -> list[Entry]:
-        """The newest `count` turns, oldest of them first."""
-        head = self.head()
-        return list(self.store.entries(head, max(1, head.turn - count + 1), head.turn))
-
-    def opening(self, count: int) -> tuple[list[str], list[Entry]]:
-        """What to say when the chat begins, and the newest `count` turns to show."""
-        head = self.head()
-        self._seen = head
-        size = turns(head.turn) if head.uid != ABSENT else "new"
-        kept = "" if self.manners.keeps else ", not kept"
-        lines = [f"{safe_line(self.agent.name)} · session {safe_line(self.name)} ({size}{kept}) · /help"]
-        recap = list(self.store.entries(head, max(1, head.turn - count + 1), head.turn))
-        return [self._remark, *lines] if self._remark else lines, recap + self.unanswered()
+    def look(self) -> Head:
+        """The session as it stands now; all of it counts as seen."""
+        self._seen = self.head()
+        return self._seen
 
     def resume_command(self) -> str:
         """What to type to come back, quoted for a shell; "" if there is nothing to come back to."""
@@ -273,4 +292,8 @@ class Conversation:
 
     def close(self) -> None:
         """End the thread that watches over rehearsals."""
-        self._rehearser.close()
+        self._trials.close()
+
+
+def _being_answered(entry: Entry) -> SessionBusy:
+    return SessionBusy(f"turn {entry.turn} is being answered in another process", hint="wait for its reply")

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.application import Application, run_in_terminal
+from prompt_toolkit.document import Document
+from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
 
 from flue_cli.errors import Stop
 from flue_cli.render.output import Output
+from flue_cli.repl.key_names import Keystrokes
+from flue_cli.repl.pastes import Pastes
+
+_EMACS_WAITS = (0.5, 1.0)
+_VI_WAITS = (0.1, 0.3)
+"""Seconds that an Escape waits for the rest of a key's bytes, and for the key after it.
+
+In vi it is pressed all the time, and mostly means itself.
+"""
 
 
 class Interrupts:
@@ -34,39 +48,65 @@ class Interrupts:
             event.app.exit(exception=Stop(signal.SIGINT))
         else:
             self._armed = True
-            buffer.on_text_changed += self._typed
-            from prompt_toolkit.application import run_in_terminal
-
             run_in_terminal(lambda: self._output.note("press Ctrl-C again to leave, or Ctrl-D"))
 
-    def _typed(self, buffer: Buffer) -> None:
-        """Whoever goes on typing did not mean to leave."""
-        self._armed = False
-        buffer.on_text_changed -= self._typed
 
+def bindings(interrupts: Interrupts, pastes: Pastes, keys: Mapping[Keystrokes, str]) -> KeyBindings:
+    """The chat's key bindings; `keys` says which key does what."""
+    actions: dict[str, Callable[[KeyPressEvent], None]] = {
+        "send": _send,
+        "newline": lambda event: event.current_buffer.insert_text("\n"),
+        "editor": lambda event: _edit(event, pastes),
+        "expand": lambda event: pastes.unfold(event.current_buffer),
+        "clear": lambda event: event.app.renderer.clear(),
+        "vi": _switch,
+    }
+    bound = KeyBindings()
+    for keystrokes, action in keys.items():
+        bound.add(*keystrokes, filter=~is_searching)(actions[action])
 
-def bindings(interrupts: Interrupts) -> KeyBindings:
-    """The chat's key bindings."""
-    keys = KeyBindings()
+    @bound.add(Keys.BracketedPaste, filter=~is_searching)
+    def paste(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text(pastes.taken(event.data))
 
-    @keys.add("enter", filter=~is_searching)
-    def send(event: KeyPressEvent) -> None:
-        event.current_buffer.validate_and_handle()
-
-    @keys.add("escape", "enter", filter=~is_searching)
-    @keys.add("c-j", filter=~is_searching)
-    def new_line(event: KeyPressEvent) -> None:
-        event.current_buffer.insert_text("\n")
-
-    @keys.add("c-c", filter=~is_searching)
-    @keys.add("<sigint>")
+    @bound.add("c-c", filter=~is_searching)
+    @bound.add("<sigint>")
     def interrupt(event: KeyPressEvent) -> None:
         interrupts.press(event)
 
-    @keys.add("c-g", filter=~is_searching)
-    @keys.add("c-x", "c-e")
-    def edit(event: KeyPressEvent) -> None:
-        # Back in the line, not sent: whoever leaves the editor may not have meant it yet.
-        event.current_buffer.open_in_editor(validate_and_handle=False)
+    return bound
 
-    return keys
+
+def edit_as(app: Application[Any], *, vi: bool) -> None:
+    """Edit the line by the keys of vi, or those of emacs."""
+    app.editing_mode = EditingMode.VI if vi else EditingMode.EMACS
+    app.ttimeoutlen, app.timeoutlen = _VI_WAITS if vi else _EMACS_WAITS
+
+
+def _send(event: KeyPressEvent) -> None:
+    """Send what is typed, but for a choice in the menu, which is taken, and a line that goes on."""
+    buffer = event.current_buffer
+    if buffer.complete_state and buffer.complete_state.current_completion:
+        buffer.complete_state = None
+    elif _goes_on(buffer.document):
+        buffer.delete_before_cursor()
+        buffer.insert_text("\n")
+    else:
+        buffer.validate_and_handle()
+
+
+def _goes_on(document: Document) -> bool:
+    r"""Whether the cursor is at the end of a line that ends with a `\`; two of them are one that is meant."""
+    line = document.current_line_before_cursor
+    backslashes = len(line) - len(line.rstrip("\\"))
+    return backslashes % 2 == 1 and not document.current_line_after_cursor
+
+
+def _edit(event: KeyPressEvent, pastes: Pastes) -> None:
+    """Take the line to the editor, and back: not sent, as whoever leaves it may not have meant it yet."""
+    event.current_buffer.text = pastes.whole(event.current_buffer.text)
+    event.current_buffer.open_in_editor(validate_and_handle=False)
+
+
+def _switch(event: KeyPressEvent) -> None:
+    edit_as(event.app, vi=event.app.editing_mode != EditingMode.VI)

@@ -1,135 +1,154 @@
-"""Asking for the next prompt: the input line, its history and its suggestions."""
+"""Asking for the next prompt: the input line, and what becomes of what is entered there."""
 
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, TextIO
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import Application
-from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
-from prompt_toolkit.history import FileHistory, InMemoryHistory
 from prompt_toolkit.output import create_output
+from prompt_toolkit.styles import BaseStyle
+from prompt_toolkit.utils import is_dumb_terminal
 
-from flue_cli.cancellation import Stoppable
-from flue_cli.errors import Stop, TurnCancelled
-from flue_cli.files import make_private_folder
+from flue_cli.cancellation import Cancelling
+from flue_cli.errors import UsageError
 from flue_cli.render.output import Output
+from flue_cli.repl.attached import said, with_files
+from flue_cli.repl.completion import ChatCompleter
 from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.keys import Interrupts, bindings
-from flue_cli.repl.slash import COMMANDS
-from flue_cli.repl.terminal import terminal_is_gone
+from flue_cli.repl.history import Earlier, Typed
+from flue_cli.repl.key_names import Keystrokes, keymap
+from flue_cli.repl.keys import Interrupts, bindings, edit_as
+from flue_cli.repl.leaving import until_left
+from flue_cli.repl.pastes import Pastes, Visible
+from flue_cli.repl.theme import style_of
+from flue_cli.repl.toolbar import Toolbar
 from flue_cli.settings import ChatStyle
+
+_ATTACHING = ("/try",)
+"""Commands whose argument is sent as a prompt, with the files that it names."""
 
 
 def prompts(
     conversation: Conversation,
     output: Output,
     history_file: str,
-    cancelling: Callable[[Stoppable], AbstractContextManager[None]],
+    cancelling: Cancelling,
     *,
     before: Callable[[], str],
     style: ChatStyle,
 ) -> Iterator[str]:
     """What the person enters, one prompt after another, until Ctrl-D on an empty line.
 
-    `before` is called ahead of each, and gives what stands in the line already. Raises Stop at a
-    second Ctrl-C on an empty line, or a signal.
+    `before` is called ahead of each, and gives what stands in the line already. `history_file` is the one
+    of the agent whom we talk to first; others have theirs beside it. UsageError, before anything is drawn,
+    for a key or a colour in `style` that there is not. Raises Stop, later, at a second Ctrl-C on an empty
+    line, or a signal.
     """
-    interrupts = Interrupts(output)
-    history = _PrivateHistory(history_file) if history_file else InMemoryHistory()
-    said = False
+    look = _Look(style.vi, style.toolbar, keymap(style.keys), style_of(style.theme))
+    return _asked(conversation, output, history_file, cancelling, before, look)
+
+
+class _Look(NamedTuple):
+    """How the line looks and listens."""
+
+    vi: bool
+    toolbar: bool
+    keys: Mapping[Keystrokes, str]
+    style: BaseStyle
+
+
+class _Line(NamedTuple):
+    """The input line, and what it remembers from one prompt to the next."""
+
+    session: PromptSession[str]
+    pastes: Pastes
+    history: Typed
+    toolbar: Toolbar | None
+    interrupts: Interrupts
+
+
+def _asked(
+    conversation: Conversation,
+    output: Output,
+    history_file: str,
+    cancelling: Cancelling,
+    before: Callable[[], str],
+    look: _Look,
+) -> Iterator[str]:
+    first = conversation.agent.name
+    left: str | None = None  # what stays in the line; None: what `before` says
     with output.terminal_file() as screen:
-        session: PromptSession[str] = PromptSession(
-            message="> ",
-            prompt_continuation="  ",
-            multiline=True,
-            history=history,
-            auto_suggest=AutoSuggestFromHistory(),
-            completer=_SlashCompleter(),
-            complete_while_typing=False,
-            enable_suspend=True,
-            vi_mode=style.vi,
-            key_bindings=bindings(interrupts),
-            output=create_output(screen),
-        )
+        line = _line(conversation, output, look, screen)
         while True:
-            draft = before()
-            try:
-                leaving = _Leaving(session.app)
-                with cancelling(leaving):
-                    text = session.prompt(default=draft)
-                if leaving.signum:  # it came as the prompt was being sent
-                    raise Stop(leaving.signum)
-            except (EOFError, OSError) as error:
-                if terminal_is_gone():
-                    raise Stop(signal.SIGHUP) from None
-                if isinstance(error, OSError):
-                    raise
+            draft = line.pastes.draft(before())
+            agent = conversation.agent.name
+            line.history.turn_to(agent, _history_of(agent, first, history_file))
+            if line.toolbar:
+                line.toolbar.look()
+            text = _entered(line.session, draft if left is None else left, cancelling)
+            if text is None:
                 return
-            interrupts.disarm()
-            if isinstance(history, _PrivateHistory) and history.problem and not said:
-                said = True
-                output.note(f"note: the input history is not kept: {history.problem}")
-            if text.strip():
-                yield text
+            line.interrupts.disarm()
+            if problem := line.history.new_problem():
+                output.note(f"note: the input history is not kept: {problem}")
+            if not text.strip():
+                left = ""
+                continue
+            try:
+                prompt = _whole(text, line.pastes, output)
+            except UsageError as error:
+                output.error(error)
+                left = text
+                continue
+            yield prompt
+            left = None
 
 
-class _Leaving:
-    """Ends the prompt when a signal asks: an exception from the handler could get lost in its event loop."""
-
-    def __init__(self, app: Application[str]) -> None:
-        self._app = app
-        self.signum = 0
-
-    def request(self, why: TurnCancelled) -> None:
-        """Have the prompt end with Stop."""
-        self.signum = why.signum
-        loop = self._app.loop
-        if loop is None or not self._app.is_running:
-            raise Stop(why.signum)
-        loop.call_soon_threadsafe(self._leave, why.signum)
-
-    def _leave(self, signum: int) -> None:
-        if self._app.is_running and not self._app.is_done:
-            self._app.exit(exception=Stop(signum))
-
-
-class _SlashCompleter(Completer):
-    """Completes the name of a slash command."""
-
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        typed = document.text_before_cursor
-        if typed.startswith("/") and " " not in typed:
-            for name in COMMANDS:
-                if name.startswith(typed):
-                    yield Completion(name, start_position=-len(typed))
+def _line(conversation: Conversation, output: Output, look: _Look, screen: TextIO) -> _Line:
+    pastes, interrupts = Pastes(), Interrupts(output)
+    history = Typed(pastes)
+    shows_toolbar = look.toolbar and not is_dumb_terminal()
+    toolbar = Toolbar(conversation, look.keys, pastes.folds) if shows_toolbar else None
+    session: PromptSession[str] = PromptSession(
+        message="> ",
+        prompt_continuation="  ",
+        multiline=True,
+        history=history,
+        auto_suggest=Earlier(history),
+        completer=ChatCompleter(conversation),
+        complete_while_typing=False,
+        enable_suspend=True,
+        mouse_support=False,  # or text could not be marked as everywhere else
+        input_processors=[Visible(pastes)],
+        key_bindings=bindings(interrupts, pastes, look.keys),
+        bottom_toolbar=toolbar,
+        style=look.style,
+        output=create_output(screen),
+    )
+    session.app.renderer.cpr_not_supported_callback = None  # there is no toolbar then, and all is well
+    session.default_buffer.on_text_changed += lambda _: interrupts.disarm()  # who types will stay
+    edit_as(session.app, vi=look.vi)
+    return _Line(session, pastes, history, toolbar, interrupts)
 
 
-class _PrivateHistory(FileHistory):
-    """What was typed, in a file for its owner's eyes; a file that cannot be written costs only that."""
+def _entered(session: PromptSession[str], draft: str, cancelling: Cancelling) -> str | None:
+    """The line that the person enters, `draft` being there already; None at its end. Raises Stop."""
+    return until_left(session.app, lambda: session.prompt(default=draft), cancelling)
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self._path = path
-        self.problem = ""
 
-    def store_string(self, string: str) -> None:
-        """Append to the file, made private first: FileHistory's own would be readable for everybody."""
-        try:
-            make_private_folder(os.path.dirname(self._path))
-            os.close(os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
-            super().store_string(string)
-        except (OSError, UnicodeEncodeError) as error:
-            self.problem = str(error)
+def _whole(line: str, pastes: Pastes, output: Output) -> str:
+    """What is sent for a line: with what was pasted, and the files that it names. UsageError for these."""
+    text = pastes.whole(line)
+    if line.startswith("/") and not line.startswith("//") and line.partition(" ")[0] not in _ATTACHING:
+        return text
+    text, files = with_files(text, line)
+    for file in files:
+        output.note(said(file))
+    return text
 
-    def load_history_strings(self) -> Iterable[str]:
-        """The newest first; nothing if the file cannot be read."""
-        try:
-            return list(super().load_history_strings())
-        except OSError:
-            return []
+
+def _history_of(agent: str, first: str, file: str) -> str:
+    """The history file of an agent: `file`, which is the first one's, or another beside it; "" for none."""
+    return file if agent == first or not file else os.path.join(os.path.dirname(file), f"{agent}.txt")

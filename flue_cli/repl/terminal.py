@@ -82,20 +82,6 @@ def marked_pastes(output: Output) -> Iterator[None]:
         output.rendered(_PASTE_MARKS_OFF)  # the prompt turns them on for itself
 
 
-def terminal_is_gone() -> bool:
-    """Whether the window was closed, which reads as the end of the input."""
-    try:
-        termios.tcgetattr(sys.stdin)
-    except termios.error:
-        return True
-    return False
-
-
-def _set(keyboard: TextIO | int, settings: list[Any]) -> None:
-    with suppress(termios.error):  # after a hang-up there is nothing left to set
-        termios.tcsetattr(keyboard, termios.TCSADRAIN, settings)
-
-
 @contextmanager
 def no_input_for_agents() -> Iterator[None]:
     """While an agent works, its `input()` ends at once, and so does that of the programs it starts.
@@ -113,3 +99,17 @@ def no_input_for_agents() -> Iterator[None]:
             sys.stdin = keyboard
             os.dup2(kept, descriptor)
             os.close(kept)
+
+
+def terminal_is_gone() -> bool:
+    """Whether the window was closed, which reads as the end of the input."""
+    try:
+        termios.tcgetattr(sys.stdin)
+    except termios.error:
+        return True
+    return False
+
+
+def _set(keyboard: TextIO | int, settings: list[Any]) -> None:
+    with suppress(termios.error):  # after a hang-up there is nothing left to set
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, settings)

@@ -12,14 +12,22 @@ Job = Callable[[Callable[[Result], None]], Result]
 """Runs a turn; is given what to call with its result when its agent will not stop."""
 
 
+def _nothing_to_do() -> float:
+    """Only come back now and then, so that signal handlers get to run on every platform."""
+    return 1.0
+
+
 class Worker:
     """Runs one job after another in a thread of its own, which keeps its connection to the store."""
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[_Task] | None = None
 
-    def run(self, job: Job[Result]) -> Result:
-        """Run `job` and wait for its result; raises what it raises. Signals are handled meanwhile."""
+    def run(self, job: Job[Result], tick: Callable[[], float] = _nothing_to_do) -> Result:
+        """Run `job` and wait for its result; raises what it raises. Signals are handled meanwhile.
+
+        `tick` is called now and then, and says after how many seconds it wants to be called again.
+        """
         task = _Task(job)
         if self._jobs is None:
             self._jobs = SimpleQueue()
@@ -27,8 +35,7 @@ class Worker:
         self._jobs.put(task)
         while True:
             try:
-                # With a time limit, so that signal handlers get to run on every platform.
-                result = task.results.get(timeout=1)
+                result = task.results.get(timeout=tick())
                 break
             except Empty:
                 continue

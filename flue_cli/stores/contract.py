@@ -248,6 +248,13 @@ class Store(Protocol):
         """
         ...
 
+    def share_commits(self) -> None:
+        """Many threads are going to make turns: from now on, their commits may become durable together.
+
+        What is promised of each stays as it is. To be called before the first turn.
+        """
+        ...
+
     def disconnect(self) -> None:
         """Let go of what the calling thread holds (a connection of its own), as it ends."""
         ...

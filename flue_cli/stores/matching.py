@@ -9,6 +9,7 @@ a sign may begin anywhere, and so may one in a script that leaves no blanks betw
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -111,6 +112,11 @@ def best(hits: Iterable[Hit], query: Query, limit: int | None) -> list[Hit]:
     from heapq import nsmallest
 
     return nsmallest(limit, hits, key=worth)
+
+
+def at_most(limit: int | None) -> int | None:
+    """A limit that somebody gave, however large, as one that Python can count to."""
+    return None if limit is None else min(limit, sys.maxsize)
 
 
 def _unfolded(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

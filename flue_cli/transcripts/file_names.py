@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from flue_cli.stores.records import Head
 
@@ -21,10 +21,24 @@ def file_names(heads: Sequence[Head], ending: str) -> list[str]:
     """
     plain = [f"{head.agent}_{_safe(head.name)}" for head in heads]
     count = Counter(_folded(name) for name in plain)
-    return [
-        f"{name}{'' if count[_folded(name)] == 1 and _is_kept(name, head) else f'-{_digits(head)}'}.{ending}"
+    named = [
+        name if count[_folded(name)] == 1 and _is_kept(name, head) else f"{name}-{_digits(head)}"
         for name, head in zip(plain, heads, strict=True)
     ]
+    return [f"{name}.{ending}" for name in _apart(named)]
+
+
+def _apart(names: Sequence[str]) -> Iterator[str]:
+    """`names`, numbered where several sessions show the same one: a redaction has made them alike."""
+    taken = {_folded(name) for name in names}
+    seen: set[str] = set()
+    for name in names:
+        free, number = name, 1
+        while _folded(free) in seen or (number > 1 and _folded(free) in taken):
+            number += 1
+            free = f"{name}-{number}"
+        seen.add(_folded(free))
+        yield free
 
 
 def _safe(name: str) -> str:

@@ -9,6 +9,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 from urllib.parse import quote as url_quoted
 
 from flue_cli.errors import UsageError
@@ -53,11 +54,30 @@ def opened(source: Source) -> Iterator[sqlite3.Connection]:
         raise UsageError("a database cannot come through standard input", hint="name its file")
     with ExitStack() as stack, plain_errors(source):
         db = stack.enter_context(_connected(os.path.realpath(source.path)))
-        db.row_factory = sqlite3.Row
+        db.row_factory = _row
         db.execute("PRAGMA query_only = ON")
         db.execute("BEGIN")
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from here on nothing changes for us
         yield db
+
+
+_BYTES = "content"
+"""The only column that holds bytes: files that were attached."""
+
+
+def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> sqlite3.Row:
+    """A row; UsageError if there are bytes where a text must be."""
+    for (column, *_), value in zip(cursor.description, values, strict=True):
+        if isinstance(value, bytes) and column != _BYTES:
+            raise UsageError(f"column {column} holds bytes where a text must be")
+    return sqlite3.Row(cursor, values)
+
+
+def text_in(value: Any, where: str) -> str:
+    """A text that was found; UsageError for anything else."""
+    if not isinstance(value, str):
+        raise UsageError(f"{where} is no text")
+    return value
 
 
 @contextmanager

@@ -23,32 +23,52 @@ def export(store: Readable, head: Head, first: int) -> Iterator[str]:
 
 
 def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
-    """The sessions, one after another: a line at a time is in memory."""
-    from flue_cli.transcripts.reading import Incoming
-    from flue_cli.transcripts.turn_fields import checked_header, origin_of
+    """The sessions, one after another: a line at a time is in memory.
 
+    A line that cannot be read keeps out the session in which it stands, and no other.
+    """
     lines = _Lines(source)
     while lines.header is not None:
         where, header = lines.header
-        fields = checked_header(header, where)
         turns = lines.turns()
-        yield Incoming(
-            fields["agent"], fields["session"], turns_of(fields, turns, where), origin_of(fields, where)
-        )
-        for _ in turns:  # those that nobody wanted to see
-            pass
+        yield _incoming(header, turns, where)
+        for place, fields in turns:  # those that nobody wanted to see
+            if isinstance(fields, UsageError):
+                skipped(fields.message if place in fields.message else f"{place}: {fields.message}")
+
+
+def _incoming(header: Any, turns: Iterator[tuple[str, Any]], where: str) -> Incoming:
+    from flue_cli.transcripts.reading import Incoming, refused
+    from flue_cli.transcripts.turn_fields import checked_header, origin_of
+
+    try:
+        fields = checked_header(header, where)
+        origin = origin_of(fields, where)
+    except UsageError as error:
+        return Incoming("", where, refused(error))
+    return Incoming(fields["agent"], fields["session"], turns_of(fields, _readable(turns), where), origin)
+
+
+def _readable(turns: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    for where, fields in turns:
+        if isinstance(fields, UsageError):
+            raise fields
+        yield where, fields
 
 
 class _Lines:
-    """The lines of a file as objects; `header` is the one that begins the next session, if any."""
+    """The lines of a file as objects; `header` is the one that begins the next session, if any.
+
+    In the place of a line that cannot be read stands what is wrong with it.
+    """
 
     def __init__(self, source: Source) -> None:
-        from flue_cli.transcripts.parsing import parse
-
-        self._objects = ((f"line {number}", parse(text, f"line {number}")) for number, text in source.lines())
+        self._objects = _objects(source)
         self.header: tuple[str, Any] | None = next(self._objects, None)
         if self.header is None:
             raise UsageError(f"{source.called} is empty")
+        if isinstance(self.header[1], UsageError):
+            raise self.header[1]
 
     def turns(self) -> Iterator[tuple[str, Any]]:
         """The objects up to the next header."""
@@ -58,3 +78,18 @@ class _Lines:
                 self.header = where, fields
                 return
             yield where, fields
+
+
+def _objects(source: Source) -> Iterator[tuple[str, Any]]:
+    from flue_cli.transcripts.parsing import parse
+
+    for number, line in source.raw_lines():
+        where = f"line {number}"
+        try:
+            text = source.text_of(number, line)
+            value = parse(text, where) if text.strip() else None
+        except UsageError as error:
+            yield where, error
+        else:
+            if text.strip():
+                yield where, value

@@ -14,13 +14,15 @@ from typing import Any
 
 from flue_cli.errors import UsageError
 from flue_cli.stores.records import Entry
-from flue_cli.transcripts.foreign_database import opened, plain_errors, tables_of
+from flue_cli.transcripts.foreign_database import opened, plain_errors, tables_of, text_in
 from flue_cli.transcripts.foreign_turns import Said, turns_of
 from flue_cli.transcripts.parsing import parse
 from flue_cli.transcripts.reading import UNDATED, Incoming, Skipped, Source
 from flue_cli.transcripts.times import microseconds_of
 
 _AGENT = "llm"
+_LONGEST = 10**9
+"""A response that took longer, in ms, was measured wrongly: eleven days."""
 _KNOWN = "id model resolved_model options_json input_tokens output_tokens token_details duration_ms".split()
 
 
@@ -103,7 +105,8 @@ def _joined(db: sqlite3.Connection, tables: set[str], table: str, response: str,
         ' WHERE response_id = ? ORDER BY "order"',
         (response,),
     )
-    return "\n".join([*(content for (content,) in fragments), *([text] if text else [])])
+    found = [text_in(content, f"responses {response}: a fragment") for (content,) in fragments]
+    return "\n".join([*found, *([text] if text else [])])
 
 
 def _rows_of(db: sqlite3.Connection, tables: set[str], table: str, response: str) -> Iterable[sqlite3.Row]:
@@ -211,7 +214,8 @@ def _more(parts: list[dict[str, Any]], row: sqlite3.Row) -> dict[str, Any]:
         return {}
     kept: list[Any] = [{key: value for key, value in part.items() if key != "shown"} for part in parts]
     if row["provider_metadata"]:
-        kept.append({"provider_metadata": json.loads(row["provider_metadata"])})
+        where = f"messages row {row['number']}: provider_metadata"
+        kept.append({"provider_metadata": parse(row["provider_metadata"], where)})
     return {"parts": kept}
 
 
@@ -223,25 +227,36 @@ def _part(db: sqlite3.Connection, row: sqlite3.Row, where: str) -> dict[str, Any
     part = payload | {"type": row["type"]}
     if row["text"] is not None:
         part["text"] = row["text"]
-    pieces = part.pop("text_ref", None)
-    if pieces is not None:
-        part["text"] = "".join(
-            piece["literal"] if "literal" in piece else _fragment(db, piece["fragment"]) for piece in pieces
-        )
+    if (pieces := part.pop("text_ref", None)) is not None:
+        part["text"] = _pieced(db, pieces, where)
     if row["type"] == "attachment":
         found = part.pop("attachment", None) or {}
+        if not isinstance(found, dict):
+            raise UsageError(f"{where}: the attachment of part {row['position']} is no object")
         stored = db.execute("SELECT * FROM attachments WHERE id = ?", (found.get("id"),)).fetchone()
         part["shown"] = _attachment(stored) if stored else {"type": "file", "file": found}
     if row["type"] in ("text", "reasoning"):
-        part.setdefault("text", "")
+        text_in(part.setdefault("text", ""), f"{where}: part {row['position']}")
     return part
 
 
-def _fragment(db: sqlite3.Connection, identity: int) -> str:
+def _pieced(db: sqlite3.Connection, pieces: Any, where: str) -> str:
+    """A text that is put together from literal pieces and fragments."""
+    if not isinstance(pieces, list) or not all(isinstance(piece, dict) for piece in pieces):
+        raise UsageError(f"{where}: text_ref is no list of pieces")
+    return "".join(
+        text_in(piece["literal"], f"{where}: a piece of text_ref")
+        if "literal" in piece
+        else _fragment(db, piece.get("fragment"))
+        for piece in pieces
+    )
+
+
+def _fragment(db: sqlite3.Connection, identity: Any) -> str:
     row = db.execute("SELECT content FROM fragments WHERE id = ?", (identity,)).fetchone()
     if row is None:
         raise UsageError(f"fragments row {identity} is missing")
-    return str(row["content"])
+    return text_in(row["content"], f"fragments row {identity}")
 
 
 def _call_of(part: Mapping[str, Any]) -> dict[str, Any]:
@@ -255,8 +270,10 @@ def _call_of(part: Mapping[str, Any]) -> dict[str, Any]:
 def _attachment(row: sqlite3.Row) -> dict[str, Any]:
     """Something attached, as a part of a message's content."""
     kind, url = row["type"] or "application/octet-stream", row["url"]
-    if row["content"] is not None:
-        url = f"data:{kind};base64,{base64.b64encode(row['content']).decode()}"
+    content = row["content"]
+    if content is not None:
+        held = content if isinstance(content, bytes) else str(content).encode()
+        url = f"data:{kind};base64,{base64.b64encode(held).decode()}"
     if url and kind.startswith("image/"):
         return {"type": "image_url", "image_url": {"url": url}}
     place = {"filename": row["path"]} if row["path"] else {}
@@ -268,7 +285,8 @@ def _times(row: sqlite3.Row) -> tuple[int, int]:
     since = microseconds_of(row["datetime_utc"])
     if since is None:
         return UNDATED, UNDATED
-    return since, since + 1000 * (row["duration_ms"] or 0)
+    took = row["duration_ms"]
+    return since, since + 1000 * took if isinstance(took, int) and 0 < took < _LONGEST else since
 
 
 def _note(row: sqlite3.Row, where: str) -> dict[str, Any]:

@@ -31,14 +31,22 @@ def export(store: Readable, head: Head, first: int) -> Iterator[str]:
 
 
 def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
-    """A session of every list: one in a document; in lines one a line, or all lines together."""
-    from flue_cli.transcripts.foreign_turns import turns_of
-    from flue_cli.transcripts.reading import Incoming
+    """A session of every list: one in a document; in lines one a line, or all lines together.
 
-    lists = list(_lists(source))
-    for number, messages in enumerate(lists, 1):
-        name = source.stem if len(lists) == 1 else f"{source.stem}-{number}"
-        yield Incoming("", name, turns_of(messages))
+    A list that cannot be read keeps no other one out.
+    """
+    from itertools import chain
+
+    from flue_cli.transcripts.foreign_turns import turns_of
+    from flue_cli.transcripts.reading import Incoming, refused
+
+    lists = _lists(source)
+    first, second = next(lists, None), next(lists, None)
+    known = [one for one in (first, second) if one is not None]
+    for number, messages in enumerate(chain(known, lists), 1):
+        name = source.stem if second is None else f"{source.stem}-{number}"
+        found = refused(messages) if isinstance(messages, UsageError) else turns_of(messages)
+        yield Incoming("", name, found)
 
 
 def _messages(entry: Entry) -> Iterator[dict[str, Any]]:
@@ -79,28 +87,48 @@ def _is_message(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("role"), str)
 
 
-def _lists(source: Source) -> Iterator[list[Said]]:
-    """The lists of messages, each message with its place."""
+def _lists(source: Source) -> Iterator[list[Said] | UsageError]:
+    """The lists of messages, each message with its place; or what is wrong with one."""
     from flue_cli.transcripts.recognising import is_lines
 
     if not is_lines(source):
         yield _said(_list_of(source.document, source.called), "messages[{}]")
         return
+    together: list[Said] = []
+    wrong: UsageError | None = None
+    for number, line in source.raw_lines():
+        try:
+            said, is_whole = _line(source, number, line)
+        except UsageError as error:
+            if not together:
+                yield error
+            wrong = wrong or (error if together else None)
+            continue
+        if is_whole:
+            yield said
+        else:
+            together += said
+    if together:
+        yield wrong or together
+
+
+def _line(source: Source, number: int, line: bytes) -> tuple[list[Said], bool]:
+    """The messages of a line, and whether they are a list by themselves; UsageError."""
     from flue_cli.transcripts.parsing import parse
 
-    together: list[Said] = []
-    for number, text in source.lines():
-        where = f"line {number}"
-        value = parse(text, where)
-        if _is_message(value):
-            together += _said([value], where)
-        else:
-            yield _said(_list_of(value, where), where + ": messages[{}]")
-    if together:
-        yield together
+    where = f"line {number}"
+    text = source.text_of(number, line)
+    if not text.strip():
+        return [], False
+    value = parse(text, where)
+    if _is_message(value):
+        return _said([value], where), False
+    return _said(_list_of(value, where), where + ": messages[{}]"), True
 
 
 def _list_of(value: Any, where: str) -> list[Any]:
+    if _is_message(value):
+        return [value]
     messages = value.get("messages") if isinstance(value, dict) else value
     if not isinstance(messages, list):
         raise UsageError(f"{where} is no list of messages")

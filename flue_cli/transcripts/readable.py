@@ -27,3 +27,22 @@ class Readable(Protocol):
     def origin(self, head: Head) -> Origin | None:
         """What the session was forked from; None if it began by itself."""
         ...
+
+
+class AsOf:
+    """A store to export a session from as of an earlier turn: what was asked later is not there."""
+
+    def __init__(self, store: Readable) -> None:
+        self._store = store
+
+    def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
+        return self._store.entries(head, first, last, with_data=with_data)
+
+    def running(self, head: Head) -> Entry | None:
+        return None
+
+    def data_at(self, head: Head, turn: int) -> str:
+        return self._store.data_at(head, turn)
+
+    def origin(self, head: Head) -> Origin | None:
+        return self._store.origin(head)

@@ -43,6 +43,15 @@ class Incoming(NamedTuple):
     origin: tuple[str, int] | None = None
 
 
+def refused(error: UsageError) -> Iterator[Entry]:
+    """The entries of a session that was found and cannot be read: to ask for one raises `error`."""
+
+    def first(error: UsageError) -> Entry:
+        raise error
+
+    return map(first, (error,))
+
+
 class Source:
     """A file to import from, or with `-` standard input. Use it as a context manager."""
 
@@ -80,15 +89,24 @@ class Source:
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """Every line that is not blank, with its number; UsageError for what is not UTF-8 or too long."""
+        for number, line in self.raw_lines():
+            text = self.text_of(number, line)
+            if text.strip():
+                yield number, text
+
+    def raw_lines(self) -> Iterator[tuple[int, bytes]]:
+        """Every line as it stands, with its number; UsageError for one that is too long."""
         self._file.seek(0)
         number = 0
         while line := self._line():
             number += 1
             if len(line) > MAX_LINE:
                 raise UsageError(f"line {number} of {self.called} has more than {MAX_LINE // 2**20} MiB")
-            text = decoded(line, f"line {number} of {self.called}", is_first=number == 1)
-            if text.strip():
-                yield number, text
+            yield number, line
+
+    def text_of(self, number: int, line: bytes) -> str:
+        """A line's text; UsageError for what is not UTF-8."""
+        return decoded(line, f"line {number} of {self.called}", is_first=number == 1)
 
     @cached_property
     def document(self) -> Any:

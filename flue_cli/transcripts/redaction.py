@@ -51,7 +51,7 @@ class Redaction:
         """An entry without the matches in anything that was said, kept or recorded."""
         error = entry.error and entry.error._replace(message=self.text(entry.error.message))
         return entry._replace(
-            key=self._maybe(entry.key),
+            key=self._key(entry.key),
             prompt=self.text(entry.prompt),
             reply=self._maybe(entry.reply),
             messages=tuple(self._message(message) for message in entry.messages),
@@ -68,6 +68,10 @@ class Redaction:
         # Names of fields (tool_calls) are the format's, what is in them is not.
         extra = {key: self.value(one) for key, one in message.extra.items()}
         return Message(message.role, self.value(message.content), extra)
+
+    def _key(self, key: str | None) -> str | None:
+        """A turn's key, or none if it shows a match: two keys that became the same could not be imported."""
+        return None if key is None or self.text(key) != key else key
 
     def _maybe(self, text: str | None) -> str | None:
         return None if text is None else self.text(text)

@@ -12,6 +12,8 @@ from flue_cli.transcripts.fields import VERSION
 from flue_cli.transcripts.parsing import bounded, packed
 from flue_cli.transcripts.times import microseconds_of
 
+_MOST_TURNS = 2**63
+"""No store counts further."""
 _OUTCOMES = ("completed", "failed", "cancelled", "interrupted")
 
 
@@ -40,7 +42,9 @@ def origin_of(fields: dict[str, Any], where: str) -> tuple[str, int] | None:
     if not isinstance(origin, dict):
         _refuse(where, '"forked_from" is no object')
     name, turn = origin.get("session"), origin.get("turn")
-    if not isinstance(name, str) or not isinstance(turn, int) or isinstance(turn, bool) or turn < 0:
+    if not isinstance(name, str) or not isinstance(turn, int) or isinstance(turn, bool):
+        _refuse(where, '"forked_from" does not name a session and a turn')
+    if not 0 <= turn < _MOST_TURNS:
         _refuse(where, '"forked_from" does not name a session and a turn')
     return bounded(name, where), turn
 

@@ -24,6 +24,11 @@ LIMITS = {
     "flue sessions list": (["sessions", "list"], 6.5),
     "one-shot turn": (["chat", "greeting", "-s", "bench", "hello"], 7.0),
 }
+COMPLETIONS = {
+    "complete an agent": ("flue chat gr", 10.0),
+    "complete a session": ("flue sessions show be", 10.0),
+}
+"""The line before the cursor: answered anew at every press of Tab."""
 PEAK_LIMIT = 2.6
 PEAK = "; import os; os.write(2, next(l for l in open('/proc/self/status') if l[:5] == 'VmHWM').encode())"
 TURN = "import sys; from flue_cli.cli import main; main(sys.argv[1:])"
@@ -34,6 +39,17 @@ def seconds(command: list[str], env: dict[str, str]) -> float:
     began = time.perf_counter()
     subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - began
+
+
+def ratios(yardstick: list[str], command: list[str], env: dict[str, str]) -> list[float]:
+    """How many times as long as the yardstick it takes, measured pair by pair."""
+    pairs = [(seconds(yardstick, env), seconds(command, env)) for _ in range(RUNS)]
+    return [longer / base for base, longer in pairs]
+
+
+def show(name: str, limit: float, found: list[float]) -> None:
+    """Print a line of the table."""
+    print(f"{name:24}{statistics.median(found):8.2f}{limit:8.2f}{min(found):8.2f}{max(found):8.2f}")
 
 
 def peak(python: str, program: str, arguments: list[str], env: dict[str, str]) -> int:
@@ -55,12 +71,9 @@ def main() -> None:
         seconds([flue, *turn], env)  # makes the store and the bytecode
         print(f"{'':24}{'median':>8}{'limit':>8}{'min':>8}{'max':>8}")
         for name, (arguments, limit) in LIMITS.items():
-            ratios = []
-            for _ in range(RUNS):
-                base = seconds([python, "-c", "pass"], env)
-                ratios.append(seconds([flue, *arguments], env) / base)
-            median = statistics.median(ratios)
-            print(f"{name:24}{median:8.2f}{limit:8.2f}{min(ratios):8.2f}{max(ratios):8.2f}")
+            show(name, limit, ratios([python, "-c", "pass"], [flue, *arguments], env))
+        for name, (line, limit) in COMPLETIONS.items():
+            show(name, limit, ratios([python, "-c", "pass"], [flue, line], env | {"_FLUE_COMPLETE": "bash"}))
         memory = peak(python, TURN, turn, env) / peak(python, "pass", [], env)
         print(f"{'its peak memory':24}{memory:8.2f}{PEAK_LIMIT:8.2f}")
 

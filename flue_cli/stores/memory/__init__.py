@@ -311,6 +311,9 @@ class MemoryStore:
             for one in going:
                 self._all.remove(one)
 
+    def share_commits(self) -> None:
+        """Nothing to share: there is no disk to wait for."""
+
     def disconnect(self) -> None:
         """Nothing to let go of."""
 

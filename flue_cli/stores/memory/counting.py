@@ -44,6 +44,6 @@ def _tally(maker: int, entry: Entry, ahead: int) -> Tally:
         failed=entry.outcome == "failed",
         cancelled=entry.outcome == "cancelled",
         interrupted=entry.outcome == "interrupted",
-        took=max(0, (entry.finished_at or 0) - entry.started_at) if is_timed else -1,
+        took=max(0, entry.finished_at - entry.started_at) if is_timed and entry.finished_at else -1,
         turn=entry.turn,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-from flue_cli.stores.matching import Query, best
+from flue_cli.stores.matching import Query, at_most, best
 from flue_cli.stores.memory.sessions import Session
 from flue_cli.stores.records import Entry, Head, Hit
 
@@ -30,4 +30,4 @@ def search(
         for head, entry in (found[number] for number in sorted(found, reverse=True))
         if query.finds(entry.prompt, entry.reply)
     )
-    return best(hits, query, limit) if ranked else list(islice(hits, limit))
+    return best(hits, query, limit) if ranked else list(islice(hits, at_most(limit)))

@@ -43,6 +43,7 @@ from flue_cli.stores.sqlite.claims import Claims
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.file import plain_errors
 from flue_cli.stores.sqlite.indexing import Indexing
+from flue_cli.stores.sqlite.left import Left
 from flue_cli.stores.sqlite.owner import Owner, term
 from flue_cli.stores.sqlite.rows import (
     STATE,
@@ -79,7 +80,7 @@ class SqliteStore:
         self._connections = Connections(self.path)
         self._claims = Claims(self._connections, self._owner)
         self._index = Indexing(self._connections)
-        self._left = (ABSENT, 0, "")  # (uid, version, data) of the turn that this process settled last
+        self._left = Left()
 
     # Reading
 
@@ -177,7 +178,7 @@ class SqliteStore:
             head = release(db, lease, lease.head.messages + len(messages) + 2)
             complete(db, lease, head, reply, messages, data, meta)
             words.settled(db, lease.entry, len(lease.prompt) + len(reply))
-        self._left = (head.uid, head.version, data)
+        self._left.put(head, data)
         return head
 
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
@@ -185,8 +186,11 @@ class SqliteStore:
             head = release(db, lease, lease.head.messages)
             settle(db, lease.entry, lease, head.messages, outcome, error, meta, head.updated_at)
             words.settled(db, lease.entry, len(lease.prompt))
-        self._left = (head.uid, head.version, lease.data)
+        self._left.put(head, lease.data)
         return head
+
+    def share_commits(self) -> None:
+        self._connections.share()
 
     # The timeline
 
@@ -317,7 +321,7 @@ class SqliteStore:
         self._connections.disconnect()
 
     def close(self) -> None:
-        self._left = (ABSENT, 0, "")
+        self._left.clear()
         self._index.settle()
         self._connections.close()
         self._owner.hide()
@@ -358,8 +362,7 @@ class SqliteStore:
     def _data(self, db: sqlite3.Connection, state: State) -> str:
         """The data that the next turn starts from: what we left there ourselves need not be read."""
         head = state.head
-        uid, version, data = self._left
-        if (uid, version) == (head.uid, head.version):
+        if (data := self._left.get(head)) is not None:
             return data
         return reading.rebuild(db, head, state.base, head.turn, state.data_checksum) if head.turn else "{}"
 

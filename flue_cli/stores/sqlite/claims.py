@@ -70,7 +70,9 @@ class Claims:
             return held
         # Other sessions' commits take milliseconds each: they are no reason to refuse a --wait 0.
         patience = 0.0 if ask.wait else 5.0
-        with self._connections.writing(create_store=waiter.uid == ABSENT, patience=patience) as db:
+        with self._connections.writing(
+            create_store=waiter.uid == ABSENT, patience=patience, together=True
+        ) as db:
             state = load_state(db, ask.agent, ask.name)
             if early and state and waiter.uid in (ABSENT, state.head.uid):
                 found = early(db, state)
@@ -109,7 +111,7 @@ class Claims:
     def settling(self, lease: Lease) -> Iterator[sqlite3.Connection]:
         """A transaction that ends a turn; even if it fails, the turn does not run any more."""
         try:
-            with self._connections.writing() as db:
+            with self._connections.writing(together=True) as db:
                 yield db
         finally:
             self._active.discard((lease.head.uid, lease.fence))

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 from flue_cli.errors import StoreError
 from flue_cli.stores.sqlite.file import begin, connect, connect_to_read, create, plain_errors
+
+if TYPE_CHECKING:
+    from flue_cli.stores.sqlite.sharing import SharedWriter
 
 
 class Connections:
@@ -19,6 +23,14 @@ class Connections:
         self.path = path
         self._threads = threading.local()
         self._all: dict[threading.Thread, sqlite3.Connection] = {}
+        self._shared: SharedWriter | None = None
+        self._shared_inode: int | None = None
+
+    def share(self) -> None:
+        """From now on, transactions that say `together` share a connection and their commits."""
+        from flue_cli.stores.sqlite.sharing import SharedWriter
+
+        self._shared = SharedWriter(self._connect_shared, self._shared_still_there)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection | None]:
@@ -37,14 +49,24 @@ class Connections:
 
     @contextmanager
     def writing(
-        self, *, durable: bool = True, create_store: bool = False, patience: float = 30.0
+        self,
+        *,
+        durable: bool = True,
+        create_store: bool = False,
+        patience: float = 30.0,
+        together: bool = False,
     ) -> Iterator[sqlite3.Connection]:
         """A connection inside a transaction of ours, committed at the end or rolled back.
 
         Not durable: what a power failure may take (leases and queues, never turns) saves an fsync.
-        StoreLocked if another program keeps writing for `patience` seconds.
+        StoreLocked if another program keeps writing for `patience` seconds. `together`: what is done takes
+        no longer than a turn's own, and may become durable with others'.
         """
         with plain_errors(self.path):
+            if together and self._shared:
+                with self._shared.writing(create_store=create_store, patience=patience) as db:
+                    yield db
+                return
             db = self._for_writing(create_store=create_store)
             if not durable:
                 db.execute("PRAGMA synchronous = NORMAL")
@@ -70,17 +92,32 @@ class Connections:
     def close(self) -> None:
         """Close all that no other living thread may be using; that would crash the interpreter."""
         self.disconnect()
+        if self._shared:
+            self._shared.close()
         for thread in [thread for thread in self._all if not thread.is_alive()]:
             self._all.pop(thread).close()
 
     def _for_writing(self, *, create_store: bool) -> sqlite3.Connection:
+        return self._made(self._connection, create_store=create_store)
+
+    def _made(self, opened: Callable[[], sqlite3.Connection], *, create_store: bool) -> sqlite3.Connection:
+        """What `opened()` gives, once there is a store."""
         try:
-            return self._connection()
+            return opened()
         except FileNotFoundError:
             if not create_store:
                 raise self._gone() from None
         create(self.path)
-        return self._connection()
+        return opened()
+
+    def _connect_shared(self, create_store: bool) -> sqlite3.Connection:
+        connection = self._made(lambda: connect(self.path), create_store=create_store)
+        self._shared_inode = os.stat(self.path).st_ino
+        return connection
+
+    def _shared_still_there(self) -> None:
+        if not self._is_file(self._shared_inode):
+            raise self._gone()
 
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection; FileNotFoundError if there is no store yet."""
@@ -94,8 +131,11 @@ class Connections:
 
     def is_in_place(self) -> bool:
         """Whether the file that this thread has open is still the one at the path."""
+        return self._is_file(getattr(self._threads, "inode", None))
+
+    def _is_file(self, inode: int | None) -> bool:
         try:
-            return getattr(self._threads, "inode", None) in (None, os.stat(self.path).st_ino)
+            return inode in (None, os.stat(self.path).st_ino)
         except FileNotFoundError:
             return False
 

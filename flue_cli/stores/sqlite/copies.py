@@ -37,8 +37,7 @@ Source: SQLite's os.h, SHARED_SIZE and SHARED_FIRST."""
 
 def back_up(source: sqlite3.Connection, path: str, file: str, advance: Advance, *, force: bool) -> None:
     """Copy the store at `path` into `file`, which nobody sees before it is whole and was checked."""
-    if os.path.isdir(file) or (os.path.exists(file) and os.path.samefile(file, path)):
-        raise UsageError(f"{file} is {'a folder' if os.path.isdir(file) else 'the store itself'}")
+    _may_be_written(file, path)
     if os.path.lexists(file) and not force:
         raise _in_the_way(file)
     draft = _draft_beside(file)
@@ -88,6 +87,22 @@ def restore(path: str, owner: Owner, file: str, advance: Advance, *, force: bool
     return kept
 
 
+def _may_be_written(file: str, path: str) -> None:
+    """Raise UsageError for what a backup must not replace, however much that is wanted.
+
+    A file in the place of /dev/null would break the whole machine, one in the place of the log the store.
+    """
+    sides = [f"{path}{ending}" for ending in ("-wal", "-shm", "-journal")]
+    if os.path.isdir(file):
+        raise UsageError(f"{file} is a folder")
+    if os.path.exists(file) and not os.path.isfile(file):
+        raise UsageError(f"{file} is a device or a pipe", hint="a backup is a file: name one")
+    if os.path.exists(file) and os.path.samefile(file, path):
+        raise UsageError(f"{file} is the store itself")
+    if os.path.realpath(file) in sides or os.path.abspath(file) in sides:
+        raise UsageError(f"{file} belongs to the store itself")
+
+
 def _copy(source: sqlite3.Connection, target: str, advance: Advance) -> None:
     """Copy a store as of one moment into the new file `target`, 0600 and durable.
 
@@ -128,21 +143,28 @@ def _check(path: str, name: str, advance: Advance) -> None:
 def _remove(path: str) -> None:
     """Remove a draft, and what SQLite may have left beside it."""
     for leftover in (path, f"{path}-journal", f"{path}-wal", f"{path}-shm"):
-        with suppress(FileNotFoundError):
+        if os.path.lexists(leftover):  # on a read-only disk even removing what is not there fails otherwise
             os.unlink(leftover)
 
 
 def _bring(file: str, draft: str, path: str, advance: Advance) -> None:
     """Copy the backup `file` into a draft of the store at `path`, of today's schema, with nobody's leases."""
     has_log = os.path.exists(f"{file}-wal") and os.path.getsize(f"{file}-wal") > 0
-    with plain_errors(file), closing(opened(file, f"mode=ro{'' if has_log else '&immutable=1'}")) as source:
-        _known(source, file)
-        try:
-            _copy(source, draft, advance)
-        except (OSError, sqlite3.Error) as error:
-            if words := _about_the_copy(error):
-                raise StoreError(f"the store {path} cannot be written: {words}") from error
-            raise
+    try:
+        with (
+            plain_errors(file),
+            closing(opened(file, f"mode=ro{'' if has_log else '&immutable=1'}")) as source,
+        ):
+            _known(source, file)
+            try:
+                _copy(source, draft, advance)
+            except (OSError, sqlite3.Error) as error:
+                if words := _about_the_copy(error):
+                    raise StoreError(f"the store {path} cannot be written: {words}") from error
+                raise
+    except StoreDamaged as error:  # which is not the store, and has no backup of its own
+        words = error.message.replace(f"the store {file}", f"the backup {file}")
+        raise StoreDamaged(words, hint="take another backup") from error
     try:
         with plain_errors(draft), closing(connect(draft)) as db:
             db.execute("PRAGMA journal_mode = WAL")

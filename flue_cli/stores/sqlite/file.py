@@ -45,6 +45,7 @@ def connect(path: str) -> sqlite3.Connection:
         try:
             _prepare(connection)
             _check(connection, path)
+            _write_ahead(connection)
         except BaseException:
             connection.close()
             raise
@@ -179,6 +180,16 @@ def _check(connection: sqlite3.Connection, path: str) -> None:
         )
     if version < SCHEMA_VERSION:
         _migrate(connection)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Bring a store back into write-ahead mode that a killed restore left without: readers keep writers out.
+
+    Where others have it open just now, one of the next to open it will do it.
+    """
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _build(path: str) -> None:

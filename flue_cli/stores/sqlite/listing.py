@@ -10,6 +10,9 @@ from flue_cli.stores.records import PREVIEW, Head, Origin, Summary
 from flue_cli.stores.rules import meant
 from flue_cli.stores.sqlite.rows import STATE, state_of
 
+_MOST = 2**63 - 1
+"""The largest number that SQLite knows."""
+
 
 def sessions(
     db: sqlite3.Connection, agent: str, limit: int | None, *, kept: bool, since: int | None = None
@@ -35,7 +38,12 @@ def sessions(
               AND (:since IS NULL OR s.updated_at >= :since OR r.started_at >= :since)
         ORDER BY s.used DESC, s.uid DESC LIMIT :limit
         """,  # noqa: S608 - our own words
-        {"agent": agent, "kept": kept, "limit": -1 if limit is None else limit, "since": since},
+        {
+            "agent": agent,
+            "kept": kept,
+            "limit": -1 if limit is None else min(limit, _MOST),
+            "since": None if since is None else max(-_MOST, min(since, _MOST)),
+        },
     )
     return [_summary(row) for row in rows.fetchall()]
 

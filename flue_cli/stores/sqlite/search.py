@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from flue_cli.stores.matching import Query, best
+from flue_cli.stores.matching import Query, at_most, best
 from flue_cli.stores.records import Head, Hit
 from flue_cli.stores.sqlite import reading, tree
 from flue_cli.stores.sqlite.cutting import terms
@@ -37,7 +37,7 @@ def search(
     db.execute("BEGIN")  # all of it as of one moment
     try:
         hits = _hits(db, query, agent, kept=kept)
-        return best(hits, query, limit) if ranked else list(islice(hits, limit))
+        return best(hits, query, limit) if ranked else list(islice(hits, at_most(limit)))
     finally:
         db.execute("COMMIT")
 

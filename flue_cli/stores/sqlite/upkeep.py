@@ -28,11 +28,12 @@ def statistics(db: sqlite3.Connection, path: str, agent: str, ahead: int) -> Sta
         # By +session, or the rows would be fetched one by one in an index's order.
         tallies = db.execute(
             f"""
-            SELECT session, (started_at + :ahead) / {DAY} AS day,
+            SELECT session,
+                   (started_at + :ahead - ((started_at + :ahead) % {DAY} + {DAY}) % {DAY}) / {DAY} AS day,
                    sum(kind = 'prompt'), sum(kind = 'edit'), sum(kind = 'prompt' AND outcome = 'completed'),
                    sum(outcome = 'failed'), sum(outcome = 'cancelled'), sum(outcome = 'interrupted'),
                    max(CASE WHEN kind = 'prompt' AND outcome IN ('completed', 'failed', 'cancelled')
-                            THEN max(finished_at - started_at, 0) ELSE -1 END),
+                            THEN coalesce(max(finished_at - started_at, 0), -1) ELSE -1 END),
                    turn
             FROM entry {only} GROUP BY +session, day
             """,  # noqa: S608 - our own words

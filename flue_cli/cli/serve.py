@@ -1,0 +1,178 @@
+"""`flue serve`: the same agents and sessions over HTTP."""
+
+from __future__ import annotations
+
+import gc
+import os
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from flue_cli.cli import stdin
+from flue_cli.cli.commands import App
+from flue_cli.cli.options import (
+    AgentsOption,
+    StoreOption,
+    TimeoutOption,
+    VerboseOption,
+    WaitOption,
+    load_settings,
+    opened,
+)
+from flue_cli.cli.token import read_token
+from flue_cli.errors import AgentError, FlueError, Stop, UsageError
+from flue_cli.log import Log
+from flue_cli.settings import Settings
+from flue_cli.text import count_of, safe_line
+
+if TYPE_CHECKING:
+    from flue_cli.server.binding import Address
+    from flue_cli.stores.contract import Store
+
+GRACE_SECONDS = 20.0
+"""How long running turns may go on when the server is told to stop, unless told otherwise."""
+
+_LIBRARIES = ("httptools", "starlette", "uvicorn")
+
+
+class Manner(NamedTuple):
+    """How to serve: for which other Host names, for whom, with how much patience at the end (seconds)."""
+
+    allowed: frozenset[str]
+    token: bytes
+    grace: float
+    verbose: bool
+
+
+def serve(
+    ctx: typer.Context,
+    host: Annotated[
+        str, typer.Option("--host", metavar="HOST", help="The address or name to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 3000,
+    token_file: Annotated[
+        str,
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            show_default=False,
+            help="Serve only those who send the token in FILE. [env: FLUE_TOKEN, the token itself]",
+        ),
+    ] = "",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="Answer to this Host too; may be repeated."),
+    ] = None,
+    grace: Annotated[
+        float, typer.Option("--grace", metavar="SECONDS", help="How long turns may go on when told to stop.")
+    ] = GRACE_SECONDS,
+    wait: WaitOption = None,
+    timeout: TimeoutOption = None,
+    verbose: VerboseOption = False,
+    store: StoreOption = "",
+    agents_dirs: AgentsOption = None,
+) -> None:
+    """Serve the agents and their sessions over HTTP.
+
+    POST /api/agent/NAME with {"prompt": "...", "sessionId": "..."} answers a prompt; /openapi.json tells
+    the rest. Only this machine is served, unless --host lets others in, which needs a token. Ctrl-C or
+    SIGTERM lets running turns finish; a second one ends at once.
+    """
+    app: App = ctx.obj
+    settings = load_settings(store, agents_dirs, wait=wait, timeout=timeout)
+    token = read_token(token_file, os.environ)
+    grace = _grace(grace)
+    _need_libraries()
+    from flue_cli.server.binding import look_up
+
+    address = look_up(host, port)
+    if not token and not address.is_loopback:
+        raise UsageError(
+            f"--host {safe_line(host)} lets other machines in, and there is no token to ask them for",
+            hint="give one with --token-file FILE or in FLUE_TOKEN; or leave out --host",
+        )
+    allowed = frozenset(_host_name(name) for name in allow_host or ())
+    with opened(settings) as kept:
+        kept.sessions(limit=1)  # a store that cannot be read is better noticed now
+        _serve(app, settings, kept, address, Manner(allowed, token, grace, verbose))
+
+
+def _serve(app: App, settings: Settings, store: Store, address: Address, manner: Manner) -> None:
+    from flue_cli.server.app import build_app
+    from flue_cli.server.binding import bind, url_of
+    from flue_cli.server.guard import Guard, Policy
+    from flue_cli.server.roster import Installed
+    from flue_cli.server.running import Stopping, run
+
+    def report(reference: str, error: FlueError) -> None:
+        app.output.note(f"error: {safe_line(error.message)} (reference {reference})")
+        if manner.verbose and isinstance(error, AgentError) and error.traceback:
+            app.output.note(error.traceback.rstrip("\n"))
+
+    def listening() -> None:
+        app.output.note(f"listening on {url_of(sockets, address.host)} (Ctrl-C stops)")
+
+    def draining(count: int) -> None:
+        app.output.note(
+            f"stopping: {count_of(count, 'turn')} may go on for {manner.grace:g} s (once more ends at once)"
+        )
+
+    sockets = bind(address)
+    log = Log(settings.log_file)
+    served = build_app(
+        store, Installed(settings), wait=settings.wait, timeout=settings.timeout, log=log, report=report
+    )
+    # The address as it was given is a name too: what we print as ours must work.
+    policy = Policy(manner.allowed | {address.host.lower()}, manner.allowed, manner.token)
+    guard = Guard(served, policy, log)
+    stopping = Stopping()
+    app.output.keep_from_agents()
+    stdin.keep_from_agents()
+    gc.freeze()
+    gc.enable()
+    with app.signals.cancelling(stopping):
+        run(
+            guard,
+            served.state.turns,
+            sockets,
+            stopping,
+            log=log,
+            listening=listening,
+            draining=draining,
+            grace=manner.grace,
+        )
+    raise Stop(stopping.signum)
+
+
+def _need_libraries() -> None:
+    """Raise UsageError if what the extra brings is not installed; our own mistakes are not taken for that."""
+    from importlib.util import find_spec
+
+    if missing := [name for name in _LIBRARIES if find_spec(name) is None]:
+        raise UsageError(
+            f"serving needs what is not installed: {', '.join(missing)}",
+            hint="pip install 'flue-cli[serve]'",
+        )
+
+
+def _host_name(text: str) -> str:
+    from flue_cli.server.hosts import parse_host
+
+    host = parse_host(text)
+    if host is None:
+        raise UsageError(
+            f"--allow-host '{safe_line(text)}' is no host's name",
+            hint="such as flue.example.com: each by itself, without http://",
+        )
+    return host.name
+
+
+def _grace(value: float) -> float:
+    from flue_cli.config import seconds
+
+    try:
+        return seconds(value, zero=True)
+    except ValueError as error:
+        raise UsageError(f"--grace {error}: not {value:g}") from error

@@ -1,0 +1,164 @@
+"""Completion in bash, zsh and fish: what each of them is told, and where that is installed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import NamedTuple
+
+from flue_cli.errors import OutputFailed, UsageError
+from flue_cli.text import safe_line
+
+_BASH = r"""
+_flue_completion() {
+    local kind= value
+    COMPREPLY=()
+    {
+        IFS= read -r kind
+        while IFS= read -r value; do COMPREPLY+=("$value"); done
+    } < <(
+        _FLUE_COMPLETE=bash _FLUE_BREAKS=$COMP_WORDBREAKS \
+            "${1/#\~\//$HOME/}" "${COMP_LINE:0:COMP_POINT}" </dev/null 2>/dev/null
+    )
+    case $kind in
+        files) compopt -o default 2>/dev/null ;;
+        dirs) compopt -o dirnames 2>/dev/null ;;
+    esac
+}
+
+complete -o nosort -F _flue_completion flue 2>/dev/null || complete -F _flue_completion flue
+"""
+
+_ZSH = r"""
+#compdef flue
+
+_flue() {
+    local program=${(Q)words[1]}
+    local -a before lines
+    program=${program/#\~\//$HOME/}
+    (( CURRENT > 2 )) && before=("${(@)words[2,CURRENT-1]}")
+    lines=("${(@f)$(_FLUE_COMPLETE=zsh "$program" "${before[@]}" "$QIPREFIX$PREFIX" </dev/null 2>/dev/null)}")
+    case $lines[1] in
+        files|dirs)
+            [[ $PREFIX == -*=* ]] && compset -P 1 '*='
+            if [[ $lines[1] == dirs ]]; then _files -/; else _files; fi ;;
+        values)
+            shift lines
+            (( $#lines )) && _describe -V 'flue' lines ;;
+    esac
+}
+
+if [[ $funcstack[1] == _flue ]]; then _flue "$@"; else compdef _flue flue; fi
+"""
+
+_FISH = r"""
+function __flue_complete
+    set -l words (commandline -opc)
+    set -l typed (commandline -ct)
+    set -l lines (env _FLUE_COMPLETE=fish $words[1] $words[2..-1] "$typed" </dev/null 2>/dev/null)
+    switch "$lines[1]"
+        case files
+            __fish_complete_path "$typed"
+        case dirs
+            __fish_complete_directories "$typed"
+        case values
+            printf '%s\n' $lines[2..-1]
+    end
+end
+
+complete -c flue -e
+complete -c flue -f -k -a '(__flue_complete)'
+"""
+
+SHELLS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+"""What each shell is to be told."""
+
+
+class _Place(NamedTuple):
+    """Where a shell's part goes, and the line that its own start-up file needs for it, if any."""
+
+    script: str
+    start_up: str = ""
+    line: str = ""
+
+
+def script(shell: str) -> str:
+    """What `shell` is to be told, "" being the one that this runs in; UsageError if we know none such."""
+    return SHELLS[_known(shell)].strip() + "\n"
+
+
+def install(shell: str) -> tuple[str, str, bool]:
+    """Have `shell` complete from its next start on, "" being the one that this runs in.
+
+    Gives its name, the file that was written, and whether anything is different now. Raises UsageError,
+    and OutputFailed.
+    """
+    shell = _known(shell)
+    place = _place(shell, os.path.expanduser("~"))
+    try:
+        written = _write(place.script, SHELLS[shell].strip() + "\n")
+        added = bool(place.start_up) and _add_line(place.start_up, place.line)
+    except OSError as error:
+        raise OutputFailed(f"{error.filename} cannot be written: {error.strerror}") from error
+    return shell, place.script, written or added
+
+
+def _known(shell: str) -> str:
+    """`shell`, or with "" the one that this runs in; UsageError if it is none of ours."""
+    hint = f"there are: {', '.join(SHELLS)}"
+    name = shell or _around_us()
+    if not name:
+        raise UsageError("there is no telling which shell this is", hint=f"say which: {', '.join(SHELLS)}")
+    if name not in SHELLS:
+        raise UsageError(f"there is no completion for '{safe_line(name)}'", hint=hint)
+    return name
+
+
+def _around_us() -> str:
+    """The shell that we were started from, "" if that is none."""
+    import shellingham  # type: ignore[import-untyped]
+
+    try:
+        name, _ = shellingham.detect_shell()
+    except shellingham.ShellDetectionFailure:
+        return os.path.basename(os.environ.get("SHELL", ""))
+    return str(name)
+
+
+def _place(shell: str, home: str) -> _Place:
+    """The files that Typer's commands use too, so that each start-up file needs one line for all of them."""
+    if shell == "bash":
+        file = os.path.join(home, ".bash_completions", "flue.sh")
+        return _Place(file, os.path.join(home, ".bashrc"), f"source {shlex.quote(file)}")
+    if shell == "zsh":
+        start_up = os.path.join(os.environ.get("ZDOTDIR") or home, ".zshrc")
+        line = "fpath+=~/.zfunc; autoload -Uz compinit; compinit"
+        return _Place(os.path.join(home, ".zfunc", "_flue"), start_up, line)
+    folder = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    return _Place(os.path.join(folder, "fish", "completions", "flue.fish"))
+
+
+def _write(path: str, text: str) -> bool:
+    """Put `text` into a file of ours; whether it was not there already."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.exists(path):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            if file.read() == text:
+                return False
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return True
+
+
+def _add_line(path: str, line: str) -> bool:
+    """Add a line to somebody's own file, unless it is there; whether it was not. Nothing else is touched."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            there = file.read()
+    except FileNotFoundError:
+        there = ""
+    if line in (have.strip() for have in there.splitlines()):
+        return False
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(("\n" if there and not there.endswith("\n") else "") + line + "\n")
+    return True

@@ -1,0 +1,156 @@
+"""A session's data as an indented tree, with what a turn changed marked: by a sign, and by colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from rich.text import Text
+
+from flue_cli.changes import Change
+from flue_cli.data_path import Path, shown
+from flue_cli.render.plain import readable_json
+from flue_cli.text import safe_line
+
+_STYLES = {"+": "green", "~": "yellow", "-": "red", " ": ""}
+_TEXT, _BEGINNING = 60, 40
+"""How long a value may be on its line, and what is shown of one that is longer, in characters."""
+_FIRST, _LAST = 8, 2
+"""How many entries of a long list or object are shown, from its beginning and its end."""
+_DEEP = 8
+
+
+class Row(NamedTuple):
+    """A line of the tree. `sign` is "+" (new), "~" (changed), "-" (gone) or " "; the text is safe."""
+
+    sign: str
+    depth: int
+    key: str
+    value: str
+
+
+def data_tree(data: Any, made: Iterable[Change]) -> Text:
+    """The tree of `data`; `made` are the changes that led to it. Says what its signs mean."""
+    text, signs = Text(no_wrap=False), set()
+    for row in rows(data, made):
+        signs.add(row.sign)
+        style = _STYLES[row.sign]
+        text.append(f"{row.sign} {'  ' * row.depth}", style)
+        text.append(row.key, style or "cyan")
+        text.append(f"{': ' if row.key and row.value else ''}{row.value}\n", style)
+    if signs - {" "}:
+        text.append("+ new, ~ changed, - gone by the last turn\n", "dim")
+    text.rstrip()
+    return text
+
+
+def rows(data: Any, made: Iterable[Change]) -> Iterator[Row]:
+    """The lines of the tree: keys in their order, long lists and texts cut, their length said."""
+    marks = _Marks(made)
+    if not data and not marks.gone:
+        yield Row(marks.sign((), " "), 0, "", "{}")
+        return
+    yield from _below((), data, 0, " ", marks)
+
+
+class _Marks:
+    """What changed, by place."""
+
+    def __init__(self, made: Iterable[Change]) -> None:
+        self.changed: dict[Path, Change] = {}
+        self.gone: dict[Path, list[Change]] = {}
+        self.above: set[Path] = set()  # in which something changed
+        for change in made:
+            if change.removed:
+                self.gone.setdefault(change.path[:-1], []).append(change)
+            else:
+                self.changed[change.path] = change
+            self.above |= {change.path[:length] for length in range(len(change.path))}
+
+    def sign(self, path: Path, inherited: str) -> str:
+        """The sign of what is at `path`, in something of which the sign is `inherited`."""
+        change = self.changed.get(path)
+        return inherited if change is None else "+" if change.added else "~"
+
+    def touched(self, path: Path) -> bool:
+        """Whether something changed there, or below."""
+        return path in self.changed or path in self.above
+
+    def was(self, path: Path) -> str:
+        """What a changed value was, to be read behind it."""
+        change = self.changed.get(path)
+        return "" if change is None or change.added else f"  (was {_short(change.before)})"
+
+
+def _below(path: Path, value: Any, depth: int, sign: str, marks: _Marks) -> Iterator[Row]:
+    """What is in an object or a list; what is gone from it comes last."""
+    places: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))
+    at = 0
+    for chosen in (*_chosen(path, places, marks), len(places)):
+        if chosen > at:
+            yield _left_out(path, places[at:chosen], depth, sign, marks)
+        if chosen < len(places):
+            place = places[chosen]
+            yield from _entry((*path, place), value[place], depth, sign, marks)
+        at = chosen + 1
+    gone = marks.gone.get(path, [])
+    for change in gone[:_FIRST]:
+        yield Row("-", depth, safe_line(shown(change.path[-1:])), _short(change.before))
+    if gone[_FIRST:]:
+        yield Row("-", depth, "", f"… {len(gone) - _FIRST:,} more")
+
+
+def _left_out(path: Path, places: list[Any], depth: int, sign: str, marks: _Marks) -> Row:
+    changed = sum(marks.touched((*path, place)) for place in places)
+    words = f", {changed:,} of them changed" if changed else ""
+    return Row("~" if changed else sign, depth, "", f"… {len(places):,} more{words}")
+
+
+def _entry(path: Path, value: Any, depth: int, inherited: str, marks: _Marks) -> Iterator[Row]:
+    sign, key = marks.sign(path, inherited), safe_line(shown(path[-1:]))
+    is_closed = path not in marks.above and not (isinstance(value, dict | list) and not _line(value))
+    if is_closed or depth >= _DEEP:
+        yield Row(sign, depth, key, _short(value) + marks.was(path))
+        return
+    yield Row(sign, depth, key, f"{_size(value)}{marks.was(path)}".lstrip())
+    # What is in something that became an object or a list is all new.
+    yield from _below(path, value, depth + 1, "+" if sign in "+~" else " ", marks)
+
+
+def _chosen(path: Path, places: list[Any], marks: _Marks) -> list[int]:
+    """Which of many entries are shown: the first, the last, and those in which something changed."""
+    count = len(places)
+    if count <= _FIRST + _LAST + 1:
+        return list(range(count))
+    changed = [at for at, place in enumerate(places) if marks.touched((*path, place))]
+    return sorted({*range(_FIRST), *range(count - _LAST, count), *changed[: 2 * _FIRST]})
+
+
+def _size(value: Any) -> str:
+    return "" if isinstance(value, dict) else f"[{len(value):,}]"
+
+
+def _short(value: Any) -> str:
+    """A value on one line, safe; what is long is cut, and says how much there is of it."""
+    if isinstance(value, dict | list):
+        return _line(value) or _amount(value)
+    text = readable_json(value)
+    if len(text) <= _TEXT:
+        return text
+    length = f" ({len(value):,} characters)" if isinstance(value, str) else ""
+    return f"{text[:_BEGINNING]}…{length}"
+
+
+def _line(value: Any) -> str:
+    """An object or a list as JSON, if that is so short that it can be read on one line; else ""."""
+    inside = value.values() if isinstance(value, dict) else value
+    if len(value) > _FIRST or any(isinstance(one, dict | list) and one for one in inside):
+        return ""
+    text = readable_json(value)
+    return text if len(text) <= _TEXT else ""
+
+
+def _amount(value: Any) -> str:
+    one, many = ("key", "keys") if isinstance(value, dict) else ("entry", "entries")
+    words = f"{len(value):,} {one if len(value) == 1 else many}"
+    return f"{{{words}}}" if isinstance(value, dict) else f"[{words}]"

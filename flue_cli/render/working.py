@@ -1,0 +1,179 @@
+"""What stands below the cursor while an agent works: how long it has been, for whom a turn waits.
+
+It is drawn again and again, always below where the cursor is and never where it is: whatever others write
+(an agent, the programs that it starts) goes on where it stopped, and what is cleared away later leaves
+no trace. Lines cannot wrap while it is drawn, so that nothing scrolls off but what was there before.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from flue_cli.cancellation import Cancellation
+from flue_cli.render.output import Output
+from flue_cli.render.remarks import Waiting, whom
+from flue_cli.stores.records import Holder
+from flue_cli.times import whole_seconds
+
+PATIENCE = 0.3
+"""Seconds of work that need no sign of it."""
+
+_FRAME = 0.1
+_AGAIN = 0.03  # it comes back after what was written, but not after each of a thousand lines
+_LONG = 1.0  # between two looks, where nothing is drawn
+_WAIT_PATIENCE = 1.0
+_TURNING = {True: "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", False: "|/-\\"}
+_BETWEEN = {True: " · ", False: " - "}
+
+Preview = Callable[[int], str]
+"""What is to be read of the reply's unfinished rest on a screen so wide."""
+
+
+class Working:
+    """One turn's signs of life. `tick` now and then, from any thread."""
+
+    def __init__(self, output: Output, cancellation: Cancellation, wait: float) -> None:
+        """`wait` is how long the turn waits behind others, in seconds."""
+        self.preview: Preview | None = None
+        self._output = output
+        self._cancellation = cancellation
+        self._wait = wait
+        self._remark = Waiting(output)
+        self._began = time.monotonic()
+        self._next = self._next_again = self._began + PATIENCE
+        self._behind: tuple[Holder, float] | None = None
+        self._wanted = False
+        self._ticks = False
+        self._drawn = False
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """While inside, it is shown, if stderr is a terminal that can do it."""
+        if not self._output.can_draw:
+            yield
+            return
+        room = self._output.room
+        room.take(self._clear, self._draw_again)
+        self._wanted = True
+        try:
+            yield
+        finally:
+            with room.lock:
+                self._wanted = False
+                self._clear()
+                room.free()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.monotonic() - self._began
+
+    def waiting(self, holder: Holder) -> None:
+        """The turn waits for another: a listener's `waiting`."""
+        if not self._wanted:
+            self._remark(holder)
+            return
+        if self._behind is None or self._behind[0] != holder:
+            since = self._behind[1] if self._behind else time.monotonic()
+            self._behind = holder, since
+        self._tick()
+
+    def begun(self) -> None:
+        """The turn waits no longer."""
+        self._behind = None
+
+    def enough(self) -> None:
+        """The reply is on its way to the screen, and is sign enough."""
+        if self._wanted:
+            with self._output.room.lock:
+                self._wanted = False
+                self._clear()
+
+    def tick(self) -> float:
+        """Draw it if it is time; seconds until the next tick should be."""
+        if not self._wanted:
+            return _LONG
+        self._ticks = True
+        self._tick()
+        return _FRAME
+
+    def _tick(self) -> None:
+        with self._output.room.lock:
+            if self._wanted and time.monotonic() >= self._next:
+                self._draw()
+
+    def _clear(self) -> None:
+        if self._drawn:
+            self._drawn = False
+            self._output.draw("\x1b[J")
+
+    def _draw_again(self) -> None:
+        now = time.monotonic()
+        if self._wanted and self._ticks and now >= self._next_again:
+            self._next_again = now + _AGAIN
+            self._draw()
+
+    def _draw(self) -> None:
+        self._next = time.monotonic() + _FRAME
+        try:
+            columns, rows = os.get_terminal_size(2)
+        except OSError:
+            return
+        lines = self._lines(columns - 1)
+        if self.preview:
+            lines = self.preview(columns - 1).split("\n")[:-1][-max(rows // 2, 1) :] + lines
+        lines = lines[-max(rows - 2, 0) :]
+        if lines:
+            self._drawn = True
+            self._output.draw(below(lines))
+
+    def _lines(self, columns: int) -> list[str]:
+        signs = sys.stderr.encoding.lower().replace("-", "") == "utf8"
+        frames = _TURNING[signs]
+        turning = frames[int(self.seconds / _FRAME) % len(frames)]
+        words = list(self._words())
+        return wrapped([f"{turning} {words[0]}", *words[1:]], columns, _BETWEEN[signs])
+
+    def _words(self) -> Iterator[str]:
+        behind = self._behind  # once: the turn's thread may begin meanwhile
+        waited = time.monotonic() - behind[1] if behind else 0.0
+        if behind and waited >= _WAIT_PATIENCE:
+            yield f"waiting: {whom(behind[0])}"
+            yield f"gives up in {whole_seconds(round(max(0.0, self._wait - waited) * 1e6))}"
+        else:
+            yield whole_seconds(round(self.seconds * 1e6))
+        yield "cancelling" if self._cancellation.why else "Ctrl-C cancels"
+
+
+def ring(output: Output) -> None:
+    """Ring the terminal's bell, if it has one."""
+    if output.is_terminal and os.environ.get("TERM") not in ("dumb", "unknown"):
+        output.rendered("\a")
+
+
+def wrapped(words: Sequence[str], columns: int, between: str) -> list[str]:
+    """The words on one line if there is room, else on as few as will do; none is wider than `columns`."""
+    from rich.cells import cell_len, chop_cells
+
+    lines: list[str] = []
+    for word in words:
+        if lines and cell_len(lines[-1] + between + word) <= columns:
+            lines[-1] += between + word
+        else:
+            lines += chop_cells(word, max(columns, 2))
+    return lines
+
+
+def below(lines: Sequence[str]) -> str:
+    """What draws the lines below the cursor, which stays where it is, in its column.
+
+    The screen scrolls first if there are too few rows: then the cursor has moved along with its text.
+    """
+    count = len(lines)
+    drawn = "".join(f"\r\x1b[B\x1b[K{line}" for line in lines)
+    # The first erasure takes what others wrote over, if they did.
+    return "\x1b[K" + "\x1bD" * count + f"\x1b[{count}A\x1b7\x1b[?7l{drawn}\x1b[J\x1b[?7h\x1b8"

@@ -1,0 +1,141 @@
+"""What Tab offers: commands and what they take, and files after `@`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+
+from flue_cli import data_path
+from flue_cli.errors import FlueError
+from flue_cli.repl.conversation import Conversation
+from flue_cli.repl.paths import named_files, paths
+from flue_cli.repl.slash import COMMANDS, summary
+from flue_cli.text import safe_line
+
+_MOST = 50
+"""How many are offered."""
+
+_SESSIONS = 1_000
+"""Among how many sessions, the newest ones, is looked."""
+
+_ABOUT = 40
+
+
+class Candidate(NamedTuple):
+    """What may stand in place of all that was typed, and what there is to say of it."""
+
+    text: str
+    about: str = ""
+
+
+Offer = Callable[[str, Conversation], Iterable[Candidate]]
+"""`(argument, conversation)`: what the argument may become."""
+
+
+class ChatCompleter(Completer):
+    """Completes a line of the chat."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+        """What the text before the cursor may become."""
+        typed = document.text_before_cursor
+        replaced, candidates = self._candidates(typed)
+        try:
+            for text, about in islice(candidates, _MOST):
+                yield Completion(
+                    text,
+                    start_position=-len(replaced),
+                    display=safe_line(text),
+                    display_meta=safe_line(about)[:_ABOUT],
+                )
+        except (FlueError, OSError):
+            return  # nothing to offer; what is wrong is said when something is done
+
+    def _candidates(self, typed: str) -> tuple[str, Iterable[Candidate]]:
+        """What is replaced, at the end of what was typed, and by what."""
+        name, blank, argument = typed.partition(" ")
+        if typed.startswith("/") and not typed.startswith("//"):
+            if not blank:
+                return typed, _commands(typed)
+            if name in COMMANDS and name in ARGUMENTS:
+                argument = argument.lstrip(" ")
+                return argument, ARGUMENTS[name](argument, self._conversation)
+            if name not in WITH_FILES:
+                return "", ()
+        naming = re.search(r'(?<!\S)@("[^"\n]*|[^\s"]*)$', typed)
+        return (naming[1], map(Candidate, named_files(naming[1]))) if naming else ("", ())
+
+
+def _commands(typed: str) -> Iterator[Candidate]:
+    return (Candidate(name, summary(name)) for name in COMMANDS if name.startswith(typed))
+
+
+def _command(argument: str, conversation: Conversation) -> Iterator[Candidate]:
+    return _commands(argument if argument.startswith("/") else f"/{argument}")
+
+
+def _agents(argument: str, conversation: Conversation) -> Iterator[Candidate]:
+    for source in conversation.agents.found():
+        if source.name.startswith(argument) and source.name != conversation.agent.name:
+            yield Candidate(source.name)
+
+
+def _sessions(argument: str, conversation: Conversation) -> Iterator[Candidate]:
+    """Of this agent by their names, then of others as AGENT/NAME."""
+    ours = conversation.agent.name
+    found = conversation.store.sessions(limit=_SESSIONS)
+    for session in sorted(found, key=lambda one: one.agent != ours):  # of each the newest first
+        text = session.name if session.agent == ours else f"{session.agent}/{session.name}"
+        if text.startswith(argument) and (session.agent, session.name) != (ours, conversation.name):
+            yield Candidate(text, session.preview)
+
+
+def _data(argument: str, conversation: Conversation) -> Iterator[Candidate]:
+    what, blank, rest = argument.partition(" ")
+    if blank and what in ("set", "unset"):
+        for path, about in _data_paths(rest.lstrip(" "), conversation):
+            yield Candidate(f"{what} {path}", about)
+        return
+    for text, about in (("set ", "PATH VALUE"), ("unset ", "PATH"), ("edit", "in the editor")):
+        if text.startswith(argument):
+            yield Candidate(text, about)
+    yield from _data_paths(argument, conversation)
+
+
+def _data_paths(typed: str, conversation: Conversation) -> Iterator[Candidate]:
+    """The next step of a path into the data, whose last step may be half typed."""
+    found = re.fullmatch(r"(.*?)(\.?[\w-]*|\[[^\]]*)", typed, re.DOTALL)
+    head, last = (found[1], found[2]) if found else (typed, "")
+    value: Any = data_path.get(json.loads(conversation.data()), data_path.parse(head))
+    steps: Iterable[str | int] = value if isinstance(value, dict) else ()
+    if isinstance(value, list):
+        steps = range(len(value))
+    for one in steps:
+        step = data_path.step(one) if head else data_path.shown((one,))
+        if step.startswith(last):
+            yield Candidate(head + step, data_path.kind(value[one]))
+
+
+def _paths(argument: str, conversation: Conversation) -> Iterator[Candidate]:
+    return map(Candidate, paths(argument))
+
+
+ARGUMENTS: Mapping[str, Offer] = {
+    "/help": _command,
+    "/agent": _agents,
+    "/resume": _sessions,
+    "/data": _data,
+    "/export": _paths,
+}
+"""Slash command to what it takes."""
+
+WITH_FILES = ("/try", "/editor")
+"""Commands whose argument is a prompt."""

@@ -1,0 +1,128 @@
+"""What was typed before: kept per agent, for its owner's eyes, and suggested."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from time import strftime
+
+from prompt_toolkit.auto_suggest import AutoSuggest, Suggestion
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.document import Document
+from prompt_toolkit.history import History
+
+from flue_cli.files import make_private_folder
+from flue_cli.repl.pastes import Pastes
+
+_LATEST_BYTES = 2 * 2**20
+_LATEST_ENTRIES = 10_000
+"""How much of a history file is read, from its end."""
+
+
+class Typed(History):
+    """What was typed, of one agent at a time; each has a file, in prompt_toolkit's format, or none.
+
+    What begins with a space is remembered as long as the chat, and not in the file. A file that cannot be
+    written costs only that.
+    """
+
+    def __init__(self, pastes: Pastes) -> None:
+        """`pastes` knows the whole text of a line."""
+        super().__init__()
+        self._pastes = pastes
+        self._path = ""
+        self._remembered: dict[str, list[str]] = {}
+        self._problem = ""
+        self._said = False
+
+    def turn_to(self, agent: str, path: str) -> None:
+        """From now on it is about `agent`, whose file is `path`; "" for none."""
+        self._path = path
+        if agent not in self._remembered:
+            self._remembered[agent] = [self._pastes.draft(text) for text in self.load_history_strings()]
+        self._loaded_strings = self._remembered[agent]
+        self._loaded = True
+
+    def new_problem(self) -> str:
+        """Why the file cannot be written, once; "" if it can, or it was said."""
+        said, self._said = self._said, self._said or bool(self._problem)
+        return "" if said else self._problem
+
+    @property
+    def newest_first(self) -> Sequence[str]:
+        """All that is remembered; `get_strings` would make a copy at every key."""
+        return self._loaded_strings
+
+    def append_string(self, string: str) -> None:
+        """Remember a line, unless it is the same as the last."""
+        text = self._pastes.whole(string)
+        if [self._pastes.whole(line) for line in self._loaded_strings[:1]] == [text]:
+            return
+        self._loaded_strings.insert(0, self._pastes.draft(text))
+        if not text.startswith(" "):
+            self.store_string(text)
+
+    def store_string(self, string: str) -> None:
+        """Append to the file in one go: other chats write to it too."""
+        if not self._path:
+            return
+        lines = "".join(f"+{line}\n" for line in string.split("\n"))
+        try:
+            make_private_folder(os.path.dirname(self._path))
+            _append(self._path, f"\n# {strftime('%Y-%m-%d %H:%M:%S')}\n{lines}".encode(errors="replace"))
+        except OSError as error:
+            self._problem = str(error)
+
+    def load_history_strings(self) -> Iterable[str]:
+        """The newest first; nothing if the file cannot be read."""
+        try:
+            return _entries(_end_of(self._path)) if self._path else []
+        except OSError:
+            return []
+
+
+class Earlier(AutoSuggest):
+    """Suggests the rest of the line from the newest entry that begins with what is typed."""
+
+    def __init__(self, history: Typed) -> None:
+        self._history = history
+
+    def get_suggestion(self, buffer: Buffer, document: Document) -> Suggestion | None:
+        """What would come next; None if there is nothing like it."""
+        typed = document.text
+        if not typed.strip():
+            return None
+        for entry in self._history.newest_first:
+            if entry.startswith(typed):
+                rest = entry[len(typed) : len(typed) + 1000].partition("\n")[0]
+                if rest:
+                    return Suggestion(rest)
+        return None
+
+
+def _append(path: str, content: bytes) -> None:
+    descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+    try:
+        if os.fstat(descriptor).st_mode & 0o077:  # made by something else
+            os.fchmod(descriptor, 0o600)
+        while content:
+            content = content[os.write(descriptor, content) :]
+    finally:
+        os.close(descriptor)
+
+
+def _end_of(path: str) -> bytes:
+    """The newest part of a history file, from an entry's beginning."""
+    with open(path, "rb") as file:
+        file.seek(0, os.SEEK_END)
+        start = max(0, file.tell() - _LATEST_BYTES)
+        file.seek(start)
+        content = file.read()
+    return content[content.find(b"\n\n#") + 1 :] if start else content
+
+
+def _entries(content: bytes) -> list[str]:
+    """The newest entries of a history file, the newest first: runs of lines that begin with a plus."""
+    runs = re.findall(r"(?:^\+.*\n)+", content.decode(errors="replace"), re.MULTILINE)
+    return [run[1:-1].replace("\n+", "\n") for run in reversed(runs[-_LATEST_ENTRIES:])]

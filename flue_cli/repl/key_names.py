@@ -1,0 +1,96 @@
+"""Which key does what in the chat, and how a key is called.
+
+Keys are written as prompt_toolkit has them (`c-o`, `escape enter`, `f4`). A key that the person chose for
+an action does that instead of whatever it did; the action's usual keys go on working.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.keys import Keys
+
+from flue_cli.errors import UsageError
+from flue_cli.settings import config_file
+
+Keystrokes = tuple[Keys | str, ...]
+
+USUAL: Mapping[str, tuple[str, ...]] = {
+    "send": ("enter",),
+    "newline": ("escape enter", "c-j"),
+    "editor": ("c-g", "c-x c-e"),
+    "expand": ("c-o",),
+    "clear": ("c-l",),
+    "vi": ("f4",),
+}
+"""What keys can be chosen for, and the keys that do it anyway."""
+
+_RESERVED = (Keys.ControlC, Keys.ControlD)
+"""The ways out of the chat."""
+
+_CALLED = {Keys.ControlM: "Enter", Keys.ControlI: "Tab", Keys.ControlH: "Backspace", " ": "Space"}
+_MODIFIERS = {"c": "Ctrl", "s": "Shift"}
+
+
+def keymap(chosen: Mapping[str, str]) -> dict[Keystrokes, str]:
+    """What every key does, an action's preferred keys first.
+
+    UsageError for a key that does not exist, or that something else needs.
+    """
+    mine: dict[Keystrokes, str] = {}
+    for action, text in chosen.items():
+        keys = _chosen(action, text)
+        if keys in mine:
+            raise _bad(action, f"'{text}' is chosen for {mine[keys]} already")
+        mine[keys] = action
+    usual = {_parsed(text): action for action, texts in USUAL.items() for text in texts}
+    found = mine | {keys: action for keys, action in usual.items() if keys not in mine}
+    if "send" not in found.values():
+        raise _bad(mine[_parsed("enter")], "'enter' leaves no key that sends", 'send = "escape enter"')
+    return found
+
+
+def key_of(action: str, keys: Mapping[Keystrokes, str]) -> str:
+    """The preferred key of an action, for people; "" if it has none."""
+    return next((spelled(stroke) for stroke, does in keys.items() if does == action), "")
+
+
+def spelled(keys: Sequence[Keys | str]) -> str:
+    """How people call a key: `Ctrl-O`, `Alt-Enter`, `Ctrl-X Ctrl-E`, `F4`."""
+    if len(keys) == 2 and keys[0] == Keys.Escape:
+        return f"Alt-{_spelled(keys[1])}"
+    return " ".join(map(_spelled, keys))
+
+
+def _spelled(key: Keys | str) -> str:
+    if key in _CALLED:
+        return _CALLED[key]
+    *before, name = str(getattr(key, "value", key)).split("-")
+    return "-".join([*(_MODIFIERS.get(modifier, modifier) for modifier in before), name.capitalize() or "-"])
+
+
+def _chosen(action: str, text: str) -> Keystrokes:
+    try:
+        keys = _parsed(text)
+    except ValueError:
+        raise _bad(action, f"'{text}' is no key", "such as c-o, f2, or escape enter") from None
+    first = keys[0]
+    if not isinstance(first, Keys):
+        raise _bad(action, f"'{text}' begins with a character, which could not be typed any more")
+    if first in _RESERVED:
+        raise _bad(action, f"'{text}' is a way out of the chat")
+    return keys
+
+
+def _parsed(text: str) -> Keystrokes:
+    """The keys that `text` names; ValueError if one of them does not exist."""
+    if not text.split():
+        raise ValueError(text)
+    bindings = KeyBindings()
+    bindings.add(*text.split())(lambda event: None)
+    return bindings.bindings[0].keys
+
+
+def _bad(action: str, why: str, hint: str = "") -> UsageError:
+    return UsageError(f"{config_file()}: keys: {action}: {why}", hint=hint)

@@ -1,0 +1,56 @@
+"""How a prompt or a list that waits for keys ends when a signal asks, or the terminal's window is closed."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from prompt_toolkit.application import Application
+
+from flue_cli.cancellation import Cancelling
+from flue_cli.errors import Stop, TurnCancelled
+from flue_cli.repl.terminal import terminal_is_gone
+
+Result = TypeVar("Result")
+
+
+def until_left(
+    app: Application[Any],
+    run: Callable[[], Result],
+    cancelling: Cancelling,
+) -> Result | None:
+    """What `run`, which runs `app`, gives; None at the end of the input. Raises Stop for a signal."""
+    leaving = _Leaving(app)
+    try:
+        with cancelling(leaving):
+            result = run()
+    except (EOFError, OSError) as error:
+        if terminal_is_gone():
+            raise Stop(signal.SIGHUP) from None
+        if isinstance(error, OSError):
+            raise
+        return None
+    if leaving.signum:  # it came as the application was ending
+        raise Stop(leaving.signum)
+    return result
+
+
+class _Leaving:
+    """Ends the application when a signal asks: an exception from the handler could get lost in its loop."""
+
+    def __init__(self, app: Application[Any]) -> None:
+        self._app = app
+        self.signum = 0
+
+    def request(self, why: TurnCancelled) -> None:
+        """Have it end with Stop."""
+        self.signum = why.signum
+        loop = self._app.loop
+        if loop is None or not self._app.is_running:
+            raise Stop(why.signum)
+        loop.call_soon_threadsafe(self._leave)
+
+    def _leave(self) -> None:
+        if self._app.is_running and not self._app.is_done:
+            self._app.exit(exception=Stop(self.signum))

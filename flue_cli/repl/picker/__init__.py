@@ -1,0 +1,61 @@
+"""Choosing a session from a list that fills the screen: type to filter, preview, rename, delete."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prompt_toolkit.application import Application
+from prompt_toolkit.output import create_output
+from prompt_toolkit.styles import Style
+
+from flue_cli.cancellation import Cancelling
+from flue_cli.errors import SessionNotFound
+from flue_cli.render.output import Output
+from flue_cli.repl.leaving import until_left
+from flue_cli.repl.picker.choices import Choices
+from flue_cli.repl.picker.keys import bindings
+from flue_cli.repl.picker.picking import Picker
+from flue_cli.repl.picker.screen import STYLE, layout
+from flue_cli.repl.terminal import sane_terminal
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import ABSENT, Summary
+
+_LOOK = 0.5
+"""Seconds between looks at what other processes did to the store."""
+
+
+def pick(
+    store: Store, output: Output, cancelling: Cancelling, *, agent: str = "", here: int = ABSENT
+) -> Summary | None:
+    """Have a person choose a session, of `agent` or of any; None if they leave without.
+
+    `here` is the uid of the session that they are in: that one is neither renamed nor deleted.
+    Raises SessionNotFound if there is none to choose from, and Stop for a signal.
+    """
+    if not store.sessions(agent=agent, limit=1):
+        raise SessionNotFound("there is no session to pick")
+    picker = Picker(Choices(store, agent), here)
+    with output.terminal_file() as screen, sane_terminal():
+        app: Application[Summary | None] = Application(
+            layout=layout(picker),
+            key_bindings=bindings(picker),
+            style=Style.from_dict(STYLE),
+            full_screen=True,
+            output=create_output(screen),
+            refresh_interval=30,  # "3 min ago" grows old
+        )
+        app.ttimeoutlen = app.timeoutlen = 0.1  # how long Esc may turn out to begin something else
+        app.key_processor.before_key_press += lambda _: picker.say("")
+        return until_left(app, lambda: app.run(pre_run=lambda: _watch(app, picker)), cancelling)
+
+
+def _watch(app: Application[Summary | None], picker: Picker) -> None:
+    """Have the list follow what other processes do, as long as the picker is open."""
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(_LOOK)
+            if picker.attempt(picker.look):
+                app.invalidate()
+
+    app.create_background_task(look())

@@ -1,0 +1,102 @@
+"""A reply on its way to the screen: as it comes, or laid out as markdown."""
+
+from __future__ import annotations
+
+import shutil
+
+from flue_cli.render.output import Output
+from flue_cli.render.working import Working
+from flue_cli.text import SafeStream
+
+_PREVIEWED = 8_000
+"""Characters of an unfinished block that are laid out ten times a second; of longer ones the end is shown."""
+
+_OFTEN = 2_000
+"""Characters of an unfinished block up to which every line is looked at for its end."""
+
+
+class Shown:
+    """A reply as it comes. An agent that was given up may go on talking, and is not heard."""
+
+    def __init__(self, output: Output, working: Working) -> None:
+        self._output = output
+        self._working = working
+        self._streamed = self._over = False
+
+    def piece(self, text: str) -> None:
+        """Show a piece of a reply."""
+        if not self._over:
+            self._streamed = True
+            self._take(text)
+
+    def end(self, reply: str | None) -> None:
+        """Nothing more is heard; `reply` is shown unless it came in pieces."""
+        self._over = True
+        self._working.enough()
+        if not self._streamed and reply is not None:
+            self._take(reply)
+        if self._streamed or reply is not None:
+            self._finish()
+
+    def _take(self, text: str) -> None:
+        self._working.enough()
+        self._output.piece(text)
+
+    def _finish(self) -> None:
+        self._output.end_line()
+
+
+class ShownAsMarkdown(Shown):
+    """A reply laid out block by block, so that nothing is drawn twice that may have scrolled off.
+
+    The block that is not done yet is shown below, among the signs of life.
+    """
+
+    def __init__(self, output: Output, working: Working) -> None:
+        super().__init__(output, working)
+        self._safe = SafeStream()
+        self._rest = ""
+        self._look_at = 0
+        self._printed = False
+        working.preview = self._preview
+
+    def _take(self, text: str) -> None:
+        from flue_cli.render.markdown import finished
+
+        text = self._safe.feed(text)
+        self._rest += text
+        # A block that grows long is looked at less and less often, or the work would be its square.
+        if "\n" not in text or len(self._rest) < self._look_at:
+            return
+        done = finished(self._rest)
+        block, self._rest = self._rest[:done], self._rest[done:]
+        self._look_at = len(self._rest) * 9 // 8 if len(self._rest) > _OFTEN else 0
+        self._print(block)
+
+    def _finish(self) -> None:
+        block, self._rest = self._rest + self._safe.close(), ""
+        self._print(block)
+        if not self._printed:
+            self._output.rendered("\n")
+
+    def _print(self, text: str) -> None:
+        from flue_cli.render.markdown import laid_out
+
+        if text.strip():
+            before = "\n" if self._printed else ""
+            self._printed = True
+            self._output.rendered(before + laid_out(text, shutil.get_terminal_size().columns))
+
+    def _preview(self, columns: int) -> str:
+        from flue_cli.render.markdown import laid_out
+
+        rest = self._rest
+        if not rest.strip():
+            return ""
+        if len(rest) > _PREVIEWED:
+            return f"{rest[-_PREVIEWED:]}\n"
+        return laid_out(rest, columns, breaks_code=True)
+
+
+SHOWN = {"text": Shown, "markdown": ShownAsMarkdown}
+"""An agent's `reply_format` to how its replies are shown."""

@@ -1,0 +1,85 @@
+"""Slash commands about the agent: which one, how it is loaded, how things stand."""
+
+from __future__ import annotations
+
+from flue_cli.cancellation import Cancellation
+from flue_cli.errors import AgentError, FlueError, UsageError
+from flue_cli.names import agent_name, free_name
+from flue_cli.render.output import Output
+from flue_cli.render.remarks import show_failure
+from flue_cli.render.terminal import agent_table, page
+from flue_cli.repl.conversation import Conversation
+from flue_cli.repl.loading import reloaded, stoppable
+from flue_cli.repl.slash.command import Chat, Command, no_argument
+from flue_cli.repl.terminal import no_input_for_agents, usual_keyboard
+from flue_cli.text import safe_line
+
+
+def agent(argument: str, chat: Chat) -> None:
+    """Talk to another agent in a new session, or list them: /agent [NAME]."""
+    if not argument:
+        _list_agents(chat)
+        return
+    conversation, name = chat.conversation, agent_name(argument)
+    before = conversation.agent.name
+    if name == before:
+        raise UsageError(f"you are talking to {name} already", hint="/reload takes its file as it is now")
+    with no_input_for_agents():
+        there = stoppable(lambda: conversation.agents.load(name), chat.cancellation)
+    back = f"{before}/{conversation.name}" if conversation.has(before, conversation.name) else ""
+    conversation.talk_to(there, free_name(lambda session: conversation.has(name, session)), "new")
+    if there.remark:
+        chat.output.note(there.remark)
+    words = f"now talking to {name}, in the new session {conversation.name}"
+    chat.output.note(words + (f"; back: /resume {safe_line(back)}" if back else ""))
+
+
+def reload(argument: str, chat: Chat) -> None:
+    """Take the agent's file as it is now; session and data stay."""
+    no_argument(argument, "/reload")
+    _reload(chat.conversation, chat.output, chat.cancellation)
+
+
+def follow_file(conversation: Conversation, output: Output, cancellation: Cancellation) -> None:
+    """If the agent's file has changed, take it, where the chat was asked to; else say so, once a change."""
+    loaded = conversation.loaded
+    now = loaded.now()
+    if now in (loaded.stamp, loaded.noticed):
+        return
+    if not conversation.agents.watches:
+        conversation.loaded = loaded._replace(noticed=now)
+        output.note(f"{safe_line(loaded.file)} has changed: /reload takes it")
+        return
+    try:
+        _reload(conversation, output, cancellation)
+    except FlueError as error:
+        output.error(error)
+
+
+def _reload(conversation: Conversation, output: Output, cancellation: Cancellation) -> None:
+    old = conversation.loaded
+    conversation.loaded = old._replace(noticed=old.now())  # also if it cannot be loaded
+    try:
+        with no_input_for_agents():
+            conversation.loaded = stoppable(lambda: reloaded(old), cancellation)
+    except AgentError as error:
+        show_failure(error, output, verbose=conversation.manners.verbose)
+        output.note("the agent stays as it was")
+        return
+    same = conversation.loaded.stamp == old.stamp
+    output.note(f"{safe_line(old.file)} is loaded again{', and is the same' if same else ''}")
+
+
+def _list_agents(chat: Chat) -> None:
+    from flue_cli.agents.reading import describe
+
+    with usual_keyboard():
+        page(
+            chat.output,
+            agent_table((source, describe(source)) for source in chat.conversation.agents.found()),
+        )
+    chat.output.note(f"you are talking to {safe_line(chat.conversation.agent.name)}")
+
+
+COMMANDS: dict[str, Command] = {"/agent": agent, "/reload": reload}
+"""Slash command to function."""

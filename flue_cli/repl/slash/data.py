@@ -1,0 +1,53 @@
+"""The slash command that shows a session's data, and changes it."""
+
+from __future__ import annotations
+
+import json
+
+from flue_cli.kept import data_of
+from flue_cli.render.terminal import page
+from flue_cli.repl.slash.command import Chat, Command
+from flue_cli.repl.terminal import usual_keyboard
+
+
+def data(argument: str, chat: Chat) -> None:
+    """Show the data or change it: /data [PATH], set PATH V, unset, edit.
+
+    /data            the data as a tree; what the last turn changed is marked
+    /data PATH       what is there, as JSON: /data tasks[0].title
+    /data set PATH VALUE, /data unset PATH
+                     a change by hand, a turn of its own that /undo takes back
+    /data edit       all of it in the editor
+    """
+    from flue_cli.data_path import get, leading, parse
+
+    what, _, rest = argument.partition(" ")
+    if not argument:
+        _show_tree(chat)
+    elif what == "edit" and not rest:
+        with usual_keyboard():
+            words = chat.conversation.edit(chat.output.note, chat.pause)
+        chat.output.note(words)
+    elif what == "set" and rest:
+        chat.output.note(chat.conversation.put(*leading(rest.strip()), chat.pause))
+    elif what == "unset" and rest:
+        chat.output.note(chat.conversation.take_out(rest.strip(), chat.pause))
+    else:
+        found = get(json.loads(chat.conversation.data()), parse(argument))
+        chat.output.result(json.dumps(found, indent=2))
+
+
+def _show_tree(chat: Chat) -> None:
+    from flue_cli.changes import changes
+    from flue_cli.render.data_tree import data_tree
+
+    head, store = chat.conversation.head(), chat.conversation.store
+    now, before = (
+        data_of(store.data_at(head, turn), head.name) for turn in (head.turn, max(0, head.turn - 1))
+    )
+    with usual_keyboard():
+        page(chat.output, data_tree(now, changes(before, now)))
+
+
+COMMANDS: dict[str, Command] = {"/data": data}
+"""Slash command to function."""

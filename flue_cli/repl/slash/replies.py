@@ -1,0 +1,22 @@
+"""Slash commands about how replies look."""
+
+from __future__ import annotations
+
+from flue_cli.errors import UsageError
+from flue_cli.repl.slash.command import Chat, Command
+
+_FORMATS = {"on": "markdown", "off": "text"}
+_WORDS = {"markdown": "replies are laid out as markdown", "text": "replies are shown as they come"}
+
+
+def markdown(argument: str, chat: Chat) -> None:
+    """Lay replies out as markdown, or not: /markdown [on|off]."""
+    if argument and argument not in _FORMATS:
+        raise UsageError("/markdown takes on or off")
+    if argument:
+        chat.conversation.chosen_format = _FORMATS[argument]
+    chat.output.note(_WORDS[chat.conversation.reply_format])
+
+
+COMMANDS: dict[str, Command] = {"/markdown": markdown}
+"""Slash command to function."""

@@ -1,0 +1,89 @@
+"""Slash commands that take texts elsewhere: to a file, to the clipboard, to the editor and back."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from flue_cli.editor import run_editor
+from flue_cli.errors import FileExists, NotFound, UsageError
+from flue_cli.files import write_whole
+from flue_cli.repl.slash.command import Chat, Command, Next, no_argument
+from flue_cli.repl.terminal import usual_keyboard
+from flue_cli.stores.records import ABSENT, Head
+from flue_cli.text import count_of, safe_line
+from flue_cli.timeline import backwards
+from flue_cli.transcripts import exporter, format_of
+
+
+def export(argument: str, chat: Chat) -> None:
+    """Write the session to a file, its ending says how: /export [FILE].
+
+    Endings: json, jsonl, md, html, txt, openai.json, flue (a script for flue test).
+    Without FILE it is AGENT_NAME.json, in the current folder.
+    """
+    head = chat.conversation.head()
+    if head.uid == ABSENT:
+        raise NotFound("nothing has been said yet")
+    path = _file_for(argument, head)
+    try:
+        write_whole(path, exporter(format_of(path))(chat.conversation.store, head, 1), force=False)
+    except FileExists as error:
+        raise FileExists(error.message, hint="choose another name") from error
+    chat.output.note(f"written to {safe_line(path)}")
+
+
+def copy(argument: str, chat: Chat) -> None:
+    """Copy the last reply to the clipboard."""
+    from flue_cli.repl.clipboard import copy as put
+
+    no_argument(argument, "/copy")
+    entries = backwards(chat.conversation.store, chat.conversation.head())
+    reply = next((entry.reply for entry in entries if entry.reply is not None), None)
+    if reply is None:
+        raise NotFound("there is no reply to copy")
+    chat.output.note(
+        f"the last reply ({count_of(len(reply), 'character')}) is copied by {put(reply, chat.output)}"
+    )
+
+
+def editor(argument: str, chat: Chat) -> Next | None:
+    """Write the next prompt in your editor: /editor [TEXT]."""
+    import tempfile
+
+    descriptor, path = tempfile.mkstemp(prefix="flue-", suffix=".md")  # 0600
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(f"{argument}\n" if argument else "")
+        with usual_keyboard():
+            run_editor(path)
+        text = _written(path)
+    finally:
+        with suppress(FileNotFoundError):  # some editors take it away
+            os.unlink(path)
+    if not text.strip():
+        chat.output.note("nothing was written")
+        return None
+    return Next(draft=text)
+
+
+def _file_for(argument: str, head: Head) -> str:
+    from flue_cli.transcripts.file_names import file_names
+
+    path = os.path.expanduser(argument)
+    if not argument or argument.endswith("/") or os.path.isdir(path):
+        return os.path.join(path, *file_names([head], "json"))
+    return path
+
+
+def _written(path: str) -> str:
+    """What the editor left, without the newline at its end; UsageError for what is no text."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read().removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"what you wrote cannot be read: {error}") from error
+
+
+COMMANDS: dict[str, Command] = {"/export": export, "/copy": copy, "/editor": editor}
+"""Slash command to function."""

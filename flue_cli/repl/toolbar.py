@@ -1,0 +1,102 @@
+"""The line below the prompt: where we are, how much there is, which keys help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from prompt_toolkit.application import get_app
+from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.key_binding.vi_state import InputMode
+from prompt_toolkit.utils import get_cwidth
+
+from flue_cli.errors import StoreError
+from flue_cli.repl.columns import shortened
+from flue_cli.repl.conversation import Conversation
+from flue_cli.repl.key_names import Keystrokes, key_of
+from flue_cli.stores.records import ABSENT, Head
+from flue_cli.text import count_of, safe_line, size
+
+_BETWEEN = " · "
+_LONGEST_NAME = 40
+_MODES = {
+    InputMode.NAVIGATION: "vi: command",
+    InputMode.REPLACE: "vi: replace",
+    InputMode.REPLACE_SINGLE: "vi: replace",
+}
+
+
+class Toolbar:
+    """What prompt_toolkit shows at the bottom. It reads the store once a prompt, in `look`."""
+
+    def __init__(
+        self, conversation: Conversation, keys: Mapping[Keystrokes, str], folds: Callable[[str], bool]
+    ) -> None:
+        """`keys` says which key does what, `folds` whether a line shows something folded."""
+        self._conversation = conversation
+        self._keys = keys
+        self._folds = folds
+        self._seen: Head | None = None
+        self._bytes = 0
+
+    def look(self) -> None:
+        """Take things as they are now."""
+        conversation = self._conversation
+        try:
+            head = conversation.head()
+            if head != self._seen and head.uid != ABSENT:
+                self._bytes = len(conversation.store.data_at(head, head.turn).encode())
+            self._seen = head
+        except StoreError:
+            self._seen = None  # whoever asks for a turn will be told
+
+    def __call__(self) -> StyleAndTextTuples:
+        """The line, as wide as the screen at most."""
+        app = get_app()
+        text = fitted(self._facts(), self._hints(), app.output.get_size().columns)
+        return [("", text)]
+
+    def _facts(self) -> list[str]:
+        conversation, head = self._conversation, self._seen
+        facts = [safe_line(conversation.agent.name), shortened(safe_line(conversation.name), _LONGEST_NAME)]
+        if not conversation.manners.keeps:
+            facts.append("not kept")
+        if head is None:
+            return facts
+        if head.uid == ABSENT:
+            return [*facts, "new"]
+        return [
+            *facts,
+            f"turn {head.turn}",
+            f"data {size(self._bytes)}",
+            count_of(head.messages, "message"),
+        ]
+
+    def _hints(self) -> list[str]:
+        """The most useful first."""
+        app = get_app()
+        is_vi = app.editing_mode == EditingMode.VI
+        hints = [
+            (_MODES.get(app.vi_state.input_mode, "vi: insert"), "") if is_vi else ("", ""),
+            ("expand", " expands") if self._folds(app.current_buffer.text) else ("", ""),
+            ("newline", " new line"),
+            ("editor", " editor"),
+            ("vi", " emacs" if is_vi else " vi"),
+        ]
+        shown = [f"{key_of(what, self._keys)}{does}" if does else what for what, does in hints]
+        return [hint for hint in [*shown, "/help"] if hint and not hint.startswith(" ")]
+
+
+def fitted(facts: Sequence[str], hints: Sequence[str], columns: int) -> str:
+    """Facts on the left, hints on the right: of each as many as fit in, the first two facts at any rate."""
+    room = columns - 2
+    shown = list(facts)
+    while len(shown) > 2 and get_cwidth(_BETWEEN.join(shown)) > room:
+        shown.pop()
+    left = shortened(_BETWEEN.join(shown), room)
+    right = ""
+    for hint in hints:
+        more = f"{right}{_BETWEEN}{hint}" if right else hint
+        if get_cwidth(left + _BETWEEN + more) <= room:
+            right = more
+    return f" {left}{' ' * (room - get_cwidth(left) - get_cwidth(right))}{right} " if room > 0 else ""

@@ -1,0 +1,220 @@
+"""`POST /api/agent/NAME`: a prompt, answered as text, as a document, or event by event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from flue_cli.errors import SessionExists
+from flue_cli.names import generated_name
+from flue_cli.render import plain
+from flue_cli.server import asking
+from flue_cli.server.asking import Asked
+from flue_cli.server.body import ClientGone
+from flue_cli.server.errors import Stopping, as_flue_error, json_answer, status_of
+from flue_cli.server.event_stream import Client, EventStream, event
+from flue_cli.server.guard import SAID_OF_THE_REQUEST
+from flue_cli.stores.records import Ask, Begun, Lease
+from flue_cli.turn import Listener, Turn
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from flue_cli.agents import Agent
+    from flue_cli.server.errors import Failures
+    from flue_cli.server.roster import Roster
+    from flue_cli.server.turns import Prompt, Turns
+
+_GONE = "the client went away"
+_NAMES = 5
+"""How many generated names are tried: one is taken once in a million."""
+
+
+class Answering:
+    """Answers prompts for the agents of a roster."""
+
+    def __init__(self, turns: Turns, roster: Roster, failures: Failures) -> None:
+        self._turns = turns
+        self._roster = roster
+        self._failures = failures
+
+    async def post(self, request: Request) -> Response:
+        """One turn."""
+        said: dict[str, Any] = request.scope.setdefault(SAID_OF_THE_REQUEST, {})
+        name = self._roster.serves(asking.path_name(request.path_params["agent"], "agent's name"))
+        said["agent"] = name
+        asked = await asking.read(request, self._turns)
+        agent = self._roster.ready(name)
+        if agent is None:
+            agent = await self._turns.call(lambda: self._roster.load(name))
+        exchange = _Exchange(agent, asked, Client(request.receive), said)
+        answer = self._stream if asked.form == "events" else self._whole
+        try:
+            if asked.session is not None:
+                return await answer(exchange, asked.session, "any")
+            for _ in range(_NAMES):
+                with suppress(SessionExists):
+                    return await answer(exchange, generated_name(), "new")
+            raise SessionExists("every name that was tried is taken")
+        except BaseException:
+            exchange.client.forget()
+            raise
+
+    async def _whole(self, exchange: _Exchange, name: str, expect: str) -> Response:
+        """The answer once the turn is over."""
+        prompt = self._start(exchange, name, expect, Listener())
+        await _stays(exchange, prompt, prompt.answer)
+        turn = await _outcome(prompt)
+        exchange.client.forget()
+        exchange.said["turn"] = turn.turn
+        headers = _headers(turn)
+        if exchange.asked.form == "text":
+            if turn.error:
+                return self._failures.answer(turn.error, headers, **_whose(turn))
+            return Response(turn.reply, 200, headers, "text/plain")
+        status = status_of(turn.error) if turn.error else 200
+        return await self._turns.if_large(
+            turn.data, lambda: json_answer(self._document(turn), status, headers)
+        )
+
+    async def _stream(self, exchange: _Exchange, name: str, expect: str) -> Response:
+        """Events from the beginning of the turn on; what keeps it from beginning is a plain error."""
+        heard = _Heard()
+        prompt = self._start(exchange, name, expect, heard.listener)
+        prompt.answer.add_done_callback(lambda _: heard.hear())
+        await _stays(exchange, prompt, heard.first)
+        begun: Lease | Turn = heard.lease or await _outcome(prompt)
+        exchange.said["turn"] = begun.turn
+        events = self._events(exchange, prompt, heard, begun)
+        return EventStream(events, exchange.client, _headers(begun))
+
+    def _start(self, exchange: _Exchange, name: str, expect: str, listener: Listener) -> Prompt:
+        exchange.said["session"] = name
+        agent, asked = exchange.agent, exchange.asked
+        return self._turns.start(
+            agent, Ask(agent.name, name, asked.prompt, key=asked.key, expect=expect), listener
+        )
+
+    async def _events(
+        self, exchange: _Exchange, prompt: Prompt, heard: _Heard, begun: Lease | Turn
+    ) -> AsyncGenerator[bytes, None]:
+        agent, session = _named(begun)
+        is_streamed = False
+        try:
+            yield event(plain.started_event(agent, session, begun))
+            while not prompt.answer.done() or heard.pieces:
+                await heard.something.wait()
+                heard.something.clear()
+                if pieces := heard.take():
+                    is_streamed = True
+                    yield event(plain.delta_event(pieces))
+            turn = await _outcome(prompt)
+            if turn.reply and not is_streamed:
+                yield event(plain.delta_event(turn.reply))
+            yield await self._turns.if_large(
+                turn.data, lambda: event(plain.ended_event(turn) | self._document(turn))
+            )
+        except Exception as error:  # noqa: BLE001 - a bug of ours, and the answer has begun
+            failure = self._failures.told(as_flue_error(error), agent=agent, session=session)._asdict()
+            yield event(
+                {**plain.started_event(agent, session, begun), "type": "turn.failed", "error": failure}
+            )
+        finally:
+            _leave(exchange, prompt)
+
+    def _document(self, turn: Turn) -> dict[str, Any]:
+        """A turn as `--json` gives it, but for what an agent's failure says."""
+        document = plain.turn_document(turn)
+        if turn.error:
+            document["error"] = self._failures.told(turn.error, **_whose(turn))._asdict()
+        return document
+
+
+class _Exchange(NamedTuple):
+    """A request that is being answered; `said` is what the access log will say of it."""
+
+    agent: Agent
+    asked: Asked
+    client: Client
+    said: dict[str, Any]
+
+
+class _Heard:
+    """What a turn has said so far, brought from its thread into the event loop."""
+
+    def __init__(self) -> None:
+        self.something = asyncio.Event()
+        self.lease: Lease | None = None
+        self.pieces: list[str] = []
+        self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.listener = Listener(begun=self._begun, piece=self._piece)
+
+    def take(self) -> str:
+        """The pieces that have come since, as one: a slow reader gets fewer and larger ones."""
+        pieces, self.pieces = self.pieces, []
+        return "".join(pieces)
+
+    def hear(self) -> None:
+        """Have those who listen look again."""
+        self.something.set()
+        if not self.first.done():
+            self.first.set_result(None)
+
+    def _begun(self, begun: Begun) -> None:
+        self.lease = begun.lease
+        self._wake()
+
+    def _piece(self, text: str) -> None:
+        self.pieces.append(text)
+        self._wake()
+
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody listens
+            self._loop.call_soon_threadsafe(self.hear)
+
+
+async def _stays(exchange: _Exchange, prompt: Prompt, awaited: asyncio.Future[Any]) -> None:
+    """Wait for `awaited`; if the client goes away before, its prompt is given up: ClientGone."""
+    is_there = False
+    try:
+        is_there = await exchange.client.waits_for(awaited)
+    finally:  # also if the server ends the request by cancelling it
+        if not is_there:
+            _leave(exchange, prompt)
+    if not is_there:
+        raise ClientGone
+
+
+def _leave(exchange: _Exchange, prompt: Prompt) -> None:
+    """Nobody waits for the answer any more: the prompt is given up, unless it was to go on without."""
+    if not prompt.answer.done() and not exchange.asked.detach:
+        prompt.cancel(_GONE)
+
+
+async def _outcome(prompt: Prompt) -> Turn:
+    """What became of the prompt; raises what kept it from beginning."""
+    try:
+        return await asyncio.shield(prompt.answer)
+    except asyncio.CancelledError:
+        if prompt.answer.cancelled():
+            raise Stopping("the server is stopping") from None
+        raise
+
+
+def _named(begun: Lease | Turn) -> tuple[str, str]:
+    return (begun.head.agent, begun.head.name) if isinstance(begun, Lease) else (begun.agent, begun.session)
+
+
+def _whose(turn: Turn) -> dict[str, Any]:
+    return {"agent": turn.agent, "session": turn.session, "turn": turn.turn}
+
+
+def _headers(begun: Lease | Turn) -> dict[str, str]:
+    """The session as a path would name it, and the turn."""
+    return {"Flue-Session": quote(_named(begun)[1], safe=""), "Flue-Turn": str(begun.turn)}

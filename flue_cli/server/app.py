@@ -1,0 +1,155 @@
+"""The ASGI app: which address leads where."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from flue_cli.errors import FlueError
+from flue_cli.log import Log
+from flue_cli.server.answering import Answering
+from flue_cli.server.body import ClientGone
+from flue_cli.server.errors import Failures, Report, as_flue_error, document, json_answer
+from flue_cli.server.following import Following
+from flue_cli.server.openapi import description
+from flue_cli.server.reading import Reading
+from flue_cli.server.refusal import EVERYWHERE, Refusal
+from flue_cli.server.turns import Turns
+from flue_cli.settings import WAIT_SECONDS
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from flue_cli.server.roster import Roster
+    from flue_cli.stores.contract import Store
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def build_app(
+    store: Store,
+    roster: Roster,
+    *,
+    wait: float = WAIT_SECONDS,
+    timeout: float | None = None,
+    log: Log | None = None,
+    report: Report | None = None,
+    closes_store: bool = False,
+) -> Starlette:
+    """The agents of `roster` and the sessions of `store` over HTTP; `app.state.turns` runs the turns.
+
+    `wait` and `timeout` are seconds, as for `flue chat`. `report` is told, from any thread, what was kept
+    back from the client. With `closes_store` the end of the app's life closes the store.
+    """
+    log = log or Log()
+    turns = Turns(store, log, wait=wait, timeout=timeout, closes_store=closes_store)
+    failures = Failures(log, report)
+    reading = Reading(turns, roster)
+    following = Following(turns, reading, failures)
+
+    @asynccontextmanager
+    async def life(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await following.close()
+        await turns.close()
+
+    async def health(_: Request) -> Response:
+        stops = turns.stopping.is_set()
+        return json_answer({"status": "stopping" if stops else "ok"}, 503 if stops else 200)
+
+    async def openapi(_: Request) -> Response:
+        return json_answer(description())
+
+    sessions = "/api/agent/{agent}/sessions"
+    table: tuple[tuple[str, str, Endpoint], ...] = (
+        ("POST", "/api/agent/{agent}", Answering(turns, roster, failures).post),
+        ("GET", "/api/agents", reading.agents),
+        ("GET", sessions, reading.sessions),
+        ("GET", sessions + "/{session}", reading.session),
+        ("DELETE", sessions + "/{session}", reading.delete),
+        ("GET", sessions + "/{session}/events", following.events),
+        ("GET", "/healthz", health),
+        ("GET", "/openapi.json", openapi),
+    )
+    app = Starlette(
+        routes=_routes(table, failures),
+        middleware=[Middleware(_PathsAsSent)],
+        exception_handlers={HTTPException: _no_such_address},
+        lifespan=life,
+    )
+    app.router.redirect_slashes = False
+    app.state.turns = turns
+    return app
+
+
+def _routes(table: tuple[tuple[str, str, Endpoint], ...], failures: Failures) -> list[Route]:
+    """A route for each path, which knows all the methods that the path has."""
+    paths: dict[str, dict[str, Endpoint]] = {}
+    for method, path, endpoint in table:
+        paths.setdefault(path, {})[method] = endpoint
+    return [Route(path, _answered(by, failures), methods=list(by)) for path, by in paths.items()]
+
+
+def _answered(endpoints: dict[str, Endpoint], failures: Failures) -> Endpoint:
+    """What the endpoint of a request's method answers; what it raises becomes an answer too."""
+
+    async def answer(request: Request) -> Response:
+        endpoint = endpoints["GET" if request.method == "HEAD" else request.method]
+        try:
+            return await endpoint(request)
+        except FlueError as error:
+            return failures.answer(error)
+        except Refusal as refusal:
+            return Response(
+                refusal.body, refusal.status, {k.decode(): v.decode() for k, v in refusal.headers}
+            )
+        except ClientGone:
+            return Response(status_code=499)  # nginx's number for it; nobody reads it
+        except Exception as error:  # noqa: BLE001 - a bug of ours, and the client gets a document
+            return failures.answer(as_flue_error(error))
+
+    return answer
+
+
+async def _no_such_address(request: Request, error: Exception) -> Response:
+    """404 and 405 as documents."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        return document(405, "method", f"{request.method} is not for this address", error.headers)
+    return document(404, "not_found", "there is nothing at this address")
+
+
+class _PathsAsSent:
+    """Routes by the path as it was sent: a session's name may have a slash of its own, as `%2F`.
+
+    Every answer says that it is not to be kept.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        raw = scope.get("raw_path") or quote(scope["path"]).encode()
+        scope = {**scope, "path": raw.decode("latin-1"), "root_path": quote(scope.get("root_path", ""))}
+        await self._app(scope, receive, _marked(send))
+
+
+def _marked(send: Send) -> Send:
+    async def send_marked(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            kept = [pair for pair in message.get("headers", ()) if pair[0].lower() not in EVERYWHERE]
+            message = {**message, "headers": [*kept, *EVERYWHERE.items()]}
+        await send(message)
+
+    return send_marked

@@ -1,0 +1,157 @@
+"""Errors as HTTP tells them: the same types as on the command line, each with a status.
+
+What an agent, the store or a bug of ours says may repeat what is nobody else's business. Over HTTP it is
+said only that something failed, with a reference under which the log has more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from flue_cli.errors import (
+    AgentError,
+    Conflict,
+    FlueError,
+    NotFound,
+    StoreError,
+    StoreLocked,
+    TurnCancelled,
+    TurnTimeout,
+    UsageError,
+    words_of,
+)
+from flue_cli.log import Log, frames_of
+from flue_cli.render import plain
+from flue_cli.stores.records import Failure
+
+RETRY_SECONDS = 1
+"""What `Retry-After` says: a queue of turns has mostly moved by then."""
+
+
+class TooLarge(UsageError):
+    """The prompt is larger than a prompt may be."""
+
+    type = "too_large"
+
+
+class MediaType(UsageError):
+    """The request's body is not said to be JSON."""
+
+    type = "media_type"
+
+
+class Overloaded(FlueError):
+    """More is waiting than the server wants to hold."""
+
+    type = "overloaded"
+
+
+class Stopping(Overloaded):
+    """The server is about to end, and takes no more prompts."""
+
+    type = "stopping"
+
+
+_STATUS: Mapping[type[BaseException], int] = {
+    TooLarge: 413,
+    MediaType: 415,
+    UsageError: 400,
+    NotFound: 404,
+    Conflict: 409,
+    Overloaded: 503,
+    StoreLocked: 503,
+    TurnCancelled: 503,
+    TurnTimeout: 504,
+    FlueError: 500,
+}
+
+_KEPT_BACK: Mapping[str, str] = {
+    "bug": "something went wrong in Flue",
+    "store": "the store failed",
+    "store_locked": "the store is locked by another program",
+    "store_damaged": "the store is damaged",
+    "store_newer": "the store was made by a newer Flue",
+}
+_AGENT_FAILED = "the agent failed"
+
+Report = Callable[[str, FlueError], object]
+"""Called, from any thread, with a reference and the error whose words were kept back under it."""
+
+
+def document(
+    status: int,
+    type: str,  # noqa: A002 - the field's name in JSON
+    message: str,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The answer `{"error": {"type", "message"}}`; 503 says when to try again."""
+    return json_answer({"error": {"type": type, "message": message}}, status, headers)
+
+
+def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """`value` as JSON in ASCII, and a newline for whoever reads it in a terminal."""
+    again = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
+    return Response(plain.as_json(value) + "\n", status, {**again, **(headers or {})}, "application/json")
+
+
+def status_of(error: FlueError) -> int:
+    """The HTTP status that says of what kind an error is."""
+    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+
+
+def outwardly(failure: Failure) -> Failure:
+    """A kept turn's failure without the words of agents, the store and exceptions."""
+    if failure.type in _KEPT_BACK:
+        return Failure(failure.type, _KEPT_BACK[failure.type])
+    if failure.type in ("cancelled", "timeout", "interrupted", "lease_lost"):
+        return failure
+    return Failure(failure.type, _AGENT_FAILED)
+
+
+class Failures:
+    """What may be said of an error; what is not said is written down."""
+
+    def __init__(self, log: Log, report: Report | None = None) -> None:
+        self._log = log
+        self._report = report or (lambda *_: None)
+
+    def told(self, error: FlueError, **about: object) -> Failure:
+        """What the client is told. `about` (agent, session, turn) goes into the log with the rest."""
+        failure = Failure(error.type, error.message)
+        if not isinstance(error, StoreError) and status_of(error) != 500:
+            return failure
+        words = _AGENT_FAILED if isinstance(error, AgentError) else outwardly(failure).message
+        return Failure(error.type, f"{words} (reference {self._write_down(error, about)})")
+
+    def answer(self, error: FlueError, headers: Mapping[str, str] | None = None, **about: object) -> Response:
+        """The document of an error."""
+        return document(status_of(error), *self.told(error, **about), headers)
+
+    def _write_down(self, error: FlueError, about: Mapping[str, object]) -> str:
+        reference = os.urandom(4).hex()
+        cause = error.__cause__ or error
+        self._log.write(
+            "failure",
+            reference=reference,
+            type=error.type,
+            exception=type(cause).__name__,
+            **about,
+            # Only the store's own words: all others may repeat what was said.
+            message=error.message if isinstance(error, StoreError) else None,
+            frames=frames_of(cause),
+        )
+        self._report(reference, error)
+        return reference
+
+
+def as_flue_error(error: BaseException) -> FlueError:
+    """An exception as an error of ours: what nobody foresaw is a bug."""
+    if isinstance(error, FlueError):
+        return error
+    bug = FlueError(words_of(error))
+    bug.__cause__ = error
+    return bug

@@ -1,0 +1,99 @@
+"""`GET …/events`: what happens to a session, as it happens, whoever makes it happen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flue_cli.errors import SessionChanged
+from flue_cli.render.watched import event_of
+from flue_cli.server.errors import Overloaded, Stopping, as_flue_error, outwardly
+from flue_cli.server.event_stream import Client, EventStream, event
+from flue_cli.server.reading import existing
+from flue_cli.stores.records import Failure
+from flue_cli.watching import INTERVAL, Follower, Renamed
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from flue_cli.server.errors import Failures
+    from flue_cli.server.reading import Reading
+    from flue_cli.server.turns import Turns
+    from flue_cli.stores.records import Head
+
+Result = TypeVar("Result")
+
+MAX_FOLLOWERS = 256
+"""How many follow sessions at a time."""
+
+
+class Following:
+    """Follows sessions for clients.
+
+    One thread looks for all of them: a look at a store that nobody wrote to takes microseconds.
+    """
+
+    def __init__(self, turns: Turns, reading: Reading, failures: Failures) -> None:
+        self._turns = turns
+        self._reading = reading
+        self._failures = failures
+        self._followers = 0
+        self._thread: ThreadPoolExecutor | None = None
+
+    async def events(self, request: Request) -> Response:
+        """A stream of events, from the prompt that runs on; it ends when the session is deleted."""
+        agent, name = self._reading.of(request)
+        if self._turns.stopping.is_set():
+            raise Stopping("the server is stopping")
+        if self._followers >= MAX_FOLLOWERS:
+            raise Overloaded("too many clients follow sessions")
+        head = await self._turns.call(lambda: existing(self._turns.store, agent, name))
+        return EventStream(self._events(head), Client(request.receive), {})
+
+    async def close(self) -> None:
+        """End the thread."""
+        if self._thread:
+            await self._look(self._turns.store.disconnect)
+            self._thread.shutdown()
+            self._thread = None
+
+    async def _events(self, head: Head) -> AsyncGenerator[bytes, None]:
+        follower = Follower(self._turns.store, head, with_data=True)
+        self._followers += 1
+        try:
+            while True:
+                for what in await self._look(lambda: list(follower.look())):
+                    yield event(_outward(event_of(what, head)))
+                    if isinstance(what, Renamed):
+                        head = what.head
+                if await self._ends_within(INTERVAL):
+                    return
+        except SessionChanged:
+            yield event({"type": "session.deleted", "agent": head.agent, "session": head.name})
+        except Exception as error:  # noqa: BLE001 - the store's failure, or a bug: the answer has begun
+            failure = self._failures.told(as_flue_error(error), agent=head.agent, session=head.name)
+            yield event({"type": "error", "error": failure._asdict()})
+        finally:
+            self._followers -= 1
+
+    async def _ends_within(self, seconds: float) -> bool:
+        """Sleep for so long; whether the server is stopping."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self._turns.stopping.wait()
+        return False
+
+    async def _look(self, function: Callable[[], Result]) -> Result:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "flue-follower")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+
+def _outward(fields: dict[str, Any]) -> dict[str, Any]:
+    """An event without the words of a failure that are nobody else's business."""
+    error = fields.get("error")
+    return fields | {"error": outwardly(Failure(**error))._asdict()} if error else fields

@@ -1,0 +1,119 @@
+"""Waiting in the event loop, in order of arrival and not for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from flue_cli.errors import FlueError, SessionBusy
+from flue_cli.server.errors import Overloaded
+
+
+class Gate:
+    """Lets in `room` at a time; the others wait, whoever came first is next."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    async def enter(self, seconds: float) -> None:
+        """Take a place inside; TimeoutError after so many seconds, or what `refuse` was given."""
+        if self._room > 0:
+            self._room -= 1
+            return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            async with asyncio.timeout(seconds):
+                await place
+        except BaseException:
+            if place in self._waiting:
+                self._waiting.remove(place)
+            elif place.done() and not place.cancelled() and not place.exception():
+                self.leave()  # it was let in just as it gave up
+            raise
+
+    def leave(self) -> bool:
+        """Give a place back; whether it went to someone who waited."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return True
+        self._room += 1
+        return False
+
+    def refuse(self, error: FlueError) -> None:
+        """Send all away who wait."""
+        for place in self._waiting:
+            if not place.done():
+                place.set_exception(error)
+        self._waiting.clear()
+
+
+class Lines:
+    """A gate for every session, so that its prompts take one thread among them and not one each.
+
+    `longest` bounds how many wait for one session, `most` how many for all, `size` the characters of
+    their prompts together.
+    """
+
+    def __init__(self, longest: int = 256, most: int = 4096, size: int = 256 * 2**20) -> None:
+        self._longest = longest
+        self._most = most
+        self._size = size
+        self._gates: dict[tuple[str, str], Gate] = {}
+        self._waiting = 0
+        self._refused: FlueError | None = None
+
+    @asynccontextmanager
+    async def turn(self, agent: str, name: str, size: int, wait: float) -> AsyncIterator[None]:
+        """Be the one prompt of the session that is answered.
+
+        Overloaded at once if too much waits already; SessionBusy if `wait` seconds do not suffice.
+        """
+        if self._refused:
+            raise self._refused
+        key = agent, name
+        gate = self._gates.get(key)
+        if gate is None:
+            gate = self._gates[key] = Gate(1)
+            await gate.enter(0)
+        else:
+            await self._wait(gate, name, size, wait)
+        try:
+            yield
+        finally:
+            if not gate.leave():
+                del self._gates[key]
+
+    async def _wait(self, gate: Gate, name: str, size: int, wait: float) -> None:
+        if gate.waiting >= self._longest or self._waiting >= self._most or self._size < size:
+            raise Overloaded(f"too many prompts are waiting for session '{name}'")
+        self._waiting += 1
+        self._size -= size
+        try:
+            await gate.enter(wait)
+        except TimeoutError:
+            raise busy(name, wait) from None
+        finally:
+            self._waiting -= 1
+            self._size += size
+
+    def refuse(self, error: FlueError) -> None:
+        """Send all away who wait, and all who come."""
+        self._refused = error
+        for gate in self._gates.values():
+            gate.refuse(error)
+
+
+def busy(name: str, wait: float) -> SessionBusy:
+    """The error for a session whose turn did not come; it names no process, which is nobody's business."""
+    return SessionBusy(f"session '{name}' is busy: other turns held it for {wait:g} s")

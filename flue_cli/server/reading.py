@@ -1,0 +1,131 @@
+"""What can be read: the agents, their sessions, a session's turns; and a session can be deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from flue_cli.names import session_name
+from flue_cli.render import plain
+from flue_cli.server import asking
+from flue_cli.server.errors import json_answer, outwardly
+from flue_cli.server.guard import SAID_OF_THE_REQUEST
+from flue_cli.stores.records import ABSENT, Entry, Head
+from flue_cli.stores.rules import absent
+from flue_cli.times import timestamp
+from flue_cli.transcripts.fields import RawJson, object_of, session_fields, turn_fields
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from flue_cli.server.roster import Roster
+    from flue_cli.server.turns import Turns
+    from flue_cli.stores.contract import Store
+
+PAGE = 50
+"""How many sessions or turns an answer has unless told otherwise."""
+LONGEST_PAGE = 1000
+
+
+class Reading:
+    """The sessions of one store, as far as a roster serves them."""
+
+    def __init__(self, turns: Turns, roster: Roster) -> None:
+        self._turns = turns
+        self._store = turns.store
+        self._roster = roster
+
+    async def agents(self, _: Request) -> Response:
+        """`GET /api/agents`: names and descriptions."""
+        return json_answer([agent._asdict() for agent in await self._turns.call(self._roster.described)])
+
+    async def sessions(self, request: Request) -> Response:
+        """`GET …/sessions`: the sessions of an agent, last used first."""
+        agent = self.agent_of(request)
+        limit = asking.number(request, "limit", least=1, most=LONGEST_PAGE, default=PAGE)
+        kept = asking.flag(request, "all")
+        found = await self._turns.call(lambda: self._store.sessions(agent=agent, limit=limit, kept=kept))
+        return json_answer([plain.summary_document(summary) for summary in found])
+
+    async def session(self, request: Request) -> Response:
+        """`GET …/sessions/ID`: its data and a page of its turns, the newest unless `before` a turn."""
+        last = asking.number(request, "last", least=0, most=LONGEST_PAGE, default=PAGE)
+        before = asking.number(request, "before", least=1, most=2**53, default=2**53)
+        whole = asking.flag(request, "full")
+        agent, name = self.of(request)
+        text = await self._turns.call(
+            lambda: _page(self._store, existing(self._store, agent, name), last, before, whole=whole)
+        )
+        return Response(text, 200, None, "application/json")
+
+    async def delete(self, request: Request) -> Response:
+        """`DELETE …/sessions/ID`: the session, and what undoing kept of it."""
+        agent, name = self.of(request)
+        await self._turns.call(lambda: self._store.delete(existing(self._store, agent, name)))
+        return Response(status_code=204)
+
+    def agent_of(self, request: Request) -> str:
+        """The agent that the path names; raises as Roster.serves."""
+        agent = self._roster.serves(asking.path_name(request.path_params["agent"], "agent's name"))
+        _said(request)["agent"] = agent
+        return agent
+
+    def of(self, request: Request) -> tuple[str, str]:
+        """The agent and the session that the path names; BadName, and as Roster.serves."""
+        agent = self.agent_of(request)
+        name = session_name(asking.path_name(request.path_params["session"], "session's name"))
+        _said(request)["session"] = name
+        return agent, name
+
+
+def existing(store: Store, agent: str, name: str) -> Head:
+    """The session as it stands; SessionNotFound if there is none."""
+    head = store.head(agent, name)
+    if head.uid == ABSENT:
+        raise absent(agent, name)
+    return head
+
+
+def _said(request: Request) -> dict[str, Any]:
+    said: dict[str, Any] = request.scope.setdefault(SAID_OF_THE_REQUEST, {})
+    return said
+
+
+def _page(store: Store, head: Head, count: int, before: int, *, whole: bool) -> str:
+    """The document of a session with `count` turns before turn `before`, as an export has them.
+
+    Each turn's own data and meta, which may be large, only in a `whole` one. `earlier` is what to give as
+    `before` for the page before this one, null if there is none.
+    """
+    last = min(before - 1, head.turn)
+    first = max(1, last - count + 1)
+    turns = [_turn(entry, whole=whole) for entry in store.entries(head, first, last, with_data=whole)]
+    running = store.running(head)
+    fields = session_fields(store, head) | {
+        "data": RawJson(store.data_at(head, head.turn)),
+        "turns": RawJson(f"[{', '.join(turns)}]"),
+        "earlier": first if first > 1 else None,
+        "running": _running(running) if running else None,
+    }
+    return object_of(fields) + "\n"
+
+
+def _turn(entry: Entry, *, whole: bool) -> str:
+    if entry.error:
+        entry = entry._replace(error=outwardly(entry.error))
+    fields = turn_fields(entry)
+    if not whole:
+        del fields["data"], fields["meta"]
+    return object_of(fields)
+
+
+def _running(entry: Entry) -> dict[str, Any]:
+    """The prompt that is being answered, or that a crash left."""
+    return {
+        "turn": entry.turn,
+        "outcome": entry.outcome,
+        "key": entry.key,
+        "prompt": entry.prompt,
+        "started_at": timestamp(entry.started_at),
+    }

@@ -1,0 +1,224 @@
+"""Runs the turns of all requests: who may go, in which thread, and how it ends when the server does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from flue_cli.cancellation import Cancellation
+from flue_cli.errors import SessionBusy, TurnCancelled
+from flue_cli.keeper import GRACE_SECONDS
+from flue_cli.server.errors import Overloaded, Stopping, as_flue_error
+from flue_cli.server.gate import Gate, Lines, busy
+from flue_cli.server.workers import Workers
+from flue_cli.stores.records import Ask
+from flue_cli.turn import Listener, Runner, Turn
+
+if TYPE_CHECKING:
+    from flue_cli.agents import Agent
+    from flue_cli.log import Log
+    from flue_cli.stores.contract import Store
+
+Result = TypeVar("Result")
+_Settle = Callable[[object], None]
+
+MAX_TURNS = 256
+"""How many agents think at a time: each has a thread."""
+_READERS = 8
+"""How many requests read the store at a time: more would not be faster, and turns need the room."""
+_READING_PATIENCE = 30.0
+_LARGE = 64 * 1024
+
+
+class Turns:
+    """The turns of one store, for one event loop."""
+
+    def __init__(
+        self, store: Store, log: Log, *, wait: float, timeout: float | None, closes_store: bool = False
+    ) -> None:
+        """`wait` and `timeout` are seconds, as for `flue chat`; `closes_store`: it is closed at the end."""
+        store.share_commits()
+        self.store = store
+        self.stopping = asyncio.Event()
+        self._wait = wait
+        self._timeout = timeout
+        self._closes_store = closes_store
+        self._runner = Runner(store, log)
+        self._workers = Workers(store.disconnect)
+        self._lines = Lines()
+        self._thinking = Gate(MAX_TURNS)
+        self._reading = Gate(_READERS)
+        self._prompts: set[Prompt] = set()
+
+    @property
+    def wait(self) -> float:
+        """How long a prompt waits behind others, in seconds."""
+        return self._wait
+
+    @property
+    def running(self) -> int:
+        """How many turns run now."""
+        return sum(prompt.is_running for prompt in self._prompts)
+
+    def start(self, agent: Agent, ask: Ask, listener: Listener) -> Prompt:
+        """Have `ask` answered; its `task` gives the Turn.
+
+        Or raises: Overloaded, Stopping, SessionBusy, and what Runner.run raises. `listener` is called in
+        other threads.
+        """
+        prompt = Prompt()
+        self._prompts.add(prompt)
+        prompt.task = asyncio.create_task(self._answer(prompt, agent, ask, listener))
+        prompt.task.add_done_callback(partial(self._done, prompt))
+        return prompt
+
+    async def call(self, function: Callable[[], Result]) -> Result:
+        """What `function()` gives, in a thread of ours; raises Overloaded, and what it raises."""
+        try:
+            await self._reading.enter(_READING_PATIENCE)
+        except TimeoutError:
+            raise Overloaded("too many requests are waiting") from None
+        try:
+            return await self._in_thread(lambda _: function())
+        finally:
+            self._reading.leave()
+
+    async def if_large(self, text: str, function: Callable[[], Result]) -> Result:
+        """What `function()` makes of `text`: of a long one in a thread, since others need the event loop."""
+        return await self.call(function) if len(text) > _LARGE else function()
+
+    async def drain(self, seconds: float) -> bool:
+        """Take no more prompts, send those away that wait, and let what runs end: whether it did in time."""
+        self.stopping.set()
+        refusal = Stopping("the server is stopping")
+        self._lines.refuse(refusal)
+        self._thinking.refuse(refusal)
+        return await self._settled(seconds)
+
+    def cancel_all(self) -> None:
+        """Cancel every turn that runs; it is settled as cancelled."""
+        for prompt in list(self._prompts):
+            prompt.cancel("the server was stopped")
+
+    async def close(self) -> None:
+        """End at once: cancel what runs, see it settled, and let go of threads and store. Once is enough."""
+        await self.drain(0)
+        self.cancel_all()
+        await self._settled(GRACE_SECONDS + 1)
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._workers.close()
+        self._runner.close()
+        if self._closes_store:
+            self.store.close()
+
+    async def _settled(self, seconds: float) -> bool:
+        tasks = [prompt.task for prompt in self._prompts if prompt.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        return not self._prompts
+
+    async def _answer(self, prompt: Prompt, agent: Agent, ask: Ask, listener: Listener) -> Turn:
+        began = time.monotonic()
+        async with self._lines.turn(ask.agent, ask.name, len(ask.prompt), self._wait):
+            try:
+                await self._thinking.enter(self._left(began))
+            except TimeoutError:
+                raise Overloaded("too many turns are running") from None
+            prompt.is_running = True
+            try:
+                return await self._run(prompt, agent, ask._replace(wait=self._left(began)), listener)
+            except SessionBusy:
+                raise busy(ask.name, self._wait) from None
+            finally:
+                prompt.is_running = False
+                self._thinking.leave()
+
+    def _done(self, prompt: Prompt, task: asyncio.Task[Turn]) -> None:
+        self._prompts.discard(prompt)
+        if not task.cancelled():
+            task.exception()  # looked at, also where the client went away and nobody else does
+
+    def _left(self, began: float) -> float:
+        return max(0.0, self._wait - (time.monotonic() - began))
+
+    async def _run(self, prompt: Prompt, agent: Agent, ask: Ask, listener: Listener) -> Turn:
+        def job(settle: _Settle) -> Turn:
+            return self._runner.run(
+                agent,
+                ask,
+                listener._replace(stuck=settle),  # its thread is lost, the turn is not
+                cancellation=prompt.cancellation,
+                timeout=self._timeout,
+            )
+
+        try:
+            return await self._in_thread(job)
+        except asyncio.CancelledError:  # the loop itself is ending
+            prompt.cancel("the server was stopped")
+            raise
+
+    async def _in_thread(self, job: Callable[[_Settle], Result]) -> Result:
+        """What `job` gives in a thread of ours, or what it settled for before."""
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[object] = loop.create_future()
+
+        def settle(result: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed, and nobody waits
+                loop.call_soon_threadsafe(_set, outcome, result)
+
+        def work() -> None:
+            try:
+                result: object = job(settle)
+            except Exception as error:  # noqa: BLE001 - raised again in the event loop, whatever it is
+                settle(_Raised(error))
+            except BaseException as error:  # noqa: BLE001 - which SystemExit would end
+                settle(_Raised(as_flue_error(error)))
+            else:
+                settle(result)
+
+        self._workers.submit(work)
+        result = await outcome
+        if isinstance(result, _Raised):
+            raise result.error
+        return cast("Result", result)
+
+
+class Prompt:
+    """A prompt on its way: in a line, or being answered."""
+
+    def __init__(self) -> None:
+        self.cancellation = Cancellation()
+        self.is_running = False
+        self.task: asyncio.Task[Turn] | None = None
+
+    @property
+    def answer(self) -> asyncio.Task[Turn]:
+        """The task that gives what became of it."""
+        if self.task is None:
+            raise RuntimeError("not started")
+        return self.task
+
+    def cancel(self, why: str) -> None:
+        """Give it up: out of the line, or, if it is being answered, as a turn that was cancelled."""
+        if self.is_running:
+            self.cancellation.request(TurnCancelled(why))
+        elif self.task:
+            self.task.cancel()
+
+
+class _Raised:
+    """What a thread raised, on its way to whoever waits."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def _set(outcome: asyncio.Future[object], result: object) -> None:
+    if not outcome.done():
+        outcome.set_result(result)

@@ -1,0 +1,147 @@
+"""Transactions of several threads that become durable with one fsync.
+
+Who has the connection does its work in a savepoint. If others are waiting for the connection by then, it
+hands the open transaction on, and the last of them commits for all; nobody goes on before that. So
+nothing is put off, and nobody waits who would not have had to wait for the disk anyway: while one fsync
+runs, those gather who will share the next one.
+
+What became of the commit is the answer for each of them. A statement that fails is undone for its own
+thread alone, unless SQLite gave up the whole transaction, as it does when the disk is full.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from flue_cli.stores.sqlite.file import begin
+
+_MOST = 64
+"""How many share a commit at most: the first of them waits for the work of all."""
+_ABANDONED_SECONDS = 1.0
+"""How long those who wait for a commit believe that somebody else makes it."""
+
+
+class SharedWriter:
+    """One connection to a store for the transactions of many threads."""
+
+    def __init__(
+        self, connect: Callable[[bool], sqlite3.Connection], still_there: Callable[[], object]
+    ) -> None:
+        """`connect(create)` opens the store; `still_there` raises if it is not the same file any more."""
+        self._connect = connect
+        self._still_there = still_there
+        self._db: sqlite3.Connection | None = None
+        self._turn = threading.Lock()  # whoever has it uses the connection
+        self._count = threading.Lock()
+        self._waiting = 0
+        self._group: _Group | None = None
+
+    @contextmanager
+    def writing(self, *, create_store: bool, patience: float) -> Iterator[sqlite3.Connection]:
+        """The connection, inside a transaction that is durable when this ends; raises as SQLite does."""
+        self._take_turn()
+        try:
+            if self._db is None:
+                self._db = self._connect(create_store)
+            db = self._db
+            group = self._joined(db, patience)
+            try:
+                yield db
+                db.execute("RELEASE one")
+            except BaseException as error:
+                self._undo(db, group, error)
+                raise
+            finally:
+                done = self._pass_on(db, group)
+        finally:
+            self._turn.release()
+        self._await(db, group, done)
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._turn:
+            if self._db is not None and self._group is None:
+                self._db.close()
+                self._db = None
+
+    def _take_turn(self) -> None:
+        with self._count:
+            self._waiting += 1
+        try:
+            self._turn.acquire()
+        finally:
+            with self._count:
+                self._waiting -= 1
+
+    def _joined(self, db: sqlite3.Connection, patience: float) -> _Group:
+        """The group whose transaction is open, or a new one."""
+        if self._group is None:
+            begin(db, patience)
+            self._group = _Group()
+        group = self._group
+        try:
+            db.execute("SAVEPOINT one")
+        except BaseException:
+            if not group.members:
+                self._finish(db, group)
+            raise
+        group.members += 1
+        return group
+
+    def _undo(self, db: sqlite3.Connection, group: _Group, error: BaseException) -> None:
+        """Take back what this thread did, and only that."""
+        if db.in_transaction:
+            db.execute("ROLLBACK TO one")
+            db.execute("RELEASE one")
+        elif not group.error:  # what the others did is gone with it
+            lost = sqlite3.OperationalError("a transaction that was shared had to be rolled back")
+            group.error = error if isinstance(error, sqlite3.Error) else lost
+
+    def _pass_on(self, db: sqlite3.Connection, group: _Group) -> threading.Lock | None:
+        """Commit, or leave it to those who wait; then, what to wait for oneself."""
+        if not self._waiting or group.members >= _MOST or group.error:
+            self._finish(db, group)
+            return None
+        done = threading.Lock()
+        done.acquire()
+        group.waiting.append(done)
+        return done
+
+    def _finish(self, db: sqlite3.Connection, group: _Group) -> None:
+        """Commit for all; what it raises is for each of them to raise."""
+        try:
+            if not group.error:
+                self._still_there()
+                db.execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001 - raised again in every thread that waits
+            group.error = error
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            self._group = None
+            group.is_over = True
+            for done in group.waiting:
+                done.release()
+
+    def _await(self, db: sqlite3.Connection, group: _Group, done: threading.Lock | None) -> None:
+        """Wait for the commit; raise what kept it from being made."""
+        while done and not done.acquire(timeout=_ABANDONED_SECONDS):
+            with self._turn:
+                if not group.is_over:  # whoever was to make it is gone
+                    self._finish(db, group)
+        if group.error:
+            raise group.error
+
+
+class _Group:
+    """Those who share a transaction."""
+
+    def __init__(self) -> None:
+        self.members = 0
+        self.error: BaseException | None = None
+        self.is_over = False
+        self.waiting: list[threading.Lock] = []
+        """A lock for each who waits for the commit, released when it is made; an Event costs far more."""

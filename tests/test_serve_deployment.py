@@ -1,0 +1,147 @@
+"""The README's ways to keep the server running, tried: its systemd unit and its nginx configuration."""
+
+from __future__ import annotations
+
+import configparser
+import http.client
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from serving import Served
+
+if TYPE_CHECKING:
+    from conftest import Flue
+
+README = Path(__file__).parent.parent / "README.md"
+TOKEN = "sesame-0123456789"
+
+
+def block(language: str) -> str:
+    """The README's one block in `language`."""
+    (found,) = re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+    return found
+
+
+def needed(*programs: str) -> str:
+    """The first of the programs, which may stand outside of PATH; skips where one is missing."""
+    found = [shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") for name in programs]
+    if None in found:
+        if os.environ.get("FLUE_TESTS_MUST_RUN"):
+            pytest.fail(f"needs {programs}")
+        pytest.skip(f"needs {programs}")
+    return str(found[0])
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    path = tmp_path / "credentials" / "token"
+    path.parent.mkdir()
+    path.write_text(TOKEN + "\n")
+    path.chmod(0o400)
+    return path
+
+
+def unit() -> configparser.RawConfigParser:
+    """The README's systemd unit."""
+    parser = configparser.RawConfigParser()
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(block("ini"))
+    return parser
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    """systemd finds nothing to complain about."""
+    analyze = needed("systemd-analyze")
+    command = Path(sys.executable).with_name("flue")
+    path = tmp_path / "flue.service"
+    path.write_text(block("ini").replace("/usr/local/bin/flue", str(command)))
+
+    done = subprocess.run([analyze, "verify", "--man=no", path], capture_output=True, text=True, check=False)
+    complaints = [line for line in done.stderr.splitlines() if "flue" in line]
+    assert (done.returncode, complaints) == (0, [])
+
+
+def test_the_unit_starts_and_stops_the_server(flue: Flue, token_file: Path) -> None:
+    """Its command runs, its grace is shorter than systemd's patience, and its end is one that systemd expects."""
+    service = unit()["Service"]
+    program, *arguments = shlex.split(service["ExecStart"].replace("%d", str(token_file.parent)))
+    assert (Path(program).name, arguments[0]) == ("flue", "serve")
+    port = arguments.index("--port")
+    served = Served(flue, *arguments[1:port], *arguments[port + 2 :])
+    right = {"Authorization": f"Bearer {TOKEN}", "Host": "flue.example.com"}
+
+    assert served.ask("/api/agents", headers={"Host": "flue.example.com"}).status == 401
+    assert served.ask("/api/agents", headers=right).status == 200
+    assert served.stop(signal.SIGTERM) == -signal.SIGTERM
+    assert int(service["TimeoutStopSec"]) > 20 + 5  # the server's own time of grace, and for cancelled turns
+
+
+def test_behind_nginx(flue: Flue, token_file: Path, tmp_path: Path) -> None:
+    """A prompt goes through TLS and the proxy under the site's name, and a page of that site may send it."""
+    nginx = needed("nginx", "openssl")
+    served = Served(flue, "--token-file", str(token_file), "--allow-host", "flue.example.com")
+    key, certificate = tmp_path / "flue.key", tmp_path / "flue.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=flue.example.com",
+         "-addext", "subjectAltName=DNS:flue.example.com", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    site = block("nginx")
+    for ours, theirs in {
+        "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
+        "127.0.0.1:3000": f"127.0.0.1:{served.port}",
+        "/etc/ssl/flue.pem": str(certificate),
+        "/etc/ssl/flue.key": str(key),
+    }.items():
+        assert ours in site
+        site = site.replace(ours, theirs)
+    temporary = "".join(
+        f"{kind}_temp_path {tmp_path}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config = tmp_path / "nginx.conf"
+    config.write_text(
+        f"daemon off; master_process off; pid {tmp_path}/pid; error_log stderr notice; events {{}}\n"
+        f"http {{ access_log off; {temporary}\n{site}}}\n"
+    )
+    with subprocess.Popen([nginx, "-p", tmp_path, "-c", config], stderr=subprocess.PIPE) as proxy:
+        try:
+            while b"using the" not in proxy.stderr.readline():
+                assert proxy.poll() is None
+            says = ask_through(port, certificate)
+        finally:
+            proxy.terminate()
+            proxy.communicate()
+    assert says == (200, "Nice to meet you, Ada! How can I help?", 401, 403)
+
+
+def ask_through(port: int, certificate: Path) -> tuple[int, str, int, int]:
+    """What a page of the site hears, then whoever has no token, then a page of another site."""
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    own = {"Origin": "https://flue.example.com", "Sec-Fetch-Site": "same-origin"}
+    found = []
+    for headers in (right | own, own, right | {"Origin": "https://evil.example"}):
+        context = ssl.create_default_context(cafile=str(certificate))
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as plain:
+            connection = http.client.HTTPConnection("flue.example.com", timeout=30)
+            connection.sock = context.wrap_socket(plain, server_hostname="flue.example.com")
+            body = json.dumps({"prompt": "my name is Ada", "sessionId": "a"})
+            kind = {"Content-Type": "application/json"}
+            connection.request("POST", "/api/agent/greeting", body, kind | headers)
+            response = connection.getresponse()
+            found.append((response.status, response.read().decode()))
+            connection.close()
+    return (*found[0], found[1][0], found[2][0])

@@ -1,0 +1,78 @@
+"""The README's pictures of the chat are what a terminal shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Flue
+from terminal import CTRL_D, ENTER, AnsweringTerminal
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+PICTURES = [picture.rstrip("\n") for picture in re.findall(r"```screen\n(.*?)```", README, re.DOTALL)]
+
+Open = Callable[..., AnsweringTerminal]
+
+
+@pytest.fixture
+def terminal(flue: Flue) -> Iterator[Open]:
+    """Opens terminals that are as wide as the page."""
+    opened = []
+
+    def command(*arguments: str, rows: int) -> AnsweringTerminal:
+        opened.append(
+            AnsweringTerminal(
+                [*flue.command, *arguments], cwd=flue.folder, env=flue.env, rows=rows, columns=78
+            )
+        )
+        return opened[-1]
+
+    yield command
+    for each in opened:
+        each.close()
+
+
+def test_a_conversation(terminal: Open) -> None:
+    """The first picture: two turns, the data they left with what changed, an undo, and the toolbar."""
+    chat = terminal("chat", "task-planner", "-s", "work", rows=14)
+    for said, answered in (
+        ("add Buy groceries", "You now have 1 tasks"),
+        ("add Call mom", "You now have 2 tasks"),
+        ("/data", "gone by the last turn"),
+        ("/undo", "is at turn 1"),
+    ):
+        chat.say(said)
+        chat.wait_for(answered)
+    chat.ready()
+    chat.wait_for("turn 1 · data")
+
+    assert "\n".join(chat.lines) == PICTURES[0], f"\n{chat}"
+    chat.type(CTRL_D)
+    assert chat.ended() == 0
+
+
+def test_choosing_a_session(flue: Flue, terminal: Open) -> None:
+    """The second picture: all sessions, narrowed by what is typed, with the last turns of the one selected."""
+    for name, said in (
+        ("work", "add Buy groceries"),
+        ("holidays", "add Book the ferry"),
+        ("work", "list tasks"),
+    ):
+        assert flue("chat", "task-planner", "-s", name, said, stdin=None).code == 0
+    assert flue("chat", "greeting", "-s", "alice", "my name is Alice", stdin=None).code == 0
+    picker = terminal("chat", "--pick", rows=12)
+    picker.wait_for("alice")
+    picker.type("task")
+    picker.until(lambda: "alice" not in picker.screen, "a shorter list")
+
+    shown = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "2026-01-31 09:30", "\n".join(picker.lines))
+    assert shown == PICTURES[1], f"\n{picker}"
+    picker.type(ENTER)
+    picker.wait_for("/help")
+    picker.ready()
+    picker.type(CTRL_D)
+    assert picker.ended() == 0
