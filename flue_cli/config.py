@@ -62,6 +62,10 @@ def _value(name: str, value: Any, path: str) -> Any:
         raise UsageError(f"{path}: {name} {error}") from error
 
 
+def _seconds_or_zero(value: Any) -> float:
+    return seconds(value, zero=True)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("takes a text in quotes")
@@ -120,18 +124,14 @@ KEYS: Mapping[str, tuple[str, str, Callable[[Any], Any]]] = {
     "store": ("Where sessions are kept, as --store takes it.", '"~/flue/flue.db"', _store),
     "agents": ("Folders with agents, searched after FLUE_AGENTS.", '["~/agents"]', _places),
     "agent": ("The agent of a plain `flue chat`.", '"greeting"', _text),
-    "wait": (
-        "How long to wait behind another turn, in seconds.",
-        "30.0",
-        lambda value: seconds(value, zero=True),
-    ),
+    "wait": ("How long to wait behind another turn, in seconds.", "30.0", _seconds_or_zero),
     "timeout": ("How long an agent may take, in seconds.", "600.0", seconds),
     "vi": ("Whether the chat's line is edited as in vi.", "true", _yes_or_no),
     "toolbar": ("Whether the chat has a toolbar at the bottom.", "false", _yes_or_no),
     "bell": (
         "The terminal's bell rings after a turn that took so many seconds; 0: never.",
         "10.0",
-        lambda value: seconds(value, zero=True),
+        _seconds_or_zero,
     ),
     "theme": (
         f"Colours of the chat, as prompt_toolkit names them, by part: {', '.join(THEME_PARTS)}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import select
 import signal
@@ -154,8 +155,10 @@ class Keeper:
     def _sleep(self, until: float) -> bool:
         """Wait until then (0: for ever), unless something happens; True if it is time to end."""
         seconds = min(max(0.0, until - time.monotonic()), _LONGEST_SLEEP) if until else None
+        poll = select.poll()  # select() knows no descriptors from 1024 on, of which a server may have many
+        poll.register(self._reading, select.POLLIN)
         try:
-            ready, _, _ = select.select([self._reading], [], [], seconds)
+            ready = poll.poll(None if seconds is None else math.ceil(seconds * 1000))
             said = os.read(self._reading, 64) if ready else b""
         except OSError as error:
             if error.errno != errno.EBADF:

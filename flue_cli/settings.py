@@ -95,15 +95,11 @@ class Settings(NamedTuple):
             ("wait", _seconds(wait, "--wait"), "", WAIT_SECONDS),
             ("timeout", _seconds(timeout, "--timeout"), "", None),
         ):
-            found[name], origins[name] = next(
-                (value, origin)
-                for value, origin in (
-                    (option, f"--{name}"),
-                    (env.get(variable) or None, variable),
-                    (said.get(name), "config.toml"),
-                    (default, "default"),
-                )
-                if value is not None or origin == "default"
+            found[name], origins[name] = _first(
+                (option, f"--{name}"),
+                (env.get(variable) or None, variable),
+                (said.get(name), "config.toml"),
+                otherwise=(default, "default"),
             )
         style = {name: said[name] for name in ChatStyle._fields if name in said}
         origins |= {name: "config.toml" if name in style else "default" for name in ChatStyle._fields}
@@ -135,6 +131,11 @@ def config_file() -> str:
 def log_file(home: str) -> str:
     """Where the log of `home` is."""
     return os.path.join(home, "log", "flue.jsonl")
+
+
+def _first(*found: tuple[Any, str], otherwise: tuple[Any, str]) -> tuple[Any, str]:
+    """The first of these values that is there, and where it came from."""
+    return next((one for one in found if one[0] is not None), otherwise)
 
 
 def _user_folder(kind: str) -> str:

@@ -63,6 +63,11 @@ def size(count: int) -> str:
     return f"{amount:.1f} {unit}"
 
 
+def fence_for(text: str) -> str:
+    """What a block of code is put between: longer than any run of backticks in it (CommonMark 4.5)."""
+    return "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+
+
 class SafeStream:
     r"""`safe_text` for text that arrives in pieces, one of which may end between `\r` and `\n`."""
 

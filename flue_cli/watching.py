@@ -66,6 +66,11 @@ class Follower:
         self._before: object = None
         self._due = time.monotonic()
 
+    @property
+    def seen(self) -> Head:
+        """The session as of the last look."""
+        return self._watcher.seen
+
     def look(self) -> Iterator[Happening]:
         """What happened since the last look; it costs next to nothing if nothing did. Raises as follow."""
         stamp = self._store.stamp()  # first: what is written while we look is seen the next time
@@ -85,6 +90,11 @@ class _Watcher:
         self._with_data = with_data
         self._began: tuple[int, int] | None = None
         self._interrupted: tuple[int, int] | None = None
+
+    @property
+    def seen(self) -> Head:
+        """The session as of the last look."""
+        return self._seen
 
     @property
     def runs(self) -> bool:

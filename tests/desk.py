@@ -16,8 +16,9 @@ from flue_cli.agents import Agent, AgentFunction
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, cancelled_by
 from flue_cli.repl import chat
-from flue_cli.repl.conversation import Conversation, Manners
+from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.loading import Agents, Loaded
+from flue_cli.repl.manners import Manners
 from flue_cli.settings import Settings
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
@@ -99,12 +100,16 @@ class Desk:
         manners = manners or Manners(0, None, keeps=True)
         return Conversation(self.runner, agent, name, expect, manners, agents)
 
+    def history_of(self, agent: str) -> str:
+        """The file that keeps what was typed to an agent."""
+        return str(self.history.with_name(f"{agent}.txt"))
+
     def chat(self, agent: AgentFunction | Agent | Conversation, *typed: str) -> str:
         """Chat with `agent`, the keys of `typed` coming in one after another; what the page shows then."""
         conversation = agent if isinstance(agent, Conversation) else self.conversation(agent)
         self.keys.send_text("".join(typed))
         try:
-            chat(conversation, self.page, self.cancelling, history_file=str(self.history))
+            chat(conversation, self.page, self.cancelling, history_of=self.history_of)
         finally:
             seen, self.page.text = self.page.text, ""
         return seen

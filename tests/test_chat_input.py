@@ -52,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def styled(desk: Desk, style: ChatStyle, *typed: str) -> str:
     """Chat in a style of one's own; what the page shows then."""
     desk.keys.send_text("".join(typed))
-    chat(desk.conversation(echo), desk.page, desk.cancelling, history_file=str(desk.history), style=style)
+    chat(desk.conversation(echo), desk.page, desk.cancelling, history_of=desk.history_of, style=style)
     return desk.page.text
 
 
@@ -384,7 +384,7 @@ def test_nothing_typed_is_kept_without_a_history(desk: Desk) -> None:
     """Without a history file nothing is written, and Up works all the same."""
     desk.page.when("<one>", lambda: desk.keys.send_text(UP + "!" + ENTER + CTRL_D))
     desk.keys.send_text("one" + ENTER)
-    chat(desk.conversation(echo), desk.page, desk.cancelling, history_file="")
+    chat(desk.conversation(echo), desk.page, desk.cancelling, history_of=lambda agent: "")
 
     assert desk.sent() == ["one", "one!"]
     assert not desk.history.parent.exists()
@@ -518,6 +518,20 @@ def test_sessions_of_other_agents_are_offered_by_both_names(desk: Desk) -> None:
 
     found = completer.get_completions(Document("/resume "), CompleteEvent())
     assert [completion.text for completion in found] == ["here", "other/there"]
+
+
+def test_names_are_completed_however_they_are_spelt(desk: Desk, tmp_path: Path) -> None:
+    """Tab finds a session whose name has an accent, and an agent with an underscore, as they are typed too."""
+    desk.elsewhere("hello", name="caf\u00e9")
+    source = AgentSource("task-planner", str(tmp_path / "task_planner.py"), "--agents")
+    agents = Agents(found=lambda: [source])
+
+    def offered(line: str) -> list[str]:
+        completer = ChatCompleter(desk.conversation(echo, agents=agents))
+        return [one.text for one in completer.get_completions(Document(line), CompleteEvent())]
+
+    assert offered("/resume cafe\u0301") == ["caf\u00e9"]
+    assert offered("/agent task_p") == ["task-planner"]
 
 
 def test_a_store_that_fails_offers_nothing(desk: Desk) -> None:

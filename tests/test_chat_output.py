@@ -240,7 +240,7 @@ def test_no_bell_on_a_dumb_terminal(desk: Desk, monkeypatch: pytest.MonkeyPatch)
 def _rung(desk: Desk, bell: float, agent: Any, prompt: str = "go") -> int:
     desk.keys.send_text(prompt + ENTER + CTRL_D)
     conversation = desk.conversation(agent)
-    chat(conversation, desk.page, desk.cancelling, history_file="", style=ChatStyle(bell=bell))
+    chat(conversation, desk.page, desk.cancelling, history_of=lambda agent: "", style=ChatStyle(bell=bell))
     seen, desk.page.text = desk.page.text, ""
     return seen.count("\a")
 

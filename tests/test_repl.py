@@ -16,20 +16,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from desk import Desk, echo, handlers_restored, sample
-from rich.console import RenderableType
 from terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_J, ENTER, PASTE_BEGINS, PASTE_ENDS
 
 from flue_cli import keeper
 from flue_cli.cli.signals import Signals
 from flue_cli.errors import OutputClosed, Stop, StoreError
-from flue_cli.render import terminal as rendering
 from flue_cli.render.output import Output
-from flue_cli.repl.conversation import Conversation, Manners
+from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.history import Typed
+from flue_cli.repl.manners import Manners
 from flue_cli.repl.slash import COMMANDS, summary
 from flue_cli.repl.terminal import quiet_keyboard, sane_terminal
 from flue_cli.repl.worker import Worker
@@ -215,7 +215,7 @@ def test_history_shows_the_newest_turns(desk: Desk) -> None:
     ("typed", "words"),
     [
         ("/history", "nothing has been said yet"),
-        ("/history 0", "nothing has been said yet"),
+        ("/history 0", "error: /history takes a number of turns"),
         ("/history some", "error: /history takes a number of turns"),
         ("/history -1", "error: /history takes a number of turns"),
         ("/history ²", "error: /history takes a number of turns"),
@@ -861,18 +861,14 @@ def test_a_worker_goes_on_without_a_job_that_is_stuck() -> None:
     assert threads[1] is threads[2] is not threads[0]
 
 
-def test_a_transcript_fits_the_page(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recap_needs_no_pager(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is recalled never goes through a pager, which would stand between a person and the prompt."""
-    shown: list[bool] = []
-
-    def page(output: Any, what: RenderableType, *, pager: bool = True) -> None:
-        shown.append(pager)
-
-    monkeypatch.setattr(rendering, "page", page)
+    monkeypatch.setenv("PAGER", f"tee {tmp_path / 'paged'}")
+    monkeypatch.setenv("LINES", "2")
     desk.elsewhere("before")
-    desk.chat(echo, CTRL_D)
 
-    assert shown == [False]
+    assert "<before>" in desk.chat(echo, CTRL_D)
+    assert not (tmp_path / "paged").exists()
 
 
 def _plain(text: str) -> str:

@@ -74,10 +74,11 @@ def test_a_session_goes_on_in_the_terminal(flue: Flue) -> None:
 
 
 def test_a_request_is_one_line_in_the_log(flue: Flue) -> None:
-    """It names agent, session and turn, and holds neither prompt, reply nor query."""
+    """It names agent, session and turn, not prompt, reply and query; a health probe leaves none."""
     served = Served(flue)
     served.prompt("greeting", "alice", "my name is Ada")
-    served.ask("/healthz?who=secret")
+    served.ask("/openapi.json?who=secret")
+    served.ask("/healthz")
     served.stop()
 
     lines = [line for line in log_lines(flue) if line["event"] == "request"]
@@ -85,7 +86,7 @@ def test_a_request_is_one_line_in_the_log(flue: Flue) -> None:
         (line["path"], line["status"], line["agent"], line["session"], line["turn"]) for line in lines
     ] == [
         ("/api/agent/greeting", 200, "greeting", "alice", 1),
-        ("/healthz", 200, None, None, None),
+        ("/openapi.json", 200, None, None, None),
     ]
     assert not any(word in json.dumps(lines) for word in ("Ada", "secret"))
 

@@ -48,10 +48,12 @@ def test_the_last_reply_is_copied(desk: Desk, flue: Flue) -> None:
 
 def test_the_next_prompt_is_written_in_the_editor(desk: Desk) -> None:
     """/editor opens the editor on the whole terminal; the text waits in the line, to be sent or changed."""
-    editor = desk.program("editor", 'read answer < /dev/tty; printf "%s\\nmore" "$answer" > "$1"')
+    editor = desk.program(
+        "editor", 'printf "here: "; read answer < /dev/tty; printf "%s\\nmore" "$answer" > "$1"'
+    )
     terminal = desk.chat("echo", EDITOR=editor)
     terminal.say("/editor")
-    terminal.until(lambda: terminal.typed == "", "the editor")
+    terminal.until(lambda: terminal.typed == "here: ", "the editor")
     terminal.type("typed in it" + ENTER)
     terminal.wait_for("> typed in it\n  more")
     terminal.type("!" + ENTER)

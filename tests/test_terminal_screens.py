@@ -15,6 +15,27 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
 README = (Path(__file__).parent.parent / "README.md").read_text()
 PICTURES = [picture.rstrip("\n") for picture in re.findall(r"```screen\n(.*?)```", README, re.DOTALL)]
 
+ANALYST = """
+import os, signal
+
+reply_format = "markdown"
+
+def agent(prompt, session, context):
+    if "all of" in prompt:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return REPLY
+""".replace(
+    "REPLY",
+    repr("""\
+Three regions, **one** below plan:
+
+| Region | Plan | Sold |
+|---|---:|---:|
+| North | 120 | 134 |
+| South | 90 | 71 |
+"""),
+)
+
 Open = Callable[..., AnsweringTerminal]
 
 
@@ -34,6 +55,11 @@ def terminal(flue: Flue) -> Iterator[Open]:
     yield command
     for each in opened:
         each.close()
+
+
+def dated(terminal: AnsweringTerminal) -> str:
+    """What the screen shows, as of the day of the picture."""
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "2026-01-31 09:30", "\n".join(terminal.lines))
 
 
 def test_a_conversation(terminal: Open) -> None:
@@ -69,10 +95,23 @@ def test_choosing_a_session(flue: Flue, terminal: Open) -> None:
     picker.type("task")
     picker.until(lambda: "alice" not in picker.screen, "a shorter list")
 
-    shown = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "2026-01-31 09:30", "\n".join(picker.lines))
-    assert shown == PICTURES[1], f"\n{picker}"
+    assert dated(picker) == PICTURES[1], f"\n{picker}"
     picker.type(ENTER)
     picker.wait_for("/help")
     picker.ready()
     picker.type(CTRL_D)
     assert picker.ended() == 0
+
+
+def test_coming_back_after_a_crash(flue: Flue, terminal: Open) -> None:
+    """The third picture: a reply in markdown, and a prompt that was never answered."""
+    flue.agent("analyst", ANALYST)
+    assert flue("chat", "analyst", "-s", "q3", "How did we do?", stdin=None).code == 0
+    assert flue("chat", "analyst", "-s", "q3", "Now all of last year", stdin=None).code == 128 + 9
+    chat = terminal("chat", "analyst", "-r", "q3", rows=16)
+    chat.ready()
+    chat.wait_for("q3 · turn")
+
+    assert dated(chat) == PICTURES[2], f"\n{chat}"
+    chat.type(CTRL_D)
+    assert chat.ended() == 0

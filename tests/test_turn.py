@@ -8,13 +8,14 @@ import itertools
 import json
 import os
 import random
+import resource
 import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -1077,6 +1078,22 @@ def test_an_agent_has_two_seconds_to_stop(quick: Host, in_thread: Any) -> None:
 
     assert 1.9 < time.monotonic() - began < 4
     assert running == ["began", "swallowed", "began", "ended"]
+
+
+def test_a_timeout_holds_where_a_thousand_files_are_open(quick: Host) -> None:
+    """A server with very many connections still ends turns whose time is up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    try:
+        with ExitStack() as many:
+            for _ in range(1100):
+                many.enter_context(open(os.devnull))
+            late = quick.turn(lambda *_: time.sleep(20), timeout=0.1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert late.error
+    assert late.error.type == "timeout"
 
 
 # Output that goes away

@@ -37,11 +37,15 @@ from flue_cli.render.remarks import Waiting, say_interrupted, show_traceback
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, Ask, Begun
 from flue_cli.strict_json import WARN_BYTES
+from flue_cli.text import size
 from flue_cli.turn import Listener, Runner, Turn
 
 if TYPE_CHECKING:
     from flue_cli.repl.loading import Loaded
     from flue_cli.stores.contract import Store
+
+
+_WATCH_TALKS = "--watch is for a conversation in the terminal"
 
 
 class How(NamedTuple):
@@ -67,7 +71,7 @@ class How(NamedTuple):
         if self.lines and self.key:
             raise UsageError("--turn-key names one turn, and --lines makes many")
         if self.watch and (self.lines or prompt is not None):
-            raise UsageError("--watch is for a conversation in the terminal")
+            raise UsageError(_WATCH_TALKS)
         return self
 
 
@@ -138,7 +142,7 @@ def converse(app: App, settings: Settings, store: Store, where: Where, prompt: s
         _talk(app, settings, store, where, source, how)
         return
     if how.watch:
-        raise UsageError("--watch is for a conversation in the terminal")
+        raise UsageError(_WATCH_TALKS)
     app.output.keep_from_agents()
     source_of_prompts = stdin.keep_from_agents()
     with _traceback_shown(app, how):
@@ -157,15 +161,15 @@ def converse(app: App, settings: Settings, store: Store, where: Where, prompt: s
 def _talk(app: App, settings: Settings, store: Store, where: Where, source: AgentSource, how: How) -> None:
     _check_conversation(app, how)
     from flue_cli.repl import chat as repl_chat
-    from flue_cli.repl.conversation import Conversation, Manners
+    from flue_cli.repl.conversation import Conversation
     from flue_cli.repl.loading import Agents
+    from flue_cli.repl.manners import Manners
     from flue_cli.repl.terminal import quiet_keyboard
 
     if where.expect == "new" and store.head(where.agent, where.name).uid != ABSENT:
         raise SessionExists(f"session '{where.name}' exists already", hint="resume it with -r")
     keeps = store.url != "memory:"
     manners = Manners(settings.wait, settings.timeout, keeps, how.verbose, how.repeat, settings.drafts)
-    history = settings.input_history(source.name) if keeps else ""
     reach = Agents(
         lambda name: _loaded(agents.find(settings, name)), lambda: agents.found(settings), watches=how.watch
     )
@@ -174,7 +178,13 @@ def _talk(app: App, settings: Settings, store: Store, where: Where, source: Agen
         agent = _loaded(source)
     with closing(Runner(store, Log(settings.log_file))) as runner:
         conversation = Conversation(runner, agent, where.name, where.expect, manners, reach)
-        repl_chat(conversation, app.output, app.signals.cancelling, history_file=history, style=settings.chat)
+        repl_chat(
+            conversation,
+            app.output,
+            app.signals.cancelling,
+            history_of=settings.input_history if keeps else lambda agent: "",
+            style=settings.chat,
+        )
 
 
 def _check_conversation(app: App, how: How) -> None:
@@ -237,7 +247,7 @@ def _show(app: App, answer: Answer, turn: Turn, how: How) -> None:
     answer.end(turn)
     if len(turn.data) > WARN_BYTES and not turn.error:
         app.output.note(
-            f"warning: the session's data has grown to {len(turn.data) / 2**20:.1f} MiB; every turn reads it"
+            f"warning: the session's data has grown to {size(len(turn.data))}; every turn reads it"
         )
     show_traceback(turn.error, app.output, verbose=how.verbose)
 

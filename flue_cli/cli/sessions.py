@@ -64,9 +64,9 @@ def show(
         running = _running(kept, head) if at is None else []
         turns = [*kept.entries(head, first, head.turn), *running]
         if app.output.is_terminal:
-            from flue_cli.render.terminal import page, transcript
+            from flue_cli.render.terminal import paged, transcript
 
-            page(app.output, transcript(turns))
+            paged(app.output, transcript(turns))
         else:
             for number, entry in enumerate(turns):
                 app.output.piece(("\n" if number else "") + plain.exchange(entry))

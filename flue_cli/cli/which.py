@@ -40,7 +40,7 @@ class Named(NamedTuple):
     new: bool
 
     def checked(self, *, keeps: bool, key: str | None) -> Named:
-        """What was asked for, if it makes sense where nothing is kept, or with a turn's key; else UsageError."""
+        """What was asked for, if it makes sense with the rest; else UsageError."""
         given = {
             "-s": self.session is not None,
             "-r": self.resume is not None,

@@ -33,7 +33,7 @@ WIDEST = 100
 """Columns of prose, however wide the screen: longer lines are hard to read."""
 
 LARGEST = 100_000
-"""Characters of a block beyond which it is shown as it came: laying it out would take seconds."""
+"""Characters beyond which a text is shown as it came: laying it out would take seconds, or minutes."""
 
 # Only what can be read on dark and on light: no yellow, no white, no blue, no background.
 _THEME = Theme(
@@ -78,6 +78,8 @@ def laid_out(text: str, columns: int, *, breaks_code: bool = False) -> str:
     Without any escape sequence when the terminal is dumb or no colour is wanted.
     """
     text = safe_text(text)
+    if len(text) > LARGEST:
+        return _as_it_came(text)
     starts = _starts(text) or [0]
     ends = [*starts[1:], len(text)]
     blocks = (text[start:end] for start, end in zip(starts, ends, strict=True))
@@ -102,12 +104,16 @@ def _starts(text: str) -> list[int]:
 
 def _block(text: str, columns: int, breaks_code: bool) -> str:
     shown = ""
-    if len(text) <= LARGEST:
-        with suppress(RecursionError, ValueError, AssertionError):  # what parser and rich make of nonsense
-            shown = _printed(_Markdown(text, breaks_code), max(columns, 1))
+    with suppress(RecursionError, ValueError, AssertionError):  # what parser and rich make of nonsense
+        shown = _printed(_Markdown(text, breaks_code), max(columns, 1))
     if not shown or not _keeps_words(text, _ESCAPE.sub("", shown)):
-        shown = text.strip("\n")
+        return _as_it_came(text)
     return f"{shown}\n"
+
+
+def _as_it_came(text: str) -> str:
+    stripped = text.strip("\n")
+    return f"{stripped}\n"
 
 
 def _printed(document: _Markdown, columns: int) -> str:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import RLock
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from flue_cli.errors import FlueError, OutputClosed, OutputFailed
 from flue_cli.text import SafeStream, safe_line, safe_text
@@ -66,6 +66,12 @@ class Output:
         self.room = Room()
         self._stream = SafeStream()
         self._ends_line = False
+        self._remarks: TextIO | None = None
+
+    @property
+    def remarks(self) -> TextIO:
+        """Where remarks go, even while an agent has put something else in the place of `sys.stderr`."""
+        return self._remarks or sys.stderr
 
     def result(self, text: str) -> None:
         """Write a whole result, ended by a newline if it lacks one.
@@ -115,8 +121,8 @@ class Output:
     def note(self, text: str) -> None:
         """A remark on stderr, on a line of its own."""
         with suppress(OSError):  # nobody to tell: what happens to the result decides
-            sys.stderr.write(safe_text(text) + "\n")
-            sys.stderr.flush()
+            self.remarks.write(safe_text(text) + "\n")
+            self.remarks.flush()
 
     def error(self, error: FlueError) -> None:
         """An error and its hint on stderr, a line each."""
@@ -131,7 +137,7 @@ class Output:
             self._file = os.dup(1)
             os.dup2(2, 1)
         self.room.keep_through_forks()
-        safe: Any = SafeWriter(sys.stderr, self.room)
+        self._remarks = safe = cast("TextIO", SafeWriter(sys.stderr, self.room))
         for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
             setattr(sys, name, safe)
 

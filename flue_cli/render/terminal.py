@@ -35,9 +35,15 @@ def page(output: Output, what: RenderableType, *, pager: bool = True) -> None:
     console = Console(width=size.columns, force_terminal=True, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(what)
-    text = capture.get()
+    paged(output, capture.get(), pager=pager)
+
+
+def paged(output: Output, text: str, *, pager: bool = True) -> None:
+    """The same for text that is ready for the screen."""
+    size = shutil.get_terminal_size()
     program = (os.environ.get("PAGER") or shutil.which("less")) if pager else None
-    if text.count("\n") < size.lines or not program:
+    rows = sum(1 + len(line) // max(size.columns, 1) for line in text.split("\n")) - 1
+    if rows < size.lines or not program:
         output.rendered(text)
         return
     # -R shows our colours and nothing else that a terminal obeys; -F and -X leave short text standing.
@@ -139,24 +145,30 @@ def check_up(found: Iterable[tuple[str, Finding]]) -> Text:
     return text
 
 
-def transcript(entries: Sequence[Entry]) -> Text:
-    """A conversation: each prompt behind a mark, what became of it, and the reply."""
-    text = Text()
-    for entry in entries:
-        if text:
-            text.append("\n")
-        text.append(f"[{entry.turn}] {local_time(entry.started_at)}", "dim")
-        if mark := mark_of(entry):
-            text.append(f"  {mark}", "bold" if entry.outcome == "completed" else "bold red")
-        text.append("\n")
-        if entry.kind == "prompt":
-            text.append("> " + safe_text(entry.prompt).replace("\n", "\n  ") + "\n", "bold")
-        if entry.reply is not None:
-            text.append(safe_text(entry.reply).rstrip("\n") + "\n")
-        elif entry.error:
-            text.append(safe_line(entry.error.message) + "\n", "red")
-    text.rstrip()
-    return text
+def transcript(entries: Iterable[Entry], *, as_markdown: bool = False) -> str:
+    """A conversation, ready for the screen: each prompt behind a mark, what became of it, and the reply.
+
+    Replies are as the agent gave them, not broken into lines by us; `as_markdown`: laid out.
+    """
+    return "\n".join(_exchange(entry, as_markdown) for entry in entries)
+
+
+def _exchange(entry: Entry, as_markdown: bool) -> str:
+    pieces = [(f"[{entry.turn}] {local_time(entry.started_at)}", "dim")]
+    if mark := mark_of(entry):
+        pieces.append((f"  {mark}", "bold" if entry.outcome == "completed" else "bold red"))
+    if entry.kind == "prompt":
+        pieces.append(("\n> " + safe_text(entry.prompt).replace("\n", "\n  "), "bold"))
+    if entry.reply is None and entry.error:
+        pieces.append((f"\n{safe_line(entry.error.message)}", "red"))
+    said = f"{coloured(pieces)}\n"
+    if not entry.reply:  # "" too: there is nothing to read
+        return said
+    if not as_markdown:
+        return said + safe_text(entry.reply).rstrip("\n") + "\n"
+    from flue_cli.render.markdown import laid_out
+
+    return said + laid_out(entry.reply, shutil.get_terminal_size().columns)
 
 
 def coloured(pieces: Iterable[tuple[str, str]]) -> str:

@@ -8,7 +8,6 @@ no trace. Lines cannot wrap while it is drawn, so that nothing scrolls off but w
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -132,7 +131,7 @@ class Working:
             self._output.draw(below(lines))
 
     def _lines(self, columns: int) -> list[str]:
-        signs = sys.stderr.encoding.lower().replace("-", "") == "utf8"
+        signs = self._output.remarks.encoding.lower().replace("-", "") == "utf8"
         frames = _TURNING[signs]
         turning = frames[int(self.seconds / _FRAME) % len(frames)]
         words = list(self._words())

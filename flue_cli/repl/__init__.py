@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.cancellation import Cancellation, Cancelling
 from flue_cli.errors import FlueError, Stop, TurnCancelled
@@ -18,9 +18,9 @@ from flue_cli.render.unified import data_lines
 from flue_cli.render.working import Working, ring
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.opening import greet, show_missed
+from flue_cli.repl.reloading import follow_file
 from flue_cli.repl.shown import SHOWN, Shown
 from flue_cli.repl.slash import Chat, Next, what_to_do
-from flue_cli.repl.slash.agents import follow_file
 from flue_cli.repl.suspending import cleared_before_stop
 from flue_cli.repl.terminal import marked_pastes, no_input_for_agents, quiet_keyboard, sane_terminal
 from flue_cli.repl.trying import Tried
@@ -28,6 +28,9 @@ from flue_cli.repl.worker import Worker
 from flue_cli.settings import ChatStyle
 from flue_cli.stores.records import Begun
 from flue_cli.turn import Listener, cancellable_pause
+
+if TYPE_CHECKING:  # it costs prompt_toolkit
+    from flue_cli.repl.history import HistoryFiles
 
 RECAP_TURNS = 3
 """How many turns a resumed chat shows of what went before."""
@@ -38,12 +41,12 @@ def chat(
     output: Output,
     cancelling: Cancelling,
     *,
-    history_file: str,
+    history_of: HistoryFiles,
     style: ChatStyle = ChatStyle(),  # noqa: B008 - immutable
 ) -> None:
     """Talk until the person leaves: returns on Ctrl-D or /exit, raises Stop on a second Ctrl-C.
 
-    `history_file` keeps what was typed, "" keeps it nowhere.
+    `history_of` gives the file that keeps what was typed to an agent; "" keeps it nowhere.
     """
     from flue_cli.repl.prompt import prompts
 
@@ -54,8 +57,8 @@ def chat(
         _catch_up(talk)
         return then.draft
 
-    lines = prompts(conversation, output, history_file, cancelling, before=before, style=style)
-    with sane_terminal():
+    lines = prompts(conversation, output, cancelling, history_of=history_of, before=before, style=style)
+    with sane_terminal(), closing(conversation):
         try:
             greet(conversation, output, RECAP_TURNS)
             for line in lines:
@@ -68,7 +71,6 @@ def chat(
                     _answer(then.prompt, talk)
         finally:
             _say_goodbye(talk)
-            conversation.close()
 
 
 class _Talk(NamedTuple):
@@ -86,7 +88,7 @@ def _catch_up(talk: _Talk) -> None:
     conversation, output, cancellation = talk.conversation, talk.output, Cancellation()
     try:
         with _occupied(talk, cancellation):
-            show_missed(conversation.missed(), output)
+            show_missed(conversation.missed(), conversation, output)
             follow_file(conversation, output, cancellation)
     except FlueError as error:
         output.error(error)
@@ -109,7 +111,7 @@ def _answer(prompt: str, talk: _Talk) -> None:
         def begun(found: Begun) -> None:
             working.begun()
             say_interrupted(output, found)
-            show_missed(conversation.missed_before(found), output)
+            show_missed(conversation.missed_before(found), conversation, output)
 
         listener = Listener(waiting=working.waiting, begun=begun, piece=shown.piece)
         turn = talk.worker.run(
@@ -143,6 +145,7 @@ def _at_work(talk: _Talk) -> Iterator[tuple[Cancellation, Working, Shown]]:
     conversation, output, cancellation = talk.conversation, talk.output, Cancellation()
     working = Working(output, cancellation, conversation.manners.wait)
     with _occupied(talk, cancellation):
+        follow_file(conversation, output, cancellation)
         try:
             with no_input_for_agents(), working.shown(), cleared_before_stop(output):
                 yield cancellation, working, SHOWN[conversation.reply_format](output, working)

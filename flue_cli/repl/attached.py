@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from flue_cli.errors import UsageError
-from flue_cli.text import size
+from flue_cli.text import fence_for, size
 
 MOST_BYTES = 2**20
 """The largest file that goes into a prompt."""
@@ -38,10 +38,10 @@ def with_files(prompt: str, line: str) -> tuple[str, list[Attached]]:
     file that cannot be read, is not text, or is larger than MOST_BYTES.
     """
     files, blocks = [], []
-    for name, path in _named(line):
+    for name, path in _named(line, prompt):
         text, count = _read(path, name)
         files.append(Attached(name, path, count))
-        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+        fence = fence_for(text)
         blocks.append(f"\n\n@{name}:\n{fence}\n{text}{'' if text.endswith(chr(10)) else chr(10)}{fence}")
     return prompt + "".join(blocks), files
 
@@ -51,9 +51,9 @@ def said(file: Attached) -> str:
     return f"attached {file.path} ({size(file.bytes)})"
 
 
-def _named(text: str) -> Iterator[tuple[str, str]]:
-    """The files that are named and not there yet: how each is called, and its path. Each once."""
-    there = {found[1] for found in _BLOCK.finditer(text)}
+def _named(text: str, prompt: str) -> Iterator[tuple[str, str]]:
+    """The files that are named in `text` and not in `prompt` yet: how each is called, its path. Each once."""
+    there = {found[1] for found in _BLOCK.finditer(prompt)}
     first = _BLOCK.search(text)
     for found in _NAMED.finditer(text, 0, first.start() if first else len(text)):
         for name in dict.fromkeys((found[1], found[1].rstrip(_PUNCTUATION))):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
@@ -16,6 +17,7 @@ from flue_cli.errors import FlueError
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.paths import named_files, paths
 from flue_cli.repl.slash import COMMANDS, summary
+from flue_cli.repl.slash.command import is_command
 from flue_cli.text import safe_line
 
 _MOST = 50
@@ -62,7 +64,7 @@ class ChatCompleter(Completer):
     def _candidates(self, typed: str) -> tuple[str, Iterable[Candidate]]:
         """What is replaced, at the end of what was typed, and by what."""
         name, blank, argument = typed.partition(" ")
-        if typed.startswith("/") and not typed.startswith("//"):
+        if is_command(typed):
             if not blank:
                 return typed, _commands(typed)
             if name in COMMANDS and name in ARGUMENTS:
@@ -83,6 +85,7 @@ def _command(argument: str, conversation: Conversation) -> Iterator[Candidate]:
 
 
 def _agents(argument: str, conversation: Conversation) -> Iterator[Candidate]:
+    argument = argument.replace("_", "-")
     for source in conversation.agents.found():
         if source.name.startswith(argument) and source.name != conversation.agent.name:
             yield Candidate(source.name)
@@ -90,7 +93,7 @@ def _agents(argument: str, conversation: Conversation) -> Iterator[Candidate]:
 
 def _sessions(argument: str, conversation: Conversation) -> Iterator[Candidate]:
     """Of this agent by their names, then of others as AGENT/NAME."""
-    ours = conversation.agent.name
+    ours, argument = conversation.agent.name, normalize("NFC", argument)
     found = conversation.store.sessions(limit=_SESSIONS)
     for session in sorted(found, key=lambda one: one.agent != ours):  # of each the newest first
         text = session.name if session.agent == ours else f"{session.agent}/{session.name}"

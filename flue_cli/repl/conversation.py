@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from flue_cli import hand_edits, timeline
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
-from flue_cli.errors import NothingToMove, SessionBusy, SessionExists, UsageError
+from flue_cli.errors import NothingToMove, SessionBusy, SessionChanged, SessionExists, UsageError
 from flue_cli.hand_edits import Drafts, Edited, Waiting
 from flue_cli.invoke import OnPiece
 from flue_cli.repl.loading import Agents, Loaded
+from flue_cli.repl.manners import Manners
 from flue_cli.repl.trying import Trials, Tried
 from flue_cli.stores.records import ABSENT, Ask, Begun, Entry, Head, Pause
 from flue_cli.stores.rules import changed, unchanged
 from flue_cli.timeline import Missed, Moved, missed_between
 from flue_cli.turn import Listener, Runner, Turn
-
-
-class Manners(NamedTuple):
-    """How turns are run: waiting and thinking time in seconds, and options a resume must repeat."""
-
-    wait: float
-    timeout: float | None
-    keeps: bool
-    verbose: bool = False
-    repeat: tuple[str, ...] = ()
-    drafts: str = ""
 
 
 class Conversation:
@@ -96,6 +85,7 @@ class Conversation:
 
     def turn(self, prompt: str, listener: Listener, cancellation: Cancellation) -> Turn:
         """Answer `prompt`; see flue_cli.turn.Runner. From the first on, the session must be the same one."""
+        self._ours()
         ask = Ask(
             self.agent.name,
             self.name,
@@ -119,21 +109,17 @@ class Conversation:
     ) -> Tried:
         """What the agent would answer to `prompt` and change in the data, of which nothing is kept."""
         timeout = self.manners.timeout
-        return self._trials.run(self.agent, self.head(), prompt, on_piece, stuck, cancellation, timeout)
+        return self._trials.run(self.agent, self._ours(), prompt, on_piece, stuck, cancellation, timeout)
 
     # The timeline
 
     def undo(self, count: int, pause: Pause) -> Moved:
         """Take back the last `count` turns; raises as timeline.undo."""
-        return self._moved(
-            timeline.undo(self.store, self._seen_now(), count, wait=self.manners.wait, pause=pause)
-        )
+        return self._step(timeline.undo, count, pause)
 
     def redo(self, count: int, pause: Pause) -> Moved:
         """Bring back what was undone; raises as timeline.redo."""
-        return self._moved(
-            timeline.redo(self.store, self._seen_now(), count, wait=self.manners.wait, pause=pause)
-        )
+        return self._step(timeline.redo, count, pause)
 
     def rewind(self, turn: int, pause: Pause) -> tuple[Moved, str]:
         """Go to `turn`; the prompt that came after it, "" for none. Raises as timeline.rewind."""
@@ -159,16 +145,11 @@ class Conversation:
         moved = timeline.rewind(self.store, head, last.turn - 1, wait=self.manners.wait, pause=pause)
         return self._moved(moved), last.prompt
 
-    def interrupted(self) -> Entry | None:
-        """The newest entry, if it is a prompt that was interrupted."""
-        newest = next(self._backwards(self.head()), None)
-        return newest if newest and newest.outcome == "interrupted" else None
-
     def discard(self, pause: Pause) -> Entry:
         """Take the interrupted prompt off the timeline; that prompt. NothingToMove if there is none."""
         head = self._seen_now()
-        lost = self.interrupted()
-        if lost is None:
+        lost = next(self._backwards(head), None)
+        if lost is None or lost.outcome != "interrupted":
             raise NothingToMove("there is no interrupted prompt to discard")
         # Settles what a crash left, and goes back to before it.
         self._seen = self.store.move(head, lost.turn - 1, wait=self.manners.wait, pause=pause)
@@ -182,7 +163,7 @@ class Conversation:
     def rename(self, name: str, pause: Pause) -> str:
         """Give the session another name; the one that it had. Raises as Store.rename."""
         before = self.name
-        if self.head().uid == ABSENT:  # then it only has a name so far
+        if self._ours().uid == ABSENT:  # then it only has a name so far
             self.begin(name)
             return before
         head = self._current()
@@ -237,13 +218,22 @@ class Conversation:
         return head
 
     def _current(self) -> Head:
-        """The session as it stands now, which must be the one that we saw."""
-        head = self.head()
+        """The session as it stands now, which must be the one that we saw, and not empty."""
+        head = self._ours()
         if head.uid == ABSENT:
             raise NothingToMove("nothing has been said yet")
-        if self._seen.uid not in (ABSENT, head.uid):
-            raise changed(self.name)
         return head
+
+    def _ours(self) -> Head:
+        """The session as it stands now, or is yet to be made; SessionChanged if it was ours and is gone."""
+        head = self.head()
+        if self._seen.uid not in (ABSENT, head.uid):
+            gone = changed(self.name).message
+            raise SessionChanged(gone, hint="/new begins another, /sessions shows which there are")
+        return head
+
+    def _step(self, move: Callable[..., Moved], count: int, pause: Pause) -> Moved:
+        return self._moved(move(self.store, self._seen_now(), count, wait=self.manners.wait, pause=pause))
 
     def _moved(self, moved: Moved) -> Moved:
         self._seen = moved.after

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from time import strftime
 
 from prompt_toolkit.auto_suggest import AutoSuggest, Suggestion
@@ -20,6 +20,10 @@ _LATEST_ENTRIES = 10_000
 """How much of a history file is read, from its end."""
 
 
+HistoryFiles = Callable[[str], str]
+"""An agent's name to the file that keeps what was typed to it, "" for none."""
+
+
 class Typed(History):
     """What was typed, of one agent at a time; each has a file, in prompt_toolkit's format, or none.
 
@@ -32,6 +36,7 @@ class Typed(History):
         super().__init__()
         self._pastes = pastes
         self._path = ""
+        self._newest_first: list[str] = []
         self._remembered: dict[str, list[str]] = {}
         self._problem = ""
         self._said = False
@@ -41,8 +46,7 @@ class Typed(History):
         self._path = path
         if agent not in self._remembered:
             self._remembered[agent] = [self._pastes.draft(text) for text in self.load_history_strings()]
-        self._loaded_strings = self._remembered[agent]
-        self._loaded = True
+        self._newest_first = self._remembered[agent]
 
     def new_problem(self) -> str:
         """Why the file cannot be written, once; "" if it can, or it was said."""
@@ -52,14 +56,23 @@ class Typed(History):
     @property
     def newest_first(self) -> Sequence[str]:
         """All that is remembered; `get_strings` would make a copy at every key."""
-        return self._loaded_strings
+        return self._newest_first
+
+    async def load(self) -> AsyncGenerator[str, None]:
+        """All that is remembered, the newest first."""
+        for line in [*self._newest_first]:
+            yield line
+
+    def get_strings(self) -> list[str]:
+        """The same, the newest last."""
+        return self._newest_first[::-1]
 
     def append_string(self, string: str) -> None:
         """Remember a line, unless it is the same as the last."""
         text = self._pastes.whole(string)
-        if [self._pastes.whole(line) for line in self._loaded_strings[:1]] == [text]:
+        if [self._pastes.whole(line) for line in self._newest_first[:1]] == [text]:
             return
-        self._loaded_strings.insert(0, self._pastes.draft(text))
+        self._newest_first.insert(0, self._pastes.draft(text))
         if not text.startswith(" "):
             self.store_string(text)
 

@@ -13,10 +13,11 @@ from prompt_toolkit.filters import is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
-from flue_cli.errors import Stop
+from flue_cli.errors import Stop, UsageError
 from flue_cli.render.output import Output
 from flue_cli.repl.key_names import Keystrokes
 from flue_cli.repl.pastes import Pastes
+from flue_cli.repl.writing import written
 
 _EMACS_WAITS = (0.5, 1.0)
 _VI_WAITS = (0.1, 0.3)
@@ -51,12 +52,14 @@ class Interrupts:
             run_in_terminal(lambda: self._output.note("press Ctrl-C again to leave, or Ctrl-D"))
 
 
-def bindings(interrupts: Interrupts, pastes: Pastes, keys: Mapping[Keystrokes, str]) -> KeyBindings:
-    """The chat's key bindings; `keys` says which key does what."""
+def bindings(
+    interrupts: Interrupts, pastes: Pastes, keys: Mapping[Keystrokes, str], output: Output
+) -> KeyBindings:
+    """The chat's key bindings; `keys` says which key does what, `output` takes what went wrong."""
     actions: dict[str, Callable[[KeyPressEvent], None]] = {
         "send": _send,
         "newline": lambda event: event.current_buffer.insert_text("\n"),
-        "editor": lambda event: _edit(event, pastes),
+        "editor": lambda event: _edit(event, pastes, output),
         "expand": lambda event: pastes.unfold(event.current_buffer),
         "clear": lambda event: event.app.renderer.clear(),
         "vi": _switch,
@@ -102,10 +105,25 @@ def _goes_on(document: Document) -> bool:
     return backslashes % 2 == 1 and not document.current_line_after_cursor
 
 
-def _edit(event: KeyPressEvent, pastes: Pastes) -> None:
+def _edit(event: KeyPressEvent, pastes: Pastes, output: Output) -> None:
     """Take the line to the editor, and back: not sent, as whoever leaves it may not have meant it yet."""
-    event.current_buffer.text = pastes.whole(event.current_buffer.text)
-    event.current_buffer.open_in_editor(validate_and_handle=False)
+    buffer = event.current_buffer
+
+    def edited() -> str | None:
+        try:
+            return written(pastes.whole(buffer.text))
+        except UsageError as error:
+            output.error(error)
+            return None
+
+    async def edit() -> None:
+        text = await run_in_terminal(edited)
+        if text is not None:
+            buffer.save_to_undo_stack()
+            line = pastes.draft(text)
+            buffer.document = Document(line, len(line))
+
+    event.app.create_background_task(edit())
 
 
 def _switch(event: KeyPressEvent) -> None:

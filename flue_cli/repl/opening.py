@@ -31,27 +31,27 @@ def open_session(conversation: Conversation, output: Output, recap_turns: int) -
     head = conversation.look()
     recap = last_turns(conversation.store, head, recap_turns)
     output.note(_where(conversation, head))
-    _show(recap, output)
+    _show(recap, conversation, output)
     for remark in (_changed_source(conversation, head), _interrupted(recap[-1] if recap else None)):
         if remark:
             output.note(remark)
 
 
-def show_missed(missed: Missed, output: Output) -> None:
+def show_missed(missed: Missed, conversation: Conversation, output: Output) -> None:
     """Show what somebody else did to the session meanwhile."""
     if missed.undone:
         which, verb = turn_numbers(missed.undone), "was" if len(missed.undone) == 1 else "were"
         output.note(f"meanwhile {which} {verb} undone in another process")
     if missed.turns:
         output.note("meanwhile in another process:")
-        _show(missed.turns, output)
+        _show(missed.turns, conversation, output)
 
 
-def _show(entries: Sequence[Entry], output: Output) -> None:
+def _show(entries: Sequence[Entry], conversation: Conversation, output: Output) -> None:
     if entries:
-        from flue_cli.render.terminal import page, transcript
+        from flue_cli.render.terminal import transcript
 
-        page(output, transcript(entries), pager=False)
+        output.rendered(transcript(entries, as_markdown=conversation.reply_format == "markdown"))
 
 
 def _where(conversation: Conversation, head: Head) -> str:

@@ -20,6 +20,9 @@ MOST_LINES = 8
 MOST_CHARACTERS = 2_000
 """What is pasted and has more lines or characters is folded."""
 
+MOST_DRAFTED, _BEGINNING = 10_000, 100
+"""What comes back into the line and has more characters is folded after its beginning, to fit the screen."""
+
 _FIRST, _LAST = 0x100000, 0x10FFFC
 _PASTED_AT = "\U0010fffd"
 """A pasted `@`: it names no file, as whoever wrote the text cannot know ours."""
@@ -46,8 +49,10 @@ class Pastes:
         return _NAMING.sub(_PASTED_AT, text)
 
     def draft(self, text: str) -> str:
-        """What goes into the line for a `text` from elsewhere: all of it counts as typed."""
-        return self._folded(text, f"[{count_of(len(text), 'character')}]") if _MARK.search(text) else text
+        """What goes into the line for a `text` from elsewhere: all of it that is shown counts as typed."""
+        shown = 0 if _MARK.search(text) else len(text) if len(text) <= MOST_DRAFTED else _BEGINNING
+        rest = text[shown:]
+        return text[:shown] + (self._folded(rest, f"[{count_of(len(rest), 'character')}]") if rest else "")
 
     def whole(self, line: str) -> str:
         """The text of a line, with all that was pasted."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TextIO
 
@@ -17,11 +16,12 @@ from flue_cli.render.output import Output
 from flue_cli.repl.attached import said, with_files
 from flue_cli.repl.completion import ChatCompleter
 from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.history import Earlier, Typed
+from flue_cli.repl.history import Earlier, HistoryFiles, Typed
 from flue_cli.repl.key_names import Keystrokes, keymap
 from flue_cli.repl.keys import Interrupts, bindings, edit_as
 from flue_cli.repl.leaving import until_left
 from flue_cli.repl.pastes import Pastes, Visible
+from flue_cli.repl.slash.command import is_command, parts
 from flue_cli.repl.theme import style_of
 from flue_cli.repl.toolbar import Toolbar
 from flue_cli.settings import ChatStyle
@@ -33,21 +33,20 @@ _ATTACHING = ("/try",)
 def prompts(
     conversation: Conversation,
     output: Output,
-    history_file: str,
     cancelling: Cancelling,
     *,
+    history_of: HistoryFiles,
     before: Callable[[], str],
     style: ChatStyle,
 ) -> Iterator[str]:
     """What the person enters, one prompt after another, until Ctrl-D on an empty line.
 
-    `before` is called ahead of each, and gives what stands in the line already. `history_file` is the one
-    of the agent whom we talk to first; others have theirs beside it. UsageError, before anything is drawn,
-    for a key or a colour in `style` that there is not. Raises Stop, later, at a second Ctrl-C on an empty
-    line, or a signal.
+    `before` is called ahead of each, and gives what stands in the line already. UsageError, before anything
+    is drawn, for a key or a colour in `style` that there is not. Raises Stop, later, at a second Ctrl-C on
+    an empty line, or a signal.
     """
     look = _Look(style.vi, style.toolbar, keymap(style.keys), style_of(style.theme))
-    return _asked(conversation, output, history_file, cancelling, before, look)
+    return _asked(conversation, output, cancelling, history_of, before, look)
 
 
 class _Look(NamedTuple):
@@ -72,19 +71,18 @@ class _Line(NamedTuple):
 def _asked(
     conversation: Conversation,
     output: Output,
-    history_file: str,
     cancelling: Cancelling,
+    history_of: HistoryFiles,
     before: Callable[[], str],
     look: _Look,
 ) -> Iterator[str]:
-    first = conversation.agent.name
     left: str | None = None  # what stays in the line; None: what `before` says
     with output.terminal_file() as screen:
         line = _line(conversation, output, look, screen)
         while True:
             draft = line.pastes.draft(before())
             agent = conversation.agent.name
-            line.history.turn_to(agent, _history_of(agent, first, history_file))
+            line.history.turn_to(agent, history_of(agent))
             if line.toolbar:
                 line.toolbar.look()
             text = _entered(line.session, draft if left is None else left, cancelling)
@@ -122,7 +120,7 @@ def _line(conversation: Conversation, output: Output, look: _Look, screen: TextI
         enable_suspend=True,
         mouse_support=False,  # or text could not be marked as everywhere else
         input_processors=[Visible(pastes)],
-        key_bindings=bindings(interrupts, pastes, look.keys),
+        key_bindings=bindings(interrupts, pastes, look.keys, output),
         bottom_toolbar=toolbar,
         style=look.style,
         output=create_output(screen),
@@ -141,14 +139,11 @@ def _entered(session: PromptSession[str], draft: str, cancelling: Cancelling) ->
 def _whole(line: str, pastes: Pastes, output: Output) -> str:
     """What is sent for a line: with what was pasted, and the files that it names. UsageError for these."""
     text = pastes.whole(line)
-    if line.startswith("/") and not line.startswith("//") and line.partition(" ")[0] not in _ATTACHING:
+    if is_command(line) and parts(line)[0] not in _ATTACHING:
         return text
+    if text.startswith("/") and not line.startswith("/"):
+        text = f"/{text}"  # what was pasted is no command, and keeps its slashes
     text, files = with_files(text, line)
     for file in files:
         output.note(said(file))
     return text
-
-
-def _history_of(agent: str, first: str, file: str) -> str:
-    """The history file of an agent: `file`, which is the first one's, or another beside it; "" for none."""
-    return file if agent == first or not file else os.path.join(os.path.dirname(file), f"{agent}.txt")

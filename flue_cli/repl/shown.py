@@ -61,14 +61,14 @@ class ShownAsMarkdown(Shown):
         working.preview = self._preview
 
     def _take(self, text: str) -> None:
-        from flue_cli.render.markdown import finished
+        from flue_cli.render.markdown import LARGEST, finished
 
         text = self._safe.feed(text)
         self._rest += text
         # A block that grows long is looked at less and less often, or the work would be its square.
         if "\n" not in text or len(self._rest) < self._look_at:
             return
-        done = finished(self._rest)
+        done = finished(self._rest) if len(text) <= LARGEST else self._rest.rfind("\n") + 1
         block, self._rest = self._rest[:done], self._rest[done:]
         self._look_at = len(self._rest) * 9 // 8 if len(self._rest) > _OFTEN else 0
         self._print(block)

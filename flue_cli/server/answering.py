@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _GONE = "the client went away"
 _NAMES = 5
 """How many generated names are tried: one is taken once in a million."""
+_DELTA = 64 * 1024
+"""How many characters of a reply an event has at most: what is sent is held twice and more."""
 
 
 class Answering:
@@ -79,7 +82,7 @@ class Answering:
             return Response(turn.reply, 200, headers, "text/plain")
         status = status_of(turn.error) if turn.error else 200
         return await self._turns.if_large(
-            turn.data, lambda: json_answer(self._document(turn), status, headers)
+            _size(turn), lambda: json_answer(self._document(turn), status, headers)
         )
 
     async def _stream(self, exchange: _Exchange, name: str, expect: str) -> Response:
@@ -104,20 +107,22 @@ class Answering:
         self, exchange: _Exchange, prompt: Prompt, heard: _Heard, begun: Lease | Turn
     ) -> AsyncGenerator[bytes, None]:
         agent, session = _named(begun)
-        is_streamed = False
+        is_over = False
         try:
             yield event(plain.started_event(agent, session, begun))
-            while not prompt.answer.done() or heard.pieces:
+            while not is_over:
                 await heard.something.wait()
                 heard.something.clear()
-                if pieces := heard.take():
-                    is_streamed = True
-                    yield event(plain.delta_event(pieces))
+                is_over = prompt.answer.done()  # then this is all there will be
+                for text in heard.taken():
+                    yield event(plain.delta_event(text))
             turn = await _outcome(prompt)
-            if turn.reply and not is_streamed:
-                yield event(plain.delta_event(turn.reply))
+            if turn.reply and not heard.is_streamed:
+                heard.pieces.append(turn.reply)
+                for text in heard.taken():
+                    yield event(plain.delta_event(text))
             yield await self._turns.if_large(
-                turn.data, lambda: event(plain.ended_event(turn) | self._document(turn))
+                _size(turn), lambda: event(plain.ended_event(turn) | self._document(turn))
             )
         except Exception as error:  # noqa: BLE001 - a bug of ours, and the answer has begun
             failure = self._failures.told(as_flue_error(error), agent=agent, session=session)._asdict()
@@ -150,15 +155,25 @@ class _Heard:
     def __init__(self) -> None:
         self.something = asyncio.Event()
         self.lease: Lease | None = None
-        self.pieces: list[str] = []
+        self.pieces: deque[str] = deque()
+        self.is_streamed = False
         self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self.listener = Listener(begun=self._begun, piece=self._piece)
 
-    def take(self) -> str:
-        """The pieces that have come since, as one: a slow reader gets fewer and larger ones."""
-        pieces, self.pieces = self.pieces, []
-        return "".join(pieces)
+    def taken(self) -> Iterator[str]:
+        """What has come since, until nothing is left: small pieces as one, large ones in parts.
+
+        A slow reader gets fewer and larger ones, and never one that is long in the making.
+        """
+        while self.pieces:
+            taken = [self.pieces.popleft()]
+            size = len(taken[0])
+            while self.pieces and size + len(self.pieces[0]) <= _DELTA:
+                taken.append(self.pieces.popleft())
+                size += len(taken[-1])
+            text = "".join(taken)
+            yield from (text[start : start + _DELTA] for start in range(0, size, _DELTA))
 
     def hear(self) -> None:
         """Have those who listen look again."""
@@ -171,6 +186,7 @@ class _Heard:
         self._wake()
 
     def _piece(self, text: str) -> None:
+        self.is_streamed = True
         self.pieces.append(text)
         self._wake()
 
@@ -209,6 +225,11 @@ async def _outcome(prompt: Prompt) -> Turn:
 
 def _named(begun: Lease | Turn) -> tuple[str, str]:
     return (begun.head.agent, begun.head.name) if isinstance(begun, Lease) else (begun.agent, begun.session)
+
+
+def _size(turn: Turn) -> int:
+    """How much there is to write in the turn's document, in characters."""
+    return len(turn.data) + len(turn.reply or "") + len(turn.prompt)
 
 
 def _whose(turn: Turn) -> dict[str, Any]:

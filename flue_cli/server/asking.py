@@ -11,8 +11,8 @@ from flue_cli.data_path import kind
 from flue_cli.errors import BadName, UsageError
 from flue_cli.json_input import typed
 from flue_cli.names import session_name
-from flue_cli.server.body import Limits, read_body
-from flue_cli.server.errors import MediaType, TooLarge
+from flue_cli.server.body import Limits, check_type, read_body
+from flue_cli.server.errors import TooLarge
 from flue_cli.strict_json import MAX_BYTES
 from flue_cli.text import safe_line
 
@@ -44,8 +44,8 @@ class Asked(NamedTuple):
 
 
 async def read(request: Request, turns: Turns) -> Asked:
-    """What `request` asks for; raises UsageError, and Refusal and ClientGone from reading the body."""
-    _check_type(request.headers)
+    """What `request` asks for; raises UsageError, Refusal, and ClientGone from reading the body."""
+    check_type(request.headers.get("content-type", ""))
     key = _key(request.headers)
     detach = flag(request, "detach")
     body = await read_body(request.receive, Limits())
@@ -112,14 +112,6 @@ def _checked(prompt: str) -> str:
     if size > MAX_BYTES:
         raise TooLarge(f"the prompt is larger than {MAX_BYTES // 2**20} MiB")
     return prompt
-
-
-def _check_type(headers: Headers) -> None:
-    """Raise MediaType unless the body is called JSON, as the forms of other sites' pages cannot call it."""
-    name, _, parameters = headers.get("content-type", "").lower().partition(";")
-    charset = parameters.replace(" ", "").replace('"', "")
-    if name.strip() != "application/json" or charset not in ("", "charset=utf-8", "charset=utf8"):
-        raise MediaType("the body must be application/json, in UTF-8")
 
 
 def _key(headers: Headers) -> str | None:

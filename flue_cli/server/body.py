@@ -39,6 +39,14 @@ def check_length(length: bytes | None, limits: Limits) -> None:
         raise _too_large(limits)
 
 
+def check_type(sent: str) -> None:
+    """Raise Refusal (415) unless a Content-Type is JSON, which forms of other sites cannot send."""
+    kind, *parameters = (part.strip() for part in sent.lower().split(";"))
+    charsets = {part.partition("=")[2].strip('"') for part in parameters if part.startswith("charset=")}
+    if kind != "application/json" or not charsets <= {"utf-8", "utf8"}:
+        raise Refusal(415, "media_type", "the body must be application/json, in UTF-8")
+
+
 async def read_body(receive: Receive, limits: Limits) -> bytes:
     """The whole body; raises ClientGone, and Refusal if it is too large (413) or too slow (408)."""
     pieces: list[bytes] = []

@@ -13,6 +13,7 @@ import resource
 from collections import deque
 from typing import Any, NamedTuple
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flue_cli.server.refusal import EVERYWHERE, Refusal
@@ -87,7 +88,7 @@ class _Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._in_headers and self._late is None:
             self._expect_headers()
-        super().data_received(data)
+        self._feed(data)
         if self._in_headers:  # still: all of this was headers, or most
             self._header_bytes += len(data)
             if self._header_bytes > self.bounds.header_bytes:
@@ -98,13 +99,17 @@ class _Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # it comes again, without that
+        super().on_headers_complete()
         self._in_headers = False
         self._header_bytes = 0
         self._headers_came()
-        super().on_headers_complete()
         self._asked.append(self.cycle)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._in_headers = True  # of the next request, from the next byte on
         self.open[self] = False
         super().on_message_complete()
@@ -124,7 +129,45 @@ class _Connection(HttpToolsProtocol):
         super().resume_writing()
         self._cancel_unread()
 
-    def send_400_response(self, msg: str) -> None:
+    def _feed(self, data: bytes) -> None:
+        """Have the parser read on; what it makes of it are calls of the methods above."""
+        self._unset_keepalive_if_required()
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self.parser.get_method() != b"CONNECT":
+                    data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                    continue
+                self._is_no_request()
+            except httptools.HttpParserError:
+                self._is_no_request()
+            return
+
+    def _head_without_upgrade(self) -> bytes:
+        """The request's head, for another parser, as if it did not ask for another protocol.
+
+        A server may ignore that it does (RFC 9110, section 7.8), and there is none here. The parser does
+        not: it gives up at the end of the head, and the body of the request would be lost, which clients
+        in Java and `curl --http2` send so.
+        """
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            kept = value
+            if name == b"connection":
+                options = [option.strip() for option in value.split(b",")]
+                kept = b", ".join(option for option in options if option.lower() != b"upgrade")
+            if name != b"upgrade" and (kept or not value):
+                lines.append(b"%s: %s" % (name, kept))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    def _is_no_request(self) -> None:
+        if self._in_headers and self._asked:  # what came before it is still worth its answer
+            self._asked[-1].keep_alive = False
+            return
         self._turn_away(Refusal(400, "bad_request", "that is not an HTTP request", closes=True))
 
     def _expect_headers(self) -> None:
@@ -153,9 +196,15 @@ class _Connection(HttpToolsProtocol):
         """Answer without the app, unless another answer is on its way, and hang up."""
         if self._wire.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
+        if not self._asked or self._is_at_fault():
             head = b"HTTP/1.1 %d %s\r\n" % (refusal.status, _STATUS[refusal.status])
             sent = [*refusal.headers, *EVERYWHERE.items()]
             lines = b"".join(b"%s: %s\r\n" % pair for pair in sent)
             self._wire.write(head + lines + b"\r\n" + refusal.body)
+        for cycle in self._asked:
+            cycle.disconnected = True  # nothing may follow
         self._wire.close()
+
+    def _is_at_fault(self) -> bool:
+        """Whether the one request that is not answered yet is itself what cannot be read."""
+        return not self._in_headers and len(self._asked) == 1 and not self.cycle.response_started

@@ -38,12 +38,6 @@ class TooLarge(UsageError):
     type = "too_large"
 
 
-class MediaType(UsageError):
-    """The request's body is not said to be JSON."""
-
-    type = "media_type"
-
-
 class Overloaded(FlueError):
     """More is waiting than the server wants to hold."""
 
@@ -58,7 +52,6 @@ class Stopping(Overloaded):
 
 _STATUS: Mapping[type[BaseException], int] = {
     TooLarge: 413,
-    MediaType: 415,
     UsageError: 400,
     NotFound: 404,
     Conflict: 409,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -45,14 +46,18 @@ class Following:
         self._thread: ThreadPoolExecutor | None = None
 
     async def events(self, request: Request) -> Response:
-        """A stream of events, from the prompt that runs on; it ends when the session is deleted."""
+        """A stream of events, from the prompt that runs on; it ends when the session is deleted.
+
+        With Last-Event-ID it goes on from what the client saw last, before the connection was lost.
+        """
         agent, name = self._reading.of(request)
         if self._turns.stopping.is_set():
             raise Stopping("the server is stopping")
         if self._followers >= MAX_FOLLOWERS:
             raise Overloaded("too many clients follow sessions")
         head = await self._turns.call(lambda: existing(self._turns.store, agent, name))
-        return EventStream(self._events(head), Client(request.receive), {})
+        seen = _seen_before(request.headers.get("last-event-id", ""), head)
+        return EventStream(self._events(seen), Client(request.receive), {})
 
     async def close(self) -> None:
         """End the thread."""
@@ -65,11 +70,15 @@ class Following:
         follower = Follower(self._turns.store, head, with_data=True)
         self._followers += 1
         try:
+            yield _mark(head)
             while True:
-                for what in await self._look(lambda: list(follower.look())):
+                happened = await self._look(lambda: list(follower.look()))
+                for what in happened:
                     yield event(_outward(event_of(what, head)))
                     if isinstance(what, Renamed):
                         head = what.head
+                if happened:
+                    yield _mark(follower.seen)
                 if await self._ends_within(INTERVAL):
                     return
         except SessionChanged:
@@ -91,6 +100,20 @@ class Following:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "flue-follower")
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+
+def _mark(seen: Head) -> bytes:
+    """What a client that lost the connection gives as Last-Event-ID; no event by itself."""
+    return f"id: {seen.uid}-{seen.version}-{seen.line}-{seen.turn}\n\n".encode()
+
+
+def _seen_before(mark: str, head: Head) -> Head:
+    """The session as whoever has this mark saw it last; as it stands, if the mark is none of its own."""
+    found = re.fullmatch(r"(\d{1,18})-(\d{1,18})-(\d{1,18})-(\d{1,18})", mark, re.ASCII)
+    if not found or int(found[1]) != head.uid:
+        return head
+    version, line, turn = (int(number) for number in found.groups()[1:])
+    return head._replace(version=version, line=line, turn=turn)
 
 
 def _outward(fields: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from flue_cli.errors import FlueError, SessionBusy
+from flue_cli.errors import FlueError, SessionBusy, SessionChanged
 from flue_cli.server.errors import Overloaded
+from flue_cli.stores.records import ABSENT
 
 
 class Gate:
@@ -22,6 +23,11 @@ class Gate:
     def waiting(self) -> int:
         """How many wait."""
         return len(self._waiting)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next would be let in at once."""
+        return self._room > 0
 
     async def enter(self, seconds: float) -> None:
         """Take a place inside; TimeoutError after so many seconds, or what `refuse` was given."""
@@ -40,15 +46,14 @@ class Gate:
                 self.leave()  # it was let in just as it gave up
             raise
 
-    def leave(self) -> bool:
-        """Give a place back; whether it went to someone who waited."""
+    def leave(self) -> None:
+        """Give a place back, to whoever has waited longest."""
         while self._waiting:
             place = self._waiting.popleft()
             if not place.done():
                 place.set_result(None)
-                return True
+                return
         self._room += 1
-        return False
 
     def refuse(self, error: FlueError) -> None:
         """Send all away who wait."""
@@ -69,30 +74,43 @@ class Lines:
         self._longest = longest
         self._most = most
         self._size = size
-        self._gates: dict[tuple[str, str], Gate] = {}
+        self._lines: dict[tuple[str, str], _Line] = {}
         self._waiting = 0
         self._refused: FlueError | None = None
 
     @asynccontextmanager
-    async def turn(self, agent: str, name: str, size: int, wait: float) -> AsyncIterator[None]:
-        """Be the one prompt of the session that is answered.
+    async def turn(self, agent: str, name: str, size: int, wait: float) -> AsyncIterator[_Line]:
+        """Be the one prompt of the session that is answered; with the line that it stood in.
 
-        Overloaded at once if too much waits already; SessionBusy if `wait` seconds do not suffice.
+        Overloaded at once if too much waits already; SessionBusy if `wait` seconds do not suffice;
+        SessionChanged if it waited and the session was deleted or renamed meanwhile.
         """
         if self._refused:
             raise self._refused
         key = agent, name
-        gate = self._gates.get(key)
-        if gate is None:
-            gate = self._gates[key] = Gate(1)
-            await gate.enter(0)
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = _Line()
+            await line.enter(0)
         else:
-            await self._wait(gate, name, size, wait)
+            try:
+                await self._wait(line, name, size, wait)
+            except BaseException:
+                self._forget(key, line)
+                raise
         try:
-            yield
+            yield line
+        except SessionChanged as error:
+            line.changed(error)
+            raise
         finally:
-            if not gate.leave():
-                del self._gates[key]
+            line.leave()
+            self._forget(key, line)
+
+    def _forget(self, key: tuple[str, str], line: _Line) -> None:
+        """Nobody is in the line any more: whoever comes next begins another."""
+        if line.is_open and self._lines.get(key) is line:
+            del self._lines[key]
 
     async def _wait(self, gate: Gate, name: str, size: int, wait: float) -> None:
         if gate.waiting >= self._longest or self._waiting >= self._most or self._size < size:
@@ -110,8 +128,24 @@ class Lines:
     def refuse(self, error: FlueError) -> None:
         """Send all away who wait, and all who come."""
         self._refused = error
-        for gate in self._gates.values():
-            gate.refuse(error)
+        for line in self._lines.values():
+            line.refuse(error)
+
+
+class _Line(Gate):
+    """The prompts of one session: one is answered, the others wait.
+
+    `uid` is the session that those who wait have seen: the one whose turn came before them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.uid = ABSENT
+
+    def changed(self, error: SessionChanged) -> None:
+        """The session is another one: what was meant for the one before is not for it."""
+        self.uid = ABSENT
+        self.refuse(error)
 
 
 def busy(name: str, wait: float) -> SessionBusy:

@@ -1,8 +1,8 @@
 """What stands between the network and the app: who may ask, under which name, how much, how long.
 
-Nothing here is a route's business, and no route is reached before all of it holds. Each request
-leaves one line in the log; the app says in `scope["flue"]`, a dict, which agent, session and turn
-it was about.
+Nothing here is a route's business, and no route is reached before all of it holds. Each request leaves
+one line in the log, but for a health probe that found us well; the app says in `scope["flue"]`, a dict,
+which agent, session and turn it was about.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from flue_cli.server.body import (
     Send,
     after,
     check_length,
+    check_type,
     discard,
     read_body,
 )
@@ -33,6 +34,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 SAID_OF_THE_REQUEST = "flue"
 """Where in the scope the app says which agent, session and turn a request was about: a dict."""
 
+_PROBED = b"/healthz"
+"""Asked every few seconds by whoever watches the server: only if something is wrong is it logged."""
 _LINGER_SECONDS = 2.0
 _LOGGED_BYTES = 500
 _CLIENT_GONE = 499  # nginx's number for it; it is only ever logged
@@ -49,7 +52,7 @@ class Policy(NamedTuple):
     hosts: frozenset[str] = frozenset()
     sites: frozenset[str] = frozenset()
     token: bytes = b""
-    open_paths: frozenset[bytes] = frozenset({b"/healthz"})
+    open_paths: frozenset[bytes] = frozenset({_PROBED})
     limits: Limits = Limits()
 
 
@@ -83,14 +86,18 @@ class Guard:
             else:
                 await self._app(scope, receive, answer)
         finally:
-            self._log.write(
-                "request",
-                method=scope["method"],
-                path=_path(scope)[:_LOGGED_BYTES].decode("ascii", "backslashreplace"),
-                status=answer.status or _CLIENT_GONE,
-                **{name: said.get(name) for name in ("agent", "session", "turn")},
-                milliseconds=round((time.perf_counter() - began) * 1000, 1),
-            )
+            if _path(scope) != _PROBED or answer.status != 200:
+                self._write_down(scope, answer.status, said, time.perf_counter() - began)
+
+    def _write_down(self, scope: Scope, status: int, said: dict[str, Any], seconds: float) -> None:
+        self._log.write(
+            "request",
+            method=scope["method"],
+            path=_path(scope)[:_LOGGED_BYTES].decode("ascii", "backslashreplace"),
+            status=status or _CLIENT_GONE,
+            **{name: said.get(name) for name in ("agent", "session", "turn")},
+            milliseconds=round(seconds * 1000, 1),
+        )
 
     async def _admitted(self, scope: Scope, receive: Receive) -> Receive:
         """What the app is to receive from; raises Refusal, and ClientGone."""
@@ -102,7 +109,8 @@ class Guard:
                 _check_token(headers, self._policy.token)
             if not has_body:
                 return receive
-            _check_type(headers)
+            _check_coding(headers)
+            check_type((headers.one(b"content-type") or b"").decode("latin-1"))
             check_length(headers.one(b"content-length"), self._policy.limits)
         except Refusal as refusal:
             if has_body:
@@ -186,13 +194,12 @@ def _check_token(headers: _Headers, token: bytes) -> None:
     raise Refusal(401, "unauthorized", words, headers=(challenge,))
 
 
-def _check_type(headers: _Headers) -> None:
-    """Raise Refusal (415) for a body that is not JSON, as other sites' forms can send it."""
-    sent = (headers.one(b"content-type") or b"").decode("latin-1").lower()
-    kind, *parameters = (part.strip() for part in sent.split(";"))
-    charsets = {part.partition("=")[2].strip('"') for part in parameters if part.startswith("charset=")}
-    if kind != "application/json" or not charsets <= {"utf-8", "utf8"}:
-        raise Refusal(415, "media_type", "the body must be application/json, in UTF-8")
+def _check_coding(headers: _Headers) -> None:
+    """Raise Refusal for a body that is to be decoded first (415), or sent as only a proxy would (400)."""
+    if (headers.one(b"transfer-encoding") or b"chunked").lower() != b"chunked":
+        raise Refusal(400, "bad_request", "Transfer-Encoding can only be chunked")
+    if headers.has(b"content-encoding"):
+        raise Refusal(415, "media_type", "the body must not be compressed")
 
 
 def _path(scope: Scope) -> bytes:

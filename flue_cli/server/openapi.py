@@ -51,7 +51,11 @@ def description() -> dict[str, Any]:
             one + "/events": {
                 "get": {
                     "summary": "Follow a session",
-                    "parameters": [_path("agent"), _path("session")],
+                    "parameters": [
+                        _path("agent"),
+                        _path("session"),
+                        _header("Last-Event-ID", "goes on from there"),
+                    ],
                     "responses": {"200": _answer("Events", {"text/event-stream": _NAME}), **_errors()},
                 }
             },
@@ -63,12 +67,11 @@ def description() -> dict[str, Any]:
 
 def _turn() -> dict[str, Any]:
     forms = {"text/plain": _NAME, "application/json": _schema("Turn"), "text/event-stream": _NAME}
-    key = {"name": "Idempotency-Key", "in": "header", "schema": _NAME, "description": "makes a retry safe"}
     return {
         "summary": "Answer a prompt",
         "parameters": [
             _path("agent"),
-            key,
+            _header("Idempotency-Key", "makes a retry safe"),
             _query("detach", _flag(), "1: the turn goes on if the client goes away"),
         ],
         "requestBody": {"required": True, "content": {"application/json": {"schema": _schema("Ask")}}},
@@ -103,6 +106,10 @@ def _errors() -> dict[str, Any]:
 
 def _path(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": _NAME}
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "schema": _NAME, "description": description}
 
 
 def _query(name: str, schema: dict[str, Any], words: str) -> dict[str, Any]:

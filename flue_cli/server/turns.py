@@ -28,6 +28,8 @@ _Settle = Callable[[object], None]
 
 MAX_TURNS = 256
 """How many agents think at a time: each has a thread."""
+MAX_LOST = 256
+"""How many agents that were told to stop may go on: each keeps a thread, and nothing ends it from outside."""
 _READERS = 8
 """How many requests read the store at a time: more would not be faster, and turns need the room."""
 _READING_PATIENCE = 30.0
@@ -53,6 +55,7 @@ class Turns:
         self._thinking = Gate(MAX_TURNS)
         self._reading = Gate(_READERS)
         self._prompts: set[Prompt] = set()
+        self._lost: set[Prompt] = set()
 
     @property
     def wait(self) -> float:
@@ -87,9 +90,9 @@ class Turns:
         finally:
             self._reading.leave()
 
-    async def if_large(self, text: str, function: Callable[[], Result]) -> Result:
-        """What `function()` makes of `text`: of a long one in a thread, since others need the event loop."""
-        return await self.call(function) if len(text) > _LARGE else function()
+    async def if_large(self, size: int, function: Callable[[], Result]) -> Result:
+        """What `function()` makes of so many characters: of many in a thread; others need the event loop."""
+        return await self.call(function) if size > _LARGE else function()
 
     async def drain(self, seconds: float) -> bool:
         """Take no more prompts, send those away that wait, and let what runs end: whether it did in time."""
@@ -125,14 +128,19 @@ class Turns:
 
     async def _answer(self, prompt: Prompt, agent: Agent, ask: Ask, listener: Listener) -> Turn:
         began = time.monotonic()
-        async with self._lines.turn(ask.agent, ask.name, len(ask.prompt), self._wait):
+        if len(self._lost) >= MAX_LOST:
+            raise Overloaded("too many agents do not stop")
+        async with self._lines.turn(ask.agent, ask.name, len(ask.prompt), self._wait) as line:
             try:
                 await self._thinking.enter(self._left(began))
             except TimeoutError:
                 raise Overloaded("too many turns are running") from None
             prompt.is_running = True
             try:
-                return await self._run(prompt, agent, ask._replace(wait=self._left(began)), listener)
+                ask = ask._replace(wait=self._left(began), uid=line.uid)
+                turn = await self._run(prompt, agent, ask, listener)
+                line.uid = turn.uid
+                return turn
             except SessionBusy:
                 raise busy(ask.name, self._wait) from None
             finally:
@@ -149,13 +157,20 @@ class Turns:
 
     async def _run(self, prompt: Prompt, agent: Agent, ask: Ask, listener: Listener) -> Turn:
         def job(settle: _Settle) -> Turn:
-            return self._runner.run(
-                agent,
-                ask,
-                listener._replace(stuck=settle),  # its thread is lost, the turn is not
-                cancellation=prompt.cancellation,
-                timeout=self._timeout,
-            )
+            def stuck(turn: Turn) -> None:  # its thread is lost, the turn is not
+                self._lost.add(prompt)
+                settle(turn)
+
+            try:
+                return self._runner.run(
+                    agent,
+                    ask,
+                    listener._replace(stuck=stuck),
+                    cancellation=prompt.cancellation,
+                    timeout=self._timeout,
+                )
+            finally:
+                self._lost.discard(prompt)
 
         try:
             return await self._in_thread(job)

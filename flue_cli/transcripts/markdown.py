@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import mark_of
-from flue_cli.text import safe_line, safe_text
+from flue_cli.text import fence_for, safe_line, safe_text
 from flue_cli.times import moment
 from flue_cli.transcripts.fields import body_of, entries, said_in
 from flue_cli.transcripts.readable import Readable
@@ -30,10 +30,9 @@ def _turn(entry: Entry) -> Iterator[str]:
 
 
 def fenced(text: str) -> str:
-    """`text` as a code block whose fence is longer than any run of backticks inside (CommonMark 4.5)."""
+    """`text` as a code block."""
     text = safe_text(text)
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = fence_for(text)
     return f"{fence}text\n{text.removesuffix(chr(10))}\n{fence}\n"
 
 

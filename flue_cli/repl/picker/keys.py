@@ -17,10 +17,10 @@ _FAR = 1 << 30
 
 def bindings(picker: Picker) -> KeyBindingsBase:
     """The picker's keys: those of each mode, and those that always work."""
-    return merge_key_bindings([_always(picker), _choosing(picker), _renaming(picker), _deleting(picker)])
+    return merge_key_bindings([_always(), _choosing(picker), _renaming(picker), _deleting(picker)])
 
 
-def _always(picker: Picker) -> KeyBindings:
+def _always() -> KeyBindings:
     keys = KeyBindings()
 
     @keys.add("c-l")

@@ -7,7 +7,7 @@ from textwrap import dedent
 from flue_cli.errors import FlueError, UsageError
 from flue_cli.render.terminal import page
 from flue_cli.repl.slash import agents, data, figures, replies, sessions, texts, timeline
-from flue_cli.repl.slash.command import Chat, Command, Next
+from flue_cli.repl.slash.command import Chat, Command, Next, is_command, parts
 from flue_cli.repl.terminal import usual_keyboard
 from flue_cli.text import safe_line
 
@@ -22,12 +22,11 @@ Ctrl-G opens your editor, Ctrl-O unfolds a long paste, F4 switches to vi."""
 
 def what_to_do(line: str, chat: Chat) -> Next:
     """What a line asks for. A slash command is run; an unknown one is reported, never sent to the agent."""
-    if not line.startswith("/") or line.startswith("//"):
-        agents.follow_file(chat.conversation, chat.output, chat.cancellation)
+    if not is_command(line):
         return Next(prompt=line[1:] if line.startswith("//") else line)
-    name, _, argument = line.partition(" ")
+    name, argument = parts(line)
     try:
-        return _command(name)(argument.strip(), chat) or Next()
+        return _command(name)(argument, chat) or Next()
     except FlueError as error:
         chat.output.error(error)
         return Next()

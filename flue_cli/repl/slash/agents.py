@@ -1,15 +1,12 @@
-"""Slash commands about the agent: which one, how it is loaded, how things stand."""
+"""Slash commands about the agent: which one, and from which state of its file."""
 
 from __future__ import annotations
 
-from flue_cli.cancellation import Cancellation
-from flue_cli.errors import AgentError, FlueError, UsageError
+from flue_cli.errors import UsageError
 from flue_cli.names import agent_name, free_name
-from flue_cli.render.output import Output
-from flue_cli.render.remarks import show_failure
 from flue_cli.render.terminal import agent_table, page
-from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.loading import reloaded, stoppable
+from flue_cli.repl.loading import stoppable
+from flue_cli.repl.reloading import take_file
 from flue_cli.repl.slash.command import Chat, Command, no_argument
 from flue_cli.repl.terminal import no_input_for_agents, usual_keyboard
 from flue_cli.text import safe_line
@@ -37,37 +34,7 @@ def agent(argument: str, chat: Chat) -> None:
 def reload(argument: str, chat: Chat) -> None:
     """Take the agent's file as it is now; session and data stay."""
     no_argument(argument, "/reload")
-    _reload(chat.conversation, chat.output, chat.cancellation)
-
-
-def follow_file(conversation: Conversation, output: Output, cancellation: Cancellation) -> None:
-    """If the agent's file has changed, take it, where the chat was asked to; else say so, once a change."""
-    loaded = conversation.loaded
-    now = loaded.now()
-    if now in (loaded.stamp, loaded.noticed):
-        return
-    if not conversation.agents.watches:
-        conversation.loaded = loaded._replace(noticed=now)
-        output.note(f"{safe_line(loaded.file)} has changed: /reload takes it")
-        return
-    try:
-        _reload(conversation, output, cancellation)
-    except FlueError as error:
-        output.error(error)
-
-
-def _reload(conversation: Conversation, output: Output, cancellation: Cancellation) -> None:
-    old = conversation.loaded
-    conversation.loaded = old._replace(noticed=old.now())  # also if it cannot be loaded
-    try:
-        with no_input_for_agents():
-            conversation.loaded = stoppable(lambda: reloaded(old), cancellation)
-    except AgentError as error:
-        show_failure(error, output, verbose=conversation.manners.verbose)
-        output.note("the agent stays as it was")
-        return
-    same = conversation.loaded.stamp == old.stamp
-    output.note(f"{safe_line(old.file)} is loaded again{', and is the same' if same else ''}")
+    take_file(chat.conversation, chat.output, chat.cancellation)
 
 
 def _list_agents(chat: Chat) -> None:

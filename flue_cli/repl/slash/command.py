@@ -41,6 +41,17 @@ The first line of its docstring is its help, and says after a colon how it is ty
 """
 
 
+def is_command(line: str) -> bool:
+    """Whether a line is a slash command, and no prompt; one with two slashes is a prompt with one."""
+    return line.startswith("/") and not line.startswith("//")
+
+
+def parts(line: str) -> tuple[str, str]:
+    """A command's name and its argument, without the blanks and line breaks around them."""
+    name, *rest = line.split(None, 1)
+    return name, "".join(rest).rstrip()
+
+
 def number(argument: str, command: str, what: str, *, default: int | None = None, least: int = 0) -> int:
     """The number that `argument` is, `default` if it is empty; UsageError that `command` takes `what`."""
     if not argument and default is not None:

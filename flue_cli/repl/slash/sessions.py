@@ -7,7 +7,7 @@ import os
 from flue_cli.errors import UsageError
 from flue_cli.names import agent_name, free_name, session_name
 from flue_cli.render.family import Branch
-from flue_cli.render.terminal import hit_table, page, session_table, transcript
+from flue_cli.render.terminal import hit_table, page, paged, session_table, transcript
 from flue_cli.repl.loading import stoppable
 from flue_cli.repl.opening import greet, open_session
 from flue_cli.repl.slash.command import Chat, Command, no_argument, number
@@ -68,11 +68,14 @@ def sessions(argument: str, chat: Chat) -> None:
 
 def history(argument: str, chat: Chat) -> None:
     """Show the newest turns of this session: /history [N]."""
-    count = number(argument, "/history", "a number of turns", default=10)
+    count = number(argument, "/history", "a number of turns", default=10, least=1)
     turns = last_turns(chat.conversation.store, chat.conversation.head(), count)
     if turns:
         with usual_keyboard():
-            page(chat.output, transcript(turns))
+            paged(
+                chat.output,
+                transcript(turns, as_markdown=chat.conversation.reply_format == "markdown"),
+            )
     else:
         chat.output.note("nothing has been said yet")
 

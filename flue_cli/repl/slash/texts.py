@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
-from flue_cli.editor import run_editor
-from flue_cli.errors import FileExists, NotFound, UsageError
+from flue_cli.errors import FileExists, NotFound
 from flue_cli.files import write_whole
 from flue_cli.repl.slash.command import Chat, Command, Next, no_argument
-from flue_cli.repl.terminal import usual_keyboard
+from flue_cli.repl.writing import written
 from flue_cli.stores.records import ABSENT, Head
 from flue_cli.text import count_of, safe_line
 from flue_cli.timeline import backwards
@@ -49,18 +47,7 @@ def copy(argument: str, chat: Chat) -> None:
 
 def editor(argument: str, chat: Chat) -> Next | None:
     """Write the next prompt in your editor: /editor [TEXT]."""
-    import tempfile
-
-    descriptor, path = tempfile.mkstemp(prefix="flue-", suffix=".md")  # 0600
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"{argument}\n" if argument else "")
-        with usual_keyboard():
-            run_editor(path)
-        text = _written(path)
-    finally:
-        with suppress(FileNotFoundError):  # some editors take it away
-            os.unlink(path)
+    text = written(argument)
     if not text.strip():
         chat.output.note("nothing was written")
         return None
@@ -74,15 +61,6 @@ def _file_for(argument: str, head: Head) -> str:
     if not argument or argument.endswith("/") or os.path.isdir(path):
         return os.path.join(path, *file_names([head], "json"))
     return path
-
-
-def _written(path: str) -> str:
-    """What the editor left, without the newline at its end; UsageError for what is no text."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read().removesuffix("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"what you wrote cannot be read: {error}") from error
 
 
 COMMANDS: dict[str, Command] = {"/export": export, "/copy": copy, "/editor": editor}

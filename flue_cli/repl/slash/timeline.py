@@ -63,10 +63,11 @@ def fork(argument: str, chat: Chat) -> None:
     name, _, turn = argument.rpartition(" ")
     if not (name and turn.isascii() and turn.isdigit()):
         name, turn = argument, ""
+    at = number(turn, "/fork", "a name and the number of a turn") if turn else None
     if not name:
         raise UsageError("/fork takes the name of the copy")
     before = safe_line(chat.conversation.name)
-    head = chat.conversation.fork(session_name(name.strip()), int(turn) if turn else None)
+    head = chat.conversation.fork(session_name(name.strip()), at)
     chat.output.note(f"now in {head.name}, a copy of {before} as of turn {head.turn}; back: /resume {before}")
 
 

@@ -1,9 +1,9 @@
 """Transactions of several threads that become durable with one fsync.
 
-Who has the connection does its work in a savepoint. If others are waiting for the connection by then, it
-hands the open transaction on, and the last of them commits for all; nobody goes on before that. So
-nothing is put off, and nobody waits who would not have had to wait for the disk anyway: while one fsync
-runs, those gather who will share the next one.
+Who has the connection does its work, in a savepoint if it is not the first. If others are waiting for
+the connection by then, it hands the open transaction on, and the last of them commits for all; nobody
+goes on before that. So nothing is put off, and nobody waits who would not have had to wait for the disk
+anyway: while one fsync runs, those gather who will share the next one.
 
 What became of the commit is the answer for each of them. A statement that fails is undone for its own
 thread alone, unless SQLite gave up the whole transaction, as it does when the disk is full.
@@ -13,13 +13,17 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from flue_cli.stores.sqlite.file import begin
 
 _MOST = 64
-"""How many share a commit at most: the first of them waits for the work of all."""
+_LONGEST_SECONDS = 0.02
+"""How many share a commit, and how long it is put off for more: the first waits for the work of all."""
+_QUEUE_SECONDS = 5.0
+"""How long others of this process may have the connection, beside what another program may take."""
 _ABANDONED_SECONDS = 1.0
 """How long those who wait for a commit believe that somebody else makes it."""
 
@@ -41,24 +45,33 @@ class SharedWriter:
 
     @contextmanager
     def writing(self, *, create_store: bool, patience: float) -> Iterator[sqlite3.Connection]:
-        """The connection, inside a transaction that is durable when this ends; raises as SQLite does."""
-        self._take_turn()
+        """The connection, inside a transaction that is durable when this ends; raises as SQLite does.
+
+        What the body raises is raised once the others' work, which it may have seen, is durable as well.
+        """
+        failure: BaseException | None = None
+        self._take_turn(patience)
         try:
             if self._db is None:
                 self._db = self._connect(create_store)
             db = self._db
             group = self._joined(db, patience)
+            is_first = group.members == 1
             try:
+                if not is_first:
+                    db.execute("SAVEPOINT one")
                 yield db
-                db.execute("RELEASE one")
-            except BaseException as error:
+                if not is_first:
+                    db.execute("RELEASE one")
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                failure = error
                 self._undo(db, group, error)
-                raise
-            finally:
-                done = self._pass_on(db, group)
+            done = self._pass_on(db, group)
         finally:
             self._turn.release()
         self._await(db, group, done)
+        if failure:
+            raise failure
 
     def close(self) -> None:
         """Close the connection."""
@@ -67,11 +80,12 @@ class SharedWriter:
                 self._db.close()
                 self._db = None
 
-    def _take_turn(self) -> None:
+    def _take_turn(self, patience: float) -> None:
         with self._count:
             self._waiting += 1
         try:
-            self._turn.acquire()
+            if not self._turn.acquire(timeout=patience + _QUEUE_SECONDS):
+                raise _locked()
         finally:
             with self._count:
                 self._waiting -= 1
@@ -81,28 +95,27 @@ class SharedWriter:
         if self._group is None:
             begin(db, patience)
             self._group = _Group()
-        group = self._group
-        try:
-            db.execute("SAVEPOINT one")
-        except BaseException:
-            if not group.members:
-                self._finish(db, group)
-            raise
-        group.members += 1
-        return group
+        self._group.members += 1
+        return self._group
 
     def _undo(self, db: sqlite3.Connection, group: _Group, error: BaseException) -> None:
-        """Take back what this thread did, and only that."""
-        if db.in_transaction:
-            db.execute("ROLLBACK TO one")
-            db.execute("RELEASE one")
-        elif not group.error:  # what the others did is gone with it
-            lost = sqlite3.OperationalError("a transaction that was shared had to be rolled back")
-            group.error = error if isinstance(error, sqlite3.Error) else lost
+        """Take back what this thread did, and only that; if that cannot be, it is all taken back."""
+        if group.members == 1:
+            group.error = error
+            return
+        try:
+            if db.in_transaction:
+                db.execute("ROLLBACK TO one")
+                db.execute("RELEASE one")
+                return
+        except sqlite3.Error as worse:
+            error = worse
+        lost = sqlite3.OperationalError("a transaction that was shared had to be rolled back")
+        group.error = group.error or (error if isinstance(error, sqlite3.Error) else lost)
 
     def _pass_on(self, db: sqlite3.Connection, group: _Group) -> threading.Lock | None:
         """Commit, or leave it to those who wait; then, what to wait for oneself."""
-        if not self._waiting or group.members >= _MOST or group.error:
+        if not self._waiting or group.is_full() or group.error:
             self._finish(db, group)
             return None
         done = threading.Lock()
@@ -111,7 +124,7 @@ class SharedWriter:
         return done
 
     def _finish(self, db: sqlite3.Connection, group: _Group) -> None:
-        """Commit for all; what it raises is for each of them to raise."""
+        """Commit for all; what keeps that from being done is for each of them to raise."""
         try:
             if not group.error:
                 self._still_there()
@@ -119,12 +132,19 @@ class SharedWriter:
         except BaseException as error:  # noqa: BLE001 - raised again in every thread that waits
             group.error = error
         finally:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
             self._group = None
+            if db.in_transaction:
+                self._roll_back(db)
             group.is_over = True
             for done in group.waiting:
                 done.release()
+
+    def _roll_back(self, db: sqlite3.Connection) -> None:
+        try:
+            db.execute("ROLLBACK")
+        except sqlite3.Error:  # closing it does the same; the next transaction opens another
+            self._db = None
+            db.close()
 
     def _await(self, db: sqlite3.Connection, group: _Group, done: threading.Lock | None) -> None:
         """Wait for the commit; raise what kept it from being made."""
@@ -141,7 +161,19 @@ class _Group:
 
     def __init__(self) -> None:
         self.members = 0
+        self._began = time.monotonic()
         self.error: BaseException | None = None
         self.is_over = False
         self.waiting: list[threading.Lock] = []
         """A lock for each who waits for the commit, released when it is made; an Event costs far more."""
+
+    def is_full(self) -> bool:
+        """Whether those who are in it have waited long enough for others."""
+        return self.members >= _MOST or time.monotonic() - self._began >= _LONGEST_SECONDS
+
+
+def _locked() -> sqlite3.OperationalError:
+    """What SQLite says to who waits too long for another connection."""
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return error
