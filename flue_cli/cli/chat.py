@@ -1,6 +1,6 @@
 """`flue chat`: one turn, a turn for every line, or a conversation in the terminal."""
 
-from __future__ import annotations
+# Annotations are not left as text (`from __future__`), which Typer would compile again, one by one.
 
 import gc
 import os
@@ -62,7 +62,7 @@ class How(NamedTuple):
     repeat: tuple[str, ...] = ()
     watch: bool = False
 
-    def checked(self, prompt: str | None) -> How:
+    def checked(self, prompt: str | None) -> "How":
         """What was asked for, if it makes sense with `prompt`; else UsageError."""
         if self.lines and prompt is not None:
             raise UsageError("--lines reads its prompts from standard input: leave out the PROMPT")
@@ -132,7 +132,9 @@ def chat(
         converse(app, settings, where_kept, where, prompt, how)
 
 
-def converse(app: App, settings: Settings, store: Store, where: Where, prompt: str | None, how: How) -> None:
+def converse(
+    app: App, settings: Settings, store: "Store", where: Where, prompt: str | None, how: How
+) -> None:
     """Answer one prompt, a prompt for every line, or talk in the terminal, as the options say."""
     # Agents do make garbage: from here on it is looked for, but not among what start-up left.
     gc.freeze()
@@ -158,7 +160,7 @@ def converse(app: App, settings: Settings, store: Store, where: Where, prompt: s
         app.output.note(f"session: {where.name}")
 
 
-def _talk(app: App, settings: Settings, store: Store, where: Where, source: AgentSource, how: How) -> None:
+def _talk(app: App, settings: Settings, store: "Store", where: Where, source: AgentSource, how: How) -> None:
     _check_conversation(app, how)
     from flue_cli.repl import chat as repl_chat
     from flue_cli.repl.conversation import Conversation
@@ -198,7 +200,7 @@ def _check_conversation(app: App, how: How) -> None:
         raise UsageError(f"{option} needs a PROMPT, or one on standard input")
 
 
-def _loaded(source: AgentSource) -> Loaded:
+def _loaded(source: AgentSource) -> "Loaded":
     """The agent for a conversation, with what there is to say of it."""
     from flue_cli.repl.loading import loaded
 

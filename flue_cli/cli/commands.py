@@ -50,10 +50,10 @@ class App(NamedTuple):
     signals: Signals
 
 
-def root_command() -> Any:
-    """The `flue` command itself."""
+def root_command(*, with_options: bool = True) -> Any:
+    """The `flue` command itself; without options of its own it is built faster, and serves every command."""
     app = _typer(_Root)
-    app.callback()(flue)
+    app.callback()(flue if with_options else _nothing)
     return typer.main.get_command(app)
 
 

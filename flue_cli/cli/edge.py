@@ -53,7 +53,8 @@ def dispatch(argv: list[str]) -> int:
 def _invoke(argv: list[str], app: App) -> int:
     """Have Typer run the command; what Typer and its printing raise becomes a FlueError."""
     try:
-        with root_command().make_context("flue", argv, obj=app, **_CONTEXT) as context:
+        command = root_command(with_options=not argv or argv[0] not in COMMANDS)
+        with command.make_context("flue", argv, obj=app, **_CONTEXT) as context:
             context.command.invoke(context)
     except typer.Exit as done:
         return done.exit_code
