@@ -29,6 +29,7 @@ from flue_cli.cli.replay_report import Report, report_of
 from flue_cli.errors import AgentError, AgentNotFound, TurnCancelled
 from flue_cli.names import session_name
 from flue_cli.rehearsal import Rehearser
+from flue_cli.render.remarks import show_traceback
 from flue_cli.replay import Compared, Stage, replayed, run_through
 from flue_cli.settings import Settings
 from flue_cli.stores.contract import Store
@@ -111,8 +112,7 @@ def _loaded(app: App, settings: Settings, head: Head, file: str, *, verbose: boo
     try:
         return agents.load(source)
     except AgentError as error:
-        if verbose and error.traceback:
-            app.output.note(error.traceback.rstrip("\n"))
+        show_traceback(error, app.output, verbose=verbose)
         raise
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flue_cli.cli.commands import App
-from flue_cli.errors import AgentError
+from flue_cli.render.remarks import show_traceback
 from flue_cli.render.replay_lines import difference_lines, replayed_fields, summary
 from flue_cli.replay import Compared, Skipped
 from flue_cli.stores.records import Head
@@ -39,9 +39,7 @@ class Report:
         if turn.what:
             self.differing.append(turn.turn)
         self._write(turn)
-        error = turn.now.error
-        if self._verbose and isinstance(error, AgentError) and error.traceback:
-            self._app.output.note(error.traceback.rstrip("\n"))
+        show_traceback(turn.now.error, self._app.output, verbose=self._verbose)
 
     def end(self) -> None:
         """Say what it came to."""

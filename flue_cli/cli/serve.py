@@ -20,8 +20,9 @@ from flue_cli.cli.options import (
     opened,
 )
 from flue_cli.cli.token import read_token
-from flue_cli.errors import AgentError, FlueError, Stop, UsageError
+from flue_cli.errors import FlueError, Stop, UsageError
 from flue_cli.log import Log
+from flue_cli.render.remarks import show_traceback
 from flue_cli.settings import Settings
 from flue_cli.text import count_of, safe_line
 
@@ -108,8 +109,7 @@ def _serve(app: App, settings: Settings, store: Store, address: Address, manner:
 
     def report(reference: str, error: FlueError) -> None:
         app.output.note(f"error: {safe_line(error.message)} (reference {reference})")
-        if manner.verbose and isinstance(error, AgentError) and error.traceback:
-            app.output.note(error.traceback.rstrip("\n"))
+        show_traceback(error, app.output, verbose=manner.verbose)
 
     def listening() -> None:
         app.output.note(f"listening on {url_of(sockets, address.host)} (Ctrl-C stops)")

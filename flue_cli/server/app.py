@@ -22,7 +22,7 @@ from flue_cli.server.errors import Failures, Report, as_flue_error, document, js
 from flue_cli.server.following import Following
 from flue_cli.server.openapi import description
 from flue_cli.server.reading import Reading
-from flue_cli.server.refusal import EVERYWHERE, Refusal
+from flue_cli.server.refusal import Refusal, with_everywhere
 from flue_cli.server.turns import Turns
 from flue_cli.settings import WAIT_SECONDS
 
@@ -148,8 +148,7 @@ class _PathsAsSent:
 def _marked(send: Send) -> Send:
     async def send_marked(message: Any) -> None:
         if message["type"] == "http.response.start":
-            kept = [pair for pair in message.get("headers", ()) if pair[0].lower() not in EVERYWHERE]
-            message = {**message, "headers": [*kept, *EVERYWHERE.items()]}
+            message = {**message, "headers": with_everywhere(message.get("headers", ()))}
         await send(message)
 
     return send_marked

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from flue_cli.server.refusal import EVERYWHERE, Refusal
+from flue_cli.server.refusal import Refusal, with_everywhere
 
 _FILES = 4096
 _STATUS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
@@ -198,8 +198,7 @@ class _Connection(HttpToolsProtocol):
             return
         if not self._asked or self._is_at_fault():
             head = b"HTTP/1.1 %d %s\r\n" % (refusal.status, _STATUS[refusal.status])
-            sent = [*refusal.headers, *EVERYWHERE.items()]
-            lines = b"".join(b"%s: %s\r\n" % pair for pair in sent)
+            lines = b"".join(b"%s: %s\r\n" % pair for pair in with_everywhere(refusal.headers))
             self._wire.write(head + lines + b"\r\n" + refusal.body)
         for cycle in self._asked:
             cycle.disconnected = True  # nothing may follow

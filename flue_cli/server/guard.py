@@ -26,7 +26,7 @@ from flue_cli.server.body import (
     read_body,
 )
 from flue_cli.server.hosts import Host, is_foreign, is_loopback, parse_host
-from flue_cli.server.refusal import EVERYWHERE, Refusal
+from flue_cli.server.refusal import Refusal, with_everywhere
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -168,8 +168,7 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [pair for pair in message.get("headers", ()) if pair[0].lower() not in EVERYWHERE]
-            message = {**message, "headers": [*headers, *EVERYWHERE.items()]}
+            message = {**message, "headers": with_everywhere(message.get("headers", ()))}
         await self._send(message)
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from flue_cli.render import plain
 
 EVERYWHERE = {b"cache-control": b"no-store", b"x-content-type-options": b"nosniff"}
 """The headers of every answer, refusals and others: a reply is nobody's to keep, and never a web page."""
+
+
+def with_everywhere(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """An answer's headers, and those of every answer, which no route says otherwise."""
+    return [*(pair for pair in headers if pair[0].lower() not in EVERYWHERE), *EVERYWHERE.items()]
 
 
 class Refusal(Exception):

@@ -5,10 +5,8 @@ from __future__ import annotations
 from textwrap import dedent
 
 from flue_cli.errors import FlueError, UsageError
-from flue_cli.render.terminal import page
 from flue_cli.repl.slash import agents, data, figures, replies, sessions, texts, timeline
-from flue_cli.repl.slash.command import Chat, Command, Next, is_command, parts
-from flue_cli.repl.terminal import usual_keyboard
+from flue_cli.repl.slash.command import Chat, Command, Next, is_command, parts, show
 from flue_cli.text import safe_line
 
 __all__ = ["COMMANDS", "Chat", "Command", "Next", "summary", "what_to_do"]
@@ -40,8 +38,7 @@ def help_(argument: str, chat: Chat) -> None:
         chat.output.result(f"{name}: {first}\n{dedent(rest).rstrip()}".rstrip())
         return
     lines = [f"{name:<10} {summary(name)}" for name in COMMANDS]
-    with usual_keyboard():
-        page(chat.output, "\n".join([*lines, "", _KEYS]))
+    show(chat, "\n".join([*lines, "", _KEYS]))
 
 
 def exit_(argument: str, chat: Chat) -> Next:

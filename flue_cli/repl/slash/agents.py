@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flue_cli.errors import UsageError
 from flue_cli.names import agent_name, free_name
-from flue_cli.render.terminal import agent_table, page
+from flue_cli.render.terminal import agent_table
 from flue_cli.repl.loading import stoppable
 from flue_cli.repl.reloading import take_file
-from flue_cli.repl.slash.command import Chat, Command, no_argument
-from flue_cli.repl.terminal import no_input_for_agents, usual_keyboard
+from flue_cli.repl.slash.command import Chat, Command, no_argument, show
+from flue_cli.repl.terminal import no_input_for_agents
 from flue_cli.text import safe_line
 
 
@@ -40,11 +40,7 @@ def reload(argument: str, chat: Chat) -> None:
 def _list_agents(chat: Chat) -> None:
     from flue_cli.agents.reading import describe
 
-    with usual_keyboard():
-        page(
-            chat.output,
-            agent_table((source, describe(source)) for source in chat.conversation.agents.found()),
-        )
+    show(chat, agent_table((source, describe(source)) for source in chat.conversation.agents.found()))
     chat.output.note(f"you are talking to {safe_line(chat.conversation.agent.name)}")
 
 

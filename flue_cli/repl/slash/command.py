@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flue_cli.cancellation import Cancellation, Cancelling
 from flue_cli.errors import UsageError
 from flue_cli.render.output import Output
+from flue_cli.render.terminal import page
 from flue_cli.repl.conversation import Conversation
+from flue_cli.repl.terminal import usual_keyboard
 from flue_cli.stores.records import Pause
 
 
@@ -50,6 +52,12 @@ def parts(line: str) -> tuple[str, str]:
     """A command's name and its argument, without the blanks and line breaks around them."""
     name, *rest = line.split(None, 1)
     return name, "".join(rest).rstrip()
+
+
+def show(chat: Chat, what: Any) -> None:
+    """Show what may be longer than the screen; a pager finds the keyboard as it expects it."""
+    with usual_keyboard():
+        page(chat.output, what)
 
 
 def number(argument: str, command: str, what: str, *, default: int | None = None, least: int = 0) -> int:

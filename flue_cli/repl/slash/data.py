@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 from flue_cli.kept import data_of
-from flue_cli.render.terminal import page
-from flue_cli.repl.slash.command import Chat, Command
+from flue_cli.repl.slash.command import Chat, Command, show
 from flue_cli.repl.terminal import usual_keyboard
 
 
@@ -45,8 +44,7 @@ def _show_tree(chat: Chat) -> None:
     now, before = (
         data_of(store.data_at(head, turn), head.name) for turn in (head.turn, max(0, head.turn - 1))
     )
-    with usual_keyboard():
-        page(chat.output, data_tree(now, changes(before, now)))
+    show(chat, data_tree(now, changes(before, now)))
 
 
 COMMANDS: dict[str, Command] = {"/data": data}

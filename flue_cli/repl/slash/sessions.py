@@ -10,7 +10,7 @@ from flue_cli.render.family import Branch
 from flue_cli.render.terminal import hit_table, page, paged, session_table, transcript
 from flue_cli.repl.loading import stoppable
 from flue_cli.repl.opening import greet, open_session
-from flue_cli.repl.slash.command import Chat, Command, no_argument, number
+from flue_cli.repl.slash.command import Chat, Command, no_argument, number, show
 from flue_cli.repl.terminal import no_input_for_agents, usual_keyboard
 from flue_cli.stores.rules import absent
 from flue_cli.text import safe_line
@@ -89,8 +89,7 @@ def search(argument: str, chat: Chat) -> None:
         raise UsageError("/search takes the words to look for")
     found = chat.conversation.store.search(words, limit=_HITS)
     if found:
-        with usual_keyboard():
-            page(chat.output, hit_table(found, Query(words)))
+        show(chat, hit_table(found, Query(words)))
     else:
         chat.output.note("nothing was found")
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from flue_cli.errors import UsageError
 from flue_cli.names import session_name
 from flue_cli.render.remarks import say_moved
-from flue_cli.render.terminal import page
-from flue_cli.repl.slash.command import Chat, Command, Next, no_argument, number
-from flue_cli.repl.terminal import usual_keyboard
+from flue_cli.repl.slash.command import Chat, Command, Next, no_argument, number, show
 from flue_cli.text import safe_line
 
 
@@ -82,8 +80,7 @@ def diff(argument: str, chat: Chat) -> None:
     if what is None:
         chat.output.note("nothing differs")
     else:
-        with usual_keyboard():
-            page(chat.output, what)
+        show(chat, what)
 
 
 def _last_prompt(chat: Chat) -> str:
