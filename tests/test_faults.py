@@ -174,6 +174,8 @@ def test_a_turn_with_a_fault(flue: Flue, fault: str) -> None:
         }
     if "sync" in fault:
         assert len(results) >= 2
+    if fault == "a sync fails":  # whether it is there cannot be known
+        assert any("did not confirm what was written last" in err for _, _, err in results)
 
 
 @pytest.mark.slow

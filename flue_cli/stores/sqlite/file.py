@@ -22,6 +22,9 @@ BUSY_SECONDS = 0.25
 Short, because nothing can interrupt it: who wants to wait longer asks again."""
 MIGRATION_SECONDS = 60.0
 """How long a process waits while others bring the store to a newer schema: it may be large."""
+_UNCONFIRMED = "the disk did not confirm what was written last: look whether it is there before you repeat it"
+"""What SQLite gave up because a sync failed is overwritten by the next write; without one, the next to
+open the store may find it whole in the log, and cannot know that it was refused."""
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -237,7 +240,8 @@ def _store_error(error: sqlite3.Error, path: str) -> FlueError:
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreLocked(f"the store {path} is locked by another program", hint="try again")
-    return StoreError(f"the store {path} failed: {error}")
+    unconfirmed = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_FSYNC
+    return StoreError(f"the store {path} failed: {error}", hint=_UNCONFIRMED if unconfirmed else "")
 
 
 def _has_log(path: str) -> bool:
