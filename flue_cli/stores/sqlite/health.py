@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from flue_cli.errors import SessionChanged, StoreDamaged
 from flue_cli.stores.finding import Finding
 from flue_cli.stores.records import Head
-from flue_cli.stores.sqlite import reading, tree, words
+from flue_cli.stores.sqlite import reading, texts, tree, words
 from flue_cli.stores.sqlite.file import SCHEMA_VERSION
 from flue_cli.stores.sqlite.rows import STATE, State, state_of
 from flue_cli.text import turns
@@ -128,13 +128,13 @@ def _damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | Non
             yield error.message
             continue
         told = set()
-        texts = db.execute(
-            f"SELECT {reading.TEXTS} FROM entry WHERE session = ? ORDER BY id",  # noqa: S608 - our own words
+        rows_of_entries = db.execute(
+            f"SELECT {texts.TEXTS} FROM entry WHERE session = ? ORDER BY id",  # noqa: S608 - our own words
             (head.uid,),
         )
-        for entry in texts:
+        for entry in rows_of_entries:
             try:
-                reading.entry_of(entry, head.name)
+                texts.entry_of(entry, head.name)
             except StoreDamaged as error:
                 told.add(error.message)
                 yield f"{head.agent}/{head.name}: {error.message}"

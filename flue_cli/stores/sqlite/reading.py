@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from flue_cli.errors import FlueError, SessionChanged, StoreDamaged
 from flue_cli.session import Message
-from flue_cli.stores.records import Entry, Failure, Head
+from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import changed
 from flue_cli.stores.splice import apply
-from flue_cli.strict_json import loads
+from flue_cli.stores.sqlite.texts import TEXTS, Added, added_by, damaged, entry_of, verified
 
 _PAGE = 64
-TEXTS = (
-    "turn, kind, outcome, key, prompt, reply, messages, started_at, finished_at,"
-    " error_type, error_message, meta, checksum, total"
-)
-"""The columns that `entry_of` reads."""
-
-
-_Added = tuple[int, tuple[Message, ...]]
-"""The length of the history before a turn, and the messages that it adds."""
 _SEGMENT = "SELECT {} FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ? ORDER BY turn"
 _TEXTS_OF_SEGMENT = _SEGMENT.format(TEXTS)
-_compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Segment(NamedTuple):
@@ -169,61 +157,8 @@ def rebuild(db: sqlite3.Connection, head: Head, base: int, turn: int, checksum: 
     try:
         data = apply(text, changes)
     except ValueError as error:
-        raise _damaged(head.name, turn, str(error)) from error
-    return _verified(data, checksum, turn, head.name)
-
-
-def entry_of(row: Sequence[Any], session: str) -> Entry:
-    """The record of a row of TEXTS, its checksum verified."""
-    _verify(row, session)
-    turn, kind, outcome, key, prompt, reply, between, started, finished, *rest = row
-    error_type, error, meta, _, _ = rest
-    return Entry(
-        turn=turn,
-        kind=kind,
-        outcome=outcome,
-        key=key,
-        prompt=prompt,
-        reply=reply,
-        messages=_messages(between),
-        started_at=started,
-        finished_at=finished,
-        error=Failure(error_type, error) if error_type else None,
-        meta=loads(meta) if meta else {},
-    )
-
-
-def texts_checksum(
-    place: tuple[int, str, str, int],
-    key: str | None,
-    prompt: str,
-    reply: str | None = None,
-    messages: str | None = None,
-    error_type: str | None = None,
-    error_message: str | None = None,
-    meta: str | None = None,
-) -> int:
-    """CRC-32 over what an entry says: SQLite's own integrity check does not look at contents.
-
-    `place` is (turn, kind, outcome, total).
-    """
-    turn, kind, outcome, total = place
-    texts = [
-        "\0" if text is None else "\1" + text
-        for text in (key, prompt, reply, messages, error_type, error_message, meta)
-    ]
-    whole = f"({turn}, '{kind}', '{outcome}', {total}){''.join(texts)}"
-    return zlib.crc32(whole.encode("utf-8", "surrogatepass"))
-
-
-def data_checksum(data: str) -> int:
-    """CRC-32 over the whole data after an entry, however it is stored."""
-    return zlib.crc32(data.encode("utf-8", "surrogatepass"))
-
-
-def json_or_none(value: Mapping[str, Any] | Sequence[Any]) -> str | None:
-    """JSON for a column that is NULL where there is nothing."""
-    return _compact(value) if value else None
+        raise damaged(head.name, turn, str(error)) from error
+    return verified(data, checksum, turn, head.name)
 
 
 def missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
@@ -239,7 +174,7 @@ def missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
     return StoreDamaged(f"session '{head.name}' lacks {what}", hint="restore the store from a backup")
 
 
-def _page(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[_Added]:
+def _page(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[Added]:
     """What turns `first` to `last` on the path to `head` add, oldest first; nothing past its end."""
     last = min(last, head.turn)
     # Mostly all of them lie on the head's own line; only if some do not, the path is looked up.
@@ -247,33 +182,7 @@ def _page(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[_Ad
     if len(rows) != last - first + 1:
         path = segments(db, head, first, last)
         rows = [row for segment in path for row in _rows(db, head, segment, TEXTS)]
-    return [_added(row, head.name) for row in rows]
-
-
-def _added(row: Sequence[Any], session: str) -> _Added:
-    """What a row of TEXTS adds to the history, as `history_of` does for its entry."""
-    _verify(row, session)
-    _, kind, outcome, _, prompt, reply, between, _, _, _, _, _, _, total = row
-    if outcome != "completed" or kind != "prompt":
-        return total, ()
-    # By _make, which skips the words that Message has for people: there may be many of these.
-    messages = (
-        Message._make(("user", prompt, {})),
-        *_messages(between),
-        Message._make(("assistant", reply, {})),
-    )
-    return total - len(messages), messages
-
-
-def _verify(row: Sequence[Any], session: str) -> None:
-    turn, kind, outcome, key, prompt, reply, between, _, _, error_type, error, meta, checksum, total = row
-    place = (turn, kind, outcome, total)
-    if checksum != texts_checksum(place, key, prompt, reply, between, error_type, error, meta):
-        raise _damaged(session, turn, "its checksum does not match")
-
-
-def _messages(between: str | None) -> tuple[Message, ...]:
-    return tuple(Message.from_dict(fields) for fields in loads(between)) if between else ()
+    return [added_by(row, head.name) for row in rows]
 
 
 def _rows(db: sqlite3.Connection, head: Head, segment: Segment, columns: str) -> Iterator[tuple[Any, ...]]:
@@ -319,17 +228,5 @@ def _changed(
     try:
         after = snapshot if snapshot is not None else apply(data, [splice]) if splice is not None else data
     except ValueError as error:
-        raise _damaged(session, turn, str(error)) from error
-    return _verified(after, checksum, turn, session)
-
-
-def _verified(data: str, checksum: int | None, turn: int, session: str) -> str:
-    if checksum is not None and checksum != data_checksum(data):
-        raise _damaged(session, turn, "the checksum of its data does not match")
-    return data
-
-
-def _damaged(session: str, turn: int, what: str) -> StoreDamaged:
-    return StoreDamaged(
-        f"turn {turn} of session '{session}' is damaged: {what}", hint="restore the store from a backup"
-    )
+        raise damaged(session, turn, str(error)) from error
+    return verified(after, checksum, turn, session)

@@ -22,7 +22,7 @@ from flue_cli.stores.records import (
 )
 from flue_cli.stores.rules import INTERRUPTED, let_in, lost
 from flue_cli.stores.splice import splice
-from flue_cli.stores.sqlite import reading
+from flue_cli.stores.sqlite import reading, texts
 from flue_cli.stores.sqlite.owner import Term
 
 _SNAPSHOT_EVERY = 256
@@ -120,12 +120,12 @@ def record(db: sqlite3.Connection, state: State, ask: Ask, data: str, now: int) 
     head, turn = state.head, state.head.turn + 1
     snapshot = data if _is_due(data, turn, state.base) else None
     base = state.base if snapshot is None else turn
-    checksum = reading.texts_checksum((turn, "prompt", "running", head.messages), ask.key, ask.prompt)
+    checksum = texts.texts_checksum((turn, "prompt", "running", head.messages), ask.key, ask.prompt)
     entry, line = append(
         db,
         state,
         ("prompt", "running", now, None, checksum),
-        (base, reading.data_checksum(data), snapshot, None),
+        (base, texts.data_checksum(data), snapshot, None),
         (ask.key, ask.prompt),
     )
     return Lease(head, state.fence + 1, entry, turn, now, ask.prompt, ask.key, data, line, base)
@@ -218,9 +218,9 @@ def settle(
 
     `asked` is what it says so far, `total` the length of the history, which stays.
     """
-    meta_text = reading.json_or_none(meta)
+    meta_text = texts.json_or_none(meta)
     place = (asked.turn, "prompt", outcome, total)
-    checksum = reading.texts_checksum(
+    checksum = texts.texts_checksum(
         place, asked.key, asked.prompt, None, None, error.type, error.message, meta_text
     )
     done = db.execute(
@@ -243,10 +243,10 @@ def complete(
 ) -> None:
     """Write down the lease's entry as completed; `head` is the session as it stands then."""
     base, snapshot, change = change_to(data, lease.data, lease.turn, lease.base)
-    between = reading.json_or_none([message.as_dict() for message in messages])
-    meta_text = reading.json_or_none(meta)
+    between = texts.json_or_none([message.as_dict() for message in messages])
+    meta_text = texts.json_or_none(meta)
     place = (lease.turn, "prompt", "completed", head.messages)
-    checksum = reading.texts_checksum(place, lease.key, lease.prompt, reply, between, meta=meta_text)
+    checksum = texts.texts_checksum(place, lease.key, lease.prompt, reply, between, meta=meta_text)
     done = db.execute(
         """
         UPDATE entry SET outcome = 'completed', finished_at = ?, total = ?, base = ?, snapshot = ?,
@@ -259,7 +259,7 @@ def complete(
             base,
             snapshot,
             change,
-            reading.data_checksum(data),
+            texts.data_checksum(data),
             between,
             reply,
             meta_text,

@@ -12,7 +12,7 @@ from typing import Any
 from flue_cli.errors import StoreDamaged
 from flue_cli.stores.records import Entry, Head, Origin
 from flue_cli.stores.rules import changed, history_of, kept_name, one_turn_a_key, taken
-from flue_cli.stores.sqlite import reading, words
+from flue_cli.stores.sqlite import reading, texts, words
 from flue_cli.stores.sqlite.rows import STATE, State, append, change_to, load_state, now_us, state_of, used
 
 
@@ -72,12 +72,12 @@ def edit(db: sqlite3.Connection, state: State, data: str, before: str) -> Head:
     leave_undone(db, state)
     head, turn, now = state.head, state.head.turn + 1, now_us()
     base, snapshot, splice = change_to(data, before, turn, state.base)
-    checksum = reading.texts_checksum((turn, "edit", "completed", head.messages), None, "")
+    checksum = texts.texts_checksum((turn, "edit", "completed", head.messages), None, "")
     entry, line = append(
         db,
         state,
         ("edit", "completed", now, now, checksum),
-        (base, reading.data_checksum(data), snapshot, splice),
+        (base, texts.data_checksum(data), snapshot, splice),
         (None, ""),
     )
     db.execute(
@@ -148,15 +148,15 @@ def _settled(
 ) -> tuple[Any, ...]:
     """The columns of _COPIED after total and base."""
     error_type, error_message = entry.error or (None, None)
-    meta = reading.json_or_none(entry.meta)
-    between = reading.json_or_none([message.as_dict() for message in entry.messages])
-    checksum = reading.texts_checksum(
+    meta = texts.json_or_none(entry.meta)
+    between = texts.json_or_none([message.as_dict() for message in entry.messages])
+    checksum = texts.texts_checksum(
         (turn, entry.kind, entry.outcome, total),
         *(entry.key, entry.prompt, entry.reply, between, error_type, error_message, meta),
     )
     return (
         *(entry.kind, entry.outcome, entry.started_at, entry.finished_at, checksum),
-        *(reading.data_checksum(entry.data), snapshot, splice, entry.key),
+        *(texts.data_checksum(entry.data), snapshot, splice, entry.key),
         *(error_type, error_message, meta, between, entry.prompt, entry.reply),
     )
 
