@@ -43,7 +43,7 @@ from flue_cli.stores.sqlite.claims import Claims
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.file import plain_errors
 from flue_cli.stores.sqlite.indexing import Indexing
-from flue_cli.stores.sqlite.left import Left
+from flue_cli.stores.sqlite.left import Left, Said
 from flue_cli.stores.sqlite.owner import Owner, term
 from flue_cli.stores.sqlite.rows import (
     STATE,
@@ -58,6 +58,7 @@ from flue_cli.stores.sqlite.rows import (
     state_of,
     take,
 )
+from flue_cli.stores.sqlite.texts import json_or_none
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Advance
@@ -103,6 +104,8 @@ class SqliteStore:
             return entry if self._claims.is_held(state) else entry._replace(outcome="interrupted")
 
     def messages(self, head: Head, start: int, stop: int) -> list[Message]:
+        if (found := self._left.messages(head, start, stop)) is not None:
+            return found
         with self._connections.reading() as db:
             return reading.messages(db, head, start, stop) if db else []
 
@@ -174,11 +177,12 @@ class SqliteStore:
     def commit(
         self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
     ) -> Head:
+        between = json_or_none([message.as_dict() for message in messages])
         with self._claims.settling(lease) as db:
             head = release(db, lease, lease.head.messages + len(messages) + 2)
-            complete(db, lease, head, reply, messages, data, meta)
+            complete(db, lease, head, reply, between, data, meta)
             words.settled(db, lease.entry, len(lease.prompt) + len(reply))
-        self._left.put(head, data)
+        self._left.put(lease.head, head, data, Said(lease.head.messages, lease.prompt, between, reply))
         return head
 
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
@@ -186,7 +190,7 @@ class SqliteStore:
             head = release(db, lease, lease.head.messages)
             settle(db, lease.entry, lease, head.messages, outcome, error, meta, head.updated_at)
             words.settled(db, lease.entry, len(lease.prompt))
-        self._left.put(head, lease.data)
+        self._left.put(lease.head, head, lease.data)
         return head
 
     def share_commits(self) -> None:
@@ -238,6 +242,8 @@ class SqliteStore:
                 all_unchanged((head, *seen), [one.head for one in (state, *forks)])
             tree.delete(db, state)
             self._index.erased(db)
+        for one in (state, *forks):
+            self._left.forget(one.head.uid)
         with self._connections.reading() as reader:
             if reader:  # the log still has what was just overwritten in the file
                 reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -362,7 +368,7 @@ class SqliteStore:
     def _data(self, db: sqlite3.Connection, state: State) -> str:
         """The data that the next turn starts from: what we left there ourselves need not be read."""
         head = state.head
-        if (data := self._left.get(head)) is not None:
+        if (data := self._left.data(head)) is not None:
             return data
         return reading.rebuild(db, head, state.base, head.turn, state.data_checksum) if head.turn else "{}"
 

@@ -1,46 +1,118 @@
-"""The data that turns of this process left behind: the next turn of the session need not read them."""
+"""What turns of this process left behind: the next turn of the session need not read it.
+
+Not a cache of the store: an entry counts only for the very head that it was left at, so whatever anybody
+else does to the session makes it worthless.
+"""
 
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
+from operator import attrgetter
+from typing import NamedTuple
 
+from flue_cli.session import Message
 from flue_cli.stores.records import Head
+from flue_cli.stores.sqlite.texts import said_messages
 
 _ROOM = 8 * 1024 * 1024
-"""How many characters of data are remembered in all; of the session used last, always."""
-_EACH = 200
-"""What a session costs beside its data, in the same measure."""
+"""How many characters are remembered in all; of the session used last, always."""
+_EACH = 400
+"""What a session costs beside its texts, in the same measure."""
+_TURNS = 32
+"""Of how many turns the texts are remembered: agents mostly show a model the newest few."""
+_CHARACTERS = 64 * 1024
+"""How many characters of texts are remembered of one session; longer ones are read quickly enough."""
+
+
+class Said(NamedTuple):
+    """What a completed turn added to a history of `start` messages; `between` is their JSON text, if any."""
+
+    start: int
+    prompt: str
+    between: str | None
+    reply: str
+
+    def size(self) -> int:
+        """How many characters it has."""
+        return len(self.prompt) + len(self.between or "") + len(self.reply)
+
+
+class _Session(NamedTuple):
+    """A session as it was left: `said` are its newest turns without a gap, of `size` characters."""
+
+    head: Head
+    data: str
+    said: tuple[Said, ...]
+    size: int
+
+    def cost(self) -> int:
+        return len(self.data) + self.size + _EACH
 
 
 class Left:
-    """For each session, its version and the data as of then, as this process settled it."""
+    """The data and the newest messages of each session, as this process left it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._data: dict[int, tuple[int, str]] = {}
+        self._sessions: dict[int, _Session] = {}
         self._size = 0
 
-    def get(self, head: Head) -> str | None:
+    def data(self, head: Head) -> str | None:
         """The data of the session, if it is still as this process left it."""
-        version, data = self._data.get(head.uid, (-1, ""))
-        return data if version == head.version else None
+        session = self._sessions.get(head.uid)
+        return session.data if session and session.head == head else None
 
-    def put(self, head: Head, data: str) -> None:
-        """Remember the data of `head`; who was not used for longest is forgotten for it."""
+    def messages(self, head: Head, start: int, stop: int) -> list[Message] | None:
+        """The messages at positions `start` to `stop` (exclusive), if all of them are remembered.
+
+        Made anew for every caller: what an agent does to them is nobody else's.
+        """
+        session = self._sessions.get(head.uid)
+        if not session or session.head != head or not session.said or start < session.said[0].start:
+            return None
+        said = session.said[bisect_right(session.said, start, key=_START) - 1 :]
+        found: list[Message] = []
+        for turn in said:
+            if turn.start >= stop:
+                break
+            found += said_messages(turn.prompt, turn.between, turn.reply)
+        return found[start - said[0].start : stop - said[0].start]
+
+    def put(self, before: Head, head: Head, data: str, said: Said | None = None) -> None:
+        """Remember the session that a turn brought from `before` to `head`; `said` is what it added.
+
+        Who was not used for longest is forgotten for it.
+        """
         with self._lock:
-            if head.uid in self._data:
-                self._forget(head.uid)
-            self._data[head.uid] = head.version, data
-            self._size += len(data) + _EACH
-            while self._size > _ROOM and len(self._data) > 1:
-                self._forget(next(iter(self._data)))
+            old = self._drop(head.uid)
+            texts, size = (old.said, old.size) if old and old.head == before else ((), 0)
+            if said:
+                texts, size = (*texts, said), size + said.size()
+                while len(texts) > _TURNS or size > _CHARACTERS:
+                    size -= texts[0].size()
+                    texts = texts[1:]
+            session = self._sessions[head.uid] = _Session(head, data, texts, size)
+            self._size += session.cost()
+            while self._size > _ROOM and len(self._sessions) > 1:
+                self._drop(next(iter(self._sessions)))
+
+    def forget(self, uid: int) -> None:
+        """Forget a session: it was deleted."""
+        with self._lock:
+            self._drop(uid)
 
     def clear(self) -> None:
         """Forget all."""
         with self._lock:
-            self._data.clear()
+            self._sessions.clear()
             self._size = 0
 
-    def _forget(self, uid: int) -> None:
-        _, data = self._data.pop(uid)
-        self._size -= len(data) + _EACH
+    def _drop(self, uid: int) -> _Session | None:
+        session = self._sessions.pop(uid, None)
+        if session:
+            self._size -= session.cost()
+        return session
+
+
+_START = attrgetter("start")

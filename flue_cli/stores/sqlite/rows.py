@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flue_cli.errors import StoreDamaged
-from flue_cli.session import Message
 from flue_cli.stores.records import (
     ABSENT,
     Ask,
@@ -237,13 +236,15 @@ def complete(
     lease: Lease,
     head: Head,
     reply: str,
-    messages: Sequence[Message],
+    between: str | None,
     data: str,
     meta: Mapping[str, Any],
 ) -> None:
-    """Write down the lease's entry as completed; `head` is the session as it stands then."""
+    """Write down the lease's entry as completed; `head` is the session as it stands then.
+
+    `between` is the JSON text of the messages between prompt and reply.
+    """
     base, snapshot, change = change_to(data, lease.data, lease.turn, lease.base)
-    between = texts.json_or_none([message.as_dict() for message in messages])
     meta_text = texts.json_or_none(meta)
     place = (lease.turn, "prompt", "completed", head.messages)
     checksum = texts.texts_checksum(place, lease.key, lease.prompt, reply, between, meta=meta_text)

@@ -84,13 +84,18 @@ def added_by(row: Sequence[Any], session: str) -> Added:
     _, kind, outcome, _, prompt, reply, between, _, _, _, _, _, _, total = row
     if outcome != "completed" or kind != "prompt":
         return total, ()
+    messages = said_messages(prompt, between, reply)
+    return total - len(messages), messages
+
+
+def said_messages(prompt: str, between: str | None, reply: str) -> tuple[Message, ...]:
+    """The messages of a completed turn; `between` is JSON text, as in its column."""
     # By _make, which skips the words that Message has for people: there may be many of these.
-    messages = (
+    return (
         Message._make(("user", prompt, {})),
         *_messages(between),
         Message._make(("assistant", reply, {})),
     )
-    return total - len(messages), messages
 
 
 def verified(data: str, checksum: int | None, turn: int, session: str) -> str:

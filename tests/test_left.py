@@ -1,0 +1,186 @@
+"""What a process remembers of its own turns: never more than the store says, and never for too long."""
+
+from __future__ import annotations
+
+import random
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flue_cli.agents import Agent
+from flue_cli.cancellation import Cancellation
+from flue_cli.session import Message, Reply
+from flue_cli.stores import open_store
+from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Ask, Head
+from flue_cli.stores.sqlite import SqliteStore
+from flue_cli.stores.sqlite.left import Left, Said
+from flue_cli.testing.steps import AGENT, BROKEN, begin, edit, finish, move, talk
+from flue_cli.turn import Runner
+
+BETWEEN = '[{"role":"tool","content":"42"}]'
+
+
+def head_of(version: int, messages: int, *, uid: int = 1) -> Head:
+    """A session after `version` completed turns."""
+    return Head(uid, AGENT, f"session {uid}", version, 1, version, messages, 1, version)
+
+
+def talked(left: Left, turns: int, text: str = "text", *, uid: int = 1) -> Head:
+    """The head after that many turns, each of which left its data and its texts."""
+    head = head_of(0, 0, uid=uid)
+    for number in range(turns):
+        after = head_of(number + 1, head.messages + 2, uid=uid)
+        left.put(head, after, f"[{number}]", Said(head.messages, f"{text} {number}", None, text))
+        head = after
+    return head
+
+
+def told(messages: list[Message] | None) -> list[str] | None:
+    return None if messages is None else [message.content for message in messages]
+
+
+def test_what_was_said_last_is_remembered() -> None:
+    """Any range of the newest messages is given back, in order, with what came between."""
+    left = Left()
+    head = talked(left, 2)
+    after = head_of(3, 7)
+    left.put(head, after, "{}", Said(4, "how many?", BETWEEN, "it is 42"))
+
+    whole = ["text 0", "text", "text 1", "text", "how many?", "42", "it is 42"]
+    for start in range(8):
+        for stop in range(start, 9):
+            assert told(left.messages(after, start, stop)) == whole[start:stop]
+    found = left.messages(after, 5, 6)
+    assert found == [Message("tool", "42")]
+
+
+def test_a_failed_turn_leaves_what_was_said_before() -> None:
+    """A turn that adds nothing to the history does not make it forgotten."""
+    left = Left()
+    head = talked(left, 3)
+    after = head._replace(version=4, turn=4)
+    left.put(head, after, "[2]")
+    assert told(left.messages(after, 4, 6)) == ["text 2", "text"]
+    assert left.data(after) == "[2]"
+
+
+@pytest.mark.parametrize("what", ["version", "turn", "line", "messages", "updated_at", "name", "uid"])
+def test_nothing_is_remembered_for_another_head(what: str) -> None:
+    """Once anything about the session is another than it was left, the store is asked."""
+    left = Left()
+    head = talked(left, 3)
+    other = head._replace(**{what: "renamed" if what == "name" else getattr(head, what) + 1})
+    assert left.messages(other, 0, 2) is None
+    assert left.data(other) is None
+    assert left.data(head) == "[2]"
+
+
+def test_a_turn_that_did_not_follow_ours_begins_anew() -> None:
+    """When somebody else's turn came between, what was said before it is not taken for the history."""
+    left = Left()
+    talked(left, 3)
+    before, after = head_of(4, 8), head_of(5, 10)
+    left.put(before, after, "{}", Said(8, "prompt", None, "reply"))
+    assert left.messages(after, 4, 10) is None
+    assert told(left.messages(after, 8, 10)) == ["prompt", "reply"]
+
+
+@pytest.mark.parametrize(
+    ("turns", "text", "kept"), [(100, "text", 32), (100, "x" * 8_000, 4), (3, "x" * 70_000, 0)]
+)
+def test_a_long_conversation_is_not_remembered_whole(turns: int, text: str, kept: int) -> None:
+    """Of one session at most 32 turns and 64 K characters are kept, however long it gets."""
+    left = Left()
+    head = talked(left, turns, text)
+    first = head.messages - 2 * kept
+    assert left.messages(head, first - 1, head.messages) is None
+    found = left.messages(head, first, head.messages)
+    assert found is None if kept == 0 else found is not None and len(found) == 2 * kept
+
+
+def test_many_conversations_are_not_remembered_all() -> None:
+    """A server of many sessions keeps eight million characters at most, of those used last."""
+    left = Left()
+    heads = [talked(left, 2, "x" * 15_000, uid=uid) for uid in range(1, 301)]
+    remembered = [head.uid for head in heads if left.data(head) is not None]
+    assert remembered == list(range(301 - len(remembered), 301))
+    assert 7_500_000 < len(remembered) * 60_000 < 8 * 1024 * 1024
+
+
+def test_what_was_deleted_is_forgotten(tmp_path: Path) -> None:
+    """Neither the data nor the words of a deleted session stay in a process that goes on."""
+    store = SqliteStore(str(tmp_path / "flue.db"))
+    head = talk(store, "secret")
+    remembered = vars(store._left)
+    assert "secret" in repr(remembered)
+    store.delete(head)
+    assert "secret" not in repr(remembered)
+    store.close()
+
+
+def test_what_an_agent_does_to_its_messages_is_its_own(tmp_path: Path) -> None:
+    """Messages that an agent changes in memory are told as they were said in the next turn."""
+    store = SqliteStore(str(tmp_path / "flue.db"))
+    runner = Runner(store)
+    seen: list[list[Message]] = []
+
+    def vandal(prompt: str, session: Any, context: Any) -> Any:
+        found = session.history.last(10)
+        seen.append(
+            [message._replace(extra=dict(message.extra), content=str(message.content)) for message in found]
+        )
+        for message in found:
+            message.extra["spoilt"] = True
+            if isinstance(message.content, list):
+                message.content.append("spoilt")
+        found.clear()
+        return Reply("ok", [{"role": "tool", "content": ["one"], "name": "clock"}])
+
+    for _ in range(3):
+        done = runner.run(Agent(AGENT, vandal, "test"), Ask(AGENT, "main", "hi"), cancellation=Cancellation())
+        assert done.outcome == "completed"
+    one_turn = [
+        Message("user", "hi"),
+        Message("tool", "['one']", {"name": "clock"}),
+        Message("assistant", "ok"),
+    ]
+    assert seen == [[], one_turn, one_turn * 2]
+    runner.close()
+    store.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_process_never_believes_itself_more_than_the_store(tmp_path: Path, seed: int) -> None:
+    """However two processes take turns, undo, redo, edit and fail, each sees the same conversation and data."""
+    chance = random.Random(seed)
+    path = str(tmp_path / "flue.db")
+    stores: list[Store] = [open_store(path) for _ in range(2)]
+    talk(stores[0], "first")
+    for number in range(60):
+        store = chance.choice(stores)
+        what = chance.choice(["turn", "turn", "turn", "fail", "undo", "redo", "edit"])
+        with closing(open_store(path)) as fresh:
+            head = fresh.head(AGENT, "main")
+            data = fresh.data_at(head, head.turn)
+            messages = fresh.messages(head, 0, head.messages)
+        start = chance.randrange(head.messages + 1)
+        for each in stores:
+            assert each.head(AGENT, "main") == head
+            assert each.messages(head, start, head.messages) == messages[start:]
+        if what in ("turn", "fail"):
+            lease = begin(store, f"prompt {number}").lease
+            assert lease.data == data
+            if what == "fail":
+                store.abandon(lease, "failed", BROKEN, {})
+            else:
+                between = [Message("tool", str(number))] * chance.randrange(3)
+                finish(store, lease, reply=f"reply {number}", messages=between, data=f'{{"n":{number}}}')
+        elif what == "edit":
+            edit(store, f'{{"edited":{number}}}')
+        else:
+            move(store, chance.randrange(max(head.turn, 1)) if what == "undo" else store.tip(head).turn)
+    for store in stores:
+        store.close()
