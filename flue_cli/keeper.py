@@ -73,7 +73,7 @@ class Keeper:
         with self._lock:
             self._watched.append(watched)
             is_earlier = not self._wakes_at or watched.next_moment() < self._wakes_at
-        in_main = threading.current_thread() is threading.main_thread()
+        in_main = watched.in_main
         old_wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False) if in_main else -1
         cancellation.listen(lambda: self._wake(_LOOK))
         try:
@@ -102,6 +102,8 @@ class Keeper:
         os.close(self._writing)
 
     def _start(self) -> None:
+        if self._thread and self._thread.is_alive():
+            return
         with self._lock:
             if self._thread is None:
                 self._make_pipe()
@@ -207,7 +209,7 @@ class _Watched:
         self._renew_every = renew_every
         self._renew_at = now + renew_every if renew else float("inf")
         self._deadline = now + timeout if timeout is not None else float("inf")
-        self._in_main = threading.current_thread() is threading.main_thread()
+        self.in_main = threading.current_thread() is threading.main_thread()
 
     def next_moment(self) -> float:
         """When to look at it next."""
@@ -219,7 +221,7 @@ class _Watched:
 
     def signalled(self, signum: int) -> None:
         """A signal came; its handler may still have to wait for the agent."""
-        if self._in_main:
+        if self.in_main:
             self._cancellation.request(cancelled_by(signum), stop=False)
 
     def look(self) -> None:

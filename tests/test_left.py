@@ -11,13 +11,15 @@ import pytest
 
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
+from flue_cli.errors import SessionBusy
 from flue_cli.session import Message, Reply
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Ask, Head
+from flue_cli.stores.records import Ask, Head, Holder
 from flue_cli.stores.sqlite import SqliteStore
 from flue_cli.stores.sqlite.left import Left, Said
-from flue_cli.testing.steps import AGENT, BROKEN, begin, edit, finish, move, talk
+from flue_cli.stores.sqlite.rows import End
+from flue_cli.testing.steps import AGENT, BROKEN, begin, edit, finish, move, sleep, talk
 from flue_cli.turn import Runner
 
 BETWEEN = '[{"role":"tool","content":"42"}]'
@@ -33,7 +35,9 @@ def talked(left: Left, turns: int, text: str = "text", *, uid: int = 1) -> Head:
     head = head_of(0, 0, uid=uid)
     for number in range(turns):
         after = head_of(number + 1, head.messages + 2, uid=uid)
-        left.put(head, after, f"[{number}]", Said(head.messages, f"{text} {number}", None, text))
+        left.put(
+            head, End(after, 1, 0, 1), f"[{number}]", Said(head.messages, f"{text} {number}", None, text)
+        )
         head = after
     return head
 
@@ -47,7 +51,7 @@ def test_what_was_said_last_is_remembered() -> None:
     left = Left()
     head = talked(left, 2)
     after = head_of(3, 7)
-    left.put(head, after, "{}", Said(4, "how many?", BETWEEN, "it is 42"))
+    left.put(head, End(after, 1, 0, 1), "{}", Said(4, "how many?", BETWEEN, "it is 42"))
 
     whole = ["text 0", "text", "text 1", "text", "how many?", "42", "it is 42"]
     for start in range(8):
@@ -62,7 +66,7 @@ def test_a_failed_turn_leaves_what_was_said_before() -> None:
     left = Left()
     head = talked(left, 3)
     after = head._replace(version=4, turn=4)
-    left.put(head, after, "[2]")
+    left.put(head, End(after, 1, 0, 1), "[2]")
     assert told(left.messages(after, 4, 6)) == ["text 2", "text"]
     assert left.data(after) == "[2]"
 
@@ -83,7 +87,7 @@ def test_a_turn_that_did_not_follow_ours_begins_anew() -> None:
     left = Left()
     talked(left, 3)
     before, after = head_of(4, 8), head_of(5, 10)
-    left.put(before, after, "{}", Said(8, "prompt", None, "reply"))
+    left.put(before, End(after, 1, 0, 1), "{}", Said(8, "prompt", None, "reply"))
     assert left.messages(after, 4, 10) is None
     assert told(left.messages(after, 8, 10)) == ["prompt", "reply"]
 
@@ -154,14 +158,14 @@ def test_what_an_agent_does_to_its_messages_is_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_process_never_believes_itself_more_than_the_store(tmp_path: Path, seed: int) -> None:
-    """However two processes take turns, undo, redo, edit and fail, each sees the same conversation and data."""
+    """Whatever two processes do to a session, also under its name, each sees the same conversation and data."""
     chance = random.Random(seed)
     path = str(tmp_path / "flue.db")
     stores: list[Store] = [open_store(path) for _ in range(2)]
     talk(stores[0], "first")
     for number in range(60):
         store = chance.choice(stores)
-        what = chance.choice(["turn", "turn", "turn", "fail", "undo", "redo", "edit"])
+        what = chance.choice(["turn"] * 6 + ["fail", "undo", "redo", "edit", "rename", "delete"])
         with closing(open_store(path)) as fresh:
             head = fresh.head(AGENT, "main")
             data = fresh.data_at(head, head.turn)
@@ -180,7 +184,47 @@ def test_a_process_never_believes_itself_more_than_the_store(tmp_path: Path, see
                 finish(store, lease, reply=f"reply {number}", messages=between, data=f'{{"n":{number}}}')
         elif what == "edit":
             edit(store, f'{{"edited":{number}}}')
+        elif what == "rename":
+            store.rename(head, f"away {number}", wait=0, pause=sleep)
+            talk(store, f"anew {number}")
+        elif what == "delete":
+            store.delete(head)
+            talk(store, f"anew {number}")
         else:
             move(store, chance.randrange(max(head.turn, 1)) if what == "undo" else store.tip(head).turn)
     for store in stores:
         store.close()
+
+
+def test_what_is_used_last_is_listed_first(tmp_path: Path) -> None:
+    """A turn in one process makes its session the newest, whatever another process did in between."""
+    path = str(tmp_path / "flue.db")
+    ours, theirs = open_store(path), open_store(path)
+    talk(ours, "hello", name="a")
+    talk(theirs, "hello", name="b")
+    talk(ours, "again", name="a")
+    assert [found.name for found in ours.sessions()] == ["a", "b"]
+    ours.close()
+    theirs.close()
+
+
+def test_who_waits_is_not_passed_over(tmp_path: Path) -> None:
+    """A process that just took a turn does not slip in again before one that was waiting behind it."""
+    path = str(tmp_path / "flue.db")
+    ours, theirs = open_store(path), open_store(path)
+    talk(ours, "hello")
+    lease = begin(ours, "long").lease
+
+    def waits(seconds: float, holder: Holder) -> None:
+        if lease_is_over:
+            with pytest.raises(SessionBusy):
+                begin(ours, "out of turn")
+        else:
+            finish(ours, lease)
+            lease_is_over.append(True)
+
+    lease_is_over: list[bool] = []
+    assert begin(theirs, "waiting", pause=waits, wait=5).lease.turn == 3
+    assert lease_is_over
+    ours.close()
+    theirs.close()

@@ -47,6 +47,7 @@ from flue_cli.stores.sqlite.left import Left, Said
 from flue_cli.stores.sqlite.owner import Owner, term
 from flue_cli.stores.sqlite.rows import (
     STATE,
+    End,
     State,
     complete,
     interrupt,
@@ -54,6 +55,7 @@ from flue_cli.stores.sqlite.rows import (
     now_us,
     record,
     release,
+    retake,
     settle,
     state_of,
     take,
@@ -160,7 +162,10 @@ class SqliteStore:
         def take(db: sqlite3.Connection, state: State) -> Begun | Replayed:
             return self._take(db, state, ask)
 
-        return self._claims.when_free(ask, pause, take, early=lambda db, state: self._replay(db, state, ask))
+        def early(db: sqlite3.Connection, uid: int) -> Begun | Replayed | None:
+            return self._resume(db, ask, uid) if ask.key is None else self._replay(db, ask, uid)
+
+        return self._claims.when_free(ask, pause, take, early=early)
 
     def renew(self, lease: Lease) -> None:
         self._owner.show()  # the store may have been closed since
@@ -178,19 +183,25 @@ class SqliteStore:
         self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
     ) -> Head:
         between = json_or_none([message.as_dict() for message in messages])
-        with self._claims.settling(lease) as db:
-            head = release(db, lease, lease.head.messages + len(messages) + 2)
-            complete(db, lease, head, reply, between, data, meta)
-            words.settled(db, lease.entry, len(lease.prompt) + len(reply))
-        self._left.put(lease.head, head, data, Said(lease.head.messages, lease.prompt, between, reply))
+        try:
+            with self._connections.writing(together=True) as db:
+                head = release(db, lease, lease.head.messages + len(messages) + 2)
+                end = complete(db, lease, head, reply, between, data, meta)
+                words.settled(db, lease.entry, len(lease.prompt) + len(reply))
+        finally:
+            self._claims.ended(lease)
+        self._left.put(lease.head, end, data, Said(lease.head.messages, lease.prompt, between, reply))
         return head
 
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
-        with self._claims.settling(lease) as db:
-            head = release(db, lease, lease.head.messages)
-            settle(db, lease.entry, lease, head.messages, outcome, error, meta, head.updated_at)
-            words.settled(db, lease.entry, len(lease.prompt))
-        self._left.put(lease.head, head, lease.data)
+        try:
+            with self._connections.writing(together=True) as db:
+                head = release(db, lease, lease.head.messages)
+                settle(db, lease.entry, lease, head.messages, outcome, error, meta, head.updated_at)
+                words.settled(db, lease.entry, len(lease.prompt))
+        finally:
+            self._claims.ended(lease)
+        self._left.put(lease.head, End(head, lease.entry, lease.base, lease.fence), lease.data)
         return head
 
     def share_commits(self) -> None:
@@ -210,7 +221,7 @@ class SqliteStore:
         def act(db: sqlite3.Connection, state: State) -> Head:
             unchanged(head, state.head)
             settled, _ = self._settled(db, state)
-            return tree.edit(db, settled, data, self._data(db, settled))
+            return tree.edit(db, settled, data, self._data(db, settled.head))
 
         return self._claims.when_free(claim(head, wait), pause, act)
 
@@ -243,7 +254,7 @@ class SqliteStore:
             tree.delete(db, state)
             self._index.erased(db)
         for one in (state, *forks):
-            self._left.forget(one.head.uid)
+            self._left.forget(one.head)
         with self._connections.reading() as reader:
             if reader:  # the log still has what was just overwritten in the file
                 reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -334,9 +345,10 @@ class SqliteStore:
 
     # Inside a transaction
 
-    def _replay(self, db: sqlite3.Connection, state: State, ask: Ask) -> Replayed | None:
+    def _replay(self, db: sqlite3.Connection, ask: Ask, uid: int) -> Replayed | None:
         """The turn that this key completed before, wherever on the session's tree it is."""
-        if ask.key is None:
+        state = load_state(db, ask.agent, ask.name)
+        if ask.key is None or state is None or uid not in (ABSENT, state.head.uid):
             return None
         row = tree.completed(db, state, ask.key)
         if row is None:
@@ -347,13 +359,28 @@ class SqliteStore:
         there = state.head._replace(line=line, turn=turn)
         return Replayed(state.head, entry._replace(data=reading.data_at(db, there, turn)))
 
+    def _resume(self, db: sqlite3.Connection, ask: Ask, uid: int) -> Begun | None:
+        """Go on where this process left the session, without a look at it; None if it stands elsewhere."""
+        left = self._left.end(ask.agent, ask.name)
+        if left is None or ask.expect == "new":
+            return None
+        end, data = left
+        if uid not in (ABSENT, end.head.uid):
+            return None
+        self._owner.show()
+        if not retake(db, end, self._owner.name, term(self.lease_seconds)):
+            return None
+        lease = record(db, end, ask, data, now_us())
+        self._claims.begun(lease)
+        return Begun(lease)
+
     def _take(self, db: sqlite3.Connection, state: State, ask: Ask) -> Begun:
         """Settle what a crash left, record the prompt as running, take the lease."""
         self._owner.show()
         now = now_us()
         state, interrupted = self._settled(db, state)
         tree.leave_undone(db, state)
-        lease = record(db, state, ask, self._data(db, state), now)
+        lease = record(db, state.end, ask, self._data(db, state.head), now)
         take(db, state, lease, self._owner.name, term(self.lease_seconds))
         self._claims.begun(lease)
         return Begun(lease, interrupted)
@@ -365,12 +392,11 @@ class SqliteStore:
         interrupted = interrupt(db, state, state.running, now_us())
         return load_state(db, state.head.agent, state.head.name) or state, interrupted
 
-    def _data(self, db: sqlite3.Connection, state: State) -> str:
+    def _data(self, db: sqlite3.Connection, head: Head) -> str:
         """The data that the next turn starts from: what we left there ourselves need not be read."""
-        head = state.head
         if (data := self._left.data(head)) is not None:
             return data
-        return reading.rebuild(db, head, state.base, head.turn, state.data_checksum) if head.turn else "{}"
+        return reading.data_at(db, head, head.turn)
 
     def _state(self, db: sqlite3.Connection | None, head: Head) -> State | None:
         row = db.execute(f"{STATE} WHERE s.uid = ?", (head.uid,)).fetchone() if db else None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from flue_cli.errors import StoreLocked
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Act = Callable[[sqlite3.Connection, State], Result]
+Early = Callable[[sqlite3.Connection, int], Result | None]
+"""Given the uid of the session that whoever asks has seen, ABSENT for none."""
 
 
 class _Waiter:
@@ -40,7 +41,7 @@ class Claims:
         self._active: set[tuple[int, int]] = set()  # (uid, fence) of turns that run in this process
 
     def when_free(
-        self, ask: Ask, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
+        self, ask: Ask, pause: Pause, act: Act[Result], *, early: Early[Result] | None = None
     ) -> Result:
         """Do `act` to the session once it is free and ours, in one transaction.
 
@@ -63,7 +64,7 @@ class Claims:
                 self._line.leave(waiter.ticket)
 
     def _attempt(
-        self, ask: Ask, waiter: _Waiter, act: Act[Result], early: Act[Result | None] | None
+        self, ask: Ask, waiter: _Waiter, act: Act[Result], early: Early[Result] | None
     ) -> Result | Held:
         held = self._look(ask, waiter) if waiter.ticket else None
         if held:
@@ -73,11 +74,9 @@ class Claims:
         with self._connections.writing(
             create_store=waiter.uid == ABSENT, patience=patience, together=True
         ) as db:
+            if early and (found := early(db, waiter.uid)) is not None:
+                return found
             state = load_state(db, ask.agent, ask.name)
-            if early and state and waiter.uid in (ABSENT, state.head.uid):
-                found = early(db, state)
-                if found is not None:
-                    return found
             state = admit(db, state, ask, waiter.uid)
             waiter.uid = state.head.uid
             place = self._line.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
@@ -107,14 +106,9 @@ class Claims:
         """A turn of this process runs now."""
         self._active.add((lease.head.uid, lease.fence))
 
-    @contextmanager
-    def settling(self, lease: Lease) -> Iterator[sqlite3.Connection]:
-        """A transaction that ends a turn; even if it fails, the turn does not run any more."""
-        try:
-            with self._connections.writing(together=True) as db:
-                yield db
-        finally:
-            self._active.discard((lease.head.uid, lease.fence))
+    def ended(self, lease: Lease) -> None:
+        """It does not run any more, even if its end could not be written."""
+        self._active.discard((lease.head.uid, lease.fence))
 
     def is_held(self, state: State) -> bool:
         """Whether a turn that lives holds the session."""

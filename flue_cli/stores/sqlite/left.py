@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from flue_cli.session import Message
 from flue_cli.stores.records import Head
+from flue_cli.stores.sqlite.rows import End
 from flue_cli.stores.sqlite.texts import said_messages
 
 _ROOM = 8 * 1024 * 1024
@@ -41,7 +42,7 @@ class Said(NamedTuple):
 class _Session(NamedTuple):
     """A session as it was left: `said` are its newest turns without a gap, of `size` characters."""
 
-    head: Head
+    end: End
     data: str
     said: tuple[Said, ...]
     size: int
@@ -51,56 +52,62 @@ class _Session(NamedTuple):
 
 
 class Left:
-    """The data and the newest messages of each session, as this process left it."""
+    """Where each session stands, its data and its newest messages, as this process left it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sessions: dict[int, _Session] = {}
+        self._sessions: dict[tuple[str, str], _Session] = {}
         self._size = 0
+
+    def end(self, agent: str, name: str) -> tuple[End, str] | None:
+        """Where the session of that name was left, and its data."""
+        session = self._sessions.get((agent, name))
+        return (session.end, session.data) if session else None
 
     def data(self, head: Head) -> str | None:
         """The data of the session, if it is still as this process left it."""
-        session = self._sessions.get(head.uid)
-        return session.data if session and session.head == head else None
+        session = self._sessions.get((head.agent, head.name))
+        return session.data if session and session.end.head == head else None
 
     def messages(self, head: Head, start: int, stop: int) -> list[Message] | None:
         """The messages at positions `start` to `stop` (exclusive), if all of them are remembered.
 
         Made anew for every caller: what an agent does to them is nobody else's.
         """
-        session = self._sessions.get(head.uid)
-        if not session or session.head != head or not session.said or start < session.said[0].start:
+        session = self._sessions.get((head.agent, head.name))
+        if not session or session.end.head != head or not session.said or start < session.said[0].start:
             return None
         said = session.said[bisect_right(session.said, start, key=_START) - 1 :]
         found: list[Message] = []
-        for turn in said:
-            if turn.start >= stop:
+        for begins, prompt, between, reply in said:
+            if begins >= stop:
                 break
-            found += said_messages(turn.prompt, turn.between, turn.reply)
+            found += said_messages(prompt, between, reply)
         return found[start - said[0].start : stop - said[0].start]
 
-    def put(self, before: Head, head: Head, data: str, said: Said | None = None) -> None:
-        """Remember the session that a turn brought from `before` to `head`; `said` is what it added.
+    def put(self, before: Head, end: End, data: str, said: Said | None = None) -> None:
+        """Remember the session that a turn brought from `before` to `end`; `said` is what it added.
 
         Who was not used for longest is forgotten for it.
         """
+        place = before.agent, before.name
         with self._lock:
-            old = self._drop(head.uid)
-            texts, size = (old.said, old.size) if old and old.head == before else ((), 0)
+            old = self._drop(place)
+            texts, size = (old.said, old.size) if old and old.end.head == before else ((), 0)
             if said:
                 texts, size = (*texts, said), size + said.size()
                 while len(texts) > _TURNS or size > _CHARACTERS:
                     size -= texts[0].size()
                     texts = texts[1:]
-            session = self._sessions[head.uid] = _Session(head, data, texts, size)
+            session = self._sessions[place] = _Session(end, data, texts, size)
             self._size += session.cost()
             while self._size > _ROOM and len(self._sessions) > 1:
                 self._drop(next(iter(self._sessions)))
 
-    def forget(self, uid: int) -> None:
+    def forget(self, head: Head) -> None:
         """Forget a session: it was deleted."""
         with self._lock:
-            self._drop(uid)
+            self._drop((head.agent, head.name))
 
     def clear(self) -> None:
         """Forget all."""
@@ -108,8 +115,8 @@ class Left:
             self._sessions.clear()
             self._size = 0
 
-    def _drop(self, uid: int) -> _Session | None:
-        session = self._sessions.pop(uid, None)
+    def _drop(self, place: tuple[str, str]) -> _Session | None:
+        session = self._sessions.pop(place, None)
         if session:
             self._size -= session.cost()
         return session

@@ -141,10 +141,23 @@ def data_at(db: sqlite3.Connection, head: Head, turn: int) -> str:
     if not path:
         raise missing(db, head, f"turn {turn}")
     base, checksum = next(_rows(db, head, path[0], "base, data_checksum"))
-    return rebuild(db, head, base, turn, checksum)
+    return _rebuild(db, head, base, turn, checksum)
 
 
-def rebuild(db: sqlite3.Connection, head: Head, base: int, turn: int, checksum: int | None) -> str:
+def missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
+    """The error for rows that should be there: the session is another than `head` says, or damaged."""
+    row = db.execute("SELECT version FROM session WHERE uid = ?", (head.uid,)).fetchone()
+    if row is None:
+        return changed(head.name)
+    if row[0] != head.version:  # turns that were undone, and whose kept fork was deleted
+        return SessionChanged(
+            f"session '{head.name}' was changed meanwhile, and what it was is gone",
+            hint="look at it again: flue sessions show",
+        )
+    return StoreDamaged(f"session '{head.name}' lacks {what}", hint="restore the store from a backup")
+
+
+def _rebuild(db: sqlite3.Connection, head: Head, base: int, turn: int, checksum: int | None) -> str:
     """The data after `turn`: the snapshot of turn `base` (0: the empty start) and the changes since."""
     text = "{}"
     changes: list[str] = []
@@ -159,19 +172,6 @@ def rebuild(db: sqlite3.Connection, head: Head, base: int, turn: int, checksum: 
     except ValueError as error:
         raise damaged(head.name, turn, str(error)) from error
     return verified(data, checksum, turn, head.name)
-
-
-def missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
-    """The error for rows that should be there: the session is another than `head` says, or damaged."""
-    row = db.execute("SELECT version FROM session WHERE uid = ?", (head.uid,)).fetchone()
-    if row is None:
-        return changed(head.name)
-    if row[0] != head.version:  # turns that were undone, and whose kept fork was deleted
-        return SessionChanged(
-            f"session '{head.name}' was changed meanwhile, and what it was is gone",
-            hint="look at it again: flue sessions show",
-        )
-    return StoreDamaged(f"session '{head.name}' lacks {what}", hint="restore the store from a backup")
 
 
 def _page(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[Added]:

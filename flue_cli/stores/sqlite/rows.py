@@ -32,19 +32,22 @@ _BYTES_MOVED = 2**28
 class State(NamedTuple):
     """A session's row: where it stands, and the lease on it.
 
-    `entry` is the id of the head entry, `tip` that of the newest one that was undone; `owns_line` whether
-    the line the head lies on is this session's own; `is_kept` whether undoing made the session;
-    `is_newest` whether no session was used after it, `is_awaited` whether prompts stand in line for it.
+    `entry` is the id of the head entry, `base` the turn of the last snapshot of its data, `tip` the id of
+    the newest entry that was undone. `running` is the id of the entry that runs; `fence`, `owner`, `wall`
+    and `monotonic` (the ends of its lease) and `since` (when it began) are those of the turn that runs, or
+    ran last. `owns_line` tells whether the line the head lies on is this session's own, `is_kept` whether
+    undoing made the session, `is_newest` whether no session was used after it, `is_awaited` whether prompts
+    stand in line for it.
     """
 
     head: Head
     entry: int | None
     base: int
-    data_checksum: int | None
     running: int | None
     fence: int
     owner: str | None
-    expires: Term
+    wall: int
+    monotonic: int
     since: int
     owns_line: bool
     is_newest: bool
@@ -52,48 +55,55 @@ class State(NamedTuple):
     tip: int | None
     is_kept: bool
 
+    @property
+    def expires(self) -> Term:
+        """When the lease ends."""
+        return Term(self.wall, self.monotonic)
 
+    @property
+    def end(self) -> End:
+        """Where the session goes on."""
+        return End(self.head, self.entry, self.base, self.fence, self.owns_line)
+
+
+class End(NamedTuple):
+    """Where a session goes on: what the next entry of it is added to. The fields are those of State."""
+
+    head: Head
+    entry: int | None
+    base: int
+    fence: int
+    owns_line: bool = True
+
+
+# No more columns than that: sqlite3 describes each anew at every execute, which costs more than reading it.
 STATE = """
     SELECT s.uid, s.agent, s.name, s.version, coalesce(e.line, 0), coalesce(e.turn, 0),
            coalesce(e.total, 0), s.created_at, s.updated_at,
-           s.head, coalesce(e.base, 0), e.data_checksum, s.running, s.fence, s.owner,
-           s.expires_at, s.expires_monotonic,
-           (SELECT started_at FROM entry r WHERE r.id = s.running), e.id, e.session,
+           s.head, coalesce(e.base, 0), s.running, s.fence, s.owner,
+           coalesce(s.expires_at, 0), coalesce(s.expires_monotonic, 0),
+           coalesce((SELECT started_at FROM entry r WHERE r.id = s.running), 0), e.session IS s.uid,
            s.used = (SELECT max(used) FROM session),
            EXISTS (SELECT 1 FROM waiting w WHERE w.session = s.uid), s.tip, s.kept
     FROM session s LEFT JOIN entry e ON e.id = s.head
 """
+_BY_NAME = f"{STATE} WHERE s.agent = ? AND s.name = ?"
 
 
 def load_state(db: sqlite3.Connection, agent: str, name: str) -> State | None:
-    row = db.execute(f"{STATE} WHERE s.agent = ? AND s.name = ?", (agent, name)).fetchone()
+    row = db.execute(_BY_NAME, (agent, name)).fetchone()
     return state_of(row) if row else None
 
 
 def state_of(row: Sequence[Any]) -> State:
-    entry, base, checksum, running, fence, owner, wall, monotonic, since, found, *more = row[9:]
-    if entry != found:
+    """The state in a row of STATE."""
+    state = State._make((Head._make(row[:9]), *row[9:]))
+    if state.entry is not None and not state.head.turn:
         raise StoreDamaged(
-            f"the newest turn of session '{row[2]}' is missing", hint="restore the store from a backup"
+            f"the newest turn of session '{state.head.name}' is missing",
+            hint="restore the store from a backup",
         )
-    expires = Term(wall or 0, monotonic or 0)
-    session, newest, awaited, tip, kept = more
-    return State(
-        head=Head._make(row[:9]),
-        entry=entry,
-        base=base,
-        data_checksum=checksum,
-        running=running,
-        fence=fence,
-        owner=owner,
-        expires=expires,
-        since=since or 0,
-        owns_line=session == row[0],
-        is_newest=bool(newest),
-        is_awaited=bool(awaited),
-        tip=tip,
-        is_kept=bool(kept),
-    )
+    return state
 
 
 def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> State:
@@ -111,28 +121,28 @@ def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> St
     return state
 
 
-def record(db: sqlite3.Connection, state: State, ask: Ask, data: str, now: int) -> Lease:
+def record(db: sqlite3.Connection, end: End, ask: Ask, data: str, now: int) -> Lease:
     """Insert the running entry after the head; the lease on it.
 
     Data that has not changed for long gets a snapshot here, or finding it would cost ever more.
     """
-    head, turn = state.head, state.head.turn + 1
-    snapshot = data if _is_due(data, turn, state.base) else None
-    base = state.base if snapshot is None else turn
+    head, turn = end.head, end.head.turn + 1
+    snapshot = data if _is_due(data, turn, end.base) else None
+    base = end.base if snapshot is None else turn
     checksum = texts.texts_checksum((turn, "prompt", "running", head.messages), ask.key, ask.prompt)
     entry, line = append(
         db,
-        state,
+        end,
         ("prompt", "running", now, None, checksum),
         (base, texts.data_checksum(data), snapshot, None),
         (ask.key, ask.prompt),
     )
-    return Lease(head, state.fence + 1, entry, turn, now, ask.prompt, ask.key, data, line, base)
+    return Lease(head, end.fence + 1, entry, turn, now, ask.prompt, ask.key, data, line, base)
 
 
 def append(
     db: sqlite3.Connection,
-    state: State,
+    end: End,
     what: tuple[str, str, int, int | None, int],
     data: tuple[int, int, str | None, str | None],
     said: tuple[str | None, str],
@@ -142,9 +152,9 @@ def append(
     `what` is (kind, outcome, started_at, finished_at, checksum), `data` (base, checksum, snapshot,
     splice), `said` (key, prompt). What was undone before is not touched: see tree.leave_undone.
     """
-    head = state.head
-    rest = (head.turn + 1, state.entry, head.messages, *what, *data, *said)
-    if state.owns_line:
+    head = end.head
+    rest = (head.turn + 1, end.entry, head.messages, *what, *data, *said)
+    if end.owns_line:
         try:
             done = db.execute(_APPEND, (None, head.uid, head.line, *rest))
             return done.lastrowid or 0, head.line
@@ -169,6 +179,27 @@ def take(db: sqlite3.Connection, state: State, lease: Lease, owner: str, expires
         f"{used(state)} WHERE uid = ?",
         (lease.fence, owner, *expires, lease.entry, lease.head.uid),
     )
+
+
+def retake(db: sqlite3.Connection, end: End, owner: str, expires: Term) -> bool:
+    """Give the session to the turn that is recorded next; False, and nothing is done, unless it is at `end`.
+
+    At `end` means: free, nobody waits for it, nothing was undone, and it is the one used last. So one
+    statement does what `load_state` and `take` do.
+    """
+    head = end.head
+    done = db.execute(
+        _RETAKE, (owner, *expires, head.uid, head.agent, head.name, head.version, end.fence, head.uid)
+    )
+    return done.rowcount == 1
+
+
+_RETAKE = """
+    UPDATE session SET fence = fence + 1, owner = ?, expires_at = ?, expires_monotonic = ?,
+        running = (SELECT max(id) + 1 FROM entry)
+    WHERE uid = ? AND agent = ? AND name = ? AND version = ? AND fence = ? AND running IS NULL AND tip IS NULL
+        AND used = (SELECT max(used) FROM session) AND NOT EXISTS (SELECT 1 FROM waiting WHERE session = ?)
+"""
 
 
 def used(state: State) -> str:
@@ -239,7 +270,7 @@ def complete(
     between: str | None,
     data: str,
     meta: Mapping[str, Any],
-) -> None:
+) -> End:
     """Write down the lease's entry as completed; `head` is the session as it stands then.
 
     `between` is the JSON text of the messages between prompt and reply.
@@ -270,6 +301,7 @@ def complete(
     )
     if not done.rowcount:
         raise _gone(lease.turn)
+    return End(head, lease.entry, base, lease.fence)
 
 
 def _gone(turn: int) -> StoreDamaged:

@@ -22,6 +22,7 @@ TEXTS = (
 """The columns that `entry_of` and `added_by` read."""
 Added = tuple[int, tuple[Message, ...]]
 """The length of the history before a turn, and the messages that it adds."""
+_new = tuple.__new__
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -90,12 +91,9 @@ def added_by(row: Sequence[Any], session: str) -> Added:
 
 def said_messages(prompt: str, between: str | None, reply: str) -> tuple[Message, ...]:
     """The messages of a completed turn; `between` is JSON text, as in its column."""
-    # By _make, which skips the words that Message has for people: there may be many of these.
-    return (
-        Message._make(("user", prompt, {})),
-        *_messages(between),
-        Message._make(("assistant", reply, {})),
-    )
+    # There may be many of these: made as bare tuples, without the words that Message has for people.
+    first, last = _new(Message, ("user", prompt, {})), _new(Message, ("assistant", reply, {}))
+    return (first, *_messages(between), last) if between else (first, last)
 
 
 def verified(data: str, checksum: int | None, turn: int, session: str) -> str:
