@@ -26,6 +26,8 @@ GRACE_SECONDS = 2.0
 """How long an agent that was told to stop may take to do so."""
 
 _LONGEST_SLEEP = 3600.0
+_LINGER = 1.0
+"""How long the thread expects another turn after the last one, in seconds: waking it for each is dear."""
 _LOOK, _PASSED, _DONE = 0, 254, 255
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -34,7 +36,8 @@ class Keeper:
     """Renews leases, ends turns whose time is up, and gives up on agents that will not stop.
 
     One thread for all turns of a store, since starting one costs as much as a commit. It sleeps until
-    the next moment that may matter; a turn that is over before then never wakes it.
+    the next moment that may matter; a turn that is over before then never wakes it, and in a series of such
+    turns it looks once a second.
 
     A signal reaches this thread through a wake-up descriptor, since a handler only runs once the main
     thread comes back from C code, and an agent may never.
@@ -46,6 +49,7 @@ class Keeper:
         self._lock = threading.Lock()
         self._watched: list[_Watched] = []
         self._wakes_at = 0.0  # when the thread will look again by itself; 0: not before it is woken
+        self._lingers = False  # whether there were turns since it looked last
         self._thread: threading.Thread | None = None
         self._passed = threading.Event()
         self._reading, self._writing = -1, -1
@@ -72,6 +76,7 @@ class Keeper:
         watched = _Watched(renew, cancellation, timeout, give_up, renew_every=renew_every)
         with self._lock:
             self._watched.append(watched)
+            self._lingers = True
             is_earlier = not self._wakes_at or watched.next_moment() < self._wakes_at
         in_main = watched.in_main
         old_wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False) if in_main else -1
@@ -137,8 +142,12 @@ class Keeper:
         while True:
             with self._lock:
                 watched = list(self._watched)
-                self._wakes_at = min((turn.next_moment() for turn in watched), default=0.0)
-            if not watched:
+                if watched:
+                    self._wakes_at = min(turn.next_moment() for turn in watched)
+                else:
+                    self._wakes_at = time.monotonic() + _LINGER if self._lingers else 0.0
+                self._lingers = False
+            if not self._wakes_at:
                 self._disconnect()
             if self._sleep(self._wakes_at):
                 self._disconnect()

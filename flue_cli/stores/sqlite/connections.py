@@ -30,7 +30,7 @@ class Connections:
         """From now on, transactions that say `together` share a connection and their commits."""
         from flue_cli.stores.sqlite.sharing import SharedWriter
 
-        self._shared = SharedWriter(self._connect_shared, self._shared_still_there)
+        self._shared = SharedWriter(self._connect_shared, lambda: self._still_there(self._shared_inode))
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection | None]:
@@ -67,13 +67,13 @@ class Connections:
                 with self._shared.writing(create_store=create_store, patience=patience) as db:
                     yield db
                 return
-            db = self._for_writing(create_store=create_store)
+            db = self._made(self._connection, create_store=create_store)
             if not durable:
                 db.execute("PRAGMA synchronous = NORMAL")
             try:
                 begin(db, patience)
                 yield db
-                self._still_there()
+                self._still_there(self._threads.inode)
                 db.execute("COMMIT")
             finally:
                 if db.in_transaction:  # a full disk has rolled back already
@@ -97,9 +97,6 @@ class Connections:
         for thread in [thread for thread in self._all if not thread.is_alive()]:
             self._all.pop(thread).close()
 
-    def _for_writing(self, *, create_store: bool) -> sqlite3.Connection:
-        return self._made(self._connection, create_store=create_store)
-
     def _made(self, opened: Callable[[], sqlite3.Connection], *, create_store: bool) -> sqlite3.Connection:
         """What `opened()` gives, once there is a store."""
         try:
@@ -115,10 +112,6 @@ class Connections:
         self._shared_inode = os.stat(self.path).st_ino
         return connection
 
-    def _shared_still_there(self) -> None:
-        if not self._is_file(self._shared_inode):
-            raise self._gone()
-
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection; FileNotFoundError if there is no store yet."""
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
@@ -131,18 +124,23 @@ class Connections:
 
     def is_in_place(self) -> bool:
         """Whether the file that this thread has open is still the one at the path."""
-        return self._is_file(getattr(self._threads, "inode", None))
-
-    def _is_file(self, inode: int | None) -> bool:
         try:
-            return inode in (None, os.stat(self.path).st_ino)
-        except FileNotFoundError:
+            self._still_there(getattr(self._threads, "inode", None))
+        except StoreError:
             return False
+        return True
 
-    def _still_there(self) -> None:
-        """Writes to a file that was removed or replaced would succeed, and be lost."""
-        if not self.is_in_place():
-            raise self._gone()
+    def _still_there(self, inode: int | None) -> None:
+        """StoreError unless the file at the path is that one (None: whichever it is).
+
+        Writes to a file that was removed or replaced would succeed, and be lost.
+        """
+        try:
+            if inode in (None, os.stat(self.path).st_ino):
+                return
+        except FileNotFoundError:
+            pass
+        raise self._gone()
 
     def _gone(self) -> StoreError:
         return StoreError(

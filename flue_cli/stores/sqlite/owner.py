@@ -36,6 +36,8 @@ class Owner:
 
     def show(self) -> None:
         """Take the lock that tells others we live; once is enough."""
+        if self._file >= 0:
+            return
         with self._lock:
             if self._file >= 0:
                 return
