@@ -34,7 +34,8 @@ class Cancellation:
     `why` is what the turn will report, None as long as nobody asked; `reasons` are all that came.
     While the agent runs it is stopped where it stands; before and after, only the wish is noted, so a
     commit is never cut.
-    `on_request` is called at every request, from whichever thread makes it.
+    `on_request` is called at every request, from whichever thread makes it, and so is `stop`, which ends the
+    agent that runs; `lock` keeps either from being called once it was taken away.
     """
 
     def __init__(self, *, wake_by: int = 0) -> None:
@@ -45,8 +46,8 @@ class Cancellation:
         self.on_request: Callable[[], None] | None = None
         self._wake_by = wake_by
         # Reentrant, because a signal handler may find its own thread inside.
-        self._lock = threading.RLock()
-        self._stop: Callable[[], None] | None = None
+        self.lock = threading.RLock()
+        self.stop: Callable[[], None] | None = None
 
     def request(self, why: FlueError, *, stop: bool = True) -> None:
         """End the turn because of `why`; the first reason stands. Without `stop`, only take note."""
@@ -54,15 +55,15 @@ class Cancellation:
         if self.why is None:
             self.since = time.monotonic()
             self.why = why
-        with self._lock:
+        with self.lock:
             if self.on_request:
                 self.on_request()
-            if stop and self._stop:
-                self._stop()
+            if stop and self.stop:
+                self.stop()
 
     def listen(self, on_request: Callable[[], None] | None) -> None:
         """Set or clear `on_request`; once this returns the old one is not called any more."""
-        with self._lock:
+        with self.lock:
             self.on_request = on_request
 
     def check(self) -> None:
@@ -70,45 +71,57 @@ class Cancellation:
         if self.why is not None:
             raise self.why
 
-    @contextmanager
-    def stops_thread(self) -> Iterator[None]:
+    def stops_thread(self) -> AbstractContextManager[None]:
         """While inside, a request raises AgentStopped in this thread."""
-        thread = threading.get_ident()
-        is_main = threading.current_thread() is threading.main_thread()
-        fired = sent = False
-
-        def stop() -> None:
-            nonlocal fired, sent
-            if threading.get_ident() == thread:
-                # Once: a second request must not cut the agent's cleanup, nor ours below.
-                if not fired:
-                    fired = True
-                    raise AgentStopped
-            elif is_main and self._wake_by:
-                # A real signal also ends a sleep or a read; its handler comes back here.
-                signal.pthread_kill(thread, self._wake_by)
-            elif not sent:
-                sent = True
-                _raise_in(thread, AgentStopped)
-
-        self._stop = stop
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._stop = None
-            if sent:
-                _raise_in(thread, None)  # it may still be on its way
+        return _ThreadStop(self, self._wake_by)
 
     @contextmanager
     def stops_by(self, stop: Callable[[], None]) -> Iterator[None]:
         """While inside `stops_thread`, a request calls `stop` instead, which may be gentler."""
-        outer, self._stop = self._stop, stop
+        outer = self.stop
+        self.stop = stop
         try:
             yield
         finally:
-            with self._lock:
-                self._stop = outer
+            with self.lock:
+                self.stop = outer
+
+
+class _ThreadStop:
+    """While inside, a request raises AgentStopped in the thread that made this.
+
+    By hand, since every turn pays for it: a generator would cost three times as much.
+    """
+
+    def __init__(self, cancellation: Cancellation, wake_by: int) -> None:
+        self._cancellation = cancellation
+        self._wake_by = wake_by
+        self._thread = threading.get_ident()
+        self._is_raised = self._is_sent = False
+
+    def __enter__(self) -> None:
+        """Be what stops the agent."""
+        self._cancellation.stop = self._stop
+
+    def __exit__(self, *_: object) -> None:
+        """Stop nothing any more."""
+        with self._cancellation.lock:
+            self._cancellation.stop = None
+        if self._is_sent:
+            _raise_in(self._thread, None)  # it may still be on its way
+
+    def _stop(self) -> None:
+        if threading.get_ident() == self._thread:
+            # Once: a second request must not cut the agent's cleanup, nor ours above.
+            if not self._is_raised:
+                self._is_raised = True
+                raise AgentStopped
+        elif self._wake_by and self._thread == threading.main_thread().ident:
+            # A real signal also ends a sleep or a read; its handler comes back here.
+            signal.pthread_kill(self._thread, self._wake_by)
+        elif not self._is_sent:
+            self._is_sent = True
+            _raise_in(self._thread, AgentStopped)
 
 
 def _raise_in(thread: int, exception: type[BaseException] | None) -> None:

@@ -161,17 +161,18 @@ def _run_async(
 
 
 def _as_reply(result: object) -> Reply:
-    reply = result if isinstance(result, Reply) else Reply(result) if isinstance(result, str) else None
-    if reply is None:
+    if isinstance(result, str):
+        return Reply(_plain_text(result))
+    if not isinstance(result, Reply):
         raise _bad_reply(f"the agent returned {type(result).__name__}, not str")
-    if not isinstance(reply.text, str):
-        raise _bad_reply(f"the text of the agent's Reply is {type(reply.text).__name__}, not str")
+    if not isinstance(result.text, str):
+        raise _bad_reply(f"the text of the agent's Reply is {type(result.text).__name__}, not str")
     try:
         # Read here, where the agent can be stopped: they may be iterators over anything.
-        messages, meta = list(reply.messages), dict(reply.meta)
+        messages, meta = list(result.messages), dict(result.meta)
     except Exception as error:
         raise _bad_reply(f"the agent's Reply cannot be read: {words_of(error)}") from error
-    return Reply(_plain_text(reply.text), messages, meta)
+    return Reply(_plain_text(result.text), messages, meta)
 
 
 def _plain_text(text: str) -> str:

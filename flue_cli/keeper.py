@@ -9,8 +9,8 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING
 from weakref import ref
@@ -54,7 +54,6 @@ class Keeper:
         self._passed = threading.Event()
         self._reading, self._writing = -1, -1
 
-    @contextmanager
     def watching(
         self,
         lease: Lease | None,
@@ -62,7 +61,7 @@ class Keeper:
         *,
         timeout: float | None,
         give_up: Callable[[FlueError], None],
-    ) -> Iterator[None]:
+    ) -> AbstractContextManager[None]:
         """While inside, the turn of `lease` (None: it has none) is watched over.
 
         `timeout` bounds it, in seconds.
@@ -73,28 +72,31 @@ class Keeper:
         self._start()
         renew = partial(self._store.renew, lease) if self._store and lease else None
         renew_every = self._store.lease_seconds / 3 if self._store else 0.0
-        watched = _Watched(renew, cancellation, timeout, give_up, renew_every=renew_every)
+        return _Watched(self, renew, cancellation, timeout, give_up, renew_every=renew_every)
+
+    def watch(self, turn: _Watched) -> int:
+        """Begin to watch over a turn; gives the wake-up descriptor that was set before."""
         with self._lock:
-            self._watched.append(watched)
+            self._watched.append(turn)
             self._lingers = True
-            is_earlier = not self._wakes_at or watched.next_moment() < self._wakes_at
-        in_main = watched.in_main
-        old_wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False) if in_main else -1
-        cancellation.listen(lambda: self._wake(_LOOK))
-        try:
-            if is_earlier or cancellation.why:
-                self._wake(_LOOK)
-            yield
-        finally:
-            if in_main:
-                signal.set_wakeup_fd(old_wakeup)
-            cancellation.listen(None)
-            with watched.lock:  # once this is ours, nothing more is done for the turn
-                watched.is_over = True
-            with self._lock:
-                self._watched.remove(watched)
-            if in_main and cancellation.why:
-                self._pass_signals()
+            is_earlier = not self._wakes_at or turn.next_moment() < self._wakes_at
+        old_wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False) if turn.in_main else -1
+        turn.cancellation.listen(self._look)
+        if is_earlier or turn.cancellation.why:
+            self._look()
+        return old_wakeup
+
+    def let_go(self, turn: _Watched, old_wakeup: int) -> None:
+        """Once this returns, nothing more is done for the turn."""
+        if turn.in_main:
+            signal.set_wakeup_fd(old_wakeup)
+        turn.cancellation.listen(None)
+        with turn.lock:
+            turn.is_over = True
+        with self._lock:
+            self._watched.remove(turn)
+        if turn.in_main and turn.cancellation.why:
+            self._pass_signals()
 
     def close(self) -> None:
         """End the thread, and let go of what it holds."""
@@ -128,6 +130,9 @@ class Keeper:
     def _make_pipe(self) -> None:
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._writing, False)
+
+    def _look(self) -> None:
+        self._wake(_LOOK)
 
     def _wake(self, byte: int) -> None:
         try:
@@ -197,10 +202,14 @@ def _forget(keeper: Keeper | None) -> None:
 
 
 class _Watched:
-    """A running turn, and what is to be done about it when. All moments are monotonic seconds."""
+    """A running turn, and what is to be done about it when. All moments are monotonic seconds.
+
+    By hand, since every turn pays for it: a generator would cost three times as much.
+    """
 
     def __init__(
         self,
+        keeper: Keeper,
         renew: Callable[[], None] | None,
         cancellation: Cancellation,
         timeout: float | None,
@@ -211,38 +220,47 @@ class _Watched:
         now = time.monotonic()
         self.lock = threading.Lock()
         self.is_over = False
+        self.cancellation = cancellation
+        self._keeper = keeper
         self._renew = renew
-        self._cancellation = cancellation
         self._timeout = timeout
         self._give_up = give_up
         self._renew_every = renew_every
         self._renew_at = now + renew_every if renew else float("inf")
         self._deadline = now + timeout if timeout is not None else float("inf")
-        self.in_main = threading.current_thread() is threading.main_thread()
+        self.in_main = threading.get_ident() == threading.main_thread().ident
+
+    def __enter__(self) -> None:
+        """The agent begins."""
+        self._old_wakeup = self._keeper.watch(self)
+
+    def __exit__(self, *_: object) -> None:
+        """It has come back."""
+        self._keeper.let_go(self, self._old_wakeup)
 
     def next_moment(self) -> float:
         """When to look at it next."""
         if self.is_over:
             return float("inf")
-        if self._cancellation.why:
-            return min(self._renew_at, self._cancellation.since + GRACE_SECONDS)
+        if self.cancellation.why:
+            return min(self._renew_at, self.cancellation.since + GRACE_SECONDS)
         return min(self._renew_at, self._deadline)
 
     def signalled(self, signum: int) -> None:
         """A signal came; its handler may still have to wait for the agent."""
         if self.in_main:
-            self._cancellation.request(cancelled_by(signum), stop=False)
+            self.cancellation.request(cancelled_by(signum), stop=False)
 
     def look(self) -> None:
         """Do what is due."""
-        why = self._cancellation.why
+        why = self.cancellation.why
         now = time.monotonic()
-        if why and now >= self._cancellation.since + GRACE_SECONDS:
+        if why and now >= self.cancellation.since + GRACE_SECONDS:
             self.is_over = True
             self._give_up(why)
             return
         if not why and now >= self._deadline:
-            self._cancellation.request(TurnTimeout(f"the agent took longer than {self._timeout:g} s"))
+            self.cancellation.request(TurnTimeout(f"the agent took longer than {self._timeout:g} s"))
         if self._renew and now >= self._renew_at:
             self._renew_at = self._renewed(self._renew, now)
 

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING
 
 from flue_cli.errors import StoreError
@@ -47,7 +47,6 @@ class Connections:
             else:
                 yield connection
 
-    @contextmanager
     def writing(
         self,
         *,
@@ -55,31 +54,23 @@ class Connections:
         create_store: bool = False,
         patience: float = 30.0,
         together: bool = False,
-    ) -> Iterator[sqlite3.Connection]:
+    ) -> AbstractContextManager[sqlite3.Connection]:
         """A connection inside a transaction of ours, committed at the end or rolled back.
 
         Not durable: what a power failure may take (leases and queues, never turns) saves an fsync.
         StoreLocked if another program keeps writing for `patience` seconds. `together`: what is done takes
         no longer than a turn's own, and may become durable with others'.
         """
-        with plain_errors(self.path):
-            if together and self._shared:
-                with self._shared.writing(create_store=create_store, patience=patience) as db:
-                    yield db
-                return
-            db = self._made(self._connection, create_store=create_store)
-            if not durable:
-                db.execute("PRAGMA synchronous = NORMAL")
-            try:
-                begin(db, patience)
-                yield db
-                self._still_there(self._threads.inode)
-                db.execute("COMMIT")
-            finally:
-                if db.in_transaction:  # a full disk has rolled back already
-                    db.execute("ROLLBACK")
-                if not durable:
-                    db.execute("PRAGMA synchronous = FULL")
+        if together and self._shared:
+            return self._writing_together(self._shared, create_store=create_store, patience=patience)
+        return _Writing(self, durable=durable, create_store=create_store, patience=patience)
+
+    @contextmanager
+    def _writing_together(
+        self, shared: SharedWriter, *, create_store: bool, patience: float
+    ) -> Iterator[sqlite3.Connection]:
+        with plain_errors(self.path), shared.writing(create_store=create_store, patience=patience) as db:
+            yield db
 
     def disconnect(self) -> None:
         """Close the calling thread's connection."""
@@ -96,6 +87,10 @@ class Connections:
             self._shared.close()
         for thread in [thread for thread in self._all if not thread.is_alive()]:
             self._all.pop(thread).close()
+
+    def to_write(self, *, create_store: bool) -> sqlite3.Connection:
+        """This thread's connection, once there is a store."""
+        return self._made(self._connection, create_store=create_store)
 
     def _made(self, opened: Callable[[], sqlite3.Connection], *, create_store: bool) -> sqlite3.Connection:
         """What `opened()` gives, once there is a store."""
@@ -125,10 +120,14 @@ class Connections:
     def is_in_place(self) -> bool:
         """Whether the file that this thread has open is still the one at the path."""
         try:
-            self._still_there(getattr(self._threads, "inode", None))
+            self.check_place()
         except StoreError:
             return False
         return True
+
+    def check_place(self) -> None:
+        """StoreError unless the file that this thread has open is still the one at the path."""
+        self._still_there(getattr(self._threads, "inode", None))
 
     def _still_there(self, inode: int | None) -> None:
         """StoreError unless the file at the path is that one (None: whichever it is).
@@ -147,3 +146,49 @@ class Connections:
             f"the store {self.path} was removed or replaced while in use: nothing was saved",
             hint="start again",
         )
+
+
+class _Writing:
+    """A transaction on the calling thread's own connection.
+
+    By hand, since every turn pays for two: a generator would cost three times as much.
+    """
+
+    def __init__(
+        self, connections: Connections, *, durable: bool, create_store: bool, patience: float
+    ) -> None:
+        self._connections = connections
+        self._plain = plain_errors(connections.path)
+        self._durable = durable
+        self._create_store = create_store
+        self._patience = patience
+
+    def __enter__(self) -> sqlite3.Connection:
+        """Begin it."""
+        with self._plain:
+            self._db = self._connections.to_write(create_store=self._create_store)
+            try:
+                if not self._durable:
+                    self._db.execute("PRAGMA synchronous = NORMAL")
+                begin(self._db, self._patience)
+            except BaseException:
+                self._finish()
+                raise
+            return self._db
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Commit it; roll it back after an error, which is raised in plain words."""
+        with self._plain:
+            try:
+                if error is None:
+                    self._connections.check_place()
+                    self._db.execute("COMMIT")
+            finally:
+                self._finish()
+        self._plain.__exit__(kind, error, trace)
+
+    def _finish(self) -> None:
+        if self._db.in_transaction:  # a full disk has rolled back already
+            self._db.execute("ROLLBACK")
+        if not self._durable:
+            self._db.execute("PRAGMA synchronous = FULL")

@@ -34,10 +34,6 @@ class Said(NamedTuple):
     between: str | None
     reply: str
 
-    def size(self) -> int:
-        """How many characters it has."""
-        return len(self.prompt) + len(self.between or "") + len(self.reply)
-
 
 class _Session(NamedTuple):
     """A session as it was left: `said` are its newest turns without a gap, of `size` characters."""
@@ -46,9 +42,6 @@ class _Session(NamedTuple):
     data: str
     said: tuple[Said, ...]
     size: int
-
-    def cost(self) -> int:
-        return len(self.data) + self.size + _EACH
 
 
 class Left:
@@ -95,12 +88,12 @@ class Left:
             old = self._drop(place)
             texts, size = (old.said, old.size) if old and old.end.head == before else ((), 0)
             if said:
-                texts, size = (*texts, said), size + said.size()
+                texts, size = (*texts, said), size + _size(said)
                 while len(texts) > _TURNS or size > _CHARACTERS:
-                    size -= texts[0].size()
+                    size -= _size(texts[0])
                     texts = texts[1:]
-            session = self._sessions[place] = _Session(end, data, texts, size)
-            self._size += session.cost()
+            self._sessions[place] = _Session(end, data, texts, size)
+            self._size += len(data) + size + _EACH
             while self._size > _ROOM and len(self._sessions) > 1:
                 self._drop(next(iter(self._sessions)))
 
@@ -118,8 +111,12 @@ class Left:
     def _drop(self, place: tuple[str, str]) -> _Session | None:
         session = self._sessions.pop(place, None)
         if session:
-            self._size -= session.cost()
+            self._size -= len(session.data) + session.size + _EACH
         return session
+
+
+def _size(said: Said) -> int:
+    return len(said.prompt) + len(said.between or "") + len(said.reply)
 
 
 _START = attrgetter("start")

@@ -229,9 +229,8 @@ def release(db: sqlite3.Connection, lease: Lease, total: int) -> Head:
     )
     if not done.rowcount:
         raise lost(lease)
-    return lease.head._replace(
-        version=lease.head.version + 1, line=lease.line, turn=lease.turn, messages=total, updated_at=now
-    )
+    uid, agent, name, version, _, _, _, created_at, _ = lease.head
+    return Head(uid, agent, name, version + 1, lease.line, lease.turn, total, created_at, now)
 
 
 def settle(
