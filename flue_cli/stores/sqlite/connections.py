@@ -21,6 +21,7 @@ class Connections:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.plain = plain_errors(path)
         self._threads = threading.local()
         self._all: dict[threading.Thread, sqlite3.Connection] = {}
         self._shared: SharedWriter | None = None
@@ -30,12 +31,12 @@ class Connections:
         """From now on, transactions that say `together` share a connection and their commits."""
         from flue_cli.stores.sqlite.sharing import SharedWriter
 
-        self._shared = SharedWriter(self._connect_shared, lambda: self._still_there(self._shared_inode))
+        self._shared = SharedWriter(self._connect_shared, lambda: self.check_place(self._shared_inode))
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection | None]:
         """A connection to read from, or None where there is no store yet: reading creates nothing."""
-        with plain_errors(self.path):
+        with self.plain:
             try:
                 connection = self._connection()
             except FileNotFoundError:
@@ -69,7 +70,7 @@ class Connections:
     def _writing_together(
         self, shared: SharedWriter, *, create_store: bool, patience: float
     ) -> Iterator[sqlite3.Connection]:
-        with plain_errors(self.path), shared.writing(create_store=create_store, patience=patience) as db:
+        with self.plain, shared.writing(create_store=create_store, patience=patience) as db:
             yield db
 
     def disconnect(self) -> None:
@@ -90,7 +91,8 @@ class Connections:
 
     def to_write(self, *, create_store: bool) -> sqlite3.Connection:
         """This thread's connection, once there is a store."""
-        return self._made(self._connection, create_store=create_store)
+        connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
+        return connection or self._made(self._connection, create_store=create_store)
 
     def _made(self, opened: Callable[[], sqlite3.Connection], *, create_store: bool) -> sqlite3.Connection:
         """What `opened()` gives, once there is a store."""
@@ -125,15 +127,12 @@ class Connections:
             return False
         return True
 
-    def check_place(self) -> None:
-        """StoreError unless the file that this thread has open is still the one at the path."""
-        self._still_there(getattr(self._threads, "inode", None))
-
-    def _still_there(self, inode: int | None) -> None:
-        """StoreError unless the file at the path is that one (None: whichever it is).
+    def check_place(self, inode: int | None = None) -> None:
+        """StoreError unless the file that this thread has open, or that one, is still the one at the path.
 
         Writes to a file that was removed or replaced would succeed, and be lost.
         """
+        inode = inode or getattr(self._threads, "inode", None)
         try:
             if inode in (None, os.stat(self.path).st_ino):
                 return
@@ -158,7 +157,7 @@ class _Writing:
         self, connections: Connections, *, durable: bool, create_store: bool, patience: float
     ) -> None:
         self._connections = connections
-        self._plain = plain_errors(connections.path)
+        self._plain = connections.plain
         self._durable = durable
         self._create_store = create_store
         self._patience = patience

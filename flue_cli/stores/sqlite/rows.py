@@ -184,8 +184,8 @@ def take(db: sqlite3.Connection, state: State, lease: Lease, owner: str, expires
 def retake(db: sqlite3.Connection, end: End, owner: str, expires: Term) -> bool:
     """Give the session to the turn that is recorded next; False, and nothing is done, unless it is at `end`.
 
-    At `end` means: no turn began since, nothing was changed, not even its name; nobody waits for it, and no
-    other was used since. So one statement does what `load_state` and `take` do.
+    At `end` means: no turn began since, nothing was changed, not even its name, and nothing undone; nobody
+    waits for it, and no other was used since. So one statement does what `load_state` and `take` do.
     """
     head = end.head
     done = db.execute(
@@ -197,7 +197,7 @@ def retake(db: sqlite3.Connection, end: End, owner: str, expires: Term) -> bool:
 _RETAKE = """
     UPDATE session SET fence = fence + 1, owner = ?, expires_at = ?, expires_monotonic = ?,
         running = (SELECT max(id) + 1 FROM entry)
-    WHERE uid = ? AND agent = ? AND name = ? AND version = ? AND fence = ?
+    WHERE uid = ? AND agent = ? AND name = ? AND version = ? AND fence = ? AND tip IS NULL
         AND used = (SELECT max(used) FROM session) AND NOT EXISTS (SELECT 1 FROM waiting WHERE session = ?)
 """
 
