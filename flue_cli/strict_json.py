@@ -33,7 +33,7 @@ def dumps(value: Any, *, root: str = "data") -> str:
     _refuse_endless(value, root)
     try:
         text = _ENCODER.encode(value)
-        faithful = json.loads(text) == value and not _has_lone_surrogate(value, text)
+        faithful = _DECODER.raw_decode(text)[0] == value and not _has_lone_surrogate(value, text)
     except (TypeError, ValueError, RecursionError):
         faithful = False
     if not faithful:

@@ -134,6 +134,8 @@ class plain_errors:  # noqa: N801 - used as a statement's word
         """Nothing to prepare."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
         if isinstance(error, sqlite3.Error):
             raise _store_error(error, self._path) from error
         if isinstance(error, OSError):
