@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import closing
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -118,40 +119,35 @@ def test_what_was_deleted_is_forgotten(tmp_path: Path) -> None:
     """Neither the data nor the words of a deleted session stay in a process that goes on."""
     store = SqliteStore(str(tmp_path / "flue.db"))
     head = talk(store, "secret")
-    remembered = vars(store._left)
-    assert "secret" in repr(remembered)
+    assert told(store._left.messages(head, 0, 2)) == ["secret", "ok"]
     store.delete(head)
-    assert "secret" not in repr(remembered)
+    assert store._left.messages(head, 0, 2) is None
+    assert store._left._sessions == {}
     store.close()
 
 
-def test_what_an_agent_does_to_its_messages_is_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("between", [[], [{"role": "tool", "content": ["one"], "name": "clock"}]])
+def test_what_an_agent_does_to_its_messages_is_its_own(tmp_path: Path, between: list[dict[str, Any]]) -> None:
     """Messages that an agent changes in memory are told as they were said in the next turn."""
     store = SqliteStore(str(tmp_path / "flue.db"))
     runner = Runner(store)
-    seen: list[list[Message]] = []
+    seen: list[list[dict[str, Any]]] = []
 
-    def vandal(prompt: str, session: Any, context: Any) -> Any:
+    def vandal(prompt: str, session: Any, context: Any) -> Reply:
         found = session.history.last(10)
-        seen.append(
-            [message._replace(extra=dict(message.extra), content=str(message.content)) for message in found]
-        )
+        seen.append(deepcopy([message.as_dict() for message in found]))
         for message in found:
             message.extra["spoilt"] = True
             if isinstance(message.content, list):
                 message.content.append("spoilt")
         found.clear()
-        return Reply("ok", [{"role": "tool", "content": ["one"], "name": "clock"}])
+        return Reply("ok", between)
 
-    for _ in range(3):
+    for _ in range(4):
         done = runner.run(Agent(AGENT, vandal, "test"), Ask(AGENT, "main", "hi"), cancellation=Cancellation())
         assert done.outcome == "completed"
-    one_turn = [
-        Message("user", "hi"),
-        Message("tool", "['one']", {"name": "clock"}),
-        Message("assistant", "ok"),
-    ]
-    assert seen == [[], one_turn, one_turn * 2]
+    one_turn = [{"role": "user", "content": "hi"}, *between, {"role": "assistant", "content": "ok"}]
+    assert seen == [[], one_turn, one_turn * 2, one_turn * 3]
     runner.close()
     store.close()
 

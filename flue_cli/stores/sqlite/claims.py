@@ -26,6 +26,8 @@ Early = Callable[[sqlite3.Connection, int], Result | None]
 class _Waiter:
     """Who waits: the session it has seen (0: none yet), and its place in the line (0: none)."""
 
+    __slots__ = ("ticket", "uid")
+
     def __init__(self, uid: int) -> None:
         self.uid = uid
         self.ticket = 0

@@ -184,7 +184,8 @@ class _Writing:
                     self._db.execute("COMMIT")
             finally:
                 self._finish()
-        self._plain.__exit__(kind, error, trace)
+        if error is not None:
+            self._plain.__exit__(kind, error, trace)
 
     def _finish(self) -> None:
         if self._db.in_transaction:  # a full disk has rolled back already

@@ -9,10 +9,9 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from operator import attrgetter
-from typing import NamedTuple
 
 from flue_cli.session import Message
-from flue_cli.stores.records import Head
+from flue_cli.stores.records import ABSENT, Head
 from flue_cli.stores.sqlite.rows import End
 from flue_cli.stores.sqlite.texts import said_messages
 
@@ -26,22 +25,39 @@ _CHARACTERS = 64 * 1024
 """How many characters of texts are remembered of one session; longer ones are read quickly enough."""
 
 
-class Said(NamedTuple):
+class Said:
     """What a completed turn added to a history of `start` messages; `between` is their JSON text, if any."""
 
-    start: int
-    prompt: str
-    between: str | None
-    reply: str
+    __slots__ = ("_between", "_given", "_prompt", "_reply", "size", "start")
+
+    def __init__(self, start: int, prompt: str, between: str | None, reply: str) -> None:
+        self.start = start
+        self.size = len(prompt) + len(between or "") + len(reply)
+        self._prompt, self._between, self._reply = prompt, between, reply
+        self._given: tuple[Message, ...] = ()
+
+    def messages(self) -> tuple[Message, ...]:
+        """Its messages, as they were said, whatever an agent did to those that it was given before.
+
+        Text cannot be changed, so prompt and reply may be given again unless something was put beside them.
+        """
+        given = self._given
+        if not given or given[0].extra or given[1].extra:
+            given = said_messages(self._prompt, self._between, self._reply)
+            self._given = () if self._between else given
+        return given
 
 
-class _Session(NamedTuple):
+class _Session:
     """A session as it was left: `said` are its newest turns without a gap, of `size` characters."""
 
-    end: End
-    data: str
-    said: tuple[Said, ...]
-    size: int
+    __slots__ = ("data", "end", "said", "size")
+
+    def __init__(self) -> None:
+        self.end = _NOWHERE
+        self.data = ""
+        self.said: list[Said] = []
+        self.size = 0
 
 
 class Left:
@@ -54,28 +70,27 @@ class Left:
 
     def end(self, agent: str, name: str) -> tuple[End, str] | None:
         """Where the session of that name was left, and its data."""
-        session = self._sessions.get((agent, name))
-        return (session.end, session.data) if session else None
+        with self._lock:
+            session = self._sessions.get((agent, name))
+            return (session.end, session.data) if session else None
 
     def data(self, head: Head) -> str | None:
         """The data of the session, if it is still as this process left it."""
-        session = self._sessions.get((head.agent, head.name))
-        return session.data if session and session.end.head == head else None
+        left = self.end(head.agent, head.name)
+        return left[1] if left and left[0].head == head else None
 
     def messages(self, head: Head, start: int, stop: int) -> list[Message] | None:
-        """The messages at positions `start` to `stop` (exclusive), if all of them are remembered.
-
-        Made anew for every caller: what an agent does to them is nobody else's.
-        """
-        session = self._sessions.get((head.agent, head.name))
-        if not session or session.end.head != head or not session.said or start < session.said[0].start:
-            return None
-        said = session.said[bisect_right(session.said, start, key=_START) - 1 :]
+        """The messages at positions `start` to `stop` (exclusive), if all of them are remembered."""
+        with self._lock:
+            session = self._sessions.get((head.agent, head.name))
+            if not session or session.end.head != head or not session.said or start < session.said[0].start:
+                return None
+            said = session.said[bisect_right(session.said, start, key=_START) - 1 :]
         found: list[Message] = []
-        for begins, prompt, between, reply in said:
-            if begins >= stop:
+        for turn in said:
+            if turn.start >= stop:
                 break
-            found += said_messages(prompt, between, reply)
+            found += turn.messages()
         return found[start - said[0].start : stop - said[0].start]
 
     def put(self, before: Head, end: End, data: str, said: Said | None = None) -> None:
@@ -85,15 +100,17 @@ class Left:
         """
         place = before.agent, before.name
         with self._lock:
-            old = self._drop(place)
-            texts, size = (old.said, old.size) if old and old.end.head == before else ((), 0)
+            session = self._drop(place)
+            if not session or session.end.head != before:
+                session = _Session()
+            session.end, session.data = end, data
             if said:
-                texts, size = (*texts, said), size + _size(said)
-                while len(texts) > _TURNS or size > _CHARACTERS:
-                    size -= _size(texts[0])
-                    texts = texts[1:]
-            self._sessions[place] = _Session(end, data, texts, size)
-            self._size += len(data) + size + _EACH
+                session.said.append(said)
+                session.size += said.size
+                while len(session.said) > _TURNS or session.size > _CHARACTERS:
+                    session.size -= session.said.pop(0).size
+            self._sessions[place] = session
+            self._size += len(data) + session.size + _EACH
             while self._size > _ROOM and len(self._sessions) > 1:
                 self._drop(next(iter(self._sessions)))
 
@@ -115,8 +132,5 @@ class Left:
         return session
 
 
-def _size(said: Said) -> int:
-    return len(said.prompt) + len(said.between or "") + len(said.reply)
-
-
 _START = attrgetter("start")
+_NOWHERE = End(Head(ABSENT, "", ""), None, 0, 0)
