@@ -136,7 +136,7 @@ def test_what_an_agent_does_to_its_messages_is_its_own(tmp_path: Path, between: 
     def vandal(prompt: str, session: Any, context: Any) -> Reply:
         found = session.history.last(10)
         seen.append(deepcopy([message.as_dict() for message in found]))
-        for message in found:
+        for message in [one for one in found if one.role == "tool"] or found:
             message.extra["spoilt"] = True
             if isinstance(message.content, list):
                 message.content.append("spoilt")
