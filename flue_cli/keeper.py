@@ -226,8 +226,8 @@ class _Watched:
         self._timeout = timeout
         self._give_up = give_up
         self._renew_every = renew_every
-        self._renew_at = now + renew_every if renew else float("inf")
-        self._deadline = now + timeout if timeout is not None else float("inf")
+        self._renew_at = now + renew_every if renew else math.inf
+        self._deadline = now + timeout if timeout is not None else math.inf
         self.in_main = threading.get_ident() == threading.main_thread().ident
 
     def __enter__(self) -> None:
@@ -241,7 +241,7 @@ class _Watched:
     def next_moment(self) -> float:
         """When to look at it next."""
         if self.is_over:
-            return float("inf")
+            return math.inf
         if self.cancellation.why:
             return min(self._renew_at, self.cancellation.since + GRACE_SECONDS)
         return min(self._renew_at, self._deadline)
@@ -269,7 +269,7 @@ class _Watched:
         try:
             renew()
         except LeaseLost:
-            return float("inf")  # the commit will say so; the agent may still have something to show
+            return math.inf  # the commit will say so; the agent may still have something to show
         except FlueError:
             return now + self._renew_every / 5  # a store in trouble may be well again before the lease ends
         return now + self._renew_every

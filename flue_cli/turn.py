@@ -93,7 +93,7 @@ class Runner:
 
     def __init__(self, store: Store, log: Log | None = None) -> None:
         self.store = store
-        self._log = log or Log()
+        self._log = log
         self._keeper = Keeper(store)
 
     def run(
@@ -123,7 +123,8 @@ class Runner:
         recorded: dict[str, Any] = {"source": agent.fingerprint, "seed": seed}
 
         def ended(turn: Turn) -> Turn:
-            self._write_down(turn, time.monotonic() - began)
+            if self._log:
+                _write_down(self._log, turn, time.monotonic() - began)
             return turn
 
         def give_up(why: FlueError) -> None:
@@ -164,16 +165,17 @@ class Runner:
         """End the thread that watches; the store stays open."""
         self._keeper.close()
 
-    def _write_down(self, turn: Turn, seconds: float) -> None:
-        self._log.write(
-            "turn",
-            agent=turn.agent,
-            session=turn.session,
-            turn=turn.turn,
-            outcome=turn.outcome,
-            error=turn.error.type if turn.error else None,
-            milliseconds=round(seconds * 1000),
-        )
+
+def _write_down(log: Log, turn: Turn, seconds: float) -> None:
+    log.write(
+        "turn",
+        agent=turn.agent,
+        session=turn.session,
+        turn=turn.turn,
+        outcome=turn.outcome,
+        error=turn.error.type if turn.error else None,
+        milliseconds=round(seconds * 1000),
+    )
 
 
 def _refuse_half_characters(ask: Ask) -> None:
