@@ -133,8 +133,8 @@ def record(db: sqlite3.Connection, end: End, ask: Ask, data: str, now: int) -> L
     entry, line = append(
         db,
         end,
-        ("prompt", "running", now, None, checksum),
-        (base, texts.data_checksum(data), snapshot, None),
+        ("prompt", "running", now, 0, checksum),
+        (base, texts.data_checksum(data), snapshot or "", ""),
         (ask.key, ask.prompt),
     )
     return Lease(head, end.fence + 1, entry, turn, now, ask.prompt, ask.key, data, line, base)
@@ -143,33 +143,34 @@ def record(db: sqlite3.Connection, end: End, ask: Ask, data: str, now: int) -> L
 def append(
     db: sqlite3.Connection,
     end: End,
-    what: tuple[str, str, int, int | None, int],
-    data: tuple[int, int, str | None, str | None],
+    what: tuple[str, str, int, int, int],
+    data: tuple[int, int, str, str],
     said: tuple[str | None, str],
 ) -> tuple[int, int]:
     """Insert an entry after the head, on the head's line or on a new one; its id, and its line.
 
-    `what` is (kind, outcome, started_at, finished_at, checksum), `data` (base, checksum, snapshot,
-    splice), `said` (key, prompt). What was undone before is not touched: see tree.leave_undone.
+    `what` is (kind, outcome, started_at, finished_at or 0, checksum), `data` (base, checksum, snapshot or
+    "", splice or ""), `said` (key, prompt). What was undone before is not touched: see tree.leave_undone.
     """
     head = end.head
     rest = (head.turn + 1, end.entry, head.messages, *what, *data, *said)
     if end.owns_line:
         try:
-            done = db.execute(_APPEND, (None, head.uid, head.line, *rest))
+            done = db.execute(_APPEND, (head.uid, head.line, *rest))
             return done.lastrowid or 0, head.line
         except sqlite3.IntegrityError:  # the line goes on already: the head was moved back
             pass
     (entry,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM entry").fetchone()
-    db.execute(_APPEND, (entry, head.uid, entry, *rest))
+    db.execute(_APPEND_AT, (entry, head.uid, entry, *rest))
     return entry, entry
 
 
-_APPEND = """
-    INSERT INTO entry (id, session, line, turn, parent, total, kind, outcome, started_at, finished_at,
-        checksum, base, data_checksum, snapshot, splice, key, prompt)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+# nullif, since at every None that is bound sqlite3 looks for an adapter first, here and below.
+_COLUMNS = """session, line, turn, parent, total, kind, outcome, started_at, finished_at,
+    checksum, base, data_checksum, snapshot, splice, key, prompt"""
+_VALUES = "?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?, nullif(?, ''), nullif(?, ''), ?, ?"
+_APPEND = f"INSERT INTO entry ({_COLUMNS}) VALUES ({_VALUES})"  # noqa: S608 - our own words
+_APPEND_AT = f"INSERT INTO entry (id, {_COLUMNS}) VALUES (?, {_VALUES})"  # noqa: S608 - our own words
 
 
 def take(db: sqlite3.Connection, state: State, lease: Lease, owner: str, expires: Term) -> None:
@@ -280,18 +281,19 @@ def complete(
     checksum = texts.texts_checksum(place, lease.key, lease.prompt, reply, between, meta=meta_text)
     done = db.execute(
         """
-        UPDATE entry SET outcome = 'completed', finished_at = ?, total = ?, base = ?, snapshot = ?,
-            splice = ?, data_checksum = ?, messages = ?, reply = ?, meta = ?, checksum = ?
+        UPDATE entry SET outcome = 'completed', finished_at = ?, total = ?, base = ?,
+            snapshot = nullif(?, ''), splice = nullif(?, ''), data_checksum = ?,
+            messages = nullif(?, ''), reply = ?, meta = ?, checksum = ?
         WHERE id = ?
         """,
         (
             head.updated_at,
             head.messages,
             base,
-            snapshot,
-            change,
+            snapshot or "",
+            change or "",
             texts.data_checksum(data),
-            between,
+            between or "",
             reply,
             meta_text,
             checksum,

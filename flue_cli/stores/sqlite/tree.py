@@ -77,7 +77,7 @@ def edit(db: sqlite3.Connection, state: State, data: str, before: str) -> Head:
         db,
         state.end,
         ("edit", "completed", now, now, checksum),
-        (base, texts.data_checksum(data), snapshot, splice),
+        (base, texts.data_checksum(data), snapshot or "", splice or ""),
         (None, ""),
     )
     db.execute(
