@@ -24,13 +24,19 @@ class WaitingLine:
         self._owner = owner
 
     def place(self, db: sqlite3.Connection, session: int, ticket: int) -> int:
-        """The place of `ticket` in the line (0: behind all): 1 is next, the dead do not count."""
+        """The place of `ticket` in the line (0: behind all): 1 is next, once the dead in front are not counted.
+
+        Those behind one who lives are not asked whether they live: they wait in any case.
+        """
         rows = db.execute(
             "SELECT owner, expires_at, expires_monotonic FROM waiting"
-            " WHERE session = ? AND (? = 0 OR ticket < ?)",
+            " WHERE session = ? AND (? = 0 OR ticket < ?) ORDER BY ticket",
             (session, ticket, ticket),
         ).fetchall()
-        return 1 + sum(self._owner.holds(owner, Term(*expires)) for owner, *expires in rows)
+        for number, (owner, *expires) in enumerate(rows):
+            if self._owner.holds(owner, Term(*expires)):
+                return 1 + len(rows) - number
+        return 1
 
     def join(self, session: int) -> int:
         """A ticket at the end of the line; 0 if the session is gone."""
