@@ -12,20 +12,26 @@ from flue_cli.stores.rules import busy
 Taken = TypeVar("Taken")
 
 _LONGEST_PAUSE = 0.1
+_CALLED_PAUSE = 0.05
+"""How long who will be called waits before looking all the same: a call may be lost."""
 
 
 class Held(NamedTuple):
-    """An attempt found the session taken; `place` in the queue is 1 for whoever is next."""
+    """An attempt found the session taken; `place` in the queue is 1 for whoever is next.
+
+    `is_called` tells that whoever comes before will wake the one who waits.
+    """
 
     holder: Holder
     place: int
+    is_called: bool = False
 
 
 def wait_for(attempt: Callable[[], Taken | Held], ask: Ask, pause: Pause) -> Taken:
     """Call `attempt` until it gives something other than Held; SessionBusy after `ask.wait` seconds.
 
     The next in line looks every millisecond, so that a queue of quick turns moves quickly; those
-    behind it look less often, and so does everybody when nothing has moved for long.
+    behind it look less often, and so does everybody when nothing has moved for long, or who will be called.
     """
     began = moved = time.monotonic()
     before: Held | None = None
@@ -38,5 +44,6 @@ def wait_for(attempt: Callable[[], Taken | Held], ask: Ask, pause: Pause) -> Tak
             raise busy(ask.name, result.holder, time.time_ns() // 1000)
         if result != before:
             before, moved = result, now
-        interval = min(max(0.001 * result.place, 0.05 * (now - moved)), _LONGEST_PAUSE)
+        looks_after = _CALLED_PAUSE if result.is_called else 0.001 * result.place
+        interval = min(max(looks_after, 0.05 * (now - moved)), _LONGEST_PAUSE)
         pause(min(interval, ask.wait - (now - began)), result.holder)

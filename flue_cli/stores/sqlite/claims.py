@@ -24,13 +24,14 @@ Early = Callable[[sqlite3.Connection, int], Result | None]
 
 
 class _Waiter:
-    """Who waits: the session it has seen (0: none yet), and its place in the line (0: none)."""
+    """Who waits: the session it has seen (0: none yet), its place in the line (0: none), and since when."""
 
-    __slots__ = ("ticket", "uid")
+    __slots__ = ("since", "ticket", "uid")
 
     def __init__(self, uid: int) -> None:
         self.uid = uid
         self.ticket = 0
+        self.since = 0
 
 
 class Claims:
@@ -41,6 +42,7 @@ class Claims:
         self._owner = owner
         self._line = WaitingLine(connections, owner)
         self._active: set[tuple[int, int]] = set()  # (uid, fence) of turns that run in this process
+        self._crowded: set[int] = set()  # the sessions that others stood in line for when we took them
 
     def when_free(
         self, ask: Ask, pause: Pause, act: Act[Result], *, early: Early[Result] | None = None
@@ -59,8 +61,13 @@ class Claims:
                     raise
                 return Held(Holder(0, "", now_us()), 1)  # some program writes: as good as a turn before us
 
+        def wait(seconds: float, holder: Holder) -> None:
+            if waiter.ticket:
+                self._owner.wait(seconds)
+            pause(0.0 if waiter.ticket else seconds, holder)
+
         try:
-            return wait_for(attempt, ask, pause)
+            return wait_for(attempt, ask, wait)
         finally:
             if waiter.ticket:
                 self._line.leave(waiter.ticket)
@@ -68,9 +75,10 @@ class Claims:
     def _attempt(
         self, ask: Ask, waiter: _Waiter, act: Act[Result], early: Early[Result] | None
     ) -> Result | Held:
-        held = self._look(ask, waiter) if waiter.ticket else None
-        if held:
-            return held
+        if waiter.ticket or (ask.uid in self._crowded and ask.key is None):
+            held = self._look(ask, waiter)
+            if held:
+                return self._in_line(ask, waiter, held)
         # Other sessions' commits take milliseconds each: they are no reason to refuse a --wait 0.
         patience = 0.0 if ask.wait else 5.0
         with self._connections.writing(
@@ -82,17 +90,19 @@ class Claims:
             state = admit(db, state, ask, waiter.uid)
             waiter.uid = state.head.uid
             place = self._line.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
-            free = place == 1 and not self.is_held(state)
-            if free:
+            held = self._held(state, place, waiter)
+            if not held:
                 if state.is_awaited:
                     self._line.clear(db, waiter.uid, waiter.ticket)
                 result = act(db, state)
-        if free:
-            waiter.ticket = 0  # cleared, and committed so
-            return result
-        if not waiter.ticket and ask.wait > 0:
-            waiter.ticket = self._line.join(waiter.uid)
-        return Held(self.holder(state), place)
+        if held:
+            return self._in_line(ask, waiter, held)
+        waiter.ticket = 0  # cleared, and committed so
+        if state.is_awaited:
+            self._crowded.add(waiter.uid)
+            if (waiter.uid, state.fence + 1) not in self._active:
+                self._call_next(waiter.uid)
+        return result
 
     def _look(self, ask: Ask, waiter: _Waiter) -> Held | None:
         """Whether a waiter may not go yet: a look that takes no lock and mostly writes nothing."""
@@ -101,8 +111,26 @@ class Claims:
             if db is None or state is None or state.head.uid != waiter.uid:
                 return None
             self._line.renew(db, waiter.ticket)
-            place = self._line.place(db, waiter.uid, waiter.ticket)
-        return Held(self.holder(state), place) if place > 1 or self.is_held(state) else None
+            place = self._line.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
+        return self._held(state, place, waiter)
+
+    def _held(self, state: State, place: int, waiter: _Waiter) -> Held | None:
+        """What keeps a waiter from going; whoever found others in line calls the next of them in the end."""
+        if place == 1 and not self.is_held(state):
+            return None
+        is_called = bool(waiter.ticket) and (place > 1 or state.since > waiter.since)
+        return Held(self.holder(state), place, is_called)
+
+    def _in_line(self, ask: Ask, waiter: _Waiter, held: Held) -> Held:
+        """`held`, once the waiter stands in the line if it may wait at all."""
+        if not waiter.ticket and ask.wait > 0:
+            waiter.ticket = self._line.join(waiter.uid)
+            waiter.since = now_us()
+        return held
+
+    def _call_next(self, uid: int) -> None:
+        if not self._line.call_next(uid):
+            self._crowded.discard(uid)
 
     def begun(self, lease: Lease) -> None:
         """A turn of this process runs now."""
@@ -111,6 +139,8 @@ class Claims:
     def ended(self, lease: Lease) -> None:
         """It does not run any more, even if its end could not be written."""
         self._active.discard((lease.head.uid, lease.fence))
+        if lease.head.uid in self._crowded:
+            self._call_next(lease.head.uid)
 
     def is_held(self, state: State) -> bool:
         """Whether a turn that lives holds the session."""

@@ -24,7 +24,7 @@ class WaitingLine:
         self._owner = owner
 
     def place(self, db: sqlite3.Connection, session: int, ticket: int) -> int:
-        """The place of `ticket` in the line (0: behind all): 1 is next, once the dead in front are not counted.
+        """The place of `ticket` in the line (0: behind all): 1 is next, and the dead in front do not count.
 
         Those behind one who lives are not asked whether they live: they wait in any case.
         """
@@ -64,6 +64,19 @@ class WaitingLine:
         """Give up a place."""
         with self._connections.writing(durable=False) as db:
             db.execute("DELETE FROM waiting WHERE ticket = ?", (ticket,))
+
+    def call_next(self, session: int) -> bool:
+        """Wake whoever is next; whether there is anybody."""
+        with self._connections.reading() as db:
+            rows = db and db.execute(
+                "SELECT owner, expires_at, expires_monotonic FROM waiting WHERE session = ? ORDER BY ticket",
+                (session,),
+            )
+            for owner, *expires in rows or ():
+                if self._owner.holds(owner, Term(*expires)):
+                    self._owner.call(owner)
+                    return True
+        return False
 
     def clear(self, db: sqlite3.Connection, session: int, ticket: int) -> None:
         """Remove `ticket`, whose turn it is, and those before it, whose owners are dead (0: all)."""

@@ -1,4 +1,4 @@
-"""Who holds a lease, and whether they still live.
+"""Who holds a lease, whether they still live, and how they are woken.
 
 Every process that answers turns holds a lock (flock) on a file of its own beside the store. The
 kernel lets go of it when the process ends, however it ends, so that the others notice at once.
@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from flue_cli.stores.records import LEASE_SECONDS
+from flue_cli.stores.sqlite.bell import Bell, ring
 
 
 class Term(NamedTuple):
@@ -32,6 +33,7 @@ class Owner:
         self._file = -1
         self._lock = threading.Lock()
         self._token = os.urandom(8).hex()
+        self._bell = Bell(self._bell_of(self._token))
         self.name = f"{os.getpid()} {os.uname().nodename} {self._token}"
 
     def show(self) -> None:
@@ -52,15 +54,28 @@ class Owner:
             # A process that an agent forked may outlive this one, and must not pass for it.
             os.register_at_fork(after_in_child=self._let_go)
 
+    def wait(self, seconds: float) -> None:
+        """Sleep until another process calls this one, or so long."""
+        self._bell.wait(seconds)
+
+    def call(self, other: str) -> None:
+        """Wake owner `other`, if it waits."""
+        ring(self._bell_of(_parts(other)[2]))
+
     def hide(self) -> None:
         """Let go of the lock and remove the file."""
+        self._bell.take_down()
         if self._file >= 0:
             _remove(os.path.join(self._folder, self._token))
             with suppress(OSError):  # an agent closed every descriptor that it found
                 os.close(self._file)
             self._file = -1
 
+    def _bell_of(self, token: str) -> str:
+        return os.path.join(self._folder, f".{token}.bell")
+
     def _let_go(self) -> None:
+        self._bell.let_go()
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -111,6 +126,7 @@ class Owner:
         """Remove the files of processes that died; their leases read as dead all the same."""
         for token in os.listdir(self._folder):
             if not token.startswith(".") and not self._alive(token):
+                _remove(self._bell_of(token))
                 _remove(os.path.join(self._folder, token))
 
 
