@@ -129,7 +129,10 @@ class Ask(NamedTuple):
 
 
 Pause = Callable[[float, Holder], object]
-"""Called by a store between attempts: sleeps at most so many seconds, raises to give up waiting."""
+"""Called by a store between attempts: sleeps at most so many seconds, raises to give up waiting.
+
+0 seconds where the store has waited itself.
+"""
 
 
 class Origin(NamedTuple):

@@ -28,25 +28,26 @@ class Bell:
             return
         poll = select.poll()
         poll.register(self._fifo, select.POLLIN)
-        if poll.poll(seconds * 1000):
-            with suppress(BlockingIOError):  # another thread was quicker
+        try:
+            if poll.poll(seconds * 1000):
                 os.read(self._fifo, 64)
+        except BlockingIOError:
+            return  # another thread was quicker
+        except OSError:  # an agent closed every descriptor that it found
+            self._fifo = -1
 
     def take_down(self) -> None:
         """Remove it."""
-        if self._fifo < 0:
-            return
         with suppress(OSError):  # an agent closed every descriptor that it found
-            os.close(self._fifo)
-        self._fifo = -1
-        with suppress(OSError):
+            self.let_go()
+        with suppress(OSError):  # it was never hung up
             os.unlink(self._path)
 
     def let_go(self) -> None:
         """In a process that an agent forked: it is not its bell."""
         if self._fifo >= 0:
-            os.close(self._fifo)
-            self._fifo = -1
+            fifo, self._fifo = self._fifo, -1
+            os.close(fifo)
 
     def _hang_up(self) -> None:
         with suppress(OSError):

@@ -82,7 +82,10 @@ class Claims:
         # Other sessions' commits take milliseconds each: they are no reason to refuse a --wait 0.
         patience = 0.0 if ask.wait else 5.0
         with self._connections.writing(
-            create_store=waiter.uid == ABSENT, patience=patience, together=True
+            create_store=waiter.uid == ABSENT,
+            patience=patience,
+            together=True,
+            is_next=waiter.ticket > 0,
         ) as db:
             if early and (found := early(db, waiter.uid)) is not None:
                 return found

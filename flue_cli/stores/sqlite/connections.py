@@ -55,16 +55,17 @@ class Connections:
         create_store: bool = False,
         patience: float = 30.0,
         together: bool = False,
+        is_next: bool = False,
     ) -> AbstractContextManager[sqlite3.Connection]:
         """A connection inside a transaction of ours, committed at the end or rolled back.
 
         Not durable: what a power failure may take (leases and queues, never turns) saves an fsync.
         StoreLocked if another program keeps writing for `patience` seconds. `together`: what is done takes
-        no longer than a turn's own, and may become durable with others'.
+        no longer than a turn's own, and may become durable with others'. `is_next`: others wait for this.
         """
         if together and self._shared:
             return self._writing_together(self._shared, create_store=create_store, patience=patience)
-        return _Writing(self, durable=durable, create_store=create_store, patience=patience)
+        return _Writing(self, durable=durable, create_store=create_store, patience=patience, is_next=is_next)
 
     @contextmanager
     def _writing_together(
@@ -154,13 +155,20 @@ class _Writing:
     """
 
     def __init__(
-        self, connections: Connections, *, durable: bool, create_store: bool, patience: float
+        self,
+        connections: Connections,
+        *,
+        durable: bool,
+        create_store: bool,
+        patience: float,
+        is_next: bool,
     ) -> None:
         self._connections = connections
         self._plain = connections.plain
         self._durable = durable
         self._create_store = create_store
         self._patience = patience
+        self._is_next = is_next
 
     def __enter__(self) -> sqlite3.Connection:
         """Begin it."""
@@ -169,7 +177,7 @@ class _Writing:
             try:
                 if not self._durable:
                     self._db.execute("PRAGMA synchronous = NORMAL")
-                begin(self._db, self._patience)
+                begin(self._db, self._patience, is_next=self._is_next)
             except BaseException:
                 self._finish()
                 raise
