@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flue_cli.errors import StoreError
+from flue_cli.errors import StoreError, StoreLocked
 from flue_cli.session import Message
 from flue_cli.stores.records import (
     ABSENT,
@@ -159,13 +159,17 @@ class SqliteStore:
     # Turns
 
     def begin(self, ask: Ask, pause: Pause) -> Begun | Replayed:
+        begun = self._resume(ask)
+        if begun:
+            return begun
+
         def take(db: sqlite3.Connection, state: State) -> Begun | Replayed:
             return self._take(db, state, ask)
 
-        def early(db: sqlite3.Connection, uid: int) -> Begun | Replayed | None:
-            return self._resume(db, ask, uid) if ask.key is None else self._replay(db, ask, uid)
+        def replay(db: sqlite3.Connection, state: State) -> Replayed | None:
+            return self._replay(db, state, ask)
 
-        return self._claims.when_free(ask, pause, take, early=early)
+        return self._claims.when_free(ask, pause, take, early=replay)
 
     def renew(self, lease: Lease) -> None:
         self._owner.show()  # the store may have been closed since
@@ -343,12 +347,33 @@ class SqliteStore:
         self._connections.close()
         self._owner.hide()
 
+    def _resume(self, ask: Ask) -> Begun | None:
+        """Go on where this process left the session, without a look at it; None if it stands elsewhere.
+
+        Or if others wait for it, or a turn key has to be looked up.
+        """
+        left = self._left.end(ask.agent, ask.name)
+        if left is None or ask.key is not None or ask.expect == "new":
+            return None
+        end, data = left
+        if ask.uid not in (ABSENT, end.head.uid) or self._claims.is_crowded(end.head.uid):
+            return None
+        self._owner.show()
+        try:
+            with self._connections.writing(patience=0.0, together=True) as db:
+                if not retake(db, end, self._owner.name, term(self.lease_seconds)):
+                    return None
+                lease = record(db, end, ask, data, now_us())
+                self._claims.begun(lease)
+        except StoreLocked:
+            return None
+        return Begun(lease)
+
     # Inside a transaction
 
-    def _replay(self, db: sqlite3.Connection, ask: Ask, uid: int) -> Replayed | None:
+    def _replay(self, db: sqlite3.Connection, state: State, ask: Ask) -> Replayed | None:
         """The turn that this key completed before, wherever on the session's tree it is."""
-        state = load_state(db, ask.agent, ask.name)
-        if ask.key is None or state is None or uid not in (ABSENT, state.head.uid):
+        if ask.key is None:
             return None
         row = tree.completed(db, state, ask.key)
         if row is None:
@@ -358,21 +383,6 @@ class SqliteStore:
         same_prompt(ask, entry.prompt)
         there = state.head._replace(line=line, turn=turn)
         return Replayed(state.head, entry._replace(data=reading.data_at(db, there, turn)))
-
-    def _resume(self, db: sqlite3.Connection, ask: Ask, uid: int) -> Begun | None:
-        """Go on where this process left the session, without a look at it; None if it stands elsewhere."""
-        left = self._left.end(ask.agent, ask.name)
-        if left is None or ask.expect == "new":
-            return None
-        end, data = left
-        if uid not in (ABSENT, end.head.uid):
-            return None
-        self._owner.show()
-        if not retake(db, end, self._owner.name, term(self.lease_seconds)):
-            return None
-        lease = record(db, end, ask, data, now_us())
-        self._claims.begun(lease)
-        return Begun(lease)
 
     def _take(self, db: sqlite3.Connection, state: State, ask: Ask) -> Begun:
         """Settle what a crash left, record the prompt as running, take the lease."""

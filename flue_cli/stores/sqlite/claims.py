@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Act = Callable[[sqlite3.Connection, State], Result]
-Early = Callable[[sqlite3.Connection, int], Result | None]
-"""Given the uid of the session that whoever asks has seen, ABSENT for none."""
 
 
 class _Waiter:
@@ -45,7 +43,7 @@ class Claims:
         self._crowded: set[int] = set()  # the sessions that others stood in line for when we took them
 
     def when_free(
-        self, ask: Ask, pause: Pause, act: Act[Result], *, early: Early[Result] | None = None
+        self, ask: Ask, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
     ) -> Result:
         """Do `act` to the session once it is free and ours, in one transaction.
 
@@ -73,7 +71,7 @@ class Claims:
                 self._line.leave(waiter.ticket)
 
     def _attempt(
-        self, ask: Ask, waiter: _Waiter, act: Act[Result], early: Early[Result] | None
+        self, ask: Ask, waiter: _Waiter, act: Act[Result], early: Act[Result | None] | None
     ) -> Result | Held:
         if waiter.ticket or (ask.uid in self._crowded and ask.key is None):
             held = self._look(ask, waiter)
@@ -87,9 +85,11 @@ class Claims:
             together=True,
             is_next=waiter.ticket > 0,
         ) as db:
-            if early and (found := early(db, waiter.uid)) is not None:
-                return found
             state = load_state(db, ask.agent, ask.name)
+            if early and state and waiter.uid in (ABSENT, state.head.uid):
+                found = early(db, state)
+                if found is not None:
+                    return found
             state = admit(db, state, ask, waiter.uid)
             waiter.uid = state.head.uid
             place = self._line.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
@@ -144,6 +144,10 @@ class Claims:
         self._active.discard((lease.head.uid, lease.fence))
         if lease.head.uid in self._crowded:
             self._call_next(lease.head.uid)
+
+    def is_crowded(self, uid: int) -> bool:
+        """Whether others stood in line for the session when this process took it last."""
+        return uid in self._crowded
 
     def is_held(self, state: State) -> bool:
         """Whether a turn that lives holds the session."""
