@@ -94,7 +94,7 @@ def by_hand(path: Path) -> Callable[[], None]:
             " ORDER BY number DESC LIMIT 10",
             (session,),
         ).fetchall()
-        assert all(prompt and reply for prompt, reply in newest)
+        assert all(text for texts in newest for text in texts)
         db.execute("BEGIN IMMEDIATE")
         db.execute("UPDATE turn SET outcome = 'completed', reply = ? WHERE id = ?", (TEXT, identity))
         done = db.execute(
