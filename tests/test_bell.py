@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from flue_cli.errors import FlueError
+from flue_cli.errors import FlueError, StoreError
 from flue_cli.stores import open_store, queue
+from flue_cli.stores.records import Head
+from flue_cli.stores.sqlite import SqliteStore
 from flue_cli.stores.sqlite.bell import Bell, ring
-from flue_cli.testing.steps import BROKEN, begin, finish, prompts, sleep, talk, turn
+from flue_cli.testing.steps import AGENT, BROKEN, begin, finish, prompts, sleep, talk, turn
 
 LONG = 30.0
 """Longer than any test takes: who still waits then was not woken."""
@@ -174,6 +176,27 @@ def test_a_command_calls_whoever_waits_behind_it(tmp_path: Path, monkeypatch: py
     assert all(ended(thread) for thread in threads)
     for store in stores:
         store.close()
+
+
+def test_a_call_that_fails_is_no_failure_of_the_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the store fails right after a turn was saved, the turn is not reported as lost."""
+    path = tmp_path / "flue.db"
+    store, other = SqliteStore(str(path)), SqliteStore(str(path))
+    first = begin(store, "one").lease
+    answered: list[Head] = []
+    waiter = runs(lambda: answered.append(turn(other, "two", wait=LONG)))
+    while in_line(path) == 0:
+        time.sleep(0.001)
+
+    def fails(uid: int) -> bool:
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(other._claims._line, "call_next", fails)
+    finish(store, first)
+    assert ended(waiter)
+    assert answered == [store.head(AGENT, "main")]
+    store.close()
+    other.close()
 
 
 def test_the_bell_of_a_killed_process_is_taken_down(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from flue_cli.errors import StoreLocked
+from flue_cli.errors import StoreError, StoreLocked
 from flue_cli.stores.queue import Held, wait_for
 from flue_cli.stores.records import ABSENT, Ask, Holder, Lease
 from flue_cli.stores.sqlite.line import WaitingLine
@@ -132,8 +133,9 @@ class Claims:
         return held
 
     def _call_next(self, uid: int) -> None:
-        if not self._line.call_next(uid):
-            self._crowded.discard(uid)
+        with suppress(StoreError):  # they look by themselves, and what was done before is done
+            if not self._line.call_next(uid):
+                self._crowded.discard(uid)
 
     def begun(self, lease: Lease) -> None:
         """A turn of this process runs now."""
