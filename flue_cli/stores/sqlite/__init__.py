@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flue_cli.errors import StoreError, StoreLocked
+from flue_cli.errors import StoreError
 from flue_cli.session import Message
 from flue_cli.stores.records import (
     ABSENT,
@@ -35,10 +35,10 @@ from flue_cli.stores.rules import (
     claim,
     known_turn,
     lost,
-    same_prompt,
     unchanged,
 )
 from flue_cli.stores.sqlite import reading, tree, words
+from flue_cli.stores.sqlite.beginning import Beginning
 from flue_cli.stores.sqlite.claims import Claims
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.file import plain_errors
@@ -50,15 +50,11 @@ from flue_cli.stores.sqlite.rows import (
     End,
     State,
     complete,
-    interrupt,
     load_state,
     now_us,
-    record,
     release,
-    retake,
     settle,
     state_of,
-    take,
 )
 from flue_cli.stores.sqlite.texts import json_or_none
 
@@ -84,6 +80,7 @@ class SqliteStore:
         self._claims = Claims(self._connections, self._owner)
         self._index = Indexing(self._connections)
         self._left = Left()
+        self._beginning = Beginning(self._connections, self._owner, self._claims, self._left)
 
     # Reading
 
@@ -159,17 +156,7 @@ class SqliteStore:
     # Turns
 
     def begin(self, ask: Ask, pause: Pause) -> Begun | Replayed:
-        begun = self._resume(ask)
-        if begun:
-            return begun
-
-        def take(db: sqlite3.Connection, state: State) -> Begun | Replayed:
-            return self._take(db, state, ask)
-
-        def replay(db: sqlite3.Connection, state: State) -> Replayed | None:
-            return self._replay(db, state, ask)
-
-        return self._claims.when_free(ask, pause, take, early=replay)
+        return self._beginning.begin(ask, pause, self.lease_seconds)
 
     def renew(self, lease: Lease) -> None:
         self._owner.show()  # the store may have been closed since
@@ -217,15 +204,15 @@ class SqliteStore:
         def act(db: sqlite3.Connection, state: State) -> Head:
             unchanged(head, state.head)
             known_turn(tree.tip(db, state), turn)
-            return tree.move(db, self._settled(db, state)[0], turn)
+            return tree.move(db, self._beginning.settled(db, state)[0], turn)
 
         return self._claims.when_free(claim(head, wait), pause, act)
 
     def edit(self, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
         def act(db: sqlite3.Connection, state: State) -> Head:
             unchanged(head, state.head)
-            settled, _ = self._settled(db, state)
-            return tree.edit(db, settled, data, self._data(db, settled.head))
+            settled, _ = self._beginning.settled(db, state)
+            return tree.edit(db, settled, data, self._beginning.data(db, settled.head))
 
         return self._claims.when_free(claim(head, wait), pause, act)
 
@@ -346,67 +333,6 @@ class SqliteStore:
         self._index.settle()
         self._connections.close()
         self._owner.hide()
-
-    def _resume(self, ask: Ask) -> Begun | None:
-        """Go on where this process left the session, without a look at it; None if it stands elsewhere.
-
-        Or if others wait for it, or a turn key has to be looked up.
-        """
-        left = self._left.end(ask.agent, ask.name)
-        if left is None or ask.key is not None or ask.expect == "new":
-            return None
-        end, data = left
-        if ask.uid not in (ABSENT, end.head.uid) or self._claims.is_crowded(end.head.uid):
-            return None
-        self._owner.show()
-        try:
-            with self._connections.writing(patience=0.0, together=True) as db:
-                if not retake(db, end, self._owner.name, term(self.lease_seconds)):
-                    return None
-                lease = record(db, end, ask, data, now_us())
-                self._claims.begun(lease)
-        except StoreLocked:
-            return None
-        return Begun(lease)
-
-    # Inside a transaction
-
-    def _replay(self, db: sqlite3.Connection, state: State, ask: Ask) -> Replayed | None:
-        """The turn that this key completed before, wherever on the session's tree it is."""
-        if ask.key is None:
-            return None
-        row = tree.completed(db, state, ask.key)
-        if row is None:
-            return None
-        identity, line, turn = row
-        entry = reading.one_entry(db, identity, ask.name)
-        same_prompt(ask, entry.prompt)
-        there = state.head._replace(line=line, turn=turn)
-        return Replayed(state.head, entry._replace(data=reading.data_at(db, there, turn)))
-
-    def _take(self, db: sqlite3.Connection, state: State, ask: Ask) -> Begun:
-        """Settle what a crash left, record the prompt as running, take the lease."""
-        self._owner.show()
-        now = now_us()
-        state, interrupted = self._settled(db, state)
-        tree.leave_undone(db, state)
-        lease = record(db, state.end, ask, self._data(db, state.head), now)
-        take(db, state, lease, self._owner.name, term(self.lease_seconds))
-        self._claims.begun(lease)
-        return Begun(lease, interrupted)
-
-    def _settled(self, db: sqlite3.Connection, state: State) -> tuple[State, Entry | None]:
-        """The session once the prompt that a crash left unanswered is settled, and that prompt."""
-        if state.running is None:
-            return state, None
-        interrupted = interrupt(db, state, state.running, now_us())
-        return load_state(db, state.head.agent, state.head.name) or state, interrupted
-
-    def _data(self, db: sqlite3.Connection, head: Head) -> str:
-        """The data that the next turn starts from: what we left there ourselves need not be read."""
-        if (data := self._left.data(head)) is not None:
-            return data
-        return reading.data_at(db, head, head.turn)
 
     def _state(self, db: sqlite3.Connection | None, head: Head) -> State | None:
         row = db.execute(f"{STATE} WHERE s.uid = ?", (head.uid,)).fetchone() if db else None
