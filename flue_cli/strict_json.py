@@ -57,8 +57,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-# A circle is too deep, and so found before anything is encoded; through a tuple, it ends in RecursionError.
-_ENCODER = json.JSONEncoder(check_circular=False, allow_nan=False, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 

@@ -245,7 +245,7 @@ class SqliteStore:
             tree.delete(db, state)
             self._index.erased(db)
         for one in (state, *forks):
-            self._left.forget(one.head)
+            self._left.forget(one.head.uid)
         with self._connections.reading() as reader:
             if reader:  # the log still has what was just overwritten in the file
                 reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -114,10 +114,11 @@ class Left:
             while self._size > _ROOM and len(self._sessions) > 1:
                 self._drop(next(iter(self._sessions)))
 
-    def forget(self, head: Head) -> None:
-        """Forget a session: it was deleted."""
+    def forget(self, uid: int) -> None:
+        """Forget a session that was deleted, whatever names it had."""
         with self._lock:
-            self._drop((head.agent, head.name))
+            for place in [place for place, session in self._sessions.items() if session.end.head.uid == uid]:
+                self._drop(place)
 
     def clear(self) -> None:
         """Forget all."""

@@ -186,20 +186,21 @@ def retake(db: sqlite3.Connection, end: End, owner: str, expires: Term) -> bool:
     """Give the session to the turn that is recorded next; False, and nothing is done, unless it is at `end`.
 
     At `end` means: no turn began since, nothing was changed, not even its name, and nothing undone; nobody
-    waits for it, and no other was used since. So one statement does what `load_state` and `take` do.
+    waits for it, and no other was used since. Nor is it one that came as far in a store made anew: it was
+    updated at another time. So one statement does what `load_state` and `take` do.
     """
     head = end.head
-    done = db.execute(
-        _RETAKE, (owner, *expires, head.uid, head.agent, head.name, head.version, end.fence, head.uid)
-    )
+    place = head.uid, head.agent, head.name, head.version, end.fence, head.updated_at
+    done = db.execute(_RETAKE, (owner, *expires, *place, head.uid))
     return done.rowcount == 1
 
 
 _RETAKE = """
     UPDATE session SET fence = fence + 1, owner = ?, expires_at = ?, expires_monotonic = ?,
         running = (SELECT max(id) + 1 FROM entry)
-    WHERE uid = ? AND agent = ? AND name = ? AND version = ? AND fence = ? AND tip IS NULL
-        AND used = (SELECT max(used) FROM session) AND NOT EXISTS (SELECT 1 FROM waiting WHERE session = ?)
+    WHERE uid = ? AND agent = ? AND name = ? AND version = ? AND fence = ? AND updated_at = ?
+        AND tip IS NULL AND used = (SELECT max(used) FROM session)
+        AND NOT EXISTS (SELECT 1 FROM waiting WHERE session = ?)
 """
 
 
