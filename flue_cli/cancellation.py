@@ -34,8 +34,9 @@ class Cancellation:
     `why` is what the turn will report, None as long as nobody asked; `reasons` are all that came.
     While the agent runs it is stopped where it stands; before and after, only the wish is noted, so a
     commit is never cut.
-    `on_request` is called at every request, from whichever thread makes it, and so is `stop`, which ends the
-    agent that runs; `lock` keeps either from being called once it was taken away.
+    `on_request` is called at every request, from whichever thread makes it; so is `stop`, which ends the
+    agent that runs, unless the request only takes note. `lock` keeps either from being called once it was
+    taken away.
     """
 
     def __init__(self, *, wake_by: int = 0) -> None:

@@ -45,9 +45,7 @@ def call(
         with cancellation.stops_thread():
             cancellation.check()
             result = function(prompt, session, context)
-            if isinstance(result, str):
-                pass  # as most are: not asked what else they might be
-            elif hasattr(result, "__await__") or hasattr(result, "__anext__"):
+            if hasattr(result, "__await__") or hasattr(result, "__anext__"):
                 result = _run_async(result, pieces, cancellation)
             elif hasattr(result, "__next__"):
                 result = _collect(result, pieces)

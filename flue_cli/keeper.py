@@ -109,7 +109,8 @@ class Keeper:
         os.close(self._writing)
 
     def _start(self) -> None:
-        if self._thread and self._thread.is_alive():
+        thread = self._thread
+        if thread and thread.is_alive():
             return
         with self._lock:
             if self._thread is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+import tracemalloc
 from contextlib import closing
 from copy import deepcopy
 from pathlib import Path
@@ -12,13 +14,13 @@ import pytest
 
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
-from flue_cli.errors import SessionBusy
+from flue_cli.errors import SessionBusy, SessionChanged
 from flue_cli.session import Message, Reply
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Head, Holder
 from flue_cli.stores.sqlite import SqliteStore
-from flue_cli.stores.sqlite.left import Left, Said
+from flue_cli.stores.sqlite.left import Left
 from flue_cli.stores.sqlite.rows import End
 from flue_cli.testing.steps import AGENT, BROKEN, begin, edit, finish, move, sleep, talk
 from flue_cli.turn import Runner
@@ -36,9 +38,8 @@ def talked(left: Left, turns: int, text: str = "text", *, uid: int = 1) -> Head:
     head = head_of(0, 0, uid=uid)
     for number in range(turns):
         after = head_of(number + 1, head.messages + 2, uid=uid)
-        left.put(
-            head, End(after, 1, 0, 1), f"[{number}]", Said(head.messages, f"{text} {number}", None, text)
-        )
+        said = head.messages, f"{text} {number}", None, text
+        left.put(head, End(after, 1, 0, 1), f"[{number}]", 0, said)
         head = after
     return head
 
@@ -52,7 +53,7 @@ def test_what_was_said_last_is_remembered() -> None:
     left = Left()
     head = talked(left, 2)
     after = head_of(3, 7)
-    left.put(head, End(after, 1, 0, 1), "{}", Said(4, "how many?", BETWEEN, "it is 42"))
+    left.put(head, End(after, 1, 0, 1), "{}", 0, (4, "how many?", BETWEEN, "it is 42"))
 
     whole = ["text 0", "text", "text 1", "text", "how many?", "42", "it is 42"]
     for start in range(8):
@@ -67,7 +68,7 @@ def test_a_failed_turn_leaves_what_was_said_before() -> None:
     left = Left()
     head = talked(left, 3)
     after = head._replace(version=4, turn=4)
-    left.put(head, End(after, 1, 0, 1), "[2]")
+    left.put(head, End(after, 1, 0, 1), "[2]", 0)
     assert told(left.messages(after, 4, 6)) == ["text 2", "text"]
     assert left.data(after) == "[2]"
 
@@ -88,7 +89,7 @@ def test_a_turn_that_did_not_follow_ours_begins_anew() -> None:
     left = Left()
     talked(left, 3)
     before, after = head_of(4, 8), head_of(5, 10)
-    left.put(before, End(after, 1, 0, 1), "{}", Said(8, "prompt", None, "reply"))
+    left.put(before, End(after, 1, 0, 1), "{}", 0, (8, "prompt", None, "reply"))
     assert left.messages(after, 4, 10) is None
     assert told(left.messages(after, 8, 10)) == ["prompt", "reply"]
 
@@ -106,13 +107,18 @@ def test_a_long_conversation_is_not_remembered_whole(turns: int, text: str, kept
     assert found is None if kept == 0 else found is not None and len(found) == 2 * kept
 
 
-def test_many_conversations_are_not_remembered_all() -> None:
-    """A server of many sessions keeps eight million characters at most, of those used last."""
+@pytest.mark.parametrize(("turns", "text"), [(2, "x" * 15_000), (32, "short")])
+def test_many_conversations_are_not_remembered_all(turns: int, text: str) -> None:
+    """A server of many sessions keeps about eight megabytes of those used last, however short their turns are."""
+    tracemalloc.start()
     left = Left()
-    heads = [talked(left, 2, "x" * 15_000, uid=uid) for uid in range(1, 301)]
+    heads = [talked(left, turns, text, uid=uid) for uid in range(1, 1201)]
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     remembered = [head.uid for head in heads if left.data(head) is not None]
-    assert remembered == list(range(301 - len(remembered), 301))
-    assert 7_500_000 < len(remembered) * 60_000 < 8 * 1024 * 1024
+    assert remembered == list(range(1201 - len(remembered), 1201))
+    assert 100 < len(remembered) < 1100
+    assert used < 16e6
 
 
 def test_a_store_made_anew_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
@@ -146,16 +152,61 @@ def test_what_was_deleted_is_forgotten(tmp_path: Path) -> None:
     store.close()
 
 
+def test_what_is_deleted_as_its_turn_ends_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that another thread deletes right after its turn was saved is not remembered for that turn."""
+    store = SqliteStore(str(tmp_path / "flue.db"))
+    lease = begin(store, "secret").lease
+    put = Left.put
+
+    def deleted_first(left: Left, *arguments: Any) -> None:
+        thread = threading.Thread(target=lambda: store.delete(store.head(AGENT, "main")))
+        thread.start()
+        thread.join()
+        put(left, *arguments)
+
+    monkeypatch.setattr(Left, "put", deleted_first)
+    finish(store, lease)
+    assert store._left._sessions == {}
+    store.close()
+
+
+def test_what_another_process_deleted_is_not_read(tmp_path: Path) -> None:
+    """Nobody is shown a conversation that was deleted elsewhere, also not the process that held it."""
+    ours, theirs = (SqliteStore(str(tmp_path / "flue.db")) for _ in range(2))
+    head = talk(ours, "secret")
+    theirs.delete(head)
+    with pytest.raises(SessionChanged):
+        ours.messages(head, 0, 2)
+    ours.close()
+    theirs.close()
+
+
+def test_the_messages_of_a_running_turn_need_no_reading(tmp_path: Path) -> None:
+    """A turn is told what this process said before without a look at the file."""
+    store = SqliteStore(str(tmp_path / "flue.db"))
+    talk(store, "one")
+    head = begin(store, "two").lease.head
+    statements: list[str] = []
+    store._connections._connection().set_trace_callback(statements.append)
+    assert told(store.messages(head, 0, 2)) == ["one", "ok"]
+    assert statements == []
+    store.close()
+
+
 @pytest.mark.parametrize("between", [[], [{"role": "tool", "content": ["one"], "name": "clock"}]])
 def test_what_an_agent_does_to_its_messages_is_its_own(tmp_path: Path, between: list[dict[str, Any]]) -> None:
     """Messages that an agent changes in memory are told as they were said in the next turn."""
     store = SqliteStore(str(tmp_path / "flue.db"))
     runner = Runner(store)
     seen: list[list[dict[str, Any]]] = []
+    held: list[Message] = []
 
     def vandal(prompt: str, session: Any, context: Any) -> Reply:
         found = session.history.last(10)
         seen.append(deepcopy([message.as_dict() for message in found]))
+        held.extend(session.history.last(10))
         for message in [one for one in found if one.role == "tool"] or found:
             message.extra["spoilt"] = True
             if isinstance(message.content, list):
@@ -168,6 +219,7 @@ def test_what_an_agent_does_to_its_messages_is_its_own(tmp_path: Path, between: 
         assert done.outcome == "completed"
     one_turn = [{"role": "user", "content": "hi"}, *between, {"role": "assistant", "content": "ok"}]
     assert seen == [[], one_turn, one_turn * 2, one_turn * 3]
+    assert not any("spoilt" in message.extra for message in held)
     runner.close()
     store.close()
 

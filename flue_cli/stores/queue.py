@@ -19,7 +19,7 @@ _CALLED_PAUSE = 0.05
 class Held(NamedTuple):
     """An attempt found the session taken; `place` in the queue is 1 for whoever is next.
 
-    `is_called` tells that whoever comes before will wake the one who waits.
+    `is_called` tells that whoever comes before wakes the one who waits, unless it is killed.
     """
 
     holder: Holder
@@ -30,8 +30,9 @@ class Held(NamedTuple):
 def wait_for(attempt: Callable[[], Taken | Held], ask: Ask, pause: Pause) -> Taken:
     """Call `attempt` until it gives something other than Held; SessionBusy after `ask.wait` seconds.
 
-    The next in line looks every millisecond, so that a queue of quick turns moves quickly; those
-    behind it look less often, and so does everybody when nothing has moved for long, or who will be called.
+    The next in line looks every millisecond, so that a queue of quick turns moves quickly; those behind it
+    look less often, and so does everybody when nothing has moved for long. Who will be called mostly waits
+    for that.
     """
     began = moved = time.monotonic()
     before: Held | None = None

@@ -129,10 +129,7 @@ class Ask(NamedTuple):
 
 
 Pause = Callable[[float, Holder], object]
-"""Called by a store between attempts: sleeps at most so many seconds, raises to give up waiting.
-
-0 seconds where the store has waited itself.
-"""
+"""Called by a store between attempts: sleeps at most so many seconds, raises to give up waiting."""
 
 
 class Origin(NamedTuple):

@@ -56,8 +56,7 @@ class LeaseCases:
             begin(store, "two", wait=0.2, pause=pause)
 
         assert 0.2 <= time.monotonic() - began < 2
-        assert all(0 <= seconds <= 0.2 for seconds, _ in told)
-        assert len(told) < 500, "the store asks again and again instead of waiting"
+        assert all(0 < seconds <= 0.2 for seconds, _ in told)
         assert {holder.since for _, holder in told} == {lease.started_at}
 
         told.clear()

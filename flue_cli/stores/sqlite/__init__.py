@@ -43,7 +43,7 @@ from flue_cli.stores.sqlite.claims import Claims
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.file import plain_errors
 from flue_cli.stores.sqlite.indexing import Indexing
-from flue_cli.stores.sqlite.left import Left, Said
+from flue_cli.stores.sqlite.left import Left
 from flue_cli.stores.sqlite.owner import Owner, term
 from flue_cli.stores.sqlite.rows import (
     STATE,
@@ -103,7 +103,8 @@ class SqliteStore:
             return entry if self._claims.is_held(state) else entry._replace(outcome="interrupted")
 
     def messages(self, head: Head, start: int, stop: int) -> list[Message]:
-        if (found := self._left.messages(head, start, stop)) is not None:
+        # While a turn of ours runs, the session is nobody else's to change.
+        if self._claims.runs(head.uid) and (found := self._left.messages(head, start, stop)) is not None:
             return found
         with self._connections.reading() as db:
             return reading.messages(db, head, start, stop) if db else []
@@ -173,26 +174,30 @@ class SqliteStore:
     def commit(
         self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
     ) -> Head:
-        between = json_or_none([message.as_dict() for message in messages])
+        forgotten = self._left.forgotten
         try:
+            between = json_or_none([message.as_dict() for message in messages])
             with self._connections.writing(together=True) as db:
                 head = release(db, lease, lease.head.messages + len(messages) + 2)
                 end = complete(db, lease, head, reply, between, data, meta)
                 words.settled(db, lease.entry, len(lease.prompt) + len(reply))
+            said = lease.head.messages, lease.prompt, between, reply
+            self._left.put(lease.head, end, data, forgotten, said)
         finally:
             self._claims.ended(lease)
-        self._left.put(lease.head, end, data, Said(lease.head.messages, lease.prompt, between, reply))
         return head
 
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
+        forgotten = self._left.forgotten
         try:
             with self._connections.writing(together=True) as db:
                 head = release(db, lease, lease.head.messages)
                 settle(db, lease.entry, lease, head.messages, outcome, error, meta, head.updated_at)
                 words.settled(db, lease.entry, len(lease.prompt))
+            end = End(head, lease.entry, lease.base, lease.fence)
+            self._left.put(lease.head, end, lease.data, forgotten)
         finally:
             self._claims.ended(lease)
-        self._left.put(lease.head, End(head, lease.entry, lease.base, lease.fence), lease.data)
         return head
 
     def share_commits(self) -> None:

@@ -64,11 +64,11 @@ class Beginning:
         if left is None or ask.key is not None or ask.expect == "new":
             return None
         end, data = left
-        if ask.uid not in (ABSENT, end.head.uid) or self._claims.is_crowded(end.head.uid):
+        if ask.uid not in (ABSENT, end.head.uid) or self._claims.is_awaited(end.head.uid):
             return None
-        self._owner.show()
         try:
             with self._connections.writing(patience=0.0, together=True) as db:
+                self._owner.show()
                 if not retake(db, end, self._owner.name, term(lease_seconds)):
                     return None
                 lease = record(db, end, ask, data, now_us())

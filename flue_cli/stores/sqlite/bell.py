@@ -1,7 +1,8 @@
-"""Bells: how a process that waits is woken by another one, and need not keep looking.
+"""Bells: how whoever waits in line is woken by another process, and need not keep looking.
 
-A bell is a FIFO beside the store. Whoever hears nothing looks by itself now and then, so a ring that is
-lost, or a file system that knows no FIFOs, makes a wait longer and never endless.
+A bell is a FIFO beside the store, one for each who waits. A ring may be lost with the process that was
+to give it, so whoever waits for one looks by itself now and then; where there can be no FIFO, it is asked
+whether the bell hangs, and looks often.
 """
 
 from __future__ import annotations
@@ -13,47 +14,49 @@ from contextlib import suppress
 
 
 class Bell:
-    """This process's bell, at `path`: it is hung up when first waited for."""
+    """The bell at `path`, hung up for one who waits at a time; `number` tells it from others of its owner."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, number: int = 0) -> None:
+        self.number = number
         self._path = path
         self._fifo = -1
+        self._identity: tuple[int, int] | None = None
+        with suppress(OSError):
+            os.mkfifo(path, 0o600)
+            # Also for writing, or it would be at its end whenever nobody else has it open.
+            self._fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._identity = self._found()
+
+    def hangs(self) -> bool:
+        """Whether it would be heard: an agent may have closed every descriptor that it found."""
+        return self._identity is not None and self._found() == self._identity
 
     def wait(self, seconds: float) -> None:
-        """Sleep until it rings, or so long. Of several threads that wait, a ring wakes one at least."""
-        if self._fifo < 0:
-            self._hang_up()
-        if self._fifo < 0:
+        """Sleep until it rings, or so long."""
+        if not self.hangs():
             time.sleep(seconds)
             return
         poll = select.poll()
         poll.register(self._fifo, select.POLLIN)
-        try:
-            if poll.poll(seconds * 1000):
+        if poll.poll(seconds * 1000) and self.hangs():
+            with suppress(BlockingIOError):
                 os.read(self._fifo, 64)
-        except BlockingIOError:
-            return  # another thread was quicker
-        except OSError:  # an agent closed every descriptor that it found
-            self._fifo = -1
 
     def take_down(self) -> None:
         """Remove it."""
-        with suppress(OSError):  # an agent closed every descriptor that it found
-            self.let_go()
-        with suppress(OSError):  # it was never hung up
+        if self.hangs():  # else the descriptor is somebody else's by now
+            os.close(self._fifo)
+        self._identity = None
+        with suppress(OSError):
             os.unlink(self._path)
 
-    def let_go(self) -> None:
-        """In a process that an agent forked: it is not its bell."""
-        if self._fifo >= 0:
-            fifo, self._fifo = self._fifo, -1
-            os.close(fifo)
-
-    def _hang_up(self) -> None:
-        with suppress(OSError):
-            os.mkfifo(self._path, 0o600)
-            # Also for writing, or it would be at its end whenever nobody else has it open.
-            self._fifo = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    def _found(self) -> tuple[int, int] | None:
+        """Which file the descriptor is."""
+        try:
+            found = os.fstat(self._fifo)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 def ring(path: str) -> None:

@@ -16,21 +16,25 @@ from flue_cli.stores.sqlite.rows import State, admit, load_state, now_us
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import Pause
+    from flue_cli.stores.sqlite.bell import Bell
     from flue_cli.stores.sqlite.connections import Connections
 
 Result = TypeVar("Result")
 Act = Callable[[sqlite3.Connection, State], Result]
 
 
+_MOMENT = 1e-6
+"""What is left of a pause for the caller, after it was waited for the bell."""
+
+
 class _Waiter:
     """Who waits: the session it has seen (0: none yet), its place in the line (0: none), and since when."""
-
-    __slots__ = ("since", "ticket", "uid")
 
     def __init__(self, uid: int) -> None:
         self.uid = uid
         self.ticket = 0
         self.since = 0
+        self.bell: Bell | None = None
 
 
 class Claims:
@@ -41,7 +45,8 @@ class Claims:
         self._owner = owner
         self._line = WaitingLine(connections, owner)
         self._active: set[tuple[int, int]] = set()  # (uid, fence) of turns that run in this process
-        self._crowded: set[int] = set()  # the sessions that others stood in line for when we took them
+        self._crowded: set[tuple[int, int]] = set()  # those of them that others stood in line behind
+        self._awaited: set[int] = set()  # sessions that others stood in line for when we last knew
 
     def when_free(
         self, ask: Ask, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
@@ -61,20 +66,24 @@ class Claims:
                 return Held(Holder(0, "", now_us()), 1)  # some program writes: as good as a turn before us
 
         def wait(seconds: float, holder: Holder) -> None:
-            if waiter.ticket:
-                self._owner.wait(seconds)
-            pause(0.0 if waiter.ticket else seconds, holder)
+            if waiter.bell and seconds > _MOMENT:
+                waiter.bell.wait(seconds - _MOMENT)
+                seconds = _MOMENT
+            pause(seconds, holder)
 
         try:
             return wait_for(attempt, ask, wait)
         finally:
+            if waiter.bell:
+                self._owner.give_back(waiter.bell)
             if waiter.ticket:
                 self._line.leave(waiter.ticket)
+                self._call_next(waiter.uid)  # the call for this one may have come already
 
     def _attempt(
         self, ask: Ask, waiter: _Waiter, act: Act[Result], early: Act[Result | None] | None
     ) -> Result | Held:
-        if waiter.ticket or (ask.uid in self._crowded and ask.key is None):
+        if waiter.ticket or (ask.uid in self._awaited and ask.key is None):
             held = self._look(ask, waiter)
             if held:
                 return self._in_line(ask, waiter, held)
@@ -103,8 +112,11 @@ class Claims:
             return self._in_line(ask, waiter, held)
         waiter.ticket = 0  # cleared, and committed so
         if state.is_awaited:
-            self._crowded.add(waiter.uid)
-            if (waiter.uid, state.fence + 1) not in self._active:
+            turn = waiter.uid, state.fence + 1
+            if turn in self._active:
+                self._crowded.add(turn)
+                self._awaited.add(waiter.uid)
+            else:
                 self._call_next(waiter.uid)
         return result
 
@@ -122,20 +134,21 @@ class Claims:
         """What keeps a waiter from going; whoever found others in line calls the next of them in the end."""
         if place == 1 and not self.is_held(state):
             return None
-        is_called = bool(waiter.ticket) and (place > 1 or state.since > waiter.since)
+        bell = waiter.bell
+        is_called = bell is not None and (place > 1 or state.since > waiter.since) and bell.hangs()
         return Held(self.holder(state), place, is_called)
 
     def _in_line(self, ask: Ask, waiter: _Waiter, held: Held) -> Held:
         """`held`, once the waiter stands in the line if it may wait at all."""
         if not waiter.ticket and ask.wait > 0:
-            waiter.ticket = self._line.join(waiter.uid)
+            waiter.ticket, waiter.bell = self._line.join(waiter.uid)
             waiter.since = now_us()
         return held
 
     def _call_next(self, uid: int) -> None:
         with suppress(StoreError):  # they look by themselves, and what was done before is done
-            if not self._line.call_next(uid):
-                self._crowded.discard(uid)
+            change = self._awaited.add if self._line.call_next(uid) else self._awaited.discard
+            change(uid)
 
     def begun(self, lease: Lease) -> None:
         """A turn of this process runs now."""
@@ -143,13 +156,19 @@ class Claims:
 
     def ended(self, lease: Lease) -> None:
         """It does not run any more, even if its end could not be written."""
-        self._active.discard((lease.head.uid, lease.fence))
-        if lease.head.uid in self._crowded:
+        turn = lease.head.uid, lease.fence
+        self._active.discard(turn)
+        if turn in self._crowded:
+            self._crowded.discard(turn)
             self._call_next(lease.head.uid)
 
-    def is_crowded(self, uid: int) -> bool:
-        """Whether others stood in line for the session when this process took it last."""
-        return uid in self._crowded
+    def runs(self, uid: int) -> bool:
+        """Whether a turn of this process runs on the session."""
+        return any(uid == running for running, _ in tuple(self._active))
+
+    def is_awaited(self, uid: int) -> bool:
+        """Whether others stood in line for the session when this process last knew."""
+        return uid in self._awaited
 
     def is_held(self, state: State) -> bool:
         """Whether a turn that lives holds the session."""
