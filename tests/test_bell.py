@@ -178,6 +178,7 @@ def test_bells_hang_for_the_next_one(tmp_path: Path) -> None:
 def test_without_bells_the_line_moves_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are no FIFOs, those in line look for themselves as often as ever."""
     monkeypatch.setattr(queue, "_CALLED_PAUSE", LONG)
+    monkeypatch.setattr(queue, "_LONGEST_PAUSE", LONG)
     monkeypatch.setattr(os, "mkfifo", fails)
     path = tmp_path / "flue.db"
     stores = [open_store(str(path)) for _ in range(3)]
