@@ -41,6 +41,7 @@ from flue_cli.stores.sqlite import reading, tree, words
 from flue_cli.stores.sqlite.beginning import Beginning
 from flue_cli.stores.sqlite.claims import Claims
 from flue_cli.stores.sqlite.connections import Connections
+from flue_cli.stores.sqlite.entries import complete, settle
 from flue_cli.stores.sqlite.file import plain_errors
 from flue_cli.stores.sqlite.indexing import Indexing
 from flue_cli.stores.sqlite.left import Left
@@ -49,11 +50,9 @@ from flue_cli.stores.sqlite.rows import (
     STATE,
     End,
     State,
-    complete,
     load_state,
     now_us,
     release,
-    settle,
     state_of,
 )
 from flue_cli.stores.sqlite.texts import json_or_none

@@ -11,9 +11,10 @@ from flue_cli.stores.rules import same_prompt
 from flue_cli.stores.sqlite import reading, tree
 from flue_cli.stores.sqlite.claims import Claims
 from flue_cli.stores.sqlite.connections import Connections
+from flue_cli.stores.sqlite.entries import interrupt, record
 from flue_cli.stores.sqlite.left import Left
 from flue_cli.stores.sqlite.owner import Owner, term
-from flue_cli.stores.sqlite.rows import State, interrupt, load_state, now_us, record, retake, take
+from flue_cli.stores.sqlite.rows import State, load_state, now_us, retake, take
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import Pause

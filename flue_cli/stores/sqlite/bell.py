@@ -1,8 +1,8 @@
 """Bells: how whoever waits in line is woken by another process, and need not keep looking.
 
-A bell is a FIFO beside the store, one for each who waits. A ring may be lost with the process that was
-to give it, so whoever waits for one looks by itself now and then; where there can be no FIFO, it is asked
-whether the bell hangs, and looks often.
+A bell is a FIFO beside the store, one for each who waits. A ring may be lost with the process that was to
+give it, so whoever waits for one looks by itself now and then; where there can be no FIFO, the bell does not
+hang, and whoever has it looks often.
 """
 
 from __future__ import annotations

@@ -24,11 +24,11 @@ Act = Callable[[sqlite3.Connection, State], Result]
 
 
 _MOMENT = 1e-6
-"""What is left of a pause for the caller, after it was waited for the bell."""
+"""What the caller gets of a pause, in seconds, once most of it was spent at the bell."""
 
 
 class _Waiter:
-    """Who waits: the session it has seen (0: none yet), its place in the line (0: none), and since when."""
+    """Who waits: the session it has seen (0: none yet), its place in line (0: none), since when, its bell."""
 
     def __init__(self, uid: int) -> None:
         self.uid = uid

@@ -13,7 +13,8 @@ from flue_cli.errors import StoreDamaged
 from flue_cli.stores.records import Entry, Head, Origin
 from flue_cli.stores.rules import changed, history_of, kept_name, one_turn_a_key, taken
 from flue_cli.stores.sqlite import reading, texts, words
-from flue_cli.stores.sqlite.rows import STATE, State, append, change_to, load_state, now_us, state_of, used
+from flue_cli.stores.sqlite.entries import append, change_to
+from flue_cli.stores.sqlite.rows import STATE, State, load_state, now_us, state_of, used
 
 
 def tip(db: sqlite3.Connection, state: State) -> Head:
