@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from needs import needs_root
 
 from flue_cli import agents
 from flue_cli.agents.reading import Description, describe
@@ -206,10 +207,10 @@ def test_agents_of_another_user_are_not_run(folders: Folders, monkeypatch: pytes
     assert folders.find("greeting").origin == "sample"
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
 @pytest.mark.parametrize("what", ["agents", "agents/trap.py"])
 def test_the_folder_and_the_file_must_both_be_ours(folders: Folders, what: str) -> None:
     """Somebody else's file in our folder is refused like our file in somebody else's folder."""
+    needs_root()
     write(folders.here / "trap.py")
     os.chown(what, 12345, -1)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pexpect
 import pytest
+from needs import needs_program
 
 from flue_cli.cli.candidates import found
 from flue_cli.cli.shell_words import split
@@ -254,14 +254,9 @@ class Shell:
         self._child.expect(f"DONE{self._marks}\r")
 
 
-def must_have(shell: str) -> None:
-    if not shutil.which(shell) and not os.environ.get("FLUE_TESTS_MUST_RUN"):
-        pytest.skip(f"there is no {shell} on this machine")
-
-
 @pytest.fixture(params=["bash", "zsh", "fish"])
 def shell(request: pytest.FixtureRequest, flue: Flue) -> Iterator[Shell]:
-    must_have(request.param)
+    needs_program(request.param)
     shell = Shell(request.param, flue)
     yield shell
     shell.close()
@@ -310,7 +305,7 @@ def test_a_shell_runs_nothing_of_a_name(flue: Flue, shell: Shell) -> None:
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
 def test_an_installed_completion_works_in_a_new_shell(flue: Flue, name: str) -> None:
     """After --install-completion, a shell that is started anew completes."""
-    must_have(name)
+    needs_program(name)
     keep(flue.store, "alice")
     shell = Shell(name, flue, installed=True)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from needs import needs
 from test_sessions import FAILING, say
 
 from flue_cli.stores.memory import MemoryStore
@@ -145,10 +145,7 @@ def test_any_text_makes_a_whole_page(prompt: str, reply: str) -> None:
 def test_a_browser_shows_the_page(flue: Flue, tmp_path: Path) -> None:
     """A real browser applies the style under the page's policy, runs nothing, and nothing sticks out."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not browser:
-        if os.environ.get("FLUE_TESTS_MUST_RUN"):
-            pytest.fail("chromium is not here")
-        pytest.skip("the page is looked at with chromium, which is not here")
+    needs(browser, "chromium")
     flue.agent("tools", TOOLS)
     hostile = HOSTILE.replace("\0", "") + "<script>document.title='ran'</script>" + "x" * 3000
     flue("chat", "tools", "-s", "a", "--", hostile, stdin=None)

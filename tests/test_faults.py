@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from needs import needs
 
 from flue_cli.stores import open_store
 from flue_cli.stores.records import Ask, Begun
@@ -40,15 +41,12 @@ FAULTS = {
 
 @pytest.fixture(autouse=True)
 def strace() -> None:
-    """These tests need strace: in CI they run or fail, elsewhere they are skipped aloud."""
+    """These tests inject faults with strace."""
     works = (
         shutil.which("strace")
         and not subprocess.run(["strace", "-o", os.devnull, "true"], check=False).returncode
     )
-    if not works:
-        if os.environ.get("FLUE_TESTS_MUST_RUN"):
-            pytest.fail("strace cannot be used here")
-        pytest.skip("faults are injected with strace, which cannot be used here")
+    needs(works, "a strace that works")
 
 
 class Hit(NamedTuple):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from needs import needs, needs_program
 
 from flue_cli.stores import open_store
 
@@ -25,9 +26,6 @@ CHAT = ("chat", "greeting", "-s", "a", "--wait", "0", "hello")
 
 # Root may write where the mode says that nobody may; without these capabilities it may not.
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
-needs_setpriv = pytest.mark.skipif(
-    bool(UNPRIVILEGED) and not shutil.which("setpriv"), reason="root needs setpriv (util-linux) to be refused"
-)
 
 
 def read(flue: Flue) -> list[str]:
@@ -59,6 +57,8 @@ def talked(flue: Flue) -> Flue:
 
 @pytest.fixture
 def unprivileged(talked: Flue) -> Flue:
+    if UNPRIVILEGED:
+        needs_program(UNPRIVILEGED[0])
     talked.command = [*UNPRIVILEGED, *talked.command]
     return talked
 
@@ -79,7 +79,6 @@ def modes(**wanted: int) -> Iterator[None]:
 # Where nothing can be written
 
 
-@needs_setpriv
 @pytest.mark.parametrize("what", ["file", "folder", "both"])
 def test_a_store_that_may_not_be_written_is_read(unprivileged: Flue, what: str) -> None:
     """A read-only file or folder is still read; a turn is refused in a line, and not a byte changes."""
@@ -114,10 +113,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
             check=False,
         ).returncode
     )
-    if not mounted:
-        if os.environ.get("FLUE_TESTS_MUST_RUN"):
-            pytest.fail("a small disk cannot be mounted here")
-        pytest.skip("only root can mount a small disk")
+    needs(mounted, "root, to mount a small disk")
     yield place
     subprocess.run(["umount", "-l", place], check=True)
 

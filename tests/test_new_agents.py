@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from needs import needs_root
 
 from flue_cli.cli.agents import TEMPLATES
 
@@ -274,8 +275,7 @@ def test_a_check_can_be_ended(flue: Flue) -> None:
 
 def test_somebody_elses_agents_are_not_loaded(flue: Flue) -> None:
     """An agent in a ./agents that belongs to another user is not run by a check either."""
-    if os.geteuid():
-        pytest.skip("only root can give a folder away")
+    needs_root()
     folder = flue.folder / "agents"
     folder.mkdir()
     (folder / "theirs.py").write_text("import pathlib\npathlib.Path('ran').touch()\n" + SOUND["plain"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from needs import needs_root
 from serving import Answer, Served
 
 if TYPE_CHECKING:
@@ -207,8 +208,7 @@ def test_an_unusable_token(flue: Flue, token_file: Path, content: str | None, mo
 
 def test_a_token_that_is_lent(flue: Flue, token_file: Path) -> None:
     """Of a file that belongs to another user, as credentials of a service manager do, the mode does not matter."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can give files away")
+    needs_root()
     token_file.chmod(0o440)
     os.chown(token_file, 65534, 65534)
     served = Served(flue, "--token-file", str(token_file))

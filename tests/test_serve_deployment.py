@@ -5,10 +5,8 @@ from __future__ import annotations
 import configparser
 import http.client
 import json
-import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import ssl
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from needs import needs_program
 from serving import Served
 
 if TYPE_CHECKING:
@@ -31,16 +30,6 @@ def block(language: str) -> str:
     """The README's one block in `language`."""
     (found,) = re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
     return found
-
-
-def needed(*programs: str) -> str:
-    """The first of the programs, which may stand outside of PATH; skips where one is missing."""
-    found = [shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") for name in programs]
-    if None in found:
-        if os.environ.get("FLUE_TESTS_MUST_RUN"):
-            pytest.fail(f"needs {programs}")
-        pytest.skip(f"needs {programs}")
-    return str(found[0])
 
 
 @pytest.fixture
@@ -62,7 +51,7 @@ def unit() -> configparser.RawConfigParser:
 
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     """systemd finds nothing to complain about."""
-    analyze = needed("systemd-analyze")
+    analyze = needs_program("systemd-analyze")
     command = Path(sys.executable).with_name("flue")
     path = tmp_path / "flue.service"
     path.write_text(block("ini").replace("/usr/local/bin/flue", str(command)))
@@ -89,7 +78,8 @@ def test_the_unit_starts_and_stops_the_server(flue: Flue, token_file: Path) -> N
 
 def test_behind_nginx(flue: Flue, token_file: Path, tmp_path: Path) -> None:
     """A prompt goes through TLS and the proxy under the site's name, and a page of that site may send it."""
-    nginx = needed("nginx", "openssl")
+    nginx = needs_program("nginx")
+    needs_program("openssl")
     served = Served(flue, "--token-file", str(token_file), "--allow-host", "flue.example.com")
     key, certificate = tmp_path / "flue.key", tmp_path / "flue.pem"
     subprocess.run(

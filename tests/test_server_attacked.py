@@ -7,7 +7,6 @@ import contextlib
 import http.client
 import itertools
 import json
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from needs import needs_program
 from serving import Served
 from test_server_connections import GET, PATIENT, POST, answer, error_of, read_all, serving
 from test_shared_commits import Connection, begin
@@ -384,7 +384,6 @@ store.close()
 """
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="faults are injected with strace, which is not here")
 @pytest.mark.parametrize(
     ("calls", "fault"),
     [
@@ -399,6 +398,7 @@ def test_a_disk_that_fails_in_the_middle(tmp_path: Path, calls: str, fault: str)
 
     But for what a failing sync refused last: it was written, and the next to open the store may find it.
     """
+    needs_program("strace")
     path, log = str(tmp_path / "flue.db"), tmp_path / "log"
     store = open_store(path)
     begin(store, "made before")
