@@ -126,7 +126,7 @@ def _draft(drafts: Drafts, text: str) -> Iterator[str]:
     write_whole(path, [text], force=False)
     try:
         yield path
-    except BaseException:
+    except BaseException:  # raised again: a text must not be lost to a signal either
         if os.path.exists(path) and not _holds(path, text):
             drafts.note(f"nothing was saved; your text is kept in {path}")
             drafts.note(f'when it is right: {drafts.again} "$(cat {shlex.quote(path)})"')

@@ -155,7 +155,7 @@ def _execute(source: AgentSource, code: bytes) -> Any:
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         exec(program, module.__dict__)  # noqa: S102 - running the user's agent is what we are for
-    except BaseException:
+    except BaseException:  # raised again: a module may end with SystemExit, and a signal may stop it
         _forget(name)
         sys.modules.update(before)  # the agent that was loaded before stays whole
         raise

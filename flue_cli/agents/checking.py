@@ -38,7 +38,7 @@ def check(source: AgentSource) -> Checked:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         with open(reading, "rb") as pipe:
             told = pipe.read()
-    except BaseException:
+    except BaseException:  # raised again: the child must not outlive a signal either
         os.kill(child, signal.SIGKILL)
         raise
     finally:

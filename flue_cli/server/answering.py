@@ -64,7 +64,7 @@ class Answering:
                 with suppress(SessionExists):
                     return await answer(exchange, generated_name(), "new")
             raise SessionExists("every name that was tried is taken")
-        except BaseException:
+        except BaseException:  # raised again: a task that is cancelled watches its client no longer either
             exchange.client.forget()
             raise
 

@@ -39,7 +39,7 @@ class Gate:
         try:
             async with asyncio.timeout(seconds):
                 await place
-        except BaseException:
+        except BaseException:  # raised again: a task that is cancelled must give its place back too
             if place in self._waiting:
                 self._waiting.remove(place)
             elif place.done() and not place.cancelled() and not place.exception():
