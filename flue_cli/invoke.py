@@ -9,18 +9,59 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, NoReturn, TypeVar
 
-from flue_cli.agents import SIGNATURE_HINT, AgentFunction
+from flue_cli.agents import SIGNATURE_HINT, Agent, AgentFunction
 from flue_cli.cancellation import AgentStopped, Cancellation
 from flue_cli.errors import AgentError, FlueError, StoreError, traceback_of, words_of
+from flue_cli.kept import Kept, TurnInput, kept_of
+from flue_cli.recording import Recording
 from flue_cli.session import AgentContext, AgentSession, Reply
 from flue_cli.strict_json import MAX_BYTES
 
 Checked = TypeVar("Checked")
 OnPiece = Callable[[str], None]
 """Called with each piece of a streamed reply; may raise a FlueError to end the turn."""
+
+
+def run_agent(
+    agent: Agent,
+    start: TurnInput,
+    session: AgentSession[Any],
+    recording: Recording,
+    *,
+    cancellation: Cancellation,
+    watch: AbstractContextManager[None],
+    on_piece: OnPiece,
+) -> Kept:
+    """Have `agent` answer the prompt of `start`, watched over by `watch`; the parts of the turn to store.
+
+    `session` is that of `start`. Calls go through `recording`. Raises as `call`.
+    """
+    context = AgentContext(
+        agent=agent.name,
+        turn=start.turn,
+        started_at=start.started_at,
+        seed=start.seed,
+        is_cancelled=lambda: cancellation.why is not None,
+        recording=recording,
+    )
+
+    def check(reply: Reply) -> Kept:
+        recorded = {"source": agent.fingerprint, "seed": start.seed, **recording.as_meta()}
+        return kept_of(reply, session, recorded)
+
+    with watch:
+        return call(
+            agent.function,
+            start.prompt,
+            session,
+            context,
+            cancellation=cancellation,
+            on_piece=on_piece,
+            check=check,
+        )
 
 
 def call(

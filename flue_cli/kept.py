@@ -1,13 +1,39 @@
-"""What a turn starts from and what of it is kept: between the objects of an agent and JSON text."""
+"""Input and result of a turn: between the objects of an agent and JSON text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flue_cli.errors import AgentError, DataError, StoreDamaged, words_of
-from flue_cli.session import AgentSession, Message, Reply
+from flue_cli.session import AgentSession, History, Message, Reply
 from flue_cli.strict_json import dumps, loads
+
+if TYPE_CHECKING:
+    from flue_cli.stores.contract import Store
+    from flue_cli.stores.records import Head
+
+
+class TurnInput(NamedTuple):
+    """Everything that an agent's answer depends on.
+
+    `data` is JSON text, `started_at` microseconds since the epoch. With `calls`, those of the agent's
+    context.record are answered from there and none is made; None: they are made.
+    """
+
+    session: str
+    prompt: str
+    data: str
+    history: History
+    turn: int
+    started_at: int
+    seed: int
+    calls: Sequence[Mapping[str, Any]] | None = None
+
+    def make_session(self) -> AgentSession[dict[str, Any]]:
+        """Make the session object for the agent; StoreDamaged if the data is not a JSON object."""
+        return AgentSession(self.session, data_of(self.data, self.session), self.history)
 
 
 class Kept(NamedTuple):
@@ -54,6 +80,16 @@ def data_of(text: str, session: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise StoreDamaged(f"the data of session '{session}' is no JSON object")
     return data
+
+
+def new_seed() -> int:
+    """Draw the seed of a turn's random numbers: 48 bits, exact in any JSON reader."""
+    return int.from_bytes(os.urandom(6), "big")
+
+
+def history_before(store: Store, head: Head) -> History:
+    """Return the history up to `head`. Messages are read when they are asked for."""
+    return History(head.messages, lambda start, stop: store.messages(head, start, stop))
 
 
 def _fields(message: Message | Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -38,7 +38,10 @@ class Recording(Protocol):
     """What answers `context.record`."""
 
     def record(self, name: str, function: Callable[[], Any]) -> Any:
-        """What `function()` gives, or gave when it was recorded."""
+        """Return what `function()` gives, or gave when it was recorded."""
+
+    def as_meta(self) -> dict[str, Any]:
+        """Return the calls for the turn's meta: `{"calls": […]}`, or nothing without calls."""
 
 
 class Recorder:
@@ -162,6 +165,7 @@ class Player:
     def __init__(self, calls: Sequence[Mapping[str, Any]]) -> None:
         """Raises ValueError, which says where, for what is no record of a call."""
         self.missing: list[str] = []
+        self._calls = calls
         self._left: dict[str, deque[Mapping[str, Any]]] = {}
         for number, call in enumerate(calls):
             if problem := _problem(call):
@@ -182,6 +186,10 @@ class Player:
             return self._await(call)
         _raise_kept(call)
         return _copy(call["result"])
+
+    def as_meta(self) -> dict[str, Any]:
+        """Return the recorded calls for the turn's meta: `{"calls": […]}`, or nothing without calls."""
+        return {"calls": list(self._calls)} if self._calls else {}
 
     async def _await(self, call: Mapping[str, Any]) -> Any:
         await self._wait_in_vain(call)

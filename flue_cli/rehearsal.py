@@ -1,39 +1,21 @@
 """A turn of which nothing is kept: for trying a prompt, replaying a session, testing an agent.
 
-The agent runs exactly as in turn.py, but from a scene instead of a store: data, history, clock, seed
-and perhaps the recorded calls of some moment.
+The agent runs exactly as in turn.py, but nothing comes from a store: data, history, clock, seed and
+perhaps recorded calls are given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, StoreDamaged
-from flue_cli.invoke import OnPiece, call
+from flue_cli.invoke import OnPiece, run_agent
 from flue_cli.keeper import Keeper
-from flue_cli.kept import Kept, data_of, kept_of
+from flue_cli.kept import Kept, TurnInput
 from flue_cli.recording import Player, Recorder
-from flue_cli.session import AgentContext, AgentSession, History
-
-
-class Scene(NamedTuple):
-    """What a turn starts from.
-
-    `data` is JSON text, `started_at` microseconds since the epoch. With `calls`, those of the agent's
-    context.record are answered from there and none is made; None: they are made.
-    """
-
-    session: str
-    prompt: str
-    data: str
-    history: History
-    turn: int
-    started_at: int
-    seed: int
-    calls: Sequence[Mapping[str, Any]] | None = None
 
 
 class Rehearsed(NamedTuple):
@@ -60,7 +42,7 @@ class Rehearser:
     def run(
         self,
         agent: Agent,
-        scene: Scene,
+        scene: TurnInput,
         *,
         cancellation: Cancellation,
         timeout: float | None = None,
@@ -73,43 +55,29 @@ class Rehearser:
         and what it raises is the error. `stuck` is called, from another thread, when a cancelled agent
         does not stop. Raises StoreDamaged if the scene's data is no JSON object, or its calls are none.
         """
-        session = AgentSession(scene.session, data_of(scene.data, scene.session), scene.history)
+        session = scene.make_session()
         player = _player(scene)
-        recorder = Recorder()
-        recorded = {"source": agent.fingerprint, "seed": scene.seed}
-        context = AgentContext(
-            agent=agent.name,
-            turn=scene.turn,
-            started_at=scene.started_at,
-            seed=scene.seed,
-            is_cancelled=lambda: cancellation.why is not None,
-            recording=player or recorder,
-        )
-
-        def calls() -> dict[str, Any]:
-            return {"calls": list(scene.calls)} if scene.calls else recorder.as_meta()
-
+        missing = player.missing if player else ()
         try:
-            with self._keeper.watching(None, cancellation, timeout=timeout, give_up=stuck):
-                kept = call(
-                    agent.function,
-                    scene.prompt,
-                    session,
-                    context,
-                    cancellation=cancellation,
-                    on_piece=on_piece,
-                    check=lambda reply: kept_of(reply, session, recorded | calls()),
-                )
+            kept = run_agent(
+                agent,
+                scene,
+                session,
+                player or Recorder(),
+                cancellation=cancellation,
+                watch=self._keeper.watching(None, cancellation, timeout=timeout, give_up=stuck),
+                on_piece=on_piece,
+            )
         except FlueError as error:
-            return Rehearsed(None, error, player.missing if player else ())
-        return Rehearsed(kept, None, player.missing if player else ())
+            return Rehearsed(None, error, missing)
+        return Rehearsed(kept, None, missing)
 
     def close(self) -> None:
         """End the thread that watches."""
         self._keeper.close()
 
 
-def _player(scene: Scene) -> Player | None:
+def _player(scene: TurnInput) -> Player | None:
     try:
         return Player(scene.calls) if scene.calls is not None else None
     except ValueError as error:

@@ -16,14 +16,13 @@ from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.changes import Change, changes, reapply
 from flue_cli.errors import AgentError, Conflict, DataError, FlueError, StoreError, TurnCancelled
-from flue_cli.kept import data_of
-from flue_cli.rehearsal import Rehearsed, Rehearser, Scene
+from flue_cli.kept import TurnInput, data_of, history_before
+from flue_cli.rehearsal import Rehearsed, Rehearser
 from flue_cli.session import History, Message
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Failure, Head
 from flue_cli.stores.rules import history_of
 from flue_cli.strict_json import dumps
-from flue_cli.turn import history_before
 
 
 class Said(NamedTuple):
@@ -120,9 +119,9 @@ def _history(said: Sequence[Message]) -> History:
     return History(len(said), lambda start, stop: deepcopy(said[start:stop]))
 
 
-def _scene(head: Head, entry: Entry, data: str, history: History) -> Scene:
+def _scene(head: Head, entry: Entry, data: str, history: History) -> TurnInput:
     seed, calls = entry.meta.get("seed"), entry.meta.get("calls", [])
-    return Scene(
+    return TurnInput(
         session=head.name,
         prompt=entry.prompt,
         data=data,
@@ -134,7 +133,7 @@ def _scene(head: Head, entry: Entry, data: str, history: History) -> Scene:
     )
 
 
-def _run(stage: Stage, scene: Scene, entry: Entry) -> tuple[Compared, Entry]:
+def _run(stage: Stage, scene: TurnInput, entry: Entry) -> tuple[Compared, Entry]:
     """Replay one turn: how it compares, and the entry that it would make."""
     began = time.monotonic()
     with stage.cancelling() as cancellation:
@@ -153,7 +152,7 @@ def _run(stage: Stage, scene: Scene, entry: Entry) -> tuple[Compared, Entry]:
     return _compared(scene, entry, done), made
 
 
-def _compared(scene: Scene, entry: Entry, done: Rehearsed) -> Compared:
+def _compared(scene: TurnInput, entry: Entry, done: Rehearsed) -> Compared:
     recorded = Said(entry.reply, entry.messages, entry.data)
     if not done.kept:
         now = Said(None, (), scene.data, done.error)
@@ -171,7 +170,7 @@ def _compared(scene: Scene, entry: Entry, done: Rehearsed) -> Compared:
     return Compared(entry.turn, entry.prompt, recorded, now, what, made, done.missing)
 
 
-def _entry(agent: Agent, scene: Scene, entry: Entry, done: Rehearsed) -> Entry:
+def _entry(agent: Agent, scene: TurnInput, entry: Entry, done: Rehearsed) -> Entry:
     """The entry of a new line that a replayed turn makes."""
     error = done.error
     if done.missing:  # also where the agent swallowed it

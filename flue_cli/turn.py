@@ -8,7 +8,6 @@ open; `commit` makes reply, history and data visible together, or nothing at all
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,17 +23,15 @@ from flue_cli.errors import (
     UsageError,
     words_of,
 )
-from flue_cli.invoke import OnPiece, call
+from flue_cli.invoke import OnPiece, run_agent
 from flue_cli.keeper import Keeper
-from flue_cli.kept import Kept, data_of, kept_of
+from flue_cli.kept import Kept, TurnInput, history_before, new_seed
 from flue_cli.log import Log
 from flue_cli.recording import Recorder
-from flue_cli.session import AgentContext, AgentSession, History
 from flue_cli.stores.records import (
     Ask,
     Begun,
     Failure,
-    Head,
     Holder,
     Pause,
     Replayed,
@@ -120,7 +117,7 @@ class Runner:
         began = time.monotonic()
         seed = new_seed()
         recorder = Recorder()
-        recorded: dict[str, Any] = {"source": agent.fingerprint, "seed": seed}
+        recorded = {"source": agent.fingerprint, "seed": seed}
 
         def ended(turn: Turn) -> Turn:
             if self._log:
@@ -132,27 +129,24 @@ class Runner:
 
         try:
             listener.begun(begun)
-            session = AgentSession(
-                lease.head.name, data_of(lease.data, lease.head.name), history_before(store, lease.head)
-            )
-            context = AgentContext(
-                agent=agent.name,
+            start = TurnInput(
+                session=lease.head.name,
+                prompt=ask.prompt,
+                data=lease.data,
+                history=history_before(store, lease.head),
                 turn=lease.turn,
                 started_at=lease.started_at,
                 seed=seed,
-                is_cancelled=lambda: cancellation.why is not None,
-                recording=recorder,
             )
-            with self._keeper.watching(lease, cancellation, timeout=timeout, give_up=give_up):
-                kept = call(
-                    agent.function,
-                    ask.prompt,
-                    session,
-                    context,
-                    cancellation=cancellation,
-                    on_piece=listener.piece,
-                    check=lambda reply: kept_of(reply, session, recorded | recorder.as_meta()),
-                )
+            kept = run_agent(
+                agent,
+                start,
+                start.make_session(),
+                recorder,
+                cancellation=cancellation,
+                watch=self._keeper.watching(lease, cancellation, timeout=timeout, give_up=give_up),
+                on_piece=listener.piece,
+            )
         except FlueError as error:
             return ended(_abandon(store, begun, error, recorded))
         except BaseException as error:
@@ -196,16 +190,6 @@ def cancellable_pause(cancellation: Cancellation, waiting: Callable[[Holder], No
         cancellation.check()
 
     return pause
-
-
-def new_seed() -> int:
-    """A seed for a turn's random numbers: 48 bits, exact in any JSON reader."""
-    return int.from_bytes(os.urandom(6), "big")
-
-
-def history_before(store: Store, head: Head) -> History:
-    """The history up to `head`, read when it is asked for."""
-    return History(head.messages, lambda start, stop: store.messages(head, start, stop))
 
 
 def _commit(store: Store, begun: Begun, kept: Kept) -> Turn:

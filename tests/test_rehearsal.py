@@ -13,7 +13,8 @@ import pytest
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, OutputClosed, StoreDamaged, TurnCancelled, TurnTimeout
-from flue_cli.rehearsal import Rehearsed, Rehearser, Scene
+from flue_cli.kept import TurnInput
+from flue_cli.rehearsal import Rehearsed, Rehearser
 from flue_cli.session import History, Message, Reply
 from flue_cli.stores.contract import Store
 from flue_cli.stores.memory import MemoryStore
@@ -30,14 +31,14 @@ def rehearser() -> Iterator[Rehearser]:
 
 
 def rehearse(
-    rehearser: Rehearser, function: Callable[..., Any], scene: Scene | None = None, **settings: Any
+    rehearser: Rehearser, function: Callable[..., Any], scene: TurnInput | None = None, **settings: Any
 ) -> Rehearsed:
     settings.setdefault("cancellation", Cancellation())
     return rehearser.run(Agent("tested", function, "crc32:0"), scene or the_scene(), **settings)
 
 
-def the_scene(prompt: str = "go", data: str = "{}", **fields: Any) -> Scene:
-    return Scene("a", prompt, data, NOTHING, 1, 1_795_000_000_000_000, 7)._replace(**fields)
+def the_scene(prompt: str = "go", data: str = "{}", **fields: Any) -> TurnInput:
+    return TurnInput("a", prompt, data, NOTHING, 1, 1_795_000_000_000_000, 7)._replace(**fields)
 
 
 def kept_turn(function: Callable[..., Any], prompts: list[str]) -> tuple[Store, Any]:
@@ -65,7 +66,7 @@ def test_a_rehearsal_is_the_turn_again(rehearser: Rehearser) -> None:
     head = store.head("tested", "a")
     first, second = store.entries(head, 1, 2, with_data=True)
     before = store.at(head, 1)
-    scene = Scene(
+    scene = TurnInput(
         session="a",
         prompt="two",
         data=first.data,

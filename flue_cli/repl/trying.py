@@ -11,10 +11,9 @@ from flue_cli.cancellation import Cancellation
 from flue_cli.changes import Change, changes
 from flue_cli.errors import FlueError
 from flue_cli.invoke import OnPiece
-from flue_cli.kept import data_of
-from flue_cli.rehearsal import Rehearser, Scene
+from flue_cli.kept import TurnInput, data_of, history_before, new_seed
+from flue_cli.rehearsal import Rehearser
 from flue_cli.stores.records import Head
-from flue_cli.turn import history_before, new_seed
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -50,7 +49,7 @@ class Trials:
         `stuck` gets it, from another thread, if a cancelled agent does not stop. `timeout` in seconds.
         """
         before = self._store.data_at(head, head.turn)
-        scene = Scene(
+        scene = TurnInput(
             session=head.name,
             prompt=prompt,
             data=before,

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, TurnCancelled
-from flue_cli.kept import Kept
-from flue_cli.rehearsal import Rehearser, Scene
+from flue_cli.kept import Kept, TurnInput
+from flue_cli.rehearsal import Rehearser
 from flue_cli.scripts.checking import Failure, Outcome, check
 from flue_cli.scripts.script import Script, Step
 from flue_cli.session import History, Message
@@ -93,12 +93,12 @@ class _Memory:
             self.now += _SECOND
         self._is_first = self._is_first and step.prompt is None
 
-    def scene(self, step: Step, prompt: str) -> Scene:
+    def scene(self, step: Step, prompt: str) -> TurnInput:
         """What the turn of `step` starts from."""
         script = self._script
         seed = script.seed + self.turn - 1 if step.seed is None else step.seed
         history = History(len(self._messages), self._read)
-        return Scene(script.session, prompt, self.data, history, self.turn, self.now, seed, step.calls)
+        return TurnInput(script.session, prompt, self.data, history, self.turn, self.now, seed, step.calls)
 
     def keep(self, prompt: str, kept: Kept) -> None:
         """Remember a turn that completed."""
