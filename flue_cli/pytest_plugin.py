@@ -123,13 +123,13 @@ def _settings(config: pytest.Config) -> Settings:
 
 def _play(agent: Agent, script: Script) -> Iterator[Any]:
     """The turns of the script; KeyboardInterrupt when a person ends it."""
+    from flue_cli.dry_run import AgentRun, DryRunner
     from flue_cli.errors import TurnCancelled
-    from flue_cli.rehearsal import Rehearser
-    from flue_cli.scripts.playing import Stage, play
+    from flue_cli.scripts.playing import play
 
-    with closing(Rehearser()) as rehearser:
+    with closing(DryRunner()) as dry_runner:
         try:
-            yield from play(Stage(rehearser, _cancellable), agent, script)
+            yield from play(AgentRun(dry_runner, _cancellable), agent, script)
         except TurnCancelled as error:
             raise KeyboardInterrupt from error
 

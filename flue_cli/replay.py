@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from copy import deepcopy
 from typing import NamedTuple
 
 from flue_cli.agents import Agent
-from flue_cli.cancellation import Cancellation
 from flue_cli.changes import Change, changes, reapply
+from flue_cli.dry_run import AgentRun, DryRunResult
 from flue_cli.errors import AgentError, Conflict, DataError, FlueError, StoreError, TurnCancelled
 from flue_cli.kept import TurnInput, data_of, history_before
-from flue_cli.rehearsal import Rehearsed, Rehearser
 from flue_cli.session import History, Message
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Failure, Head
@@ -57,21 +55,7 @@ class Skipped(NamedTuple):
     outcome: str
 
 
-class Stage(NamedTuple):
-    """Where turns are replayed, by whom, and what may end them.
-
-    `timeout` bounds the agent in each turn, in seconds; `cancelling` gives every turn its cancellation.
-    `stuck` gets the turn, from another thread, when a cancelled agent does not stop.
-    """
-
-    rehearser: Rehearser
-    agent: Agent
-    cancelling: Callable[[], AbstractContextManager[Cancellation]]
-    timeout: float | None = None
-    stuck: Callable[[Compared], None] = lambda _: None
-
-
-def replayed(store: Store, head: Head, stage: Stage) -> Iterator[Compared | Skipped]:
+def replayed(store: Store, head: Head, agent: Agent, run: AgentRun[Compared]) -> Iterator[Compared | Skipped]:
     """Every turn up to `head`, each from where it started when it was recorded.
 
     Raises TurnCancelled, and StoreError when the recording cannot be read.
@@ -80,14 +64,14 @@ def replayed(store: Store, head: Head, stage: Stage) -> Iterator[Compared | Skip
     for entry in store.entries(head, 1, head.turn, with_data=True):
         if _is_answered(entry):
             history = history_before(store, store.at(head, entry.turn - 1))
-            yield _run(stage, _scene(head, entry, data, history), entry)[0]
+            yield _replay(agent, run, _scene(head, entry, data, history), entry)[0]
         elif entry.kind == "prompt":
             yield Skipped(entry.turn, entry.outcome)
         data = entry.data
 
 
 def run_through(
-    store: Store, head: Head, stage: Stage, keep: Callable[[Entry], None]
+    store: Store, head: Head, agent: Agent, run: AgentRun[Compared], keep: Callable[[Entry], None]
 ) -> Iterator[Compared | Skipped]:
     """The same, but each turn from what those before it gave now; `keep` gets every entry of the new line.
 
@@ -98,7 +82,7 @@ def run_through(
     said: list[Message] = []
     for entry in store.entries(head, 1, head.turn, with_data=True):
         if _is_answered(entry):
-            compared, made = _run(stage, _scene(head, entry, data, _history(said)), entry)
+            compared, made = _replay(agent, run, _scene(head, entry, data, _history(said)), entry)
             yield compared
         elif entry.kind == "prompt":
             made = entry._replace(data=data)
@@ -133,32 +117,27 @@ def _scene(head: Head, entry: Entry, data: str, history: History) -> TurnInput:
     )
 
 
-def _run(stage: Stage, scene: TurnInput, entry: Entry) -> tuple[Compared, Entry]:
+def _replay(agent: Agent, run: AgentRun[Compared], scene: TurnInput, entry: Entry) -> tuple[Compared, Entry]:
     """Replay one turn: how it compares, and the entry that it would make."""
     began = time.monotonic()
-    with stage.cancelling() as cancellation:
-        done = stage.rehearser.run(
-            stage.agent,
-            scene,
-            cancellation=cancellation,
-            timeout=stage.timeout,
-            stuck=lambda error: stage.stuck(_compared(scene, entry, Rehearsed(None, error))),
-        )
+    with run.cancelling() as cancellation:
+        done = run.run(agent, scene, cancellation, lambda result: _compared(entry, result))
     why = done.error or cancellation.why  # a signal may have come when the agent was done
     if isinstance(why, TurnCancelled | StoreError):
         raise why
     microseconds = int((time.monotonic() - began) * 1_000_000)
-    made = _entry(stage.agent, scene, entry, done)._replace(finished_at=entry.started_at + microseconds)
-    return _compared(scene, entry, done), made
+    made = _entry(agent, entry, done)._replace(finished_at=entry.started_at + microseconds)
+    return _compared(entry, done), made
 
 
-def _compared(scene: TurnInput, entry: Entry, done: Rehearsed) -> Compared:
+def _compared(entry: Entry, done: DryRunResult) -> Compared:
+    start = done.start
     recorded = Said(entry.reply, entry.messages, entry.data)
-    if not done.kept:
-        now = Said(None, (), scene.data, done.error)
+    if not done.result:
+        now = Said(None, (), start.data, done.error)
         return Compared(entry.turn, entry.prompt, recorded, now, ("error",), (), done.missing)
-    now = Said(done.kept.reply, done.kept.messages, done.kept.data)
-    both = (data_of(side.data, scene.session) for side in (recorded, now))
+    now = Said(done.result.reply, done.result.messages, done.result.data)
+    both = (data_of(side.data, start.session) for side in (recorded, now))
     made = changes(*both) if recorded.data != now.data else []
     differs = {
         "reply": recorded.reply != now.reply,
@@ -170,22 +149,24 @@ def _compared(scene: TurnInput, entry: Entry, done: Rehearsed) -> Compared:
     return Compared(entry.turn, entry.prompt, recorded, now, what, made, done.missing)
 
 
-def _entry(agent: Agent, scene: TurnInput, entry: Entry, done: Rehearsed) -> Entry:
+def _entry(agent: Agent, entry: Entry, done: DryRunResult) -> Entry:
     """The entry of a new line that a replayed turn makes."""
     error = done.error
     if done.missing:  # also where the agent swallowed it
         error = AgentError(
             f"the call '{done.missing[0]}' was not recorded, and is not made", type="not_recorded"
         )
-    if done.kept and not error:
-        kept = done.kept
-        return entry._replace(reply=kept.reply, messages=tuple(kept.messages), meta=kept.meta, data=kept.data)
+    if done.result and not error:
+        result = done.result
+        return entry._replace(
+            reply=result.reply, messages=tuple(result.messages), meta=result.meta, data=result.data
+        )
     failure = (
         Failure(error.type, error.message.encode("utf-8", "backslashreplace").decode()) if error else None
     )
-    meta = {"source": agent.fingerprint, "seed": scene.seed}
+    meta = {"source": agent.fingerprint, "seed": done.start.seed}
     return entry._replace(
-        outcome="failed", reply=None, messages=(), error=failure, meta=meta, data=scene.data
+        outcome="failed", reply=None, messages=(), error=failure, meta=meta, data=done.start.data
     )
 
 

@@ -26,11 +26,11 @@ from flue_cli.cli.options import (
     opened,
 )
 from flue_cli.cli.replay_report import Report, report_of
+from flue_cli.dry_run import AgentRun, DryRunner
 from flue_cli.errors import AgentError, AgentNotFound, TurnCancelled
 from flue_cli.names import session_name
-from flue_cli.rehearsal import Rehearser
 from flue_cli.render.remarks import show_traceback
-from flue_cli.replay import Compared, Stage, replayed, run_through
+from flue_cli.replay import Compared, replayed, run_through
 from flue_cli.settings import Settings
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, Entry, Head, Origin
@@ -70,33 +70,35 @@ def replay(
     app: App = ctx.obj
     settings = load_settings(store, agents_dirs, timeout=timeout)
     new = session_name(accept) if accept is not None else ""
-    with opened(settings) as kept, closing(Rehearser()) as rehearser:
+    with opened(settings) as kept, closing(DryRunner()) as dry_runner:
         head = one_session(kept, session, agent)
         head = head if at is None else kept.at(head, at)
         if new and kept.head(head.agent, new).uid != ABSENT:
             raise taken(head.agent, new)
         report = report_of(app, head, as_json=as_json, verbose=verbose)
-        stage = Stage(
-            rehearser,
-            _loaded(app, settings, head, agent_file, verbose=verbose),
+        todays = _loaded(app, settings, head, agent_file, verbose=verbose)
+        run = AgentRun[Compared](
+            dry_runner,
             lambda: _cancelling(app),
             settings.timeout,
             lambda turn: _give_up(app, report, turn),
         )
         if new:
-            _accept(app, kept, head, stage, report, new)
+            _accept(app, kept, head, todays, run, report, new)
             return
-        report.show(replayed(kept, head, stage))
+        report.show(replayed(kept, head, todays, run))
     if report.differing:
         raise typer.Exit(1)
 
 
-def _accept(app: App, store: Store, head: Head, stage: Stage, report: Report, new: str) -> None:
+def _accept(
+    app: App, store: Store, head: Head, agent: Agent, run: AgentRun[Compared], report: Report, new: str
+) -> None:
     """Run through, and keep what comes of it as the session `new`, forked from the empty start."""
     from flue_cli.spool import Spool
 
     with closing(Spool[Entry]()) as spool:
-        report.show(run_through(store, head, stage, spool.add))
+        report.show(run_through(store, head, agent, run, spool.add))
         store.bring(head.agent, new, spool, Origin(head.uid, head.name, 0))
     app.output.note(f"kept as {head.agent}/{safe_line(new)}")
 

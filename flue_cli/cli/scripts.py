@@ -18,11 +18,11 @@ from flue_cli.cancellation import Cancellation
 from flue_cli.cli import stdin
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentsOption, TimeoutOption, VerboseOption, load_settings
+from flue_cli.dry_run import AgentRun, DryRunner
 from flue_cli.errors import AgentError, AgentNotFound, FlueError, Stop, TurnCancelled
-from flue_cli.rehearsal import Rehearser
 from flue_cli.render import report
 from flue_cli.scripts.finding import scripts_in
-from flue_cli.scripts.playing import Played, ScriptResult, Stage, play
+from flue_cli.scripts.playing import Played, ScriptResult, play
 from flue_cli.scripts.reading import read
 from flue_cli.scripts.script import Script
 from flue_cli.scripts.updating import is_mended, rewrite, updated
@@ -86,8 +86,8 @@ def check_scripts(
     gc.enable()
     app.output.keep_from_agents()
     stdin.keep_from_agents()
-    with closing(Rehearser()) as rehearser:
-        run = _Run(app, How(update, junit, verbose), rehearser, settings.timeout)
+    with closing(DryRunner()) as dry_runner:
+        run = _Run(app, How(update, junit, verbose), dry_runner, settings.timeout)
         run.play(scripts, sources)
     if not all(result.passed for result in run.results):
         raise typer.Exit(1)
@@ -96,10 +96,10 @@ def check_scripts(
 class _Run:
     """One run of scripts: it shows each turn as it ends, and the whole when all have ended."""
 
-    def __init__(self, app: App, how: How, rehearser: Rehearser, timeout: float | None) -> None:
+    def __init__(self, app: App, how: How, dry_runner: DryRunner, timeout: float | None) -> None:
         self.results: list[ScriptResult] = []
         self._app, self._how = app, how
-        self._stage = Stage(rehearser, self._cancellable, timeout, self._stuck)
+        self._agent_run = AgentRun(dry_runner, self._cancellable, timeout, self._stuck)
         self._loaded: dict[str, Agent | AgentError] = {}
         self._began = time.monotonic()
         self._updated = 0
@@ -125,7 +125,7 @@ class _Run:
             self.results[-1] = result._replace(error=agent)
             report.show(output, [("E\n", "bold red")])
             return
-        for turn in play(self._stage, agent, script):
+        for turn in play(self._agent_run, agent, script):
             result = self._add(turn)
             report.show(output, report.mark(turn, updated=self._how.update and is_mended(turn)))
         report.show(output, [("\n", "")])

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.cancellation import Cancellation, Cancelling
+from flue_cli.dry_run import DryRunResult
 from flue_cli.errors import FlueError, Stop, TurnCancelled
 from flue_cli.render.output import Output
 from flue_cli.render.remarks import say_interrupted, show_failure
@@ -23,7 +24,6 @@ from flue_cli.repl.shown import SHOWN, Shown
 from flue_cli.repl.slash import Chat, Next, what_to_do
 from flue_cli.repl.suspending import cleared_before_stop
 from flue_cli.repl.terminal import marked_pastes, no_input_for_agents, quiet_keyboard, sane_terminal
-from flue_cli.repl.trying import Tried
 from flue_cli.repl.worker import Worker
 from flue_cli.settings import ChatStyle
 from flue_cli.stores.records import Begun
@@ -66,7 +66,7 @@ def chat(
                 if then.leaves:
                     break
                 if then.only_tried:
-                    _rehearse(then.prompt, talk)
+                    _dry_run(then.prompt, talk)
                 elif then.prompt:
                     _answer(then.prompt, talk)
         finally:
@@ -123,18 +123,18 @@ def _answer(prompt: str, talk: _Talk) -> None:
             show_failure(turn.error, output, verbose=conversation.manners.verbose)
 
 
-def _rehearse(prompt: str, talk: _Talk) -> None:
+def _dry_run(prompt: str, talk: _Talk) -> None:
     """Show what the agent would answer and change; nothing of it is kept."""
     conversation, output = talk.conversation, talk.output
     with _at_work(talk) as (cancellation, working, shown):
-        tried: Tried = talk.worker.run(
-            lambda stuck: conversation.rehearse(prompt, shown.piece, stuck, cancellation), working.tick
+        done: DryRunResult = talk.worker.run(
+            lambda stuck: conversation.dry_run(prompt, shown.piece, stuck, cancellation), working.tick
         )
-        shown.end(tried.reply)
-        if tried.error:
-            show_failure(tried.error, output, verbose=conversation.manners.verbose)
+        shown.end(done.result.reply if done.result else None)
+        if done.error:
+            show_failure(done.error, output, verbose=conversation.manners.verbose)
             return
-        for line in data_lines(tried.changes):
+        for line in data_lines(done.data_changes()):
             output.note(str(line).rstrip("\n"))
         output.note("only tried: nothing of it is kept")
 

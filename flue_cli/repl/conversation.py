@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from flue_cli import hand_edits, timeline
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
+from flue_cli.dry_run import DryRunner, DryRunResult, next_turn_input
 from flue_cli.errors import NothingToMove, SessionBusy, SessionChanged, SessionExists, UsageError
 from flue_cli.hand_edits import Drafts, Edited, Waiting
 from flue_cli.invoke import OnPiece
 from flue_cli.repl.loading import Agents, Loaded
 from flue_cli.repl.manners import Manners
-from flue_cli.repl.trying import Trials, Tried
 from flue_cli.stores.records import ABSENT, Ask, Begun, Entry, Head, Pause
 from flue_cli.stores.rules import changed, unchanged
 from flue_cli.timeline import Missed, Moved, missed_between
@@ -34,7 +34,7 @@ class Conversation:
         """`expect` is "any", "new" or "existing"."""
         self.store = runner.store
         self._runner = runner
-        self._trials = Trials(runner.store)
+        self._dry_runner = DryRunner()
         self.loaded = loaded
         self.manners = manners
         self.agents = agents
@@ -100,16 +100,22 @@ class Conversation:
         self._seen = self._seen._replace(version=turn.version)
         return turn
 
-    def rehearse(
+    def dry_run(
         self,
         prompt: str,
         on_piece: OnPiece,
-        stuck: Callable[[Tried], None],
+        stuck: Callable[[DryRunResult], None],
         cancellation: Cancellation,
-    ) -> Tried:
-        """What the agent would answer to `prompt` and change in the data, of which nothing is kept."""
-        timeout = self.manners.timeout
-        return self._trials.run(self.agent, self._ours(), prompt, on_piece, stuck, cancellation, timeout)
+    ) -> DryRunResult:
+        """Have the agent answer `prompt` without storing anything."""
+        return self._dry_runner.run(
+            self.agent,
+            next_turn_input(self.store, self._ours(), prompt),
+            cancellation=cancellation,
+            timeout=self.manners.timeout,
+            on_piece=on_piece,
+            stuck=stuck,
+        )
 
     # The timeline
 
@@ -281,8 +287,8 @@ class Conversation:
         return shlex.join(["flue", "chat", self.agent.name, "-r", self.name, *self.manners.repeat])
 
     def close(self) -> None:
-        """End the thread that watches over rehearsals."""
-        self._trials.close()
+        """End the watchdog of dry runs."""
+        self._dry_runner.close()
 
 
 def _being_answered(entry: Entry) -> SessionBusy:

@@ -1,17 +1,15 @@
-"""Playing a script: its turns are rehearsed one after another, and nothing is kept."""
+"""Playing a script: its turns are dry runs, one after another."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from flue_cli.agents import Agent
-from flue_cli.cancellation import Cancellation
+from flue_cli.dry_run import AgentRun, DryRunResult
 from flue_cli.errors import FlueError, TurnCancelled
 from flue_cli.kept import Kept, TurnInput
-from flue_cli.rehearsal import Rehearser
 from flue_cli.scripts.checking import Failure, Outcome, check
 from flue_cli.scripts.script import Script, Step
 from flue_cli.session import History, Message
@@ -46,20 +44,7 @@ class ScriptResult(NamedTuple):
         return self.error is None and not any(turn.failures for turn in self.turns)
 
 
-class Stage(NamedTuple):
-    """Where scripts are played.
-
-    `cancellable` gives the cancellation of one turn while it runs; `timeout` bounds each turn, in seconds.
-    `stuck` gets the turn, from another thread, when a cancelled agent does not stop.
-    """
-
-    rehearser: Rehearser
-    cancellable: Callable[[], AbstractContextManager[Cancellation]]
-    timeout: float | None = None
-    stuck: Callable[[Played], None] = lambda _: None
-
-
-def play(stage: Stage, agent: Agent, script: Script) -> Iterator[Played]:
+def play(run: AgentRun[Played], agent: Agent, script: Script) -> Iterator[Played]:
     """The turns of `script`, each as it ends. What failed leaves no trace, and the rest goes on.
 
     Raises TurnCancelled when a person ends it.
@@ -70,7 +55,7 @@ def play(stage: Stage, agent: Agent, script: Script) -> Iterator[Played]:
         if step.prompt is None:
             memory.data = step.edit
         else:
-            yield _turn(stage, agent, memory, step, step.prompt)
+            yield _turn(run, agent, memory, step, step.prompt)
 
 
 class _Memory:
@@ -110,26 +95,21 @@ class _Memory:
         return [Message.from_dict(loads(text)) for text in self._messages[start:stop]]
 
 
-def _turn(stage: Stage, agent: Agent, memory: _Memory, step: Step, prompt: str) -> Played:
+def _turn(run: AgentRun[Played], agent: Agent, memory: _Memory, step: Step, prompt: str) -> Played:
     began = time.monotonic()
 
-    def played(kept: Kept | None, error: FlueError | None, missing: Any = ()) -> Played:
-        data = loads(kept.data if kept else memory.data)
+    def played(done: DryRunResult) -> Played:
+        result = done.result
+        data = loads(result.data if result else memory.data)
         before = loads(memory.data)
-        outcome = Outcome(kept.reply if kept else None, data, error, missing, before)
+        outcome = Outcome(result.reply if result else None, data, done.error, done.missing, before)
         return Played(step, memory.turn, outcome, check(step, outcome), time.monotonic() - began)
 
-    with stage.cancellable() as cancellation:
-        rehearsed = stage.rehearser.run(
-            agent,
-            memory.scene(step, prompt),
-            cancellation=cancellation,
-            timeout=stage.timeout,
-            stuck=lambda error: stage.stuck(played(None, error)),
-        )
+    with run.cancelling() as cancellation:
+        done = run.run(agent, memory.scene(step, prompt), cancellation, played)
     if isinstance(cancellation.why, TurnCancelled):
         raise cancellation.why
-    result = played(*rehearsed)
-    if rehearsed.kept:
-        memory.keep(prompt, rehearsed.kept)
-    return result
+    turn = played(done)
+    if done.result:
+        memory.keep(prompt, done.result)
+    return turn

@@ -1,4 +1,4 @@
-"""A rehearsed turn: the agent is handed, and held to, exactly what it is in a turn that is kept."""
+"""A dry run: the agent is handed, and held to, exactly what it is in a turn that is kept."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import closing, suppress
 from typing import Any
 
 import pytest
+from flue_cli.result import TurnInput
 
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
-from flue_cli.errors import FlueError, OutputClosed, StoreDamaged, TurnCancelled, TurnTimeout
-from flue_cli.kept import TurnInput
-from flue_cli.rehearsal import Rehearsed, Rehearser
+from flue_cli.dry_run import DryRunner, DryRunResult
+from flue_cli.errors import OutputClosed, StoreDamaged, TurnCancelled, TurnTimeout
 from flue_cli.session import History, Message, Reply
 from flue_cli.stores.contract import Store
 from flue_cli.stores.memory import MemoryStore
@@ -25,16 +25,16 @@ NOTHING = History(0, lambda start, stop: [])
 
 
 @pytest.fixture
-def rehearser() -> Iterator[Rehearser]:
-    with closing(Rehearser()) as rehearser:
-        yield rehearser
+def dry_runner() -> Iterator[DryRunner]:
+    with closing(DryRunner()) as dry_runner:
+        yield dry_runner
 
 
-def rehearse(
-    rehearser: Rehearser, function: Callable[..., Any], scene: TurnInput | None = None, **settings: Any
-) -> Rehearsed:
+def dry_run(
+    dry_runner: DryRunner, function: Callable[..., Any], scene: TurnInput | None = None, **settings: Any
+) -> DryRunResult:
     settings.setdefault("cancellation", Cancellation())
-    return rehearser.run(Agent("tested", function, "crc32:0"), scene or the_scene(), **settings)
+    return dry_runner.run(Agent("tested", function, "crc32:0"), scene or the_scene(), **settings)
 
 
 def the_scene(prompt: str = "go", data: str = "{}", **fields: Any) -> TurnInput:
@@ -60,7 +60,7 @@ def curious(prompt: str, session: Any, context: Any) -> Reply:
     return Reply(repr(account), messages=[{"role": "tool", "content": [1]}], meta={"tokens": 3})
 
 
-def test_a_rehearsal_is_the_turn_again(rehearser: Rehearser) -> None:
+def test_a_dry_run_is_the_turn_again(dry_runner: DryRunner) -> None:
     """From the data, history, clock and seed of a kept turn comes, to the letter, what was kept."""
     store, turn = kept_turn(curious, ["one", "two"])
     head = store.head("tested", "a")
@@ -76,14 +76,14 @@ def test_a_rehearsal_is_the_turn_again(rehearser: Rehearser) -> None:
         seed=second.meta["seed"],
     )
 
-    done = rehearse(rehearser, curious, scene)
+    done = dry_run(dry_runner, curious, scene)
 
     assert done.error is None
-    assert done.kept is not None
-    assert done.kept.reply == second.reply == turn.reply
-    assert tuple(done.kept.messages) == second.messages == (Message("tool", [1]),)
-    assert done.kept.data == second.data == '{"seen":2}'
-    assert done.kept.meta == second.meta
+    assert done.result is not None
+    assert done.result.reply == second.reply == turn.reply
+    assert tuple(done.result.messages) == second.messages == (Message("tool", [1]),)
+    assert done.result.data == second.data == '{"seen":2}'
+    assert done.result.meta == second.meta
 
 
 def failing(prompt: str, session: Any, context: Any) -> Any:
@@ -103,13 +103,13 @@ def failing(prompt: str, session: Any, context: Any) -> Any:
 
 
 @pytest.mark.parametrize("prompt", ["raise", "exit", "none", "set", "call"])
-def test_an_agent_that_fails_fails_alike(rehearser: Rehearser, prompt: str) -> None:
-    """The error of a rehearsal is the one that a kept turn has, in type, words and hint."""
+def test_an_agent_that_fails_fails_alike(dry_runner: DryRunner, prompt: str) -> None:
+    """The error of a dry run is the one that a kept turn has, in type, words and hint."""
     _, turn = kept_turn(failing, [prompt])
 
-    done = rehearse(rehearser, failing, the_scene(prompt))
+    done = dry_run(dry_runner, failing, the_scene(prompt))
 
-    assert done.kept is None
+    assert done.result is None
     assert done.error is not None
     assert (done.error.type, done.error.message, done.error.hint) == (
         turn.error.type,
@@ -122,25 +122,25 @@ def calling(prompt: str, session: Any, context: Any) -> str:
     return str(context.record("weather", lambda: session.data.setdefault("made", "live")))
 
 
-def test_calls_are_made_unless_they_are_given(rehearser: Rehearser) -> None:
+def test_calls_are_made_unless_they_are_given(dry_runner: DryRunner) -> None:
     """Without recorded calls they are made and kept; with them, also with none, nothing is called."""
-    live = rehearse(rehearser, calling)
-    answered = rehearse(rehearser, calling, the_scene(calls=[{"name": "weather", "result": 21}]))
-    lacking = rehearse(rehearser, calling, the_scene(calls=[]))
+    live = dry_run(dry_runner, calling)
+    answered = dry_run(dry_runner, calling, the_scene(calls=[{"name": "weather", "result": 21}]))
+    lacking = dry_run(dry_runner, calling, the_scene(calls=[]))
 
-    assert live.kept is not None
-    assert (live.kept.data, live.kept.meta["calls"]) == (
+    assert live.result is not None
+    assert (live.result.data, live.result.meta["calls"]) == (
         '{"made":"live"}',
         [{"name": "weather", "result": "live"}],
     )
-    assert answered.kept is not None
-    assert (answered.kept.reply, answered.kept.data) == ("21", "{}")
-    assert answered.kept.meta["calls"] == [{"name": "weather", "result": 21}]
+    assert answered.result is not None
+    assert (answered.result.reply, answered.result.data) == ("21", "{}")
+    assert answered.result.meta["calls"] == [{"name": "weather", "result": 21}]
     assert lacking.error is not None
     assert (lacking.error.type, lacking.missing) == ("not_recorded", ["weather"])
 
 
-def test_a_call_that_was_swallowed_is_told(rehearser: Rehearser) -> None:
+def test_a_call_that_was_swallowed_is_told(dry_runner: DryRunner) -> None:
     """An agent that goes on without a call that was not recorded does not hide that."""
 
     def careless(prompt: str, session: Any, context: Any) -> str:
@@ -150,10 +150,10 @@ def test_a_call_that_was_swallowed_is_told(rehearser: Rehearser) -> None:
             return "whatever"
         return "fine"
 
-    done = rehearse(rehearser, careless, the_scene(calls=[]))
+    done = dry_run(dry_runner, careless, the_scene(calls=[]))
 
-    assert done.kept is not None
-    assert (done.kept.reply, done.missing) == ("whatever", ["weather"])
+    assert done.result is not None
+    assert (done.result.reply, done.missing) == ("whatever", ["weather"])
 
 
 @pytest.mark.parametrize(
@@ -164,30 +164,30 @@ def test_a_call_that_was_swallowed_is_told(rehearser: Rehearser) -> None:
         ({"calls": [7]}, "the recorded calls of turn 1 of session 'a' are none: calls[0] is no object"),
     ],
 )
-def test_a_scene_that_makes_no_sense(rehearser: Rehearser, fields: dict[str, Any], words: str) -> None:
+def test_a_scene_that_makes_no_sense(dry_runner: DryRunner, fields: dict[str, Any], words: str) -> None:
     """Damaged data or calls are said before the agent runs."""
     with pytest.raises(StoreDamaged) as raised:
-        rehearse(rehearser, lambda *_: pytest.fail("it ran"), the_scene(**fields))
+        dry_run(dry_runner, lambda *_: pytest.fail("it ran"), the_scene(**fields))
     assert raised.value.message.startswith(words)
 
 
-def test_time_runs_out(rehearser: Rehearser) -> None:
-    """`timeout` ends an agent that takes longer, and the next rehearsal is none the worse."""
+def test_time_runs_out(dry_runner: DryRunner) -> None:
+    """`timeout` ends an agent that takes longer, and the next dry run is none the worse."""
 
     def slow(prompt: str, session: Any, context: Any) -> str:
         while prompt == "go":
             time.sleep(0.001)
         return "done"
 
-    late = rehearse(rehearser, slow, timeout=0.05)
-    done = rehearse(rehearser, slow, the_scene("stop"), timeout=5)
+    late = dry_run(dry_runner, slow, timeout=0.05)
+    done = dry_run(dry_runner, slow, the_scene("stop"), timeout=5)
 
     assert isinstance(late.error, TurnTimeout)
-    assert done.kept is not None
-    assert done.kept.reply == "done"
+    assert done.result is not None
+    assert done.result.reply == "done"
 
 
-def test_it_can_be_cancelled(rehearser: Rehearser) -> None:
+def test_it_can_be_cancelled(dry_runner: DryRunner) -> None:
     """A request from another thread ends it, with the reason."""
     cancellation = Cancellation()
     began = threading.Event()
@@ -197,9 +197,9 @@ def test_it_can_be_cancelled(rehearser: Rehearser) -> None:
         while True:
             time.sleep(0.001)
 
-    found: list[Rehearsed] = []
+    found: list[DryRunResult] = []
     thread = threading.Thread(
-        target=lambda: found.append(rehearse(rehearser, slow, cancellation=cancellation))
+        target=lambda: found.append(dry_run(dry_runner, slow, cancellation=cancellation))
     )
     thread.start()
     began.wait()
@@ -209,8 +209,8 @@ def test_it_can_be_cancelled(rehearser: Rehearser) -> None:
     assert isinstance(found[0].error, TurnCancelled)
 
 
-def test_whoever_listens_can_end_it(rehearser: Rehearser) -> None:
-    """Pieces go to the listener; what that raises is what the rehearsal ends with."""
+def test_whoever_listens_can_end_it(dry_runner: DryRunner) -> None:
+    """Pieces go to the listener; what that raises is what the dry run ends with."""
     heard: list[str] = []
 
     def listen(piece: str) -> None:
@@ -221,16 +221,16 @@ def test_whoever_listens_can_end_it(rehearser: Rehearser) -> None:
     def talk(prompt: str, session: Any, context: Any) -> Iterator[str]:
         yield from "abc"
 
-    done = rehearse(rehearser, talk, on_piece=listen)
+    done = dry_run(dry_runner, talk, on_piece=listen)
 
     assert isinstance(done.error, OutputClosed)
     assert heard == ["a", "b"]
 
 
-def test_an_agent_that_will_not_stop_is_told(rehearser: Rehearser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_that_will_not_stop_is_told(dry_runner: DryRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     """`stuck` hears of it after the time of grace, while the agent still runs."""
     monkeypatch.setattr("flue_cli.keeper.GRACE_SECONDS", 0.1)
-    told: list[FlueError] = []
+    told: list[DryRunResult] = []
 
     def stubborn(prompt: str, session: Any, context: Any) -> str:
         while not told:
@@ -238,7 +238,7 @@ def test_an_agent_that_will_not_stop_is_told(rehearser: Rehearser, monkeypatch: 
                 time.sleep(0.001)
         return "done at last"
 
-    done = rehearse(rehearser, stubborn, timeout=0.05, stuck=told.append)
+    done = dry_run(dry_runner, stubborn, timeout=0.05, stuck=told.append)
 
-    assert isinstance(told[0], TurnTimeout)
+    assert isinstance(told[0].error, TurnTimeout)
     assert isinstance(done.error, TurnTimeout)

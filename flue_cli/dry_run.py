@@ -1,0 +1,149 @@
+"""Dry runs: turns that store nothing, for `/try`, `flue replay` and `flue test`.
+
+The agent runs exactly as in a stored turn, but from a given input: data, history, clock, seed and
+perhaps recorded calls.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from flue_cli.agents import Agent
+from flue_cli.cancellation import Cancellation
+from flue_cli.changes import Change, changes
+from flue_cli.errors import FlueError, StoreDamaged
+from flue_cli.invoke import OnPiece, run_agent
+from flue_cli.keeper import Keeper
+from flue_cli.kept import Kept, TurnInput, data_of, history_before, new_seed
+from flue_cli.recording import Player, Recorder
+from flue_cli.stores.records import Head
+
+if TYPE_CHECKING:
+    from flue_cli.stores.contract import Store
+
+Outcome = TypeVar("Outcome")
+
+
+class DryRunResult(NamedTuple):
+    """What a stored turn would have held, or the error.
+
+    `missing` names the calls that the agent wanted to make and that have no recorded answer.
+    """
+
+    start: TurnInput
+    result: Kept | None
+    error: FlueError | None = None
+    missing: Sequence[str] = ()
+
+    def data_changes(self) -> list[Change]:
+        """Compare the data after the turn with the data before it; no changes if it failed."""
+        if self.result is None or self.result.data == self.start.data:
+            return []
+        before, after = (data_of(text, self.start.session) for text in (self.start.data, self.result.data))
+        return changes(before, after)
+
+
+def _ignore(*_: object) -> None:
+    """Default of a callback."""
+
+
+class DryRunner:
+    """Runs agents without a store, in whichever thread calls. It keeps a watchdog thread: close it."""
+
+    def __init__(self) -> None:
+        self._keeper = Keeper(None)
+
+    def run(
+        self,
+        agent: Agent,
+        start: TurnInput,
+        *,
+        cancellation: Cancellation,
+        timeout: float | None = None,
+        on_piece: OnPiece = _ignore,
+        stuck: Callable[[DryRunResult], None] = _ignore,
+    ) -> DryRunResult:
+        """Have `agent` answer `start`, within `timeout` seconds.
+
+        Whatever the agent does wrong is the result's `error`.
+        `on_piece` gets each piece of a streamed reply, and what it raises is the error. `stuck` is called,
+        from another thread, when a cancelled agent does not stop. Raises StoreDamaged if the data or the
+        calls of `start` are invalid.
+        """
+        session = start.make_session()
+        player = _make_player(start)
+        missing = player.missing if player else ()
+        watch = self._keeper.watching(
+            None, cancellation, timeout=timeout, give_up=lambda why: stuck(DryRunResult(start, None, why))
+        )
+        try:
+            result = run_agent(
+                agent,
+                start,
+                session,
+                player or Recorder(),
+                cancellation=cancellation,
+                watch=watch,
+                on_piece=on_piece,
+            )
+        except FlueError as error:
+            return DryRunResult(start, None, error, missing)
+        return DryRunResult(start, result, None, missing)
+
+    def close(self) -> None:
+        """End the watchdog thread."""
+        self._keeper.close()
+
+
+class AgentRun(NamedTuple, Generic[Outcome]):
+    """The setting of a series of dry runs.
+
+    `cancelling` gives every turn its cancellation; `timeout` bounds the agent in each turn, in seconds.
+    `stuck` gets the turn, from another thread, when a cancelled agent does not stop.
+    """
+
+    dry_runner: DryRunner
+    cancelling: Callable[[], AbstractContextManager[Cancellation]]
+    timeout: float | None = None
+    stuck: Callable[[Outcome], Any] = _ignore
+
+    def run(
+        self,
+        agent: Agent,
+        start: TurnInput,
+        cancellation: Cancellation,
+        make_outcome: Callable[[DryRunResult], Outcome],
+    ) -> DryRunResult:
+        """Have `agent` answer `start`; `make_outcome` makes of the result what `stuck` is given."""
+        return self.dry_runner.run(
+            agent,
+            start,
+            cancellation=cancellation,
+            timeout=self.timeout,
+            stuck=lambda result: self.stuck(make_outcome(result)),
+        )
+
+
+def next_turn_input(store: Store, head: Head, prompt: str) -> TurnInput:
+    """Return the input that `prompt` would have as the turn after `head`, now and with a new seed."""
+    return TurnInput(
+        session=head.name,
+        prompt=prompt,
+        data=store.data_at(head, head.turn),
+        history=history_before(store, head),
+        turn=head.turn + 1,
+        started_at=time.time_ns() // 1000,
+        seed=new_seed(),
+    )
+
+
+def _make_player(start: TurnInput) -> Player | None:
+    try:
+        return Player(start.calls) if start.calls is not None else None
+    except ValueError as error:
+        raise StoreDamaged(
+            f"the recorded calls of turn {start.turn} of session '{start.session}' are none: {error}"
+        ) from error
