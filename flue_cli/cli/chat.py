@@ -2,7 +2,6 @@
 
 # Annotations are not left as text (`from __future__`), which Typer would compile again, one by one.
 
-import gc
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,8 +11,13 @@ import typer
 
 from flue_cli import agents
 from flue_cli.agents import Agent, AgentSource
-from flue_cli.cancellation import Cancellation
 from flue_cli.cli import stdin
+from flue_cli.cli.agent_run import (
+    collect_garbage,
+    end_with_stuck_agent,
+    prepare_for_agents,
+    turn_cancellation,
+)
 from flue_cli.cli.answers import FORMS, Answer, form_of
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import (
@@ -136,17 +140,13 @@ def converse(
     app: App, settings: Settings, store: "Store", where: Where, prompt: str | None, how: How
 ) -> None:
     """Answer one prompt, a prompt for every line, or talk in the terminal, as the options say."""
-    # Agents do make garbage: from here on it is looked for, but not among what start-up left.
-    gc.freeze()
-    gc.enable()
     source = agents.find(settings, where.agent)
     if prompt is None and not how.lines and stdin.is_terminal():
         _talk(app, settings, store, where, source, how)
         return
     if how.watch:
         raise UsageError(_WATCH_TALKS)
-    app.output.keep_from_agents()
-    source_of_prompts = stdin.keep_from_agents()
+    source_of_prompts = prepare_for_agents(app)
     with _traceback_shown(app, how):
         agent = agents.load(source)
     with closing(Runner(store, Log(settings.log_file))) as runner:
@@ -175,6 +175,7 @@ def _talk(app: App, settings: Settings, store: "Store", where: Where, source: Ag
     reach = Agents(
         lambda name: _loaded(agents.find(settings, name)), lambda: agents.found(settings), watches=how.watch
     )
+    collect_garbage()
     app.output.keep_from_agents()
     with quiet_keyboard(), _traceback_shown(app, how):  # what is typed meanwhile is the first prompt
         agent = _loaded(source)
@@ -212,7 +213,6 @@ def _one_turn(
     app: App, settings: Settings, runner: Runner, agent: Agent, where: Where, prompt: str, how: How
 ) -> Where:
     """Run one turn and show it; raises the turn's error after showing what there is."""
-    cancellation = Cancellation(wake_by=next(iter(app.signals.installed), 0))
     answer = FORMS[how.form](app.output)
 
     def begun(found: Begun) -> None:
@@ -220,16 +220,10 @@ def _one_turn(
         answer.begun(found)
 
     def stuck(turn: Turn) -> None:
-        # The agent holds the main thread and will not let go: nothing but this ends the process.
-        try:
-            _show(app, answer, turn, how)
-            if turn.error:
-                app.output.error(turn.error)
-        finally:
-            os._exit(turn.error.exit_code if turn.error else 70)
+        end_with_stuck_agent(app, turn.error, lambda: _show(app, answer, turn, how))
 
     ask = Ask(where.agent, where.name, prompt, key=how.key, expect=where.expect, wait=settings.wait)
-    with app.signals.cancelling(cancellation):
+    with turn_cancellation(app) as cancellation:
         turn = runner.run(
             agent,
             ask,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Annotated
 
 import typer
 
 from flue_cli import agents
 from flue_cli.agents import Agent, AgentSource
-from flue_cli.cancellation import Cancellation
+from flue_cli.cli.agent_run import end_with_stuck_agent, prepare_for_agents, turn_cancellation
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import (
     AgentOption,
@@ -79,7 +77,7 @@ def replay(
         todays = _loaded(app, settings, head, agent_file, verbose=verbose)
         run = AgentRun[Compared](
             dry_runner,
-            lambda: _cancelling(app),
+            lambda: turn_cancellation(app),
             settings.timeout,
             lambda turn: _give_up(app, report, turn),
         )
@@ -106,9 +104,7 @@ def _accept(
 def _loaded(app: App, settings: Settings, head: Head, file: str, *, verbose: bool) -> Agent:
     """Today's agent of the session; from here on nothing but results reaches stdout."""
     source = _in_file(head.agent, file) if file else agents.find(settings, head.agent)
-    gc.freeze()
-    gc.enable()
-    app.output.keep_from_agents()
+    prepare_for_agents(app)
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # what an agent says must not depend on who sits at the terminal
     try:
@@ -125,22 +121,13 @@ def _in_file(name: str, file: str) -> AgentSource:
     return AgentSource(name, path, "--agent-file")
 
 
-@contextmanager
-def _cancelling(app: App) -> Iterator[Cancellation]:
-    """The cancellation of one turn, which a signal requests."""
-    cancellation = Cancellation(wake_by=next(iter(app.signals.installed), 0))
-    with app.signals.cancelling(cancellation):
-        yield cancellation
-
-
 def _give_up(app: App, report: Report, turn: Compared) -> None:
-    """End the command although the agent holds the main thread and will not let go."""
+    """End the command although the agent does not stop."""
     error = turn.now.error
-    try:
+
+    def show() -> None:
         if error and not isinstance(error, TurnCancelled):
             report.add(turn)
             report.end()
-        if error:
-            app.output.error(error)
-    finally:
-        os._exit(error.exit_code if error else 70)
+
+    end_with_stuck_agent(app, error, show)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -14,8 +12,7 @@ import typer
 
 from flue_cli import agents
 from flue_cli.agents import Agent, AgentSource
-from flue_cli.cancellation import Cancellation
-from flue_cli.cli import stdin
+from flue_cli.cli.agent_run import end_with_stuck_agent, prepare_for_agents, turn_cancellation
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentsOption, TimeoutOption, VerboseOption, load_settings
 from flue_cli.dry_run import AgentRun, DryRunner
@@ -81,11 +78,7 @@ def check_scripts(
             strict=True,
         )
     )
-    # Agents do make garbage: from here on it is looked for, but not among what start-up left.
-    gc.freeze()
-    gc.enable()
-    app.output.keep_from_agents()
-    stdin.keep_from_agents()
+    prepare_for_agents(app)
     with closing(DryRunner()) as dry_runner:
         run = _Run(app, How(update, junit, verbose), dry_runner, settings.timeout)
         run.play(scripts, sources)
@@ -99,7 +92,7 @@ class _Run:
     def __init__(self, app: App, how: How, dry_runner: DryRunner, timeout: float | None) -> None:
         self.results: list[ScriptResult] = []
         self._app, self._how = app, how
-        self._agent_run = AgentRun(dry_runner, self._cancellable, timeout, self._stuck)
+        self._agent_run = AgentRun(dry_runner, lambda: turn_cancellation(app), timeout, self._stuck)
         self._loaded: dict[str, Agent | AgentError] = {}
         self._began = time.monotonic()
         self._updated = 0
@@ -166,26 +159,17 @@ class _Run:
 
             junit.write(how.junit, self.results)
 
-    @contextmanager
-    def _cancellable(self) -> Iterator[Cancellation]:
-        signals = self._app.signals
-        cancellation = Cancellation(wake_by=next(iter(signals.installed), 0))
-        with signals.cancelling(cancellation):
-            yield cancellation
-
     def _stuck(self, turn: Played) -> None:
-        # The agent holds the main thread and will not let go: nothing but this ends the process.
         error = turn.outcome.error
-        try:
+
+        def show() -> None:
             if not isinstance(error, TurnCancelled):
                 self._add(turn)
                 report.show(self._app.output, report.mark(turn))
             report.show(self._app.output, [("\n", "")])
             self._end()
-            if error:
-                self._app.output.error(error)
-        finally:
-            os._exit(error.exit_code if error else 70)
+
+        end_with_stuck_agent(self._app, error, show)
 
 
 def _all_of(app: App, read_one: Callable[[Any], Result], found: Iterable[Any]) -> list[Result]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from flue_cli.cli import stdin
+from flue_cli.cli.agent_run import prepare_for_agents
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import (
     AgentsOption,
@@ -128,10 +127,7 @@ def _serve(app: App, settings: Settings, store: Store, address: Address, manner:
     policy = Policy(manner.allowed | {address.host.lower()}, manner.allowed, manner.token)
     guard = Guard(served, policy, log)
     stopping = Stopping()
-    app.output.keep_from_agents()
-    stdin.keep_from_agents()
-    gc.freeze()
-    gc.enable()
+    prepare_for_agents(app)
     with app.signals.cancelling(stopping):
         run(
             guard,
