@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -19,14 +18,12 @@ from flue_cli.cli.options import (
     load_settings,
     one_session,
     opened,
-    patiently,
     repeated,
 )
-from flue_cli.hand_edits import Drafts, Edited, Waiting
+from flue_cli.cli.session_change import session_to_change
+from flue_cli.hand_edits import Drafts
 from flue_cli.kept import data_of
 from flue_cli.render import plain
-from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Head
 
 PathArgument = Annotated[
     str, typer.Argument(metavar="PATH", help='A place in the data: tasks[0].title, ["any key"].')
@@ -74,14 +71,10 @@ def set_(
 
     The change is a turn of its own: flue sessions undo takes it back.
     """
-    _edit(
-        ctx.obj,
-        session,
-        agent,
-        wait,
-        store,
-        lambda kept, head, waiting: hand_edits.put(kept, head, path, value, waiting),
-    )
+    app: App = ctx.obj
+    with session_to_change(app, session, agent, wait, store) as target:
+        edited = hand_edits.put(target.store, target.head, path, value, target.waiting)
+    app.output.note(edited.words)
 
 
 def unset(
@@ -96,14 +89,10 @@ def unset(
 
     The change is a turn of its own: flue sessions undo takes it back.
     """
-    _edit(
-        ctx.obj,
-        session,
-        agent,
-        wait,
-        store,
-        lambda kept, head, waiting: hand_edits.take_out(kept, head, path, waiting),
-    )
+    app: App = ctx.obj
+    with session_to_change(app, session, agent, wait, store) as target:
+        edited = hand_edits.take_out(target.store, target.head, path, target.waiting)
+    app.output.note(edited.words)
 
 
 def edit(
@@ -119,26 +108,9 @@ def edit(
     turn of its own: flue sessions undo takes it back.
     """
     app: App = ctx.obj
-
-    def edited(kept: Store, head: Head, waiting: Waiting) -> Edited:
-        again = shlex.join(
-            ("flue", "sessions", "set", f"{head.agent}/{head.name}", "", *repeated(store, None))
-        )
+    with session_to_change(app, session, agent, wait, store) as target:
+        name = f"{target.head.agent}/{target.head.name}"
+        again = shlex.join(("flue", "sessions", "set", name, "", *repeated(store, None)))
         drafts = Drafts(load_settings(store).drafts, again, app.output.note)
-        return hand_edits.in_editor(kept, head, drafts, waiting)
-
-    _edit(app, session, agent, wait, store, edited)
-
-
-def _edit(
-    app: App,
-    session: str,
-    agent: str,
-    wait: float | None,
-    store: str,
-    change: Callable[[Store, Head, Waiting], Edited],
-) -> None:
-    settings = load_settings(store, wait=wait)
-    with opened(settings) as kept:
-        edited = change(kept, one_session(kept, session, agent), Waiting(settings.wait, patiently(app)))
+        edited = hand_edits.in_editor(target.store, target.head, drafts, target.waiting)
     app.output.note(edited.words)

@@ -18,8 +18,8 @@ from flue_cli.cli.options import (
     load_settings,
     one_session,
     opened,
-    patiently,
 )
+from flue_cli.cli.session_change import session_to_change
 from flue_cli.names import session_name
 from flue_cli.render.remarks import say_moved
 from flue_cli.timeline import Moved
@@ -105,8 +105,7 @@ def _move(
     store: str,
     move: Callable[..., Moved],
 ) -> None:
-    settings = load_settings(store, wait=wait)
-    with opened(settings) as kept:
-        head = one_session(kept, session, agent)
-        moved = timeline.newest(kept, head, move, wait=settings.wait, pause=patiently(app))
+    with session_to_change(app, session, agent, wait, store) as target:
+        waiting = target.waiting
+        moved = timeline.newest(target.store, target.head, move, wait=waiting.seconds, pause=waiting.pause)
     say_moved(app.output, moved)

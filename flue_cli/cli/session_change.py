@@ -1,0 +1,34 @@
+"""The session that a command changes, with the settings for waiting behind a running turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from flue_cli.cli.commands import App
+from flue_cli.cli.options import load_settings, one_session, opened, patiently
+from flue_cli.hand_edits import Waiting
+from flue_cli.stores.records import Head
+
+if TYPE_CHECKING:
+    from flue_cli.stores.contract import Store
+
+
+class SessionToChange(NamedTuple):
+    """An open store, a session in it, and how long a change of it may wait behind a turn."""
+
+    store: Store
+    head: Head
+    waiting: Waiting
+
+
+@contextmanager
+def session_to_change(
+    app: App, session: str, agent: str, wait: float | None, store: str
+) -> Iterator[SessionToChange]:
+    """Open the store and give the session that SESSION means; raises as `one_session`."""
+    settings = load_settings(store, wait=wait)
+    with opened(settings) as opened_store:
+        head = one_session(opened_store, session, agent)
+        yield SessionToChange(opened_store, head, Waiting(settings.wait, patiently(app)))
