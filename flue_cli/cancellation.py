@@ -89,10 +89,10 @@ class Cancellation:
 
 
 class _ThreadStop:
-    """While inside, a request raises AgentStopped in the thread that made this.
+    """While inside, a request raises AgentStopped in the thread that made this."""
 
-    By hand, since every turn pays for it: a generator would cost three times as much.
-    """
+    # A class: AgentStopped may be raised at any bytecode of this thread, and in contextlib's frames around
+    # a generator it would leave `stop` set, which would then cut what comes after the agent.
 
     def __init__(self, cancellation: Cancellation, wake_by: int) -> None:
         self._cancellation = cancellation

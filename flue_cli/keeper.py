@@ -9,8 +9,8 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 from weakref import ref
@@ -26,8 +26,6 @@ GRACE_SECONDS = 2.0
 """How long an agent that was told to stop may take to do so."""
 
 _LONGEST_SLEEP = 3600.0
-_LINGER = 1.0
-"""How long the thread expects another turn after the last one, in seconds: waking it for each is dear."""
 _LOOK, _PASSED, _DONE = 0, 254, 255
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -36,8 +34,7 @@ class Keeper:
     """Renews leases, ends turns whose time is up, and gives up on agents that will not stop.
 
     One thread for all turns of a store, since starting one costs as much as a commit. It sleeps until
-    the next moment that may matter; a turn that is over before then never wakes it, and in a series of such
-    turns it looks once a second.
+    the next moment that may matter.
 
     A signal reaches this thread through a wake-up descriptor, since a handler only runs once the main
     thread comes back from C code, and an agent may never.
@@ -49,11 +46,11 @@ class Keeper:
         self._lock = threading.Lock()
         self._watched: list[_Watched] = []
         self._wakes_at = 0.0  # when the thread will look again by itself; 0: not before it is woken
-        self._lingers = False  # whether there were turns since it looked last
         self._thread: threading.Thread | None = None
         self._passed = threading.Event()
         self._reading, self._writing = -1, -1
 
+    @contextmanager
     def watching(
         self,
         lease: Lease | None,
@@ -61,7 +58,7 @@ class Keeper:
         *,
         timeout: float | None,
         give_up: Callable[[FlueError], None],
-    ) -> AbstractContextManager[None]:
+    ) -> Iterator[None]:
         """While inside, the turn of `lease` (None: it has none) is watched over.
 
         `timeout` bounds it, in seconds.
@@ -72,13 +69,17 @@ class Keeper:
         self._start()
         renew = partial(self._store.renew, lease) if self._store and lease else None
         renew_every = self._store.lease_seconds / 3 if self._store else 0.0
-        return _Watched(self, renew, cancellation, timeout, give_up, renew_every=renew_every)
+        turn = _Watched(renew, cancellation, timeout, give_up, renew_every=renew_every)
+        old_wakeup = self._add(turn)
+        try:
+            yield
+        finally:
+            self._remove(turn, old_wakeup)
 
-    def watch(self, turn: _Watched) -> int:
+    def _add(self, turn: _Watched) -> int:
         """Begin to watch over a turn; gives the wake-up descriptor that was set before."""
         with self._lock:
             self._watched.append(turn)
-            self._lingers = True
             is_earlier = not self._wakes_at or turn.next_moment() < self._wakes_at
         old_wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False) if turn.in_main else -1
         turn.cancellation.listen(self._look)
@@ -86,7 +87,7 @@ class Keeper:
             self._look()
         return old_wakeup
 
-    def let_go(self, turn: _Watched, old_wakeup: int) -> None:
+    def _remove(self, turn: _Watched, old_wakeup: int) -> None:
         """Once this returns, nothing more is done for the turn."""
         if turn.in_main:
             signal.set_wakeup_fd(old_wakeup)
@@ -148,11 +149,7 @@ class Keeper:
         while True:
             with self._lock:
                 watched = list(self._watched)
-                if watched:
-                    self._wakes_at = min(turn.next_moment() for turn in watched)
-                else:
-                    self._wakes_at = time.monotonic() + _LINGER if self._lingers else 0.0
-                self._lingers = False
+                self._wakes_at = min((turn.next_moment() for turn in watched), default=0.0)
             if not self._wakes_at:
                 self._disconnect()
             if self._sleep(self._wakes_at):
@@ -203,14 +200,10 @@ def _forget(keeper: Keeper | None) -> None:
 
 
 class _Watched:
-    """A running turn, and what is to be done about it when. All moments are monotonic seconds.
-
-    By hand, since every turn pays for it: a generator would cost three times as much.
-    """
+    """A running turn, and what is to be done about it when. All moments are monotonic seconds."""
 
     def __init__(
         self,
-        keeper: Keeper,
         renew: Callable[[], None] | None,
         cancellation: Cancellation,
         timeout: float | None,
@@ -222,7 +215,6 @@ class _Watched:
         self.lock = threading.Lock()
         self.is_over = False
         self.cancellation = cancellation
-        self._keeper = keeper
         self._renew = renew
         self._timeout = timeout
         self._give_up = give_up
@@ -230,14 +222,6 @@ class _Watched:
         self._renew_at = now + renew_every if renew else math.inf
         self._deadline = now + timeout if timeout is not None else math.inf
         self.in_main = threading.get_ident() == threading.main_thread().ident
-
-    def __enter__(self) -> None:
-        """The agent begins."""
-        self._old_wakeup = self._keeper.watch(self)
-
-    def __exit__(self, *_: object) -> None:
-        """It has come back."""
-        self._keeper.let_go(self, self._old_wakeup)
 
     def next_moment(self) -> float:
         """When to look at it next."""
