@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import starmap, zip_longest
 from typing import NamedTuple
 
-from flue_cli.changes import Change, changes
+from flue_cli.jsondata.diff import Change, changes
 from flue_cli.kept import data_of
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head

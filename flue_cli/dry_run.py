@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
-from flue_cli.changes import Change, changes
 from flue_cli.errors import FlueError, StoreDamaged
 from flue_cli.invoke import OnPiece, run_agent
+from flue_cli.jsondata.diff import Change, changes
 from flue_cli.keeper import Keeper
 from flue_cli.kept import Kept, TurnInput, data_of, history_before, new_seed
 from flue_cli.recording import Player, Recorder

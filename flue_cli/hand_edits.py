@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flue_cli import data_path
-from flue_cli.changes import changes
 from flue_cli.editor import run_editor
 from flue_cli.errors import DataError, UsageError
 from flue_cli.files import make_private_folder, write_whole
 from flue_cli.json_input import typed, typed_object
+from flue_cli.jsondata import path as data_path
+from flue_cli.jsondata.diff import changes
 from flue_cli.kept import data_of
 from flue_cli.render.plain import readable_json
 from flue_cli.strict_json import dumps

@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
-from flue_cli.data_path import kind
 from flue_cli.errors import DataError, UsageError
+from flue_cli.jsondata.path import kind
 from flue_cli.strict_json import dumps, loads
 
 

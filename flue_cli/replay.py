@@ -12,9 +12,9 @@ from copy import deepcopy
 from typing import NamedTuple
 
 from flue_cli.agents import Agent
-from flue_cli.changes import Change, changes, reapply
 from flue_cli.dry_run import AgentRun, DryRunResult
 from flue_cli.errors import AgentError, Conflict, DataError, FlueError, StoreError, TurnCancelled
+from flue_cli.jsondata.diff import Change, apply_changes, changes
 from flue_cli.kept import TurnInput, data_of, history_before
 from flue_cli.session import History, Message
 from flue_cli.stores.contract import Store
@@ -176,7 +176,7 @@ def _edited(head: Head, entry: Entry, recorded: str, data: str) -> str:
         return entry.data
     before, after, now = (data_of(text, head.name) for text in (recorded, entry.data, data))
     try:
-        return dumps(reapply(now, changes(before, after)))
+        return dumps(apply_changes(now, changes(before, after)))
     except (Conflict, DataError) as error:
         raise Conflict(
             f"the edit of turn {entry.turn} does not fit what the turns before it gave now: {error}",

@@ -11,8 +11,8 @@ import json
 import math
 from typing import Any
 
-from flue_cli.data_path import step
 from flue_cli.errors import DataError
+from flue_cli.jsondata.path import step
 
 MAX_BYTES = 16 * 1024 * 1024
 """The largest data, reply or prompt, in bytes."""

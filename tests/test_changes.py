@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from flue_cli.changes import Change, changes, reapply
-from flue_cli.data_path import parse, put, shown
 from flue_cli.errors import Conflict
+from flue_cli.jsondata.diff import Change, apply_changes, changes
+from flue_cli.jsondata.path import parse, put, shown
 
 SCALARS = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, -0.0, 1.0, "", "a", "b"])
 VALUES = st.recursive(
@@ -43,7 +43,7 @@ def words(before: Any, after: Any) -> list[str]:
 def test_changes_made_again_give_what_is_after(before: Any, after: Any) -> None:
     """Whatever two values are, the changes between them turn the one into the other, and touch neither."""
     texts = text(before), text(after)
-    assert text(reapply(before, changes(before, after))) == text(after)
+    assert text(apply_changes(before, changes(before, after))) == text(after)
     assert (text(before), text(after)) == texts
 
 
@@ -66,7 +66,7 @@ def test_an_insertion_is_an_insertion(around: list[Any], new: list[Any], data: s
 def test_changes_leave_alone_what_they_do_not_name(before: Any, after: Any, other: Any) -> None:
     """The same changes fit a value that differs elsewhere, and what differs there stays."""
     assert text(
-        reapply({"mine": before, "other": other}, changes({"mine": before}, {"mine": after}))
+        apply_changes({"mine": before, "other": other}, changes({"mine": before}, {"mine": after}))
     ) == text({"mine": after, "other": other})
 
 
@@ -76,7 +76,7 @@ def test_a_misfit_is_told_and_half_done_nothing(before: Any, after: Any, other: 
     assume(text(before) != text(other))
     kept = text(other)
     with contextlib.suppress(Conflict):
-        reapply(other, changes(before, after))
+        apply_changes(other, changes(before, after))
     assert text(other) == kept
 
 
@@ -127,27 +127,27 @@ def test_a_key_of_an_object_can_always_be_set(value: Any, expected: Any) -> None
     made = changes({"a": 1}, {"a": 2})
     if isinstance(expected, str):
         with pytest.raises(Conflict) as caught:
-            reapply(value, made)
+            apply_changes(value, made)
         assert (caught.value.message, caught.value.exit_code) == (expected, 4)
     else:
-        assert reapply(value, made) == expected
+        assert apply_changes(value, made) == expected
 
 
 def test_an_entry_goes_only_into_a_list() -> None:
     """A new entry of a list needs the list, as long as to its place; a new key needs an object."""
     made = changes({"a": [1, 2]}, {"a": [1, 2, 3]})
-    assert reapply({"a": [0, 0, 0]}, made) == {"a": [0, 0, 3, 0]}
+    assert apply_changes({"a": [0, 0, 0]}, made) == {"a": [0, 0, 3, 0]}
     for other, found in (({"a": [1]}, "[1]"), ({"a": {}}, "{}"), ({}, "nothing")):
         with pytest.raises(Conflict, match=r"a\[2\]: expected a list with such a place, found ") as caught:
-            reapply(other, made)
+            apply_changes(other, made)
         assert caught.value.message.endswith(found)
     with pytest.raises(Conflict, match=r"a\.b: expected nothing"):
-        reapply({"a": [1]}, changes({"a": {}}, {"a": {"b": 1}}))
+        apply_changes({"a": [1]}, changes({"a": {}}, {"a": {"b": 1}}))
 
 
 def test_changed_keys_keep_their_place() -> None:
     """Reapplying changes a value in place and adds at the end: the JSON of an agent's edit stays the same text."""
     before = {"a": 1, "b": {"c": 2, "d": 3}}
     after = put(put(before, parse("b.c"), 5), parse("b.e"), 6)
-    assert json.dumps(reapply(before, changes(before, after))) == json.dumps(after)
+    assert json.dumps(apply_changes(before, changes(before, after))) == json.dumps(after)
     assert changes(before, after)[0] == Change(("b", "c"), 2, 5)

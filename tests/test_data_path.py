@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flue_cli.data_path import BadPath, Path, get, kind, parse, put, remove, shown
 from flue_cli.errors import NotFound
+from flue_cli.jsondata.path import BadPath, Path, get, kind, parse, put, remove, shown
 
 KEYS = st.text(st.characters(exclude_categories=("Cs",)), max_size=6) | st.sampled_from(["a", "b", "tasks"])
 VALUES = st.recursive(

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flue_cli.changes import changes
-from flue_cli.data_path import shown
+from flue_cli.jsondata.diff import changes
+from flue_cli.jsondata.path import shown
 from flue_cli.render.data_tree import Row, data_tree, rows
 from flue_cli.text import safe_text
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonpath import JSONPathEnvironment
 from terminal import Terminal
 
-from flue_cli.data_path import get, parse
+from flue_cli.jsondata.path import get, parse
 
 if TYPE_CHECKING:
     from conftest import Flue

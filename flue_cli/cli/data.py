@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flue_cli import data_path, hand_edits
+from flue_cli import hand_edits
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import (
     AgentOption,
@@ -22,6 +22,7 @@ from flue_cli.cli.options import (
 )
 from flue_cli.cli.session_change import session_to_change
 from flue_cli.hand_edits import Drafts
+from flue_cli.jsondata import path as data_path
 from flue_cli.kept import data_of
 from flue_cli.render import plain
 

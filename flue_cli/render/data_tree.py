@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from rich.text import Text
 
-from flue_cli.changes import Change
-from flue_cli.data_path import Path, shown
+from flue_cli.jsondata.diff import Change
+from flue_cli.jsondata.path import Path, shown
 from flue_cli.render.plain import readable_json
 from flue_cli.text import safe_line
 

@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flue_cli.changes import Change
-from flue_cli.data_path import shown
+from flue_cli.jsondata.diff import Change
+from flue_cli.jsondata.path import shown
 from flue_cli.render.differences import NARROW
 from flue_cli.render.plain import as_json
 from flue_cli.render.replay_lines import difference_lines, heading, prompt_lines, said

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flue_cli.changes import different
-from flue_cli.data_path import shown
+from flue_cli.jsondata.diff import diff_ranges
+from flue_cli.jsondata.path import shown
 from flue_cli.render.plain import as_json
 from flue_cli.text import safe_line, turns
 
 if TYPE_CHECKING:
-    from flue_cli.changes import Change
     from flue_cli.comparison import Comparison, Moment, Pair
+    from flue_cli.jsondata.diff import Change
     from flue_cli.stores.records import Entry
 
 
@@ -84,7 +84,7 @@ def said(entry: Entry | None) -> list[str]:
 def stretches(before: list[str], after: list[str]) -> Iterator[tuple[str, int, int]]:
     """How one text becomes the other: (sign, start, stop) of lines, those of "+" counted in `after`."""
     at = 0
-    for start, stop, begin, end in different(before, after):
+    for start, stop, begin, end in diff_ranges(before, after):
         yield from ((" ", at, start), ("-", start, stop), ("+", begin, end))
         at = stop
     yield " ", at, len(before)

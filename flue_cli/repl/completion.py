@@ -12,8 +12,8 @@ from unicodedata import normalize
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
-from flue_cli import data_path
 from flue_cli.errors import FlueError
+from flue_cli.jsondata import path as data_path
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.paths import named_files, paths
 from flue_cli.repl.slash import COMMANDS, summary

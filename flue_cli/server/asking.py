@@ -7,9 +7,9 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from flue_cli.data_path import kind
 from flue_cli.errors import BadName, UsageError
 from flue_cli.json_input import typed
+from flue_cli.jsondata.path import kind
 from flue_cli.names import session_name
 from flue_cli.server.body import Limits, check_type, read_body
 from flue_cli.server.errors import TooLarge

@@ -11,8 +11,8 @@ import html
 import json
 from collections.abc import Iterator
 
-from flue_cli.changes import Change, changes
-from flue_cli.data_path import shown
+from flue_cli.jsondata.diff import Change, changes
+from flue_cli.jsondata.path import shown
 from flue_cli.session import Message
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import mark_of

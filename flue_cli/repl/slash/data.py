@@ -18,7 +18,7 @@ def data(argument: str, chat: Chat) -> None:
                      a change by hand, a turn of its own that /undo takes back
     /data edit       all of it in the editor
     """
-    from flue_cli.data_path import get, leading, parse
+    from flue_cli.jsondata.path import get, leading, parse
 
     what, _, rest = argument.partition(" ")
     if not argument:
@@ -37,7 +37,7 @@ def data(argument: str, chat: Chat) -> None:
 
 
 def _show_tree(chat: Chat) -> None:
-    from flue_cli.changes import changes
+    from flue_cli.jsondata.diff import changes
     from flue_cli.render.data_tree import data_tree
 
     head, store = chat.conversation.head(), chat.conversation.store

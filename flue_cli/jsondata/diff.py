@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from flue_cli.data_path import Path, get, put, remove, shown
 from flue_cli.errors import Conflict, FlueError
+from flue_cli.jsondata.path import Path, get, put, remove, shown
 
 
 class _Absent:
@@ -60,7 +60,7 @@ def changes(before: Any, after: Any) -> list[Change]:
     return found
 
 
-def reapply(value: Any, made: Iterable[Change]) -> Any:
+def apply_changes(value: Any, made: Iterable[Change]) -> Any:
     """`value` with the same changes made to it, in their order; Conflict names the first that does not fit.
 
     A key of an object that is there can always be set or removed; a place in a list fits where there is
@@ -72,7 +72,7 @@ def reapply(value: Any, made: Iterable[Change]) -> Any:
     return value
 
 
-def different(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
+def diff_ranges(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
     """The stretches that two lists do not share, as (start, stop) before and (begin, end) after."""
     head, shorter = 0, min(len(before), len(after))
     while head < shorter and before[head] == after[head]:
@@ -125,7 +125,7 @@ def _matched(before: list[str], after: list[str]) -> tuple[dict[int, int], list[
     pairs: dict[int, int] = {}
     gone: list[int] = []
     new: set[int] = set()
-    for start, stop, begin, end in different(before, after):
+    for start, stop, begin, end in diff_ranges(before, after):
         both = min(stop - start, end - begin)
         pairs.update({begin + offset: start + offset for offset in range(both)})
         gone += range(start + both, stop)
