@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flue_cli import config
+from flue_cli import config_file
 from flue_cli.errors import UsageError
 
 WAIT_SECONDS = 30.0
@@ -80,7 +80,7 @@ class Settings(NamedTuple):
         Raises UsageError for an unusable option or file, and when no folder for user data can be told.
         """
         home = home_folder(env)
-        said = config.load(config_file() if file is None else file)
+        said = config_file.load(config_path() if file is None else file)
         agent_path = tuple(part for part in env.get("FLUE_AGENTS", "").split(os.pathsep) if part)
         config_agents: tuple[str, ...] = said.get("agents", ())
         folders = {"--agents": agents, "FLUE_AGENTS": agent_path, "config.toml": config_agents}
@@ -122,7 +122,7 @@ def home_folder(env: Mapping[str, str]) -> str:
     return os.path.abspath(folder)
 
 
-def config_file() -> str:
+def config_path() -> str:
     """The person's `config.toml`, there or not; "" if there is no telling where it would be."""
     folder = _user_folder("config")
     return folder and os.path.join(folder, "config.toml")
@@ -148,6 +148,6 @@ def _user_folder(kind: str) -> str:
 
 def _seconds(value: float | None, option: str) -> float | None:
     try:
-        return None if value is None else config.seconds(value, zero=option == "--wait")
+        return None if value is None else config_file.seconds(value, zero=option == "--wait")
     except ValueError as error:
         raise UsageError(f"{option} {error}: not {value:g}") from error

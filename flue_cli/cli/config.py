@@ -6,14 +6,14 @@ import os
 
 import typer
 
-from flue_cli import config
+from flue_cli import config_file
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption, load_settings
 from flue_cli.editor import run_editor
 from flue_cli.errors import UsageError
 from flue_cli.files import make_private_folder, write_whole
 from flue_cli.render import plain
-from flue_cli.settings import config_file
+from flue_cli.settings import config_path
 
 
 def show(
@@ -60,7 +60,7 @@ def edit(ctx: typer.Context) -> None:
     before = _read(file)
     try:
         make_private_folder(os.path.dirname(file))
-        start = config.template().encode() if before is None else before
+        start = config_file.template().encode() if before is None else before
         if _read(draft) is None:
             write_whole(draft, [start.decode()], force=False)
         else:
@@ -78,7 +78,7 @@ def edit(ctx: typer.Context) -> None:
         app.output.note("nothing was changed")
         return
     try:
-        config.parse(after, draft)
+        config_file.parse(after, draft)
     except UsageError as error:
         why = f"{error.message} ({error.hint})" if error.hint else error.message
         raise UsageError(
@@ -94,7 +94,7 @@ COMMANDS = {"show": show, "path": path, "edit": edit}
 
 
 def _file() -> str:
-    file = config_file()
+    file = config_path()
     if not file:
         raise UsageError("there is no home folder to keep a configuration in", hint="set HOME")
     return file

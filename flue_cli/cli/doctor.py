@@ -20,7 +20,7 @@ from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption
 from flue_cli.errors import FlueError, UsageError
 from flue_cli.render import plain
-from flue_cli.settings import Settings, config_file
+from flue_cli.settings import Settings, config_path
 from flue_cli.stores import open_store
 from flue_cli.stores.finding import Finding
 
@@ -55,7 +55,7 @@ def _look(store: str, agents_dirs: list[str]) -> Iterator[tuple[str, Iterator[Fi
     yield "terminal", _terminal()
     try:
         settings = Settings.load(os.environ, store=store, agents=agents_dirs)
-        yield "settings", iter([Finding("ok", f"{config_file()} {_there(config_file())}")])
+        yield "settings", iter([Finding("ok", f"{config_path()} {_there(config_path())}")])
     except UsageError as error:
         yield "settings", iter([Finding("problem", error.message, error.hint or "flue config edit")])
         settings = Settings.load(os.environ, store=store, agents=agents_dirs, file="")

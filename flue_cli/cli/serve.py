@@ -166,7 +166,7 @@ def _host_name(text: str) -> str:
 
 
 def _grace(value: float) -> float:
-    from flue_cli.config import seconds
+    from flue_cli.config_file import seconds
 
     try:
         return seconds(value, zero=True)

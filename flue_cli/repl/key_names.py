@@ -12,7 +12,7 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.keys import Keys
 
 from flue_cli.errors import UsageError
-from flue_cli.settings import config_file
+from flue_cli.settings import config_path
 
 Keystrokes = tuple[Keys | str, ...]
 
@@ -93,4 +93,4 @@ def _parsed(text: str) -> Keystrokes:
 
 
 def _bad(action: str, why: str, hint: str = "") -> UsageError:
-    return UsageError(f"{config_file()}: keys: {action}: {why}", hint=hint)
+    return UsageError(f"{config_path()}: keys: {action}: {why}", hint=hint)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from prompt_toolkit.styles import Style
 
 from flue_cli.errors import UsageError
-from flue_cli.settings import config_file
+from flue_cli.settings import config_path
 
 PARTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "prompt": (("prompt",), ""),
@@ -31,7 +31,7 @@ def style_of(theme: Mapping[str, str]) -> Style:
             Style.from_dict({"chosen": chosen or ""})
         except ValueError:
             raise UsageError(
-                f"{config_file()}: theme: {part}: '{chosen}' is no style",
+                f"{config_path()}: theme: {part}: '{chosen}' is no style",
                 hint='such as "ansigreen bold", or "bg:#222222 #aaaaaa"',
             ) from None
         look = f"{_PLAIN} {chosen}" if chosen else usual
