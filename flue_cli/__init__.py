@@ -9,12 +9,12 @@ __version__ = "0.1.0"
 __all__ = ["AgentContext", "AgentSession", "History", "Message", "Reply", "__version__"]
 
 if TYPE_CHECKING:
-    from flue_cli.session import AgentContext, AgentSession, History, Message, Reply
+    from flue_cli.agents.api import AgentContext, AgentSession, History, Message, Reply
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'flue_cli' has no attribute {name!r}")
-    from flue_cli import session
+    from flue_cli.agents import api
 
-    return getattr(session, name)
+    return getattr(api, name)

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from flue_cli.agents import Agent
+from flue_cli.agents.call_recording import CallRecorder, CallReplayer
+from flue_cli.agents.discovery import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, StoreDamaged
 from flue_cli.invoke import OnPiece, run_agent
 from flue_cli.jsondata.diff import Change, changes
 from flue_cli.keeper import Keeper
 from flue_cli.kept import Kept, TurnInput, data_of, history_before, new_seed
-from flue_cli.recording import Player, Recorder
 from flue_cli.stores.records import Head
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class DryRunner:
                 agent,
                 start,
                 session,
-                player or Recorder(),
+                player or CallRecorder(),
                 cancellation=cancellation,
                 watch=watch,
                 on_piece=on_piece,
@@ -140,9 +140,9 @@ def next_turn_input(store: Store, head: Head, prompt: str) -> TurnInput:
     )
 
 
-def _make_player(start: TurnInput) -> Player | None:
+def _make_player(start: TurnInput) -> CallReplayer | None:
     try:
-        return Player(start.calls) if start.calls is not None else None
+        return CallReplayer(start.calls) if start.calls is not None else None
     except ValueError as error:
         raise StoreDamaged(
             f"the recorded calls of turn {start.turn} of session '{start.session}' are none: {error}"

@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Any, NoReturn, TypeVar
 
-from flue_cli.agents import SIGNATURE_HINT, Agent, AgentFunction
+from flue_cli.agents.api import AgentContext, AgentSession, Reply
+from flue_cli.agents.call_recording import CallSource
+from flue_cli.agents.discovery import SIGNATURE_HINT, Agent, AgentFunction
 from flue_cli.cancellation import AgentStopped, Cancellation
 from flue_cli.errors import AgentError, FlueError, StoreError, traceback_of, words_of
 from flue_cli.kept import Kept, TurnInput, kept_of
-from flue_cli.recording import Recording
-from flue_cli.session import AgentContext, AgentSession, Reply
 from flue_cli.strict_json import MAX_BYTES
 
 Checked = TypeVar("Checked")
@@ -29,7 +29,7 @@ def run_agent(
     agent: Agent,
     start: TurnInput,
     session: AgentSession[Any],
-    recording: Recording,
+    recording: CallSource,
     *,
     cancellation: Cancellation,
     watch: AbstractContextManager[None],

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flue_cli.agents.api import AgentSession, History, Message, Reply
 from flue_cli.errors import AgentError, DataError, StoreDamaged, words_of
-from flue_cli.session import AgentSession, History, Message, Reply
 from flue_cli.strict_json import dumps, loads
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from flue_cli.agents import Agent
+    from flue_cli.agents.discovery import Agent
     from flue_cli.cancellation import Cancellation
     from flue_cli.scripts.playing import ScriptResult
     from flue_cli.scripts.script import Script
@@ -98,11 +98,11 @@ _LOADED = pytest.StashKey[dict[str, "Agent"]]()
 
 def _agent(config: pytest.Config, name: str) -> Agent:
     """The agent, loaded once a run; raises AgentNotFound and AgentError."""
-    from flue_cli import agents
+    from flue_cli.agents import discovery
 
     loaded = config.stash.setdefault(_LOADED, {})
     if name not in loaded:
-        loaded[name] = agents.load(agents.find(_settings(config), name))
+        loaded[name] = discovery.load_agent(discovery.find_agent(_settings(config), name))
     return loaded[name]
 
 

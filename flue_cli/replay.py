@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import NamedTuple
 
-from flue_cli.agents import Agent
+from flue_cli.agents.api import History, Message
+from flue_cli.agents.discovery import Agent
 from flue_cli.dry_run import AgentRun, DryRunResult
 from flue_cli.errors import AgentError, Conflict, DataError, FlueError, StoreError, TurnCancelled
 from flue_cli.jsondata.diff import Change, apply_changes, changes
 from flue_cli.kept import TurnInput, data_of, history_before
-from flue_cli.session import History, Message
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Failure, Head
 from flue_cli.stores.rules import history_of

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flue_cli.agents import Agent
+from flue_cli.agents.call_recording import CallRecorder
+from flue_cli.agents.discovery import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import (
     FlueError,
@@ -27,7 +28,6 @@ from flue_cli.invoke import OnPiece, run_agent
 from flue_cli.keeper import Keeper
 from flue_cli.kept import Kept, TurnInput, history_before, new_seed
 from flue_cli.log import Log
-from flue_cli.recording import Recorder
 from flue_cli.stores.records import (
     Ask,
     Begun,
@@ -116,7 +116,7 @@ class Runner:
         lease = begun.lease
         began = time.monotonic()
         seed = new_seed()
-        recorder = Recorder()
+        recorder = CallRecorder()
         recorded = {"source": agent.fingerprint, "seed": seed}
 
         def ended(turn: Turn) -> Turn:

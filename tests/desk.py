@@ -11,8 +11,8 @@ from typing import Any
 
 from prompt_toolkit.input import PipeInput
 
-from flue_cli import agents
-from flue_cli.agents import Agent, AgentFunction
+from flue_cli.agents import discovery
+from flue_cli.agents.discovery import Agent, AgentFunction
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, cancelled_by
 from flue_cli.repl import chat
@@ -162,4 +162,4 @@ def echo(prompt: str, session: Any, context: Any) -> str:
 
 
 def sample(name: str) -> Agent:
-    return agents.load(agents.find(Settings.load(os.environ), name))
+    return discovery.load_agent(discovery.find_agent(Settings.load(os.environ), name))

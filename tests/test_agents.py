@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from needs import needs_root
 
-from flue_cli import agents
-from flue_cli.agents.reading import Description, describe
+from flue_cli.agents import discovery
+from flue_cli.agents.description import Description, describe
 from flue_cli.errors import AgentError, AgentNotFound, BadName, UsageError
 from flue_cli.settings import Settings
 
@@ -45,14 +45,14 @@ class Folders:
             agent_path=(str(self.env), str(root / "not there")),
         )
 
-    def find(self, name: str) -> agents.AgentSource:
-        return agents.find(self.settings, name)
+    def find(self, name: str) -> discovery.AgentSource:
+        return discovery.find_agent(self.settings, name)
 
-    def load(self, name: str) -> agents.Agent:
-        return agents.load(self.find(name))
+    def load(self, name: str) -> discovery.Agent:
+        return discovery.load_agent(self.find(name))
 
     def describe(self, name: str) -> Description:
-        (source,) = [source for source in agents.found(self.settings) if source.name == name]
+        (source,) = [source for source in discovery.list_agents(self.settings) if source.name == name]
         return describe(source)
 
 
@@ -71,7 +71,7 @@ def write(path: Path, source: str = SAYS) -> Path:
     return path
 
 
-def call(agent: agents.Agent) -> Any:
+def call(agent: discovery.Agent) -> Any:
     return agent.function("hi", None, None)
 
 
@@ -97,10 +97,12 @@ def test_folders_are_searched_in_the_order_given(folders: Folders) -> None:
     write(folders.env / "a.py")
     both = (str(folders.env), str(folders.named))
 
-    assert agents.find(folders.settings._replace(agent_dirs=both), "a").path == str(folders.env / "a.py")
-    assert agents.find(folders.settings._replace(agent_dirs=(), agent_path=both[::-1]), "a").path == str(
-        folders.named / "a.py"
+    assert discovery.find_agent(folders.settings._replace(agent_dirs=both), "a").path == str(
+        folders.env / "a.py"
     )
+    assert discovery.find_agent(
+        folders.settings._replace(agent_dirs=(), agent_path=both[::-1]), "a"
+    ).path == str(folders.named / "a.py")
 
 
 def test_the_environment_names_several_folders(folders: Folders) -> None:
@@ -118,7 +120,7 @@ def test_a_list_has_each_agent_once(folders: Folders) -> None:
     write(folders.user / "greeting.py")
     write(folders.here / "greeting.py")
     write(folders.env / "zebra.py")
-    found = agents.found(folders.settings)
+    found = discovery.list_agents(folders.settings)
 
     assert [(source.name, source.origin) for source in found] == [
         ("greeting", "./agents"),
@@ -150,13 +152,13 @@ def test_what_begins_with_underscore_or_dot_is_no_agent(folders: Folders) -> Non
     (folders.named / "dangling.py").symlink_to("nowhere.py")
     os.mkfifo(folders.named / "pipe.py")
 
-    assert not [source for source in agents.found(folders.settings) if source.origin == "--agents"]
+    assert not [source for source in discovery.list_agents(folders.settings) if source.origin == "--agents"]
 
 
 def test_a_folder_that_was_named_must_be_there(folders: Folders) -> None:
     """A wrong --agents is said, while the default folders may be missing."""
     with pytest.raises(UsageError, match="--agents: there is no folder nowhere"):
-        agents.find(folders.settings._replace(agent_dirs=("nowhere",)), "greeting")
+        discovery.find_agent(folders.settings._replace(agent_dirs=("nowhere",)), "greeting")
     folders.here.rmdir()
     folders.user.rmdir()
     assert folders.find("greeting").origin == "sample"
@@ -188,9 +190,9 @@ def test_a_sample_that_is_hidden_is_known(folders: Folders) -> None:
     mine = folders.find("greeting") if write(folders.user / "greeting.py") else sample
     write(folders.user / "other.py")
 
-    assert agents.shadowed_sample(mine)
-    assert not agents.shadowed_sample(sample)
-    assert not agents.shadowed_sample(folders.find("other"))
+    assert discovery.shadowed_sample(mine)
+    assert not discovery.shadowed_sample(sample)
+    assert not discovery.shadowed_sample(folders.find("other"))
 
 
 def test_agents_of_another_user_are_not_run(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +205,7 @@ def test_agents_of_another_user_are_not_run(folders: Folders, monkeypatch: pytes
     trusting = folders.settings._replace(agent_dirs=("agents",))
 
     assert refused.value.hint == "if you trust it: --agents ./agents"
-    assert agents.find(trusting, "trap").origin == "--agents"
+    assert discovery.find_agent(trusting, "trap").origin == "--agents"
     assert folders.find("greeting").origin == "sample"
 
 
@@ -287,7 +289,7 @@ def test_a_broken_file_says_what_is_wrong_and_hides_nobody(
     (folders.named / "broken.py").write_bytes(source if isinstance(source, bytes) else source.encode())
 
     assert folders.describe("broken").problem.startswith(problem)
-    assert [source.name for source in agents.found(folders.settings)] == [
+    assert [source.name for source in discovery.list_agents(folders.settings)] == [
         "broken",
         "greeting",
         "journal",
@@ -299,7 +301,7 @@ def test_a_broken_file_says_what_is_wrong_and_hides_nobody(
 def test_a_file_without_an_agents_name_says_so(folders: Folders, file: str) -> None:
     """A file whose name nobody could ask for is listed with the advice to rename it."""
     write(folders.user / file)
-    (source,) = [source for source in agents.found(folders.settings) if source.origin == "user"]
+    (source,) = [source for source in discovery.list_agents(folders.settings) if source.origin == "user"]
 
     assert describe(source).problem.endswith("cannot be an agent's name: rename the file")
 
@@ -320,7 +322,7 @@ def test_nothing_runs_but_the_agent_that_was_asked_for(folders: Folders) -> None
         write(folders.user / f"{name}.py", f"open({name!r}, 'w').close()\n" + textwrap.dedent(SAYS))
     write(folders.user / "pack/__init__.py", "open('pack', 'w').close()\nfrom .part import agent\n")
 
-    for source in agents.found(folders.settings):
+    for source in discovery.list_agents(folders.settings):
         describe(source)
     folders.find("one")
     ran_before = sorted(os.listdir())
@@ -535,7 +537,7 @@ def test_an_agent_that_cannot_be_read_says_why(folders: Folders) -> None:
     path.unlink()
 
     with pytest.raises(AgentError, match="No such file") as failed:
-        agents.load(source)
+        discovery.load_agent(source)
     assert failed.value.type == "load"
     assert describe(source).problem == "cannot be read: No such file or directory"
 
@@ -599,7 +601,9 @@ def test_agents_of_packages_are_found_without_importing_them(
         },
     )
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    found = [source for source in agents.found(folders.settings) if source.origin.startswith("package")]
+    found = [
+        source for source in discovery.list_agents(folders.settings) if source.origin.startswith("package")
+    ]
     problems = [describe(source).problem for source in found]
     folders.find("oracle")
     imported = Path("imported").exists() or "wonder" in sys.modules

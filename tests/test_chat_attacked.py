@@ -9,7 +9,7 @@ import pytest
 from desk import Desk, echo
 from terminal import ALT_ENTER, CTRL_D, ENTER, PASTE_BEGINS, PASTE_ENDS, UP
 
-from flue_cli.agents import Agent
+from flue_cli.agents.discovery import Agent
 
 EXPAND, BACKSPACE = "\x0f", "\x7f"
 GONE = [

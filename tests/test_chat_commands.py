@@ -18,14 +18,14 @@ import pytest
 from desk import Desk, Page, echo
 from terminal import CTRL_C, CTRL_D, ENTER
 
-from flue_cli.agents import Agent, AgentSource
+from flue_cli.agents.api import Reply
+from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.errors import AgentNotFound, UsageError
 from flue_cli.repl import clipboard
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.loading import Agents, Loaded, loaded
 from flue_cli.repl.manners import Manners
 from flue_cli.repl.slash import COMMANDS
-from flue_cli.session import Reply
 from flue_cli.stores import open_store
 from flue_cli.stores.records import ABSENT, Ask, Failure
 

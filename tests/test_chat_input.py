@@ -19,7 +19,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.utils import get_cwidth
 from terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_J, ENTER, PASTE_BEGINS, PASTE_ENDS, UP
 
-from flue_cli.agents import Agent, AgentSource
+from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.config_file import KEY_ACTIONS, THEME_PARTS
 from flue_cli.errors import UsageError
 from flue_cli.repl import chat

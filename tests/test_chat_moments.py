@@ -12,7 +12,7 @@ from terminal import CTRL_C, CTRL_D, ENTER
 from test_terminal import Desk as TerminalDesk
 from test_terminal import desk as desk_with_terminal
 
-from flue_cli.agents import AgentSource
+from flue_cli.agents.discovery import AgentSource
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import OutputClosed
 from flue_cli.render.output import Output

@@ -18,7 +18,7 @@ from desk import Desk, echo
 from terminal import CTRL_D, ENTER
 
 from flue_cli import keeper
-from flue_cli.agents import Agent
+from flue_cli.agents.discovery import Agent
 from flue_cli.render.output import Output
 from flue_cli.render.working import below, wrapped
 from flue_cli.repl import chat
@@ -193,14 +193,14 @@ def test_an_installed_agent_may_ask_for_markdown(
     flue: Flue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For an agent of an installed package the module that holds it says how its replies are shown."""
-    from flue_cli.agents import AgentSource, load
+    from flue_cli.agents.discovery import AgentSource, load_agent
 
     (tmp_path / "plan_of_a_package.py").write_text(
         "reply_format = 'markdown'\n\nclass Agents:\n    @staticmethod\n    def plan(*_):\n        return 'x'\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     path = str(tmp_path / "plan_of_a_package.py")
-    loaded = load(AgentSource("plan", path, "package p", "plan_of_a_package", "Agents.plan"))
+    loaded = load_agent(AgentSource("plan", path, "package p", "plan_of_a_package", "Agents.plan"))
     assert loaded.reply_format == "markdown"
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from flue_cli.agents import Agent
+from flue_cli.agents.api import History, Message, Reply
+from flue_cli.agents.discovery import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.dry_run import DryRunner, DryRunResult
 from flue_cli.errors import OutputClosed, StoreDamaged, TurnCancelled, TurnTimeout
 from flue_cli.kept import TurnInput
-from flue_cli.session import History, Message, Reply
 from flue_cli.stores.contract import Store
 from flue_cli.stores.memory import MemoryStore
 from flue_cli.stores.records import Ask

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_sessions import FAILING, say
 
-from flue_cli.session import Message
+from flue_cli.agents.api import Message
 from flue_cli.stores.memory import MemoryStore
 from flue_cli.stores.records import Entry, Failure
 from flue_cli.transcripts import exporter, reader

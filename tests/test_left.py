@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from flue_cli.agents import Agent
+from flue_cli.agents.api import Message, Reply
+from flue_cli.agents.discovery import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import SessionBusy, SessionChanged
-from flue_cli.session import Message, Reply
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Head, Holder

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flue_cli.agents.call_recording import CallRecorder, CallReplayer, CallSource
+from flue_cli.agents.recorded_errors import as_exception, as_object
 from flue_cli.errors import AgentError
-from flue_cli.raised import as_exception, as_object
-from flue_cli.recording import Player, Recorder, Recording
 from flue_cli.strict_json import MAX_BYTES
 
 if TYPE_CHECKING:
     from conftest import Flue
 
-Agent = Callable[[Recording], Any]
+Agent = Callable[[CallSource], Any]
 """What an agent does with its `context.record`, and the account that it gives of what it got."""
 
 
@@ -35,12 +35,12 @@ class Refused(Exception):
         self.secret = secret
 
 
-def live_and_replayed(agent: Agent) -> tuple[Any, Any, Recorder]:
+def live_and_replayed(agent: Agent) -> tuple[Any, Any, CallRecorder]:
     """What `agent` says of a live run, and of a replay from what that run kept."""
-    recorder = Recorder()
+    recorder = CallRecorder()
     live = agent(recorder)
     meta = json.loads(json.dumps(recorder.as_meta()))  # as a store gives it back
-    player = Player(meta.get("calls", []))
+    player = CallReplayer(meta.get("calls", []))
     replayed = agent(player)
     assert player.missing == []
     return live, replayed, recorder
@@ -98,7 +98,7 @@ json_values = st.recursive(
 def test_a_replay_gets_what_the_live_agent_got(calls: list[tuple[str, str, Any]]) -> None:
     """Any calls in any order, by value, coroutine or iterator of either kind: the same answers."""
 
-    def agent(context: Recording) -> Any:
+    def agent(context: CallSource) -> Any:
         async def run() -> Any:
             got: list[Any] = []
             for name, shape, value in calls:
@@ -145,7 +145,7 @@ def test_a_replay_gets_what_the_live_agent_got(calls: list[tuple[str, str, Any]]
 def test_what_a_call_raises_is_raised_again(error: BaseException) -> None:
     """The same `except` catches it, and it says the same, in every shape of call."""
 
-    def agent(context: Recording) -> Any:
+    def agent(context: CallSource) -> Any:
         def caught(act: Callable[[], Any]) -> Any:
             try:
                 act()
@@ -201,7 +201,7 @@ def test_calls_that_run_side_by_side() -> None:
         await asyncio.sleep(seconds)
         return name
 
-    def agent(context: Recording) -> Any:
+    def agent(context: CallSource) -> Any:
         async def run() -> Any:
             return await asyncio.gather(
                 context.record("model", lambda: slow("first", 0.02)),
@@ -219,7 +219,7 @@ def test_calls_that_run_side_by_side() -> None:
 def test_a_race_is_won_again_by_the_winner() -> None:
     """Of two models asked at once the slower one is given up; a replay is not answered by it either."""
 
-    def agent(context: Recording) -> Any:
+    def agent(context: CallSource) -> Any:
         async def run() -> Any:
             quick = asyncio.ensure_future(context.record("quick", lambda: later("quick")))
             slow = asyncio.ensure_future(context.record("slow", lambda: asyncio.sleep(60, "slow")))
@@ -242,7 +242,7 @@ def test_a_race_is_won_again_by_the_winner() -> None:
 def test_a_call_that_was_given_up_does_not_hang_a_replay() -> None:
     """An agent that now waits for what never came is told that it was not recorded."""
 
-    def waits(context: Recording, seconds: float | None) -> Any:
+    def waits(context: CallSource, seconds: float | None) -> Any:
         async def run() -> Any:
             return await told_async(
                 asyncio.wait_for(context.record("late", lambda: asyncio.sleep(60)), seconds)
@@ -250,9 +250,9 @@ def test_a_call_that_was_given_up_does_not_hang_a_replay() -> None:
 
         return asyncio.run(run())
 
-    recorder = Recorder()
+    recorder = CallRecorder()
     waits(recorder, 0.01)
-    player = Player(recorder.as_meta()["calls"])
+    player = CallReplayer(recorder.as_meta()["calls"])
 
     assert waits(player, None) == ["AgentError", "the call 'late' was not recorded, and is not made"]
     assert player.missing == ["late"]
@@ -261,7 +261,7 @@ def test_a_call_that_was_given_up_does_not_hang_a_replay() -> None:
 def test_what_is_never_awaited_or_read() -> None:
     """A coroutine or an iterator that the agent lets lie does no harm to a replay."""
 
-    def agent(context: Recording) -> Any:
+    def agent(context: CallSource) -> Any:
         never = later(1)
         context.record("coroutine", lambda: never).close()
         never.close()
@@ -282,7 +282,7 @@ def test_an_iterator_that_is_left_early() -> None:
         finally:
             closed.append("closed")
 
-    def agent(context: Recording, count: int = 2) -> Any:
+    def agent(context: CallSource, count: int = 2) -> Any:
         numbers = context.record("numbers", source)
         got = [next(numbers) for _ in range(count)]
         numbers.close()
@@ -291,7 +291,7 @@ def test_an_iterator_that_is_left_early() -> None:
     live, replayed, recorder = live_and_replayed(agent)
     assert replayed == live == [0, 1]
     assert closed == ["closed"]
-    player = Player(recorder.as_meta()["calls"])
+    player = CallReplayer(recorder.as_meta()["calls"])
     with pytest.raises(AgentError, match="'numbers' was not recorded"):
         agent(player, count=3)
     assert player.missing == ["numbers"]
@@ -300,7 +300,7 @@ def test_an_iterator_that_is_left_early() -> None:
 def test_an_async_iterator_that_is_left_early() -> None:
     """The same for one that is read with `async for`."""
 
-    def agent(context: Recording, count: int = 2) -> Any:
+    def agent(context: CallSource, count: int = 2) -> Any:
         async def run() -> Any:
             got = []
             async for piece in context.record("numbers", lambda: async_pieces(1, 2, 3)):
@@ -314,7 +314,7 @@ def test_an_async_iterator_that_is_left_early() -> None:
     live, replayed, recorder = live_and_replayed(agent)
     assert replayed == live == [1, 2]
     with pytest.raises(AgentError, match="'numbers' was not recorded"):
-        agent(Player(recorder.as_meta()["calls"]), count=3)
+        agent(CallReplayer(recorder.as_meta()["calls"]), count=3)
 
 
 def test_an_async_iterator_that_falls_silent() -> None:
@@ -324,7 +324,7 @@ def test_an_async_iterator_that_falls_silent() -> None:
         yield "Hello"
         await asyncio.sleep(60)
 
-    def agent(context: Recording) -> Any:
+    def agent(context: CallSource) -> Any:
         async def run() -> Any:
             stream = context.record("stream", faltering)
             first = await anext(stream)
@@ -339,7 +339,7 @@ def test_an_async_iterator_that_falls_silent() -> None:
 def test_what_the_agent_changes_is_its_own() -> None:
     """It gets a copy: what it does to that is not in the record."""
 
-    def agent(context: Recording) -> Any:
+    def agent(context: CallSource) -> Any:
         answer = context.record("weather", lambda: {"degrees": [21]})
         answer["degrees"].append(22)
         return answer
@@ -364,7 +364,7 @@ def test_what_the_agent_changes_is_its_own() -> None:
 def test_what_json_cannot_hold_is_named(value: Any, problem: str) -> None:
     """Such a result is an error at the call, with its place; an agent that swallows it does so in a replay."""
 
-    def agent(context: Recording) -> Any:
+    def agent(context: CallSource) -> Any:
         return [
             told(lambda: context.record("value", lambda: value)),
             told(lambda: asyncio.run(context.record("coroutine", lambda: later(value)))),
@@ -381,7 +381,7 @@ def test_what_json_cannot_hold_is_named(value: Any, problem: str) -> None:
 def test_calls_are_bounded() -> None:
     """More than 16 MiB is an error at the call that brings it, not at the end of the turn."""
     half = "x" * (MAX_BYTES // 2 + 1)
-    recorder = Recorder()
+    recorder = CallRecorder()
 
     def endless() -> Iterator[str]:
         while True:
@@ -397,7 +397,7 @@ def test_calls_are_bounded() -> None:
 @pytest.mark.parametrize("name", [None, 7, b"x", "half a \ud800 character"])
 def test_a_name_is_text(name: Any) -> None:
     """Anything else is an error, live and in a replay."""
-    for context in (Recorder(), Player([])):
+    for context in (CallRecorder(), CallReplayer([])):
         with pytest.raises(AgentError, match="the name of a call"):
             context.record(name, lambda: 1)
 
@@ -405,7 +405,7 @@ def test_a_name_is_text(name: Any) -> None:
 def test_a_call_that_was_not_recorded_is_not_made() -> None:
     """One more than was recorded, or one of another name: an error, noted even if the agent swallows it."""
     made: list[int] = []
-    player = Player([{"name": "a", "result": 1}])
+    player = CallReplayer([{"name": "a", "result": 1}])
 
     assert player.record("a", lambda: made.append(1)) == 1
     assert told(lambda: player.record("a", lambda: made.append(1)))[0] == "AgentError"
@@ -428,7 +428,7 @@ def test_a_call_that_was_not_recorded_is_not_made() -> None:
 def test_what_is_no_record_is_refused(call: Any, problem: str) -> None:
     """A record from elsewhere that makes no sense is named before anything runs."""
     with pytest.raises(ValueError, match="calls") as raised:
-        Player([call])
+        CallReplayer([call])
     assert str(raised.value).startswith(problem)
 
 
@@ -473,6 +473,6 @@ def test_a_call_that_cannot_be_kept_fails_the_turn(flue: Flue) -> None:
 
 def test_recording_costs_a_start_nothing() -> None:
     """asyncio is not imported for it, nor anything else that is slow."""
-    code = "import sys, flue_cli.recording\nprint([m for m in ('asyncio', 'copy', 'inspect', 'logging') if m in sys.modules])"
+    code = "import sys, flue_cli.agents.call_recording\nprint([m for m in ('asyncio', 'copy', 'inspect', 'logging') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

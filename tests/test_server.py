@@ -12,7 +12,7 @@ import httpx
 import pytest
 from router_server import Client, Gate, running, serving, together
 
-from flue_cli import agents
+from flue_cli.agents import discovery
 from flue_cli.errors import BadName, UsageError
 from flue_cli.server import AgentRouter
 from flue_cli.settings import Settings
@@ -35,7 +35,7 @@ def error_of(answer: httpx.Response) -> str:
 
 
 def sample(name: str) -> Any:
-    return agents.load(agents.find(Settings.load({}, file=""), name)).function
+    return discovery.load_agent(discovery.find_agent(Settings.load({}, file=""), name)).function
 
 
 # The origin's journey

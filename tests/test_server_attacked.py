@@ -21,7 +21,7 @@ from serving import Served
 from test_server_connections import GET, PATIENT, POST, answer, error_of, read_all, serving
 from test_shared_commits import Connection, begin
 
-from flue_cli.agents import Agent
+from flue_cli.agents.discovery import Agent
 from flue_cli.errors import LeaseLost, SessionChanged, StoreError
 from flue_cli.log import Log
 from flue_cli.server.errors import Overloaded

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flue_cli.session import AgentContext, AgentSession, History, Message, Reply
+from flue_cli.agents.api import AgentContext, AgentSession, History, Message, Reply
 
 
 class Archive:

@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, StoreError, StoreNewer
-from flue_cli.session import Message
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Failure, Head

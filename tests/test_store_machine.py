@@ -15,6 +15,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import (
     FlueError,
     KeyConflict,
@@ -25,7 +26,6 @@ from flue_cli.errors import (
     SessionNotFound,
     TurnNotFound,
 )
-from flue_cli.session import Message
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import (

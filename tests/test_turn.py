@@ -24,7 +24,8 @@ from typing import Any
 import pytest
 
 from flue_cli import keeper
-from flue_cli.agents import Agent
+from flue_cli.agents.api import Message, Reply
+from flue_cli.agents.discovery import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import (
     FlueError,
@@ -36,7 +37,6 @@ from flue_cli.errors import (
     TurnCancelled,
     cancelled_by,
 )
-from flue_cli.session import Message, Reply
 from flue_cli.stores import open_store
 from flue_cli.stores.memory import MemoryStore
 from flue_cli.stores.records import Ask, Entry

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 import flue_cli
-from flue_cli import agents
-from flue_cli.agents.reading import describe
+from flue_cli.agents import discovery
+from flue_cli.agents.description import describe
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentsOption, JsonOption, VerboseOption, load_settings
 from flue_cli.errors import FileExists, FlueError, OutputFailed, UsageError
@@ -27,7 +27,9 @@ AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's
 def list_agents(ctx: typer.Context, as_json: JsonOption = False, agents_dirs: AgentsOption = None) -> None:
     """List the agents that can be chatted with."""
     app: App = ctx.obj
-    found = [(source, describe(source)) for source in agents.found(load_settings(agents=agents_dirs))]
+    found = [
+        (source, describe(source)) for source in discovery.list_agents(load_settings(agents=agents_dirs))
+    ]
     if as_json:
         documents = [plain.agent_document(source, about) for source, about in found]
         app.output.result(plain.as_json(documents, indent=2))
@@ -44,7 +46,7 @@ def show(
 ) -> None:
     """Show what an agent says of itself, and where it is."""
     app: App = ctx.obj
-    source = agents.find(load_settings(agents=agents_dirs), name)
+    source = discovery.find_agent(load_settings(agents=agents_dirs), name)
     about = describe(source)
     if as_json:
         document = plain.agent_document(source, about) | {"docstring": about.docstring}
@@ -68,7 +70,7 @@ def new(
             f"there is no template '{safe_line(template)}'", hint=f"there are: {', '.join(TEMPLATES)}"
         )
     here = Settings(home="", store="", agent_dirs=("agents",) if os.path.isdir("agents") else ())
-    there = [source for source in agents.found(here) if source.origin == "--agents"]
+    there = [source for source in discovery.list_agents(here) if source.origin == "--agents"]
     for source in there:
         if source.name == wanted:
             raise FileExists(f"there is an agent '{wanted}' here already: {source.path}")
@@ -88,16 +90,18 @@ def check(
     agents_dirs: AgentsOption = None,
 ) -> None:
     """Load agents, and say what is wrong with them; exit code 1 if anything is."""
-    from flue_cli.agents.checking import Checked, check
+    from flue_cli.agents.load_check import Checked, check
 
     app: App = ctx.obj
     settings = load_settings(agents=agents_dirs)
-    wanted = [agents.find(settings, name) for name in names] if names else agents.found(settings)
+    wanted = (
+        [discovery.find_agent(settings, name) for name in names] if names else discovery.list_agents(settings)
+    )
     app.output.keep_from_agents()
     checked = []
     for source in wanted:
         try:
-            checked.append((source, check(agents.find(settings, source.name))))
+            checked.append((source, check(discovery.find_agent(settings, source.name))))
         except FlueError as error:  # a name that cannot be one, or somebody else's folder
             checked.append((source, Checked(error.message)))
         if verbose and checked[-1][1].traceback:

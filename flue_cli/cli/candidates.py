@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from flue_cli import agents
+from flue_cli.agents import discovery
 from flue_cli.cli.commands import COMMANDS, root_command
 from flue_cli.cli.options import load_settings, opened
 from flue_cli.errors import BadName
@@ -173,7 +173,7 @@ def _values(line: Line, param: Any, typed: str) -> Found:
 
 def _agents(line: Line, typed: str) -> Iterator[Candidate]:
     typed = typed.replace("_", "-")
-    for source in agents.found(_settings(line)):
+    for source in discovery.list_agents(_settings(line)):
         if source.name.startswith(typed) and _is_name(agent_name, source.name):
             yield Candidate(source.name, source.origin)
 

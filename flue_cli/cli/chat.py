@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from flue_cli import agents
-from flue_cli.agents import Agent, AgentSource
+from flue_cli.agents import discovery
+from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.cli import stdin
 from flue_cli.cli.agent_run import (
     collect_garbage,
@@ -140,7 +140,7 @@ def converse(
     app: App, settings: Settings, store: "Store", where: Where, prompt: str | None, how: How
 ) -> None:
     """Answer one prompt, a prompt for every line, or talk in the terminal, as the options say."""
-    source = agents.find(settings, where.agent)
+    source = discovery.find_agent(settings, where.agent)
     if prompt is None and not how.lines and stdin.is_terminal():
         _talk(app, settings, store, where, source, how)
         return
@@ -148,7 +148,7 @@ def converse(
         raise UsageError(_WATCH_TALKS)
     source_of_prompts = prepare_for_agents(app)
     with _traceback_shown(app, how):
-        agent = agents.load(source)
+        agent = discovery.load_agent(source)
     with closing(Runner(store, Log(settings.log_file))) as runner:
         if how.lines:
             for line in stdin.read_lines(source_of_prompts):
@@ -173,7 +173,9 @@ def _talk(app: App, settings: Settings, store: "Store", where: Where, source: Ag
     keeps = store.url != "memory:"
     manners = Manners(settings.wait, settings.timeout, keeps, how.verbose, how.repeat, settings.drafts)
     reach = Agents(
-        lambda name: _loaded(agents.find(settings, name)), lambda: agents.found(settings), watches=how.watch
+        lambda name: _loaded(discovery.find_agent(settings, name)),
+        lambda: discovery.list_agents(settings),
+        watches=how.watch,
     )
     collect_garbage()
     app.output.keep_from_agents()
@@ -205,7 +207,7 @@ def _loaded(source: AgentSource) -> "Loaded":
     """The agent for a conversation, with what there is to say of it."""
     from flue_cli.repl.loading import loaded
 
-    remark = f"using {_short(source.path)}" if agents.shadowed_sample(source) else ""
+    remark = f"using {_short(source.path)}" if discovery.shadowed_sample(source) else ""
     return loaded(source)._replace(remark=remark)
 
 

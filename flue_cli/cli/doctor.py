@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 import typer
 
 import flue_cli
-from flue_cli import agents
-from flue_cli.agents.reading import describe
+from flue_cli.agents import discovery
+from flue_cli.agents.description import describe
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption
 from flue_cli.errors import FlueError, UsageError
@@ -123,7 +123,7 @@ def _home(home: str) -> Finding:
 
 def _agents(settings: Settings) -> Iterator[Finding]:
     try:
-        found = agents.found(settings)
+        found = discovery.list_agents(settings)
     except FlueError as error:
         yield Finding("problem", error.message, error.hint or "name folders that are there")
         return

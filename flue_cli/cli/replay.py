@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from flue_cli import agents
-from flue_cli.agents import Agent, AgentSource
+from flue_cli.agents import discovery
+from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.cli.agent_run import end_with_stuck_agent, prepare_for_agents, turn_cancellation
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import (
@@ -103,12 +103,12 @@ def _accept(
 
 def _loaded(app: App, settings: Settings, head: Head, file: str, *, verbose: bool) -> Agent:
     """Today's agent of the session; from here on nothing but results reaches stdout."""
-    source = _in_file(head.agent, file) if file else agents.find(settings, head.agent)
+    source = _in_file(head.agent, file) if file else discovery.find_agent(settings, head.agent)
     prepare_for_agents(app)
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # what an agent says must not depend on who sits at the terminal
     try:
-        return agents.load(source)
+        return discovery.load_agent(source)
     except AgentError as error:
         show_traceback(error, app.output, verbose=verbose)
         raise

@@ -10,8 +10,8 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
-from flue_cli import agents
-from flue_cli.agents import Agent, AgentSource
+from flue_cli.agents import discovery
+from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.cli.agent_run import end_with_stuck_agent, prepare_for_agents, turn_cancellation
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentsOption, TimeoutOption, VerboseOption, load_settings
@@ -134,7 +134,7 @@ class _Run:
         """The agent, loaded once a run; or why it cannot be."""
         if source.name not in self._loaded:
             try:
-                self._loaded[source.name] = agents.load(source)
+                self._loaded[source.name] = discovery.load_agent(source)
             except AgentError as error:
                 self._loaded[source.name] = error
         return self._loaded[source.name]
@@ -191,6 +191,6 @@ def _all_of(app: App, read_one: Callable[[Any], Result], found: Iterable[Any]) -
 def _source(settings: Settings, script: Script) -> AgentSource:
     """The script's agent, found and not run; the error says which script wants it."""
     try:
-        return agents.find(settings, script.agent)
+        return discovery.find_agent(settings, script.agent)
     except AgentNotFound as error:
         raise AgentNotFound(f"{script.path}:{script.agent_line}: {error.message}", hint=error.hint) from error

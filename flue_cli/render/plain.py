@@ -10,8 +10,8 @@ from flue_cli.text import safe_line
 from flue_cli.times import timestamp
 
 if TYPE_CHECKING:
-    from flue_cli.agents import AgentSource
-    from flue_cli.agents.reading import Description
+    from flue_cli.agents.description import Description
+    from flue_cli.agents.discovery import AgentSource
     from flue_cli.stores.records import Entry, Lease, Origin, Summary
     from flue_cli.turn import Turn
 

@@ -16,8 +16,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flue_cli.agents import AgentSource
-from flue_cli.agents.reading import Description
+from flue_cli.agents.description import Description
+from flue_cli.agents.discovery import AgentSource
 from flue_cli.render.excerpt import excerpt
 from flue_cli.render.family import Branch
 from flue_cli.render.output import Output

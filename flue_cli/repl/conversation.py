@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from flue_cli import hand_edits, timeline
-from flue_cli.agents import Agent
+from flue_cli.agents.discovery import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.dry_run import DryRunner, DryRunResult, next_turn_input
 from flue_cli.errors import NothingToMove, SessionBusy, SessionChanged, SessionExists, UsageError

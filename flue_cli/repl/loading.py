@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from flue_cli import agents
-from flue_cli.agents import Agent, AgentSource
+from flue_cli.agents import discovery
+from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.cancellation import AgentStopped, Cancellation
 from flue_cli.errors import AgentError, AgentNotFound, UsageError
 
@@ -54,7 +54,7 @@ def _no_agent(name: str) -> Loaded:
 class Agents(NamedTuple):
     """The agents that a chat can turn to, and whether it follows the file of its own as it changes.
 
-    `load` raises as agents.find and agents.load.
+    `load` raises as discovery.find_agent and discovery.load_agent.
     """
 
     load: Callable[[str], Loaded] = _no_agent
@@ -63,13 +63,13 @@ class Agents(NamedTuple):
 
 
 def loaded(source: AgentSource) -> Loaded:
-    """The agent of `source` as its file is now; raises as agents.load."""
+    """The agent of `source` as its file is now; raises as discovery.load_agent."""
     stamp = stamp_of(source)  # before it is read: what is saved meanwhile counts as a change
-    return Loaded(agents.load(source), source, stamp, at=time.time_ns() // 1000)
+    return Loaded(discovery.load_agent(source), source, stamp, at=time.time_ns() // 1000)
 
 
 def reloaded(old: Loaded) -> Loaded:
-    """The same agent as its file is now; UsageError if that cannot be had, else as agents.load."""
+    """The same agent as its file is now; UsageError if that cannot be had, else as discovery.load_agent."""
     if old.source is None:
         raise UsageError(f"agent '{old.agent.name}' has no file that could be loaded again")
     if old.source.module:  # import_module would give what it gave before

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from flue_cli.agents.call_recording import CallReplayer
 from flue_cli.errors import words_of
-from flue_cli.recording import Player
 from flue_cli.scripts.script import UNCHANGED
 from flue_cli.strict_json import dumps, loads
 
@@ -49,7 +49,7 @@ def call_record(text: str) -> dict[str, Any]:
 def fault_of_call(record: Any) -> str:
     """What keeps `record` from being one of a call that can be answered, "" for nothing."""
     try:
-        Player([record])
+        CallReplayer([record])
     except ValueError as error:
         return str(error).replace("calls[0]", "it")
     return ""

@@ -26,7 +26,7 @@ from flue_cli.turn import Listener, Turn
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from flue_cli.agents import Agent
+    from flue_cli.agents.discovery import Agent
     from flue_cli.server.errors import Failures
     from flue_cli.server.roster import Roster
     from flue_cli.server.turns import Prompt, Turns

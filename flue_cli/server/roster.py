@@ -7,9 +7,9 @@ import threading
 import zlib
 from typing import NamedTuple, Protocol
 
-from flue_cli import agents
-from flue_cli.agents import Agent, AgentFunction
-from flue_cli.agents.reading import describe
+from flue_cli.agents import discovery
+from flue_cli.agents.description import describe
+from flue_cli.agents.discovery import Agent, AgentFunction
 from flue_cli.errors import AgentNotFound, UsageError
 from flue_cli.names import agent_name
 from flue_cli.settings import Settings
@@ -61,11 +61,11 @@ class Installed:
         # One at a time: a module's code is not to run twice at once.
         with self._lock:
             if name not in self._loaded:
-                self._loaded[name] = agents.load(agents.find(self._settings, name))
+                self._loaded[name] = discovery.load_agent(discovery.find_agent(self._settings, name))
             return self._loaded[name]
 
     def described(self) -> list[Described]:
-        found = ((source.name, describe(source)) for source in agents.found(self._settings))
+        found = ((source.name, describe(source)) for source in discovery.list_agents(self._settings))
         return [Described(name, about.summary) for name, about in found if not about.problem]
 
 
@@ -81,7 +81,7 @@ class Registered:
         if name in self._agents:
             raise UsageError(f"there are two agents '{name}'")
         if not callable(function):
-            raise UsageError(f"agent '{name}' cannot be called", hint=agents.SIGNATURE_HINT)
+            raise UsageError(f"agent '{name}' cannot be called", hint=discovery.SIGNATURE_HINT)
         self._agents[name] = Agent(name, function, _fingerprint(function))
 
     def serves(self, name: str) -> str:

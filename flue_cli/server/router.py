@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from flue_cli.agents import AgentFunction
+from flue_cli.agents.discovery import AgentFunction
 from flue_cli.log import Log
 from flue_cli.server.app import build_app
 from flue_cli.server.roster import Registered

@@ -19,7 +19,7 @@ from flue_cli.stores.records import Ask
 from flue_cli.turn import Listener, Runner, Turn
 
 if TYPE_CHECKING:
-    from flue_cli.agents import Agent
+    from flue_cli.agents.discovery import Agent
     from flue_cli.log import Log
     from flue_cli.stores.contract import Store
 

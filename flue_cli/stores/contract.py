@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from flue_cli.session import Message
+    from flue_cli.agents.api import Message
     from flue_cli.stores.finding import Finding
     from flue_cli.stores.records import (
         Ask,

@@ -9,7 +9,7 @@ Times are microseconds since the epoch, UTC. Data travels as JSON text, byte for
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from flue_cli.session import Message
+from flue_cli.agents.api import Message
 
 LEASE_SECONDS = 15.0
 """How long a lease holds without being renewed; a running turn renews it every third of that."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import (
     KeyConflict,
     LeaseLost,
@@ -14,7 +15,6 @@ from flue_cli.errors import (
     TurnNotFound,
 )
 from flue_cli.names import MAX_NAME
-from flue_cli.session import Message
 from flue_cli.stores.records import (
     ABSENT,
     Ask,

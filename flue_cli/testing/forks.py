@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import KeyConflict, SessionChanged, SessionExists
-from flue_cli.session import Message
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import (
     Ask,

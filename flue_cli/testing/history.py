@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import TurnNotFound
-from flue_cli.session import Message
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Head
 from flue_cli.testing.steps import AGENT, failed_turn, threads, timeline, turn

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import SessionBusy, TurnNotFound
-from flue_cli.session import Message
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Origin
 from flue_cli.testing.steps import (

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from flue_cli.session import Message
+from flue_cli.agents.api import Message
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Hit
 from flue_cli.testing.steps import (

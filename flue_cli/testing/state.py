@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import (
     TurnNotFound,
 )
-from flue_cli.session import Message
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Failure, Head
 from flue_cli.strict_json import MAX_DEPTH, dumps

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from flue_cli.session import Message
+from flue_cli.agents.api import Message
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import (
     Ask,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import (
     KeyConflict,
     SessionBusy,
@@ -11,7 +12,6 @@ from flue_cli.errors import (
     SessionExists,
     SessionNotFound,
 )
-from flue_cli.session import Message
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Replayed
 from flue_cli.testing.steps import (

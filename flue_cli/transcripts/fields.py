@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flue_cli.session import Message
+from flue_cli.agents.api import Message
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import INTERRUPTED, history_of
 from flue_cli.times import timestamp

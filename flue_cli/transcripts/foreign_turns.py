@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
-from flue_cli.session import Message
 from flue_cli.stores.records import Entry, Failure
 from flue_cli.transcripts.parsing import bounded, packed
 from flue_cli.transcripts.reading import UNDATED

@@ -11,9 +11,9 @@ import html
 import json
 from collections.abc import Iterator
 
+from flue_cli.agents.api import Message
 from flue_cli.jsondata.diff import Change, changes
 from flue_cli.jsondata.path import shown
-from flue_cli.session import Message
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import mark_of
 from flue_cli.strict_json import loads

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
-from flue_cli.session import Message
 from flue_cli.stores.records import Entry, Failure
 from flue_cli.text import safe_line
 from flue_cli.transcripts.fields import VERSION

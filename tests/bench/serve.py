@@ -31,7 +31,7 @@ def serve(url: str) -> None:
     from starlette.responses import PlainTextResponse
     from starlette.routing import Route
 
-    from flue_cli import agents
+    from flue_cli.agents import discovery
     from flue_cli.server.app import build_app
     from flue_cli.server.guard import Guard
     from flue_cli.server.roster import Registered
@@ -39,7 +39,10 @@ def serve(url: str) -> None:
     from flue_cli.stores import open_store
 
     roster = Registered()
-    roster.add("greeting", agents.load(agents.find(Settings.load({}, file=""), "greeting")).function)
+    roster.add(
+        "greeting",
+        discovery.load_agent(discovery.find_agent(Settings.load({}, file=""), "greeting")).function,
+    )
     roster.add("sleeper", lambda *_: time.sleep(1) or "slept")
     roster.add("counter", count)
     app = build_app(open_store(url), roster)

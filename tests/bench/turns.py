@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from flue_cli.agents import Agent
+from flue_cli.agents.discovery import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store

@@ -38,7 +38,7 @@ def reload(argument: str, chat: Chat) -> None:
 
 
 def _list_agents(chat: Chat) -> None:
-    from flue_cli.agents.reading import describe
+    from flue_cli.agents.description import describe
 
     show(chat, agent_table((source, describe(source)) for source in chat.conversation.agents.found()))
     chat.output.note(f"you are talking to {safe_line(chat.conversation.agent.name)}")

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
-from flue_cli.session import Message
 from flue_cli.stores.memory.sessions import Session, Sessions, now_us
 from flue_cli.stores.queue import Held, wait_for
 from flue_cli.stores.records import (

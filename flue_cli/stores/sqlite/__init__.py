@@ -11,8 +11,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import StoreError
-from flue_cli.session import Message
 from flue_cli.stores.records import (
     ABSENT,
     LEASE_SECONDS,

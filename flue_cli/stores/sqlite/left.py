@@ -11,7 +11,7 @@ from bisect import bisect_right
 from operator import itemgetter
 from typing import NamedTuple
 
-from flue_cli.session import Message
+from flue_cli.agents.api import Message
 from flue_cli.stores.records import Head
 from flue_cli.stores.sqlite.rows import End
 from flue_cli.stores.sqlite.texts import said_messages

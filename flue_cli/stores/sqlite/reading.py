@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import FlueError, SessionChanged, StoreDamaged
-from flue_cli.session import Message
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import changed
 from flue_cli.stores.splice import apply

@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import StoreDamaged
-from flue_cli.session import Message
 from flue_cli.stores.records import Entry, Failure
 from flue_cli.strict_json import loads
 

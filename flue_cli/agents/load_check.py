@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from flue_cli.agents import SIGNATURE_HINT, AgentSource, load
+from flue_cli.agents.discovery import SIGNATURE_HINT, AgentSource, load_agent
 from flue_cli.errors import AgentError
 
 
@@ -64,7 +64,7 @@ def _tell(source: AgentSource, writing: int, mask: Iterable[int]) -> None:
 
 def _look(source: AgentSource) -> Checked:
     try:
-        function = load(source).function
+        function = load_agent(source).function
     except AgentError as error:
         return Checked(error.message, error.traceback)
     try:

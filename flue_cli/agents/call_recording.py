@@ -16,8 +16,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
+from flue_cli.agents.recorded_errors import as_exception, as_object
 from flue_cli.errors import AgentError, DataError
-from flue_cli.raised import as_exception, as_object
 from flue_cli.strict_json import MAX_BYTES, dumps, loads
 
 Call = dict[str, Any]
@@ -34,7 +34,7 @@ _PATIENCE = 0.5
 """Seconds that a replay waits longer, where the agent gave a call up."""
 
 
-class Recording(Protocol):
+class CallSource(Protocol):
     """What answers `context.record`."""
 
     def record(self, name: str, function: Callable[[], Any]) -> Any:
@@ -44,7 +44,7 @@ class Recording(Protocol):
         """Return the calls for the turn's meta: `{"calls": […]}`, or nothing without calls."""
 
 
-class Recorder:
+class CallRecorder:
     """Makes calls and keeps what they give, in the order in which they began."""
 
     def __init__(self) -> None:
@@ -155,7 +155,7 @@ class Recorder:
         return loads(text), loads(text)
 
 
-class Player:
+class CallReplayer:
     """Answers calls from their records, by name and in order; nothing is called.
 
     `missing` has the names of calls of which there is no record: each raises AgentError in the agent,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast, overload
 
-from flue_cli.recording import Recorder
+from flue_cli.agents.call_recording import CallRecorder
 from flue_cli.times import moment
 
 if TYPE_CHECKING:
     from datetime import datetime
     from random import Random
 
-    from flue_cli.recording import Recording
+    from flue_cli.agents.call_recording import CallSource
 
 Result = TypeVar("Result")
 Data = TypeVar("Data", bound=Mapping[str, Any])
@@ -161,7 +161,7 @@ class AgentContext:
         started_at: int,
         seed: int,
         is_cancelled: Callable[[], bool],
-        recording: Recording | None = None,
+        recording: CallSource | None = None,
     ) -> None:
         """`started_at` is in microseconds since the epoch, UTC."""
         self.agent = agent
@@ -169,7 +169,7 @@ class AgentContext:
         self._started_at = started_at
         self._seed = seed
         self._is_cancelled = is_cancelled
-        self._recording = recording or Recorder()
+        self._recording = recording or CallRecorder()
         self._random: Random | None = None
 
     @property

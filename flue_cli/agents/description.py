@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from flue_cli.agents import AgentSource
+from flue_cli.agents.discovery import AgentSource
 from flue_cli.errors import BadName
 from flue_cli.names import agent_name
 

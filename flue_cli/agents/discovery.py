@@ -1,0 +1,260 @@
+"""Find an agent, and load it.
+
+An agent is a module `NAME.py` (or a folder with `__init__.py`) that has a callable `agent`. Folders
+are searched in a fixed order and the first match wins; only the file of the agent that was asked
+for is ever executed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from flue_cli.errors import AgentError, AgentNotFound, Stop, UsageError, traceback_of, words_of
+from flue_cli.names import agent_name
+from flue_cli.settings import Settings
+from flue_cli.text import safe_line
+
+AgentFunction = Callable[..., Any]
+"""`(prompt, session, context) -> reply`: sync or async, returning or yielding."""
+
+SIGNATURE_HINT = "define: def agent(prompt, session, context): ..."
+
+REPLY_FORMATS = ("text", "markdown")
+"""What the module of an agent may have as its `reply_format`."""
+
+ENTRY_POINTS = "flue.agents"
+"""The entry-point group under which an installed package offers agents."""
+
+
+class AgentSource(NamedTuple):
+    """An agent that was found, not run: its name, file and where that was.
+
+    `origin` is `--agents`, `FLUE_AGENTS`, `config.toml`, `./agents`, `user`, `sample` or `package NAME`;
+    for a package's agent, `module` is what to import and `attribute` what to take from it.
+    """
+
+    name: str
+    path: str
+    origin: str
+    module: str = ""
+    attribute: str = "agent"
+
+
+class Agent(NamedTuple):
+    """A loaded agent. `fingerprint` tells one version of its source from another.
+
+    `reply_format` is one of REPLY_FORMATS: how its replies are meant to be shown to a person.
+    """
+
+    name: str
+    function: AgentFunction
+    fingerprint: str
+    reply_format: str = "text"
+
+
+def find_agent(settings: Settings, name: str) -> AgentSource:
+    """The first agent called `name` on the search path.
+
+    Raises BadName, AgentNotFound (with near misses), and UsageError when it lies in a `./agents`
+    folder of somebody else's.
+    """
+    wanted = agent_name(name)
+    for origin, folder in _search_path(settings):
+        for source in _in_folder(origin, folder):
+            if source.name == wanted:
+                _refuse_foreign(source, folder)
+                return source
+    for source in _from_packages():
+        if source.name == wanted:
+            return source
+    from difflib import get_close_matches
+
+    near = get_close_matches(wanted, [source.name for source in list_agents(settings)], n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "see: flue agents list"
+    raise AgentNotFound(f"there is no agent '{safe_line(name)}'", hint=hint)
+
+
+def list_agents(settings: Settings) -> list[AgentSource]:
+    """Every agent that a name would find, by name; what is shadowed is left out."""
+    winners: dict[str, AgentSource] = {}
+    for origin, folder in _search_path(settings):
+        for source in _in_folder(origin, folder):
+            winners.setdefault(source.name, source)
+    for source in _from_packages():
+        winners.setdefault(source.name, source)
+    return [winners[name] for name in sorted(winners)]
+
+
+def shadowed_sample(source: AgentSource) -> bool:
+    """Whether `source` hides one of Flue's own samples."""
+    if source.origin == "sample":
+        return False
+    folder = _samples_folder()
+    return any(
+        sample.name == source.name and not os.path.samefile(sample.path, source.path)
+        for sample in _in_folder("sample", folder)
+    )
+
+
+def load_agent(source: AgentSource) -> Agent:
+    """Execute the agent's file and take its `agent`.
+
+    Raises AgentError (type "load") for whatever goes wrong: unreadable, not Python, raising,
+    exiting, without a callable `agent`, or with a `reply_format` that there is not.
+    """
+    import zlib
+    from importlib import import_module
+
+    try:
+        with open(source.path, "rb") as file:
+            code = file.read()
+        module = import_module(source.module) if source.module else _execute(source, code)
+        function: Any = module
+        for part in source.attribute.split("."):
+            function = getattr(function, part, None)
+    except Stop:
+        raise
+    except BaseException as error:  # a module may raise anything, SystemExit included
+        raise _load_error(source, error) from error
+    if not callable(function):
+        what = "has no" if function is None else "has something that cannot be called as its"
+        raise AgentError(
+            f"agent '{source.name}' cannot be loaded: {source.path} {what} '{source.attribute}'",
+            type="load",
+            hint=SIGNATURE_HINT,
+        )
+    reply_format = getattr(module, "reply_format", REPLY_FORMATS[0])
+    if reply_format not in REPLY_FORMATS:
+        raise AgentError(
+            f"agent '{source.name}' cannot be loaded: its reply_format is neither 'text' nor 'markdown'",
+            type="load",
+            hint=f"look at {source.path}",
+        )
+    # Tells versions apart, no more; hashlib would cost a third of a start-up.
+    return Agent(source.name, function, f"crc32:{zlib.crc32(code):08x}", reply_format)
+
+
+def _execute(source: AgentSource, code: bytes) -> Any:
+    """Run the source in a module of its own, under a private name, without touching sys.path."""
+    import sys
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    name = "_flue_agent_" + source.name.replace(".", "_")
+    folder = [os.path.dirname(source.path)] if os.path.basename(source.path) == "__init__.py" else None
+    spec = spec_from_file_location(name, source.path, submodule_search_locations=folder)
+    if spec is None:
+        raise ImportError("not a Python module")
+    module = module_from_spec(spec)
+    # Compiled here and not by the loader: what ran is then exactly what the fingerprint names, never
+    # a cached .pyc of the same second, and no __pycache__ appears in people's folders.
+    program = compile(code, source.path, "exec", dont_inherit=True)
+    before = _forget(name)
+    sys.modules[name] = module  # where pickling, dataclasses and relative imports look
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        exec(program, module.__dict__)  # noqa: S102 - running the user's agent is what we are for
+    except BaseException:  # raised again: a module may end with SystemExit, and a signal may stop it
+        _forget(name)
+        sys.modules.update(before)  # the agent that was loaded before stays whole
+        raise
+    finally:
+        sys.dont_write_bytecode = writes
+    return module
+
+
+def _forget(name: str) -> dict[str, Any]:
+    """Drop a module and its parts, so that a mended file is loaded whole; what was dropped."""
+    import sys
+
+    loaded = [other for other in sys.modules if other == name or other.startswith(f"{name}.")]
+    return {other: sys.modules.pop(other) for other in loaded}
+
+
+def _load_error(source: AgentSource, error: BaseException) -> AgentError:
+    return AgentError(
+        f"agent '{source.name}' cannot be loaded: {words_of(error)}",
+        type="load",
+        hint=f"look at {source.path}",
+        traceback=traceback_of(error),
+    )
+
+
+def _search_path(settings: Settings) -> Iterator[tuple[str, str]]:
+    """(origin, folder) in the order of search; folders that are not there are skipped."""
+    for folder in settings.agent_dirs:
+        if not os.path.isdir(folder):
+            raise UsageError(f"--agents: there is no folder {safe_line(folder)}")
+        yield "--agents", folder
+    yield from (("FLUE_AGENTS", folder) for folder in settings.agent_path)
+    yield from (("config.toml", folder) for folder in settings.config_agents)
+    yield "./agents", "agents"
+    yield "user", os.path.join(settings.home, "agents")
+    yield "sample", _samples_folder()
+
+
+def _samples_folder() -> str:
+    """The wheel's copy of the samples; in a checkout the folder that it is made from."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    shipped = os.path.join(package, "samples")
+    return shipped if os.path.isdir(shipped) else os.path.join(os.path.dirname(package), "agents")
+
+
+def _in_folder(origin: str, folder: str) -> Iterator[AgentSource]:
+    try:
+        names = sorted(os.listdir(folder), reverse=True)  # 'a_b.py' before 'a-b.py'
+    except OSError:
+        return
+    for name in names:
+        if name.startswith(("_", ".")):
+            continue
+        path = os.path.abspath(os.path.join(folder, name))
+        if name.endswith(".py") and os.path.isfile(path):
+            yield AgentSource(name.removesuffix(".py").replace("_", "-"), path, origin)
+        elif os.path.isfile(package := os.path.join(path, "__init__.py")):
+            yield AgentSource(name.replace("_", "-"), package, origin)
+
+
+def _from_packages() -> Iterator[AgentSource]:
+    """Agents of installed packages, located without importing them."""
+    from flue_cli.agents.entry_points import may_offer
+
+    if not may_offer(ENTRY_POINTS):
+        return
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=ENTRY_POINTS):
+        path = _module_file(point.module)
+        if path:
+            distribution = point.dist.name if point.dist else point.module
+            name = point.name.replace("_", "-")
+            yield AgentSource(name, path, f"package {distribution}", point.module, point.attr or "agent")
+
+
+def _module_file(module: str) -> str:
+    """The source file of a dotted module, "" if there is none; find_spec would import its parents."""
+    from importlib.machinery import PathFinder
+
+    search: list[str] | None = None
+    path = ""
+    name = ""
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = PathFinder.find_spec(name, search)
+        if spec is None:
+            return ""
+        path = spec.origin or ""
+        search = list(spec.submodule_search_locations or ())
+    return path if path.endswith(".py") else ""
+
+
+def _refuse_foreign(source: AgentSource, folder: str) -> None:
+    """Somebody else's ./agents in a shared folder is not ours to run (as git's safe.directory)."""
+    if source.origin != "./agents":
+        return
+    if {os.stat(folder).st_uid, os.stat(source.path).st_uid} != {os.geteuid()}:
+        raise UsageError(
+            f"./agents belongs to another user, so its agent '{source.name}' is not run",
+            hint="if you trust it: --agents ./agents",
+        )
