@@ -7,9 +7,9 @@ from itertools import starmap, zip_longest
 from typing import NamedTuple
 
 from flue_cli.jsondata.diff import Change, changes
-from flue_cli.kept import data_of
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head
+from flue_cli.turns.result import data_of
 
 
 class Moment(NamedTuple):

@@ -18,11 +18,11 @@ from flue_cli.files import make_private_folder, write_whole
 from flue_cli.json_input import typed, typed_object
 from flue_cli.jsondata import path as data_path
 from flue_cli.jsondata.diff import changes
-from flue_cli.kept import data_of
 from flue_cli.render.plain import readable_json
 from flue_cli.strict_json import dumps
 from flue_cli.text import safe_line
 from flue_cli.timeline import edit_data, replace_data
+from flue_cli.turns.result import data_of
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flue_cli.agents.discovery import Agent
-    from flue_cli.cancellation import Cancellation
     from flue_cli.scripts.playing import ScriptResult
     from flue_cli.scripts.script import Script
     from flue_cli.settings import Settings
+    from flue_cli.turns.cancellation import Cancellation
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -123,9 +123,9 @@ def _settings(config: pytest.Config) -> Settings:
 
 def _play(agent: Agent, script: Script) -> Iterator[Any]:
     """The turns of the script; KeyboardInterrupt when a person ends it."""
-    from flue_cli.dry_run import AgentRun, DryRunner
     from flue_cli.errors import TurnCancelled
     from flue_cli.scripts.playing import play
+    from flue_cli.turns.dry_run import AgentRun, DryRunner
 
     with closing(DryRunner()) as dry_runner:
         try:
@@ -140,8 +140,8 @@ def _cancellable() -> Iterator[Cancellation]:
     import signal
     import threading
 
-    from flue_cli.cancellation import Cancellation
     from flue_cli.errors import cancelled_by
+    from flue_cli.turns.cancellation import Cancellation
 
     cancellation = Cancellation()
     if threading.current_thread() is not threading.main_thread():

@@ -13,7 +13,6 @@ from prompt_toolkit.input import PipeInput
 
 from flue_cli.agents import discovery
 from flue_cli.agents.discovery import Agent, AgentFunction
-from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, cancelled_by
 from flue_cli.repl import chat
 from flue_cli.repl.conversation import Conversation
@@ -24,7 +23,8 @@ from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Entry
 from flue_cli.text import SafeStream, safe_text
-from flue_cli.turn import Runner, Turn
+from flue_cli.turns.cancellation import Cancellation
+from flue_cli.turns.runner import Runner, Turn
 
 
 class Page:

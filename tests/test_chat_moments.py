@@ -13,12 +13,12 @@ from test_terminal import Desk as TerminalDesk
 from test_terminal import desk as desk_with_terminal
 
 from flue_cli.agents.discovery import AgentSource
-from flue_cli.cancellation import Cancellation
 from flue_cli.errors import OutputClosed
 from flue_cli.render.output import Output
 from flue_cli.render.working import Working
 from flue_cli.repl.loading import Agents, loaded
 from flue_cli.stores.records import Holder
+from flue_cli.turns.cancellation import Cancellation
 
 __all__ = ["desk_with_terminal"]
 

@@ -17,13 +17,13 @@ from conftest import Flue
 from desk import Desk, echo
 from terminal import CTRL_D, ENTER
 
-from flue_cli import keeper
 from flue_cli.agents.discovery import Agent
 from flue_cli.render.output import Output
 from flue_cli.render.working import below, wrapped
 from flue_cli.repl import chat
 from flue_cli.settings import ChatStyle
 from flue_cli.times import whole_seconds
+from flue_cli.turns import watchdog
 
 REPLY = "# Plan\n* one **bold** List<String>\n* two\n\n<script>&lt;\n"
 LAID_OUT = "# Plan\n\n • one bold List<String>\n • two\n\n<script>&lt;\n"
@@ -147,7 +147,7 @@ def test_hostile_pieces_are_made_safe(desk: Desk) -> None:
 
 def test_an_agent_given_up_is_not_heard_any_more(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces that a stubborn agent goes on to yield after its turn was given up do not reach the screen."""
-    monkeypatch.setattr(keeper, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "GRACE_SECONDS", 0.1)
     gate, over = threading.Event(), threading.Event()
 
     def stubborn(prompt: str, session: Any, context: Any) -> Iterator[str]:
@@ -361,8 +361,8 @@ def agent(prompt, session, context):
 
 def test_a_stopped_writer_lets_others_write(monkeypatch: pytest.MonkeyPatch) -> None:
     """An agent's thread that is stopped while it writes does not keep the others from writing."""
-    from flue_cli.cancellation import AgentStopped, Cancellation
     from flue_cli.errors import TurnTimeout
+    from flue_cli.turns.cancellation import AgentStopped, Cancellation
 
     reading, writing = os.pipe()
     output = Output()

@@ -12,14 +12,14 @@ import pytest
 
 from flue_cli.agents.api import History, Message, Reply
 from flue_cli.agents.discovery import Agent
-from flue_cli.cancellation import Cancellation
-from flue_cli.dry_run import DryRunner, DryRunResult
 from flue_cli.errors import OutputClosed, StoreDamaged, TurnCancelled, TurnTimeout
-from flue_cli.kept import TurnInput
 from flue_cli.stores.contract import Store
 from flue_cli.stores.memory import MemoryStore
 from flue_cli.stores.records import Ask
-from flue_cli.turn import Runner
+from flue_cli.turns.cancellation import Cancellation
+from flue_cli.turns.dry_run import DryRunner, DryRunResult
+from flue_cli.turns.result import TurnInput
+from flue_cli.turns.runner import Runner
 
 NOTHING = History(0, lambda start, stop: [])
 
@@ -229,7 +229,7 @@ def test_whoever_listens_can_end_it(dry_runner: DryRunner) -> None:
 
 def test_an_agent_that_will_not_stop_is_told(dry_runner: DryRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     """`stuck` hears of it after the time of grace, while the agent still runs."""
-    monkeypatch.setattr("flue_cli.keeper.GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("flue_cli.turns.watchdog.GRACE_SECONDS", 0.1)
     told: list[DryRunResult] = []
 
     def stubborn(prompt: str, session: Any, context: Any) -> str:

@@ -14,7 +14,6 @@ import pytest
 
 from flue_cli.agents.api import Message, Reply
 from flue_cli.agents.discovery import Agent
-from flue_cli.cancellation import Cancellation
 from flue_cli.errors import SessionBusy, SessionChanged
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
@@ -23,7 +22,8 @@ from flue_cli.stores.sqlite import SqliteStore
 from flue_cli.stores.sqlite.left import Left
 from flue_cli.stores.sqlite.rows import End
 from flue_cli.testing.steps import AGENT, BROKEN, begin, edit, finish, move, sleep, talk
-from flue_cli.turn import Runner
+from flue_cli.turns.cancellation import Cancellation
+from flue_cli.turns.runner import Runner
 
 BETWEEN = '[{"role":"tool","content":"42"}]'
 

@@ -23,7 +23,6 @@ import pytest
 from desk import Desk, echo, handlers_restored, sample
 from terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_J, ENTER, PASTE_BEGINS, PASTE_ENDS
 
-from flue_cli import keeper
 from flue_cli.cli.signals import Signals
 from flue_cli.errors import OutputClosed, Stop, StoreError
 from flue_cli.render.output import Output
@@ -35,6 +34,7 @@ from flue_cli.repl.terminal import quiet_keyboard, sane_terminal
 from flue_cli.repl.worker import Worker
 from flue_cli.stores import open_store
 from flue_cli.stores.records import ABSENT, Ask, Head
+from flue_cli.turns import watchdog
 
 # What is typed
 
@@ -502,7 +502,7 @@ class Busy:
 @pytest.fixture
 def busy(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Busy]:
     """Agents that will not stop are given up soon here, and let go when the test is over."""
-    monkeypatch.setattr(keeper, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(watchdog, "GRACE_SECONDS", 0.2)
     busy = Busy()
     yield busy
     busy.released.set()

@@ -14,12 +14,13 @@ import pytest
 from desk import Desk, echo
 from terminal import CTRL_C, CTRL_D, ENTER
 
-from flue_cli import keeper, timeline
+from flue_cli import timeline
 from flue_cli.agents.api import Message
 from flue_cli.errors import SessionChanged
 from flue_cli.repl.conversation import Manners
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
+from flue_cli.turns import watchdog
 
 
 def now(seconds: float, holder: object) -> None:
@@ -209,7 +210,7 @@ def test_trying_makes_no_session(desk: Desk) -> None:
 
 def test_a_try_can_be_cancelled(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends a prompt that is only tried, even if the agent does not care, and the chat goes on."""
-    monkeypatch.setattr(keeper, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "GRACE_SECONDS", 0.1)
     release = threading.Event()
 
     def stubborn(prompt: str, session: Any, context: Any) -> str:

@@ -23,10 +23,8 @@ from typing import Any
 
 import pytest
 
-from flue_cli import keeper
 from flue_cli.agents.api import Message, Reply
 from flue_cli.agents.discovery import Agent
-from flue_cli.cancellation import Cancellation
 from flue_cli.errors import (
     FlueError,
     KeyConflict,
@@ -41,7 +39,9 @@ from flue_cli.stores import open_store
 from flue_cli.stores.memory import MemoryStore
 from flue_cli.stores.records import Ask, Entry
 from flue_cli.stores.sqlite import SqliteStore
-from flue_cli.turn import Listener, Runner, Turn
+from flue_cli.turns import watchdog
+from flue_cli.turns.cancellation import Cancellation
+from flue_cli.turns.runner import Listener, Runner, Turn
 
 
 class Host:
@@ -1025,7 +1025,7 @@ def test_an_agent_that_will_not_stop_is_given_up(
     code: int,
 ) -> None:
     """The turn is settled while the agent goes on, the session is free, and a late reply is dropped."""
-    monkeypatch.setattr(keeper, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(watchdog, "GRACE_SECONDS", 0.2)
     cancellation, until, given_up = Cancellation(), threading.Event(), threading.Event()
     running: list[str] = []
     stuck: list[Turn] = []

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from flue_cli.cancellation import Cancellation
 from flue_cli.cli import stdin
 from flue_cli.cli.commands import App
 from flue_cli.errors import FlueError
+from flue_cli.turns.cancellation import Cancellation
 
 
 def prepare_for_agents(app: App) -> int:

@@ -10,7 +10,7 @@ from flue_cli.render import plain
 from flue_cli.render.output import Output
 from flue_cli.stores.records import Begun
 from flue_cli.text import safe_line
-from flue_cli.turn import Turn
+from flue_cli.turns.runner import Turn
 
 
 class Answer:

@@ -42,7 +42,7 @@ from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, Ask, Begun
 from flue_cli.strict_json import WARN_BYTES
 from flue_cli.text import size
-from flue_cli.turn import Listener, Runner, Turn
+from flue_cli.turns.runner import Listener, Runner, Turn
 
 if TYPE_CHECKING:
     from flue_cli.repl.loading import Loaded

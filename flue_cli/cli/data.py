@@ -23,8 +23,8 @@ from flue_cli.cli.options import (
 from flue_cli.cli.session_change import session_to_change
 from flue_cli.hand_edits import Drafts
 from flue_cli.jsondata import path as data_path
-from flue_cli.kept import data_of
 from flue_cli.render import plain
+from flue_cli.turns.result import data_of
 
 PathArgument = Annotated[
     str, typer.Argument(metavar="PATH", help='A place in the data: tasks[0].title, ["any key"].')

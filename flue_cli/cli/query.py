@@ -10,12 +10,12 @@ import typer
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
 from flue_cli.errors import SessionChanged, StoreDamaged, UsageError
-from flue_cli.kept import data_of
 from flue_cli.names import agent_name
 from flue_cli.render import plain
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT
 from flue_cli.strict_json import MAX_DEPTH
+from flue_cli.turns.result import data_of
 
 Find = Callable[[Any], Iterable[tuple[str, Any]]]
 """What a query finds in a value: normalized path and value of each match."""

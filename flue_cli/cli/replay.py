@@ -24,16 +24,16 @@ from flue_cli.cli.options import (
     opened,
 )
 from flue_cli.cli.replay_report import Report, report_of
-from flue_cli.dry_run import AgentRun, DryRunner
 from flue_cli.errors import AgentError, AgentNotFound, TurnCancelled
 from flue_cli.names import session_name
 from flue_cli.render.remarks import show_traceback
-from flue_cli.replay import Compared, replayed, run_through
 from flue_cli.settings import Settings
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, Entry, Head, Origin
 from flue_cli.stores.rules import taken
 from flue_cli.text import safe_line
+from flue_cli.turns.dry_run import AgentRun, DryRunner
+from flue_cli.turns.replay import Compared, RecordBuffer, replayed, run_through
 
 
 def replay(
@@ -93,11 +93,9 @@ def _accept(
     app: App, store: Store, head: Head, agent: Agent, run: AgentRun[Compared], report: Report, new: str
 ) -> None:
     """Run through, and keep what comes of it as the session `new`, forked from the empty start."""
-    from flue_cli.spool import Spool
-
-    with closing(Spool[Entry]()) as spool:
-        report.show(run_through(store, head, agent, run, spool.add))
-        store.bring(head.agent, new, spool, Origin(head.uid, head.name, 0))
+    with closing(RecordBuffer[Entry]()) as buffer:
+        report.show(run_through(store, head, agent, run, buffer.add))
+        store.bring(head.agent, new, buffer, Origin(head.uid, head.name, 0))
     app.output.note(f"kept as {head.agent}/{safe_line(new)}")
 
 

@@ -15,7 +15,6 @@ from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.cli.agent_run import end_with_stuck_agent, prepare_for_agents, turn_cancellation
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentsOption, TimeoutOption, VerboseOption, load_settings
-from flue_cli.dry_run import AgentRun, DryRunner
 from flue_cli.errors import AgentError, AgentNotFound, FlueError, Stop, TurnCancelled
 from flue_cli.render import report
 from flue_cli.scripts.finding import scripts_in
@@ -24,6 +23,7 @@ from flue_cli.scripts.reading import read
 from flue_cli.scripts.script import Script
 from flue_cli.scripts.updating import is_mended, rewrite, updated
 from flue_cli.settings import Settings
+from flue_cli.turns.dry_run import AgentRun, DryRunner
 
 Result = TypeVar("Result")
 

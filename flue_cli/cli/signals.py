@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from flue_cli.errors import Stop, cancelled_by
 
 if TYPE_CHECKING:
-    from flue_cli.cancellation import Stoppable
+    from flue_cli.turns.cancellation import Stoppable
 
 
 class Signals:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from flue_cli.agents.description import Description
     from flue_cli.agents.discovery import AgentSource
     from flue_cli.stores.records import Entry, Lease, Origin, Summary
-    from flue_cli.turn import Turn
+    from flue_cli.turns.runner import Turn
 
 
 def as_json(value: Any, *, indent: int | None = None) -> str:

@@ -11,7 +11,7 @@ from flue_cli.text import safe_line, turns
 from flue_cli.transcripts.fields import RawJson, object_of
 
 if TYPE_CHECKING:
-    from flue_cli.replay import Compared, Said
+    from flue_cli.turns.replay import Compared, Said
 
 _NAMED = 20
 """How many turns a summary names."""

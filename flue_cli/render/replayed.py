@@ -15,8 +15,8 @@ from flue_cli.render.differences import NARROW
 from flue_cli.render.plain import as_json
 from flue_cli.render.replay_lines import difference_lines, heading, prompt_lines, said
 from flue_cli.render.unified import stretches
-from flue_cli.replay import Compared
 from flue_cli.text import safe_line
+from flue_cli.turns.replay import Compared
 
 _STYLES = {"-": "red", "+": "green", " ": "dim", "": "bold"}
 

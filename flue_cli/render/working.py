@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from flue_cli.cancellation import Cancellation
 from flue_cli.render.output import Output
 from flue_cli.render.remarks import Waiting, whom
 from flue_cli.stores.records import Holder
 from flue_cli.times import whole_seconds
+from flue_cli.turns.cancellation import Cancellation
 
 PATIENCE = 0.3
 """Seconds of work that need no sign of it."""

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from flue_cli.cancellation import Cancellation, Cancelling
-from flue_cli.dry_run import DryRunResult
 from flue_cli.errors import FlueError, Stop, TurnCancelled
 from flue_cli.render.output import Output
 from flue_cli.render.remarks import say_interrupted, show_failure
@@ -27,7 +25,9 @@ from flue_cli.repl.terminal import marked_pastes, no_input_for_agents, quiet_key
 from flue_cli.repl.worker import Worker
 from flue_cli.settings import ChatStyle
 from flue_cli.stores.records import Begun
-from flue_cli.turn import Listener, cancellable_pause
+from flue_cli.turns.cancellation import Cancellation, Cancelling
+from flue_cli.turns.dry_run import DryRunResult
+from flue_cli.turns.runner import Listener, cancellable_pause
 
 if TYPE_CHECKING:  # it costs prompt_toolkit
     from flue_cli.repl.history import HistoryFiles

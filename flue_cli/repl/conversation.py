@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 
 from flue_cli import hand_edits, timeline
 from flue_cli.agents.discovery import Agent
-from flue_cli.cancellation import Cancellation
-from flue_cli.dry_run import DryRunner, DryRunResult, next_turn_input
 from flue_cli.errors import NothingToMove, SessionBusy, SessionChanged, SessionExists, UsageError
 from flue_cli.hand_edits import Drafts, Edited, Waiting
-from flue_cli.invoke import OnPiece
 from flue_cli.repl.loading import Agents, Loaded
 from flue_cli.repl.manners import Manners
 from flue_cli.stores.records import ABSENT, Ask, Begun, Entry, Head, Pause
 from flue_cli.stores.rules import changed, unchanged
 from flue_cli.timeline import Missed, Moved, missed_between
-from flue_cli.turn import Listener, Runner, Turn
+from flue_cli.turns.call_agent import OnPiece
+from flue_cli.turns.cancellation import Cancellation
+from flue_cli.turns.dry_run import DryRunner, DryRunResult, next_turn_input
+from flue_cli.turns.runner import Listener, Runner, Turn
 
 
 class Conversation:
@@ -84,7 +84,7 @@ class Conversation:
     # Turns
 
     def turn(self, prompt: str, listener: Listener, cancellation: Cancellation) -> Turn:
-        """Answer `prompt`; see flue_cli.turn.Runner. From the first on, the session must be the same one."""
+        """Answer `prompt`; see turns.runner.Runner. From the first on, the session must be the same one."""
         self._ours()
         ask = Ask(
             self.agent.name,

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from prompt_toolkit.application import Application
 
-from flue_cli.cancellation import Cancelling
 from flue_cli.errors import Stop, TurnCancelled
 from flue_cli.repl.terminal import terminal_is_gone
+from flue_cli.turns.cancellation import Cancelling
 
 Result = TypeVar("Result")
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from flue_cli.agents import discovery
 from flue_cli.agents.discovery import Agent, AgentSource
-from flue_cli.cancellation import AgentStopped, Cancellation
 from flue_cli.errors import AgentError, AgentNotFound, UsageError
+from flue_cli.turns.cancellation import AgentStopped, Cancellation
 
 Stamp = tuple[tuple[str, int, int], ...]
 """What tells one state of an agent's files from another: name, time of change and size of each."""

@@ -10,7 +10,6 @@ from prompt_toolkit.output import create_output
 from prompt_toolkit.styles import BaseStyle
 from prompt_toolkit.utils import is_dumb_terminal
 
-from flue_cli.cancellation import Cancelling
 from flue_cli.errors import UsageError
 from flue_cli.render.output import Output
 from flue_cli.repl.attached import said, with_files
@@ -25,6 +24,7 @@ from flue_cli.repl.slash.command import is_command, parts
 from flue_cli.repl.theme import style_of
 from flue_cli.repl.toolbar import Toolbar
 from flue_cli.settings import ChatStyle
+from flue_cli.turns.cancellation import Cancelling
 
 _ATTACHING = ("/try",)
 """Commands whose argument is sent as a prompt, with the files that it names."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from flue_cli.cancellation import Cancellation
 from flue_cli.errors import AgentError, FlueError
 from flue_cli.render.output import Output
 from flue_cli.render.remarks import show_failure
@@ -10,6 +9,7 @@ from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.loading import reloaded, stoppable
 from flue_cli.repl.terminal import no_input_for_agents
 from flue_cli.text import safe_line
+from flue_cli.turns.cancellation import Cancellation
 
 
 def follow_file(conversation: Conversation, output: Output, cancellation: Cancellation) -> None:

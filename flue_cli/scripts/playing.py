@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from flue_cli.agents.api import History, Message
 from flue_cli.agents.discovery import Agent
-from flue_cli.dry_run import AgentRun, DryRunResult
 from flue_cli.errors import FlueError, TurnCancelled
-from flue_cli.kept import Kept, TurnInput
 from flue_cli.scripts.checking import Failure, Outcome, check
 from flue_cli.scripts.script import Script, Step
 from flue_cli.strict_json import dumps, loads
+from flue_cli.turns.dry_run import AgentRun, DryRunResult
+from flue_cli.turns.result import Kept, TurnInput
 
 _SECOND = 1_000_000
 

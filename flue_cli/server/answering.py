@@ -21,7 +21,7 @@ from flue_cli.server.errors import Stopping, as_flue_error, json_answer, status_
 from flue_cli.server.event_stream import Client, EventStream, event
 from flue_cli.server.guard import SAID_OF_THE_REQUEST
 from flue_cli.stores.records import Ask, Begun, Lease
-from flue_cli.turn import Listener, Turn
+from flue_cli.turns.runner import Listener, Turn
 
 if TYPE_CHECKING:
     from starlette.requests import Request

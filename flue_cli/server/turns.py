@@ -9,14 +9,14 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from flue_cli.cancellation import Cancellation
 from flue_cli.errors import SessionBusy, TurnCancelled
-from flue_cli.keeper import GRACE_SECONDS
 from flue_cli.server.errors import Overloaded, Stopping, as_flue_error
 from flue_cli.server.gate import Gate, Lines, busy
 from flue_cli.server.workers import Workers
 from flue_cli.stores.records import Ask
-from flue_cli.turn import Listener, Runner, Turn
+from flue_cli.turns.cancellation import Cancellation
+from flue_cli.turns.runner import Listener, Runner, Turn
+from flue_cli.turns.watchdog import GRACE_SECONDS
 
 if TYPE_CHECKING:
     from flue_cli.agents.discovery import Agent

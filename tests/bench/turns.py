@@ -26,11 +26,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flue_cli.agents.discovery import Agent
-from flue_cli.cancellation import Cancellation
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask
-from flue_cli.turn import Runner
+from flue_cli.turns.cancellation import Cancellation
+from flue_cli.turns.runner import Runner
 
 TEXT = "x" * 200
 ROUNDS = 400

@@ -8,7 +8,6 @@ from prompt_toolkit.application import Application
 from prompt_toolkit.output import create_output
 from prompt_toolkit.styles import Style
 
-from flue_cli.cancellation import Cancelling
 from flue_cli.errors import SessionNotFound
 from flue_cli.render.output import Output
 from flue_cli.repl.leaving import until_left
@@ -19,6 +18,7 @@ from flue_cli.repl.picker.screen import STYLE, layout
 from flue_cli.repl.terminal import sane_terminal
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, Summary
+from flue_cli.turns.cancellation import Cancelling
 
 _LOOK = 0.5
 """Seconds between looks at what other processes did to the store."""

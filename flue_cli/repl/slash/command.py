@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from flue_cli.cancellation import Cancellation, Cancelling
 from flue_cli.errors import UsageError
 from flue_cli.render.output import Output
 from flue_cli.render.terminal import page
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.terminal import usual_keyboard
 from flue_cli.stores.records import Pause
+from flue_cli.turns.cancellation import Cancellation, Cancelling
 
 
 class Chat(NamedTuple):

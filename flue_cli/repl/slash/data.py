@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from flue_cli.kept import data_of
 from flue_cli.repl.slash.command import Chat, Command, show
 from flue_cli.repl.terminal import usual_keyboard
+from flue_cli.turns.result import data_of
 
 
 def data(argument: str, chat: Chat) -> None:

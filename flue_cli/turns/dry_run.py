@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from flue_cli.agents.call_recording import CallRecorder, CallReplayer
 from flue_cli.agents.discovery import Agent
-from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, StoreDamaged
-from flue_cli.invoke import OnPiece, run_agent
 from flue_cli.jsondata.diff import Change, changes
-from flue_cli.keeper import Keeper
-from flue_cli.kept import Kept, TurnInput, data_of, history_before, new_seed
 from flue_cli.stores.records import Head
+from flue_cli.turns.call_agent import OnPiece, run_agent
+from flue_cli.turns.cancellation import Cancellation
+from flue_cli.turns.result import Kept, TurnInput, data_of, history_before, new_seed
+from flue_cli.turns.watchdog import Keeper
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store

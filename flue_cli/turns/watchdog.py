@@ -15,9 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 from weakref import ref
 
-from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, LeaseLost, TurnTimeout, cancelled_by
 from flue_cli.stores.records import Lease
+from flue_cli.turns.cancellation import Cancellation
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store

@@ -9,18 +9,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from flue_cli.agents.api import History, Message
 from flue_cli.agents.discovery import Agent
-from flue_cli.dry_run import AgentRun, DryRunResult
-from flue_cli.errors import AgentError, Conflict, DataError, FlueError, StoreError, TurnCancelled
+from flue_cli.errors import (
+    AgentError,
+    Conflict,
+    DataError,
+    FlueError,
+    OutputFailed,
+    StoreError,
+    TurnCancelled,
+)
 from flue_cli.jsondata.diff import Change, apply_changes, changes
-from flue_cli.kept import TurnInput, data_of, history_before
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Failure, Head
 from flue_cli.stores.rules import history_of
 from flue_cli.strict_json import dumps
+from flue_cli.turns.dry_run import AgentRun, DryRunResult
+from flue_cli.turns.result import TurnInput, data_of, history_before
+
+Record = TypeVar("Record")
 
 
 class Said(NamedTuple):
@@ -182,3 +192,35 @@ def _edited(head: Head, entry: Entry, recorded: str, data: str) -> str:
             f"the edit of turn {entry.turn} does not fit what the turns before it gave now: {error}",
             hint=f"leave it out: --at {entry.turn - 1}",
         ) from error
+
+
+class RecordBuffer(Generic[Record]):
+    """Buffer of records in a private temporary file, so that memory is no limit; read in order of writing."""
+
+    def __init__(self) -> None:
+        import tempfile
+
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+
+    def add(self, record: Record) -> None:
+        """Append a record; OutputFailed if there is no room."""
+        import pickle
+
+        try:
+            pickle.dump(record, self._file)
+        except OSError as error:
+            raise OutputFailed(f"no room for what is to be kept: {error.strerror}") from error
+
+    def __iter__(self) -> Iterator[Record]:
+        import pickle
+
+        self._file.seek(0)
+        while True:
+            try:
+                yield pickle.load(self._file)  # noqa: S301 - what we wrote ourselves
+            except EOFError:
+                return
+
+    def close(self) -> None:
+        """Delete the file."""
+        self._file.close()

@@ -15,10 +15,10 @@ from typing import Any, NoReturn, TypeVar
 from flue_cli.agents.api import AgentContext, AgentSession, Reply
 from flue_cli.agents.call_recording import CallSource
 from flue_cli.agents.discovery import SIGNATURE_HINT, Agent, AgentFunction
-from flue_cli.cancellation import AgentStopped, Cancellation
 from flue_cli.errors import AgentError, FlueError, StoreError, traceback_of, words_of
-from flue_cli.kept import Kept, TurnInput, kept_of
 from flue_cli.strict_json import MAX_BYTES
+from flue_cli.turns.cancellation import AgentStopped, Cancellation
+from flue_cli.turns.result import Kept, TurnInput, kept_of
 
 Checked = TypeVar("Checked")
 OnPiece = Callable[[str], None]

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flue_cli.agents.call_recording import CallRecorder
 from flue_cli.agents.discovery import Agent
-from flue_cli.cancellation import Cancellation
 from flue_cli.errors import (
     FlueError,
     LeaseLost,
@@ -24,9 +23,6 @@ from flue_cli.errors import (
     UsageError,
     words_of,
 )
-from flue_cli.invoke import OnPiece, run_agent
-from flue_cli.keeper import Keeper
-from flue_cli.kept import Kept, TurnInput, history_before, new_seed
 from flue_cli.log import Log
 from flue_cli.stores.records import (
     Ask,
@@ -36,6 +32,10 @@ from flue_cli.stores.records import (
     Pause,
     Replayed,
 )
+from flue_cli.turns.call_agent import OnPiece, run_agent
+from flue_cli.turns.cancellation import Cancellation
+from flue_cli.turns.result import Kept, TurnInput, history_before, new_seed
+from flue_cli.turns.watchdog import Keeper
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
