@@ -14,10 +14,10 @@ import pytest
 from desk import Desk, echo
 from terminal import CTRL_C, CTRL_D, ENTER
 
-from flue_cli import timeline
 from flue_cli.agents.api import Message
 from flue_cli.errors import SessionChanged
 from flue_cli.repl.conversation import Manners
+from flue_cli.sessions import timeline
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.turns import watchdog

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from router_server import Client, Gate, serving, together, until
 
-from flue_cli import timeline
+from flue_cli.sessions import timeline
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 

@@ -16,9 +16,9 @@ import pytest
 from terminal import CTRL_C, Terminal
 
 from flue_cli.errors import SessionChanged
+from flue_cli.sessions.follow import TurnBegan, TurnSettled, TurnsUndone, follow
 from flue_cli.stores import open_store
 from flue_cli.testing.steps import AGENT, begin, edit, failed_turn, finish, forgotten, move, talk
-from flue_cli.watching import Began, Settled, Undone, follow
 
 if TYPE_CHECKING:
     import subprocess
@@ -214,7 +214,7 @@ class Looks:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
         self._between = iter(())
         self._store = store
-        monkeypatch.setattr("flue_cli.watching.time.sleep", self._pause)
+        monkeypatch.setattr("flue_cli.sessions.follow.time.sleep", self._pause)
 
     def _pause(self, seconds: float) -> None:
         next(self._between)()
@@ -238,11 +238,11 @@ class StopWatchingError(Exception):
 
 def short(what: object) -> object:
     match what:
-        case Began(entry):
+        case TurnBegan(entry):
             return f"{entry.prompt} runs"
-        case Settled(entry):
+        case TurnSettled(entry):
             return f"{entry.turn} {entry.prompt} {entry.outcome}{entry.data}"
-        case Undone(first, last):
+        case TurnsUndone(first, last):
             return (first, last)
     return what
 

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from flue_cli import hand_edits
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import (
     AgentOption,
@@ -21,9 +20,10 @@ from flue_cli.cli.options import (
     repeated,
 )
 from flue_cli.cli.session_change import session_to_change
-from flue_cli.hand_edits import Drafts
 from flue_cli.jsondata import path as data_path
 from flue_cli.render import plain
+from flue_cli.sessions import data_edits
+from flue_cli.sessions.data_edits import DraftFolder
 from flue_cli.turns.result import data_of
 
 PathArgument = Annotated[
@@ -74,7 +74,7 @@ def set_(
     """
     app: App = ctx.obj
     with session_to_change(app, session, agent, wait, store) as target:
-        edited = hand_edits.put(target.store, target.head, path, value, target.waiting)
+        edited = data_edits.set_value(target.store, target.head, path, value, target.waiting)
     app.output.note(edited.words)
 
 
@@ -92,7 +92,7 @@ def unset(
     """
     app: App = ctx.obj
     with session_to_change(app, session, agent, wait, store) as target:
-        edited = hand_edits.take_out(target.store, target.head, path, target.waiting)
+        edited = data_edits.unset_value(target.store, target.head, path, target.waiting)
     app.output.note(edited.words)
 
 
@@ -112,6 +112,6 @@ def edit(
     with session_to_change(app, session, agent, wait, store) as target:
         name = f"{target.head.agent}/{target.head.name}"
         again = shlex.join(("flue", "sessions", "set", name, "", *repeated(store, None)))
-        drafts = Drafts(load_settings(store).drafts, again, app.output.note)
-        edited = hand_edits.in_editor(target.store, target.head, drafts, target.waiting)
+        drafts = DraftFolder(load_settings(store).drafts, again, app.output.note)
+        edited = data_edits.edit_as_text(target.store, target.head, drafts, target.waiting)
     app.output.note(edited.words)

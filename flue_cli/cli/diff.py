@@ -8,8 +8,8 @@ import typer
 
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, one_session, opened
-from flue_cli.comparison import Comparison, Moment, compared
 from flue_cli.render import plain, unified
+from flue_cli.sessions.comparison import Comparison, SessionAtTurn, compare_sessions
 from flue_cli.stores.contract import Store
 
 
@@ -38,7 +38,7 @@ def diff(
     """
     app: App = ctx.obj
     with opened(load_settings(store)) as kept:
-        found = compared(kept, *_moments(kept, (session, other), (at, to), agent))
+        found = compare_sessions(kept, *_moments(kept, (session, other), (at, to), agent))
         if as_json:
             app.output.result(plain.as_json(unified.comparison_document(found), indent=2))
         elif not _show(app, found):
@@ -47,7 +47,7 @@ def diff(
 
 def _moments(
     store: Store, names: tuple[str, str], turns: tuple[int | None, int | None], agent: str
-) -> tuple[Moment, Moment]:
+) -> tuple[SessionAtTurn, SessionAtTurn]:
     """The two moments that are meant."""
     at, to = turns
     before = one_session(store, names[0], agent)
@@ -55,7 +55,7 @@ def _moments(
     to = after.turn if to is None else to
     if at is None:
         at = before.turn if names[1] else max(0, to - 1)
-    return Moment(before, at), Moment(after, to)
+    return SessionAtTurn(before, at), SessionAtTurn(after, to)
 
 
 def _show(app: App, found: Comparison) -> bool:

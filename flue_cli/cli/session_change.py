@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import load_settings, one_session, opened, patiently
-from flue_cli.hand_edits import Waiting
+from flue_cli.sessions.data_edits import WaitOptions
 from flue_cli.stores.records import Head
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class SessionToChange(NamedTuple):
 
     store: Store
     head: Head
-    waiting: Waiting
+    waiting: WaitOptions
 
 
 @contextmanager
@@ -31,4 +31,4 @@ def session_to_change(
     settings = load_settings(store, wait=wait)
     with opened(settings) as opened_store:
         head = one_session(opened_store, session, agent)
-        yield SessionToChange(opened_store, head, Waiting(settings.wait, patiently(app)))
+        yield SessionToChange(opened_store, head, WaitOptions(settings.wait, patiently(app)))

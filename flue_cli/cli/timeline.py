@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from flue_cli import timeline
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import (
     AgentOption,
@@ -22,7 +21,8 @@ from flue_cli.cli.options import (
 from flue_cli.cli.session_change import session_to_change
 from flue_cli.names import session_name
 from flue_cli.render.remarks import say_moved
-from flue_cli.timeline import Moved
+from flue_cli.sessions import timeline
+from flue_cli.sessions.timeline import TimelineMove
 
 CountArgument = Annotated[
     int, typer.Argument(metavar="[N]", min=1, help="How many turns.", show_default=False)
@@ -103,7 +103,7 @@ def _move(
     agent: str,
     wait: float | None,
     store: str,
-    move: Callable[..., Moved],
+    move: Callable[..., TimelineMove],
 ) -> None:
     with session_to_change(app, session, agent, wait, store) as target:
         waiting = target.waiting

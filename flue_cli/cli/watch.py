@@ -15,8 +15,8 @@ from flue_cli.cli.options import (
     opened,
 )
 from flue_cli.render.watched import Json, Text
+from flue_cli.sessions.follow import follow
 from flue_cli.text import safe_line
-from flue_cli.watching import follow
 
 
 def watch(

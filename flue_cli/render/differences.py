@@ -10,11 +10,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flue_cli.comparison import Comparison, Pair
 from flue_cli.jsondata.diff import Change
 from flue_cli.jsondata.path import shown
 from flue_cli.render.plain import readable_json
 from flue_cli.render.unified import Line, pair_lines, said, stretches, title, unified
+from flue_cli.sessions.comparison import Comparison, TurnPair
 from flue_cli.text import safe_line, turns
 
 NARROW = 60
@@ -47,7 +47,7 @@ def _one_below_the_other(lines: Iterable[Line]) -> Text:
     return text
 
 
-def _side_by_side(found: Comparison, pairs: Iterable[Pair]) -> Table:
+def _side_by_side(found: Comparison, pairs: Iterable[TurnPair]) -> Table:
     """Turns of two sessions; what both say stands on the same height."""
     table = _columns(title(found.before), title(found.after))
     for number, pair in enumerate(pairs):

@@ -12,8 +12,8 @@ from flue_cli.text import safe_line, turn_numbers, turns
 from flue_cli.times import whole_seconds
 
 if TYPE_CHECKING:
+    from flue_cli.sessions.timeline import TimelineMove
     from flue_cli.stores.contract import Store
-    from flue_cli.timeline import Moved
 
 _PATIENCE = 1.0
 """Seconds of waiting that need no words."""
@@ -59,7 +59,7 @@ def say_interrupted(output: Output, begun: Begun) -> None:
         output.note(f"note: turn {lost.turn} was interrupted and not answered: {safe_line(lost.prompt[:60])}")
 
 
-def say_moved(output: Output, moved: Moved) -> None:
+def say_moved(output: Output, moved: TimelineMove) -> None:
     """Say where a session stands after it was moved along its timeline."""
     before, after = moved.before, moved.after
     what = "undone" if after.turn < before.turn else "done again"

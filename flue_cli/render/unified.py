@@ -11,8 +11,8 @@ from flue_cli.render.plain import as_json
 from flue_cli.text import safe_line, turns
 
 if TYPE_CHECKING:
-    from flue_cli.comparison import Comparison, Moment, Pair
     from flue_cli.jsondata.diff import Change
+    from flue_cli.sessions.comparison import Comparison, SessionAtTurn, TurnPair
     from flue_cli.stores.records import Entry
 
 
@@ -40,12 +40,12 @@ def unified(found: Comparison) -> Iterator[Line]:
     yield from body
 
 
-def title(moment: Moment) -> str:
+def title(moment: SessionAtTurn) -> str:
     """Which session, as of which turn; safe."""
     return safe_line(f"{moment.head.agent}/{moment.head.name} turn {moment.turn}")
 
 
-def pair_lines(pair: Pair) -> Iterator[Line]:
+def pair_lines(pair: TurnPair) -> Iterator[Line]:
     """What two sessions have as the same turn, below its number."""
     yield Line("", f"[{pair.turn}]")
     before, after = said(pair.before), said(pair.after)
@@ -107,11 +107,11 @@ def _body(found: Comparison) -> Iterator[Line]:
     yield from data_lines(found.data)
 
 
-def _moment(moment: Moment) -> dict[str, Any]:
+def _moment(moment: SessionAtTurn) -> dict[str, Any]:
     return {"agent": moment.head.agent, "session": moment.head.name, "turn": moment.turn}
 
 
-def _pair(pair: Pair) -> dict[str, Any]:
+def _pair(pair: TurnPair) -> dict[str, Any]:
     sides = {"from": pair.before, "to": pair.after}
     return {"turn": pair.turn} | {side: _entry(entry) for side, entry in sides.items() if entry}
 

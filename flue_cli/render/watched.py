@@ -9,11 +9,11 @@ from typing import Any
 from flue_cli.render import plain
 from flue_cli.render.output import Output
 from flue_cli.render.report import Piece, show
+from flue_cli.sessions.follow import Happening, SessionRenamed, TurnBegan, TurnSettled, TurnsUndone
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import mark_of
 from flue_cli.text import safe_line, safe_text, turn_numbers
 from flue_cli.times import local_time, timestamp
-from flue_cli.watching import Began, Happening, Renamed, Settled, Undone
 
 
 class Text:
@@ -26,26 +26,26 @@ class Text:
 
     def __call__(self, what: Happening) -> None:
         """Show one happening; raises as Output.result."""
-        if isinstance(what, Renamed):
+        if isinstance(what, SessionRenamed):
             self._output.note(f"it is {safe_line(what.head.agent)}/{safe_line(what.head.name)} now")
             return
         pieces = list(self._on_terminal(what) if self._output.is_terminal else _in_pipe(what))
         if not pieces:
             return
-        goes_on = isinstance(what, Settled) and self._is_open(what.entry)
+        goes_on = isinstance(what, TurnSettled) and self._is_open(what.entry)
         if not self._is_first and not goes_on:
             pieces.insert(0, ("\n", ""))
         self._is_first = False
-        self._open = (what.entry.turn, what.entry.started_at) if isinstance(what, Began) else None
+        self._open = (what.entry.turn, what.entry.started_at) if isinstance(what, TurnBegan) else None
         show(self._output, pieces)
 
     def _is_open(self, entry: Entry) -> bool:
         return self._open == (entry.turn, entry.started_at)
 
-    def _on_terminal(self, what: Began | Settled | Undone) -> Iterator[Piece]:
-        if isinstance(what, Undone):
+    def _on_terminal(self, what: TurnBegan | TurnSettled | TurnsUndone) -> Iterator[Piece]:
+        if isinstance(what, TurnsUndone):
             yield f"{_undone(what)}\n", "yellow"
-        elif isinstance(what, Began):
+        elif isinstance(what, TurnBegan):
             yield from _prompt(what.entry)
         else:
             if not self._is_open(what.entry):
@@ -63,31 +63,31 @@ class Json:
     def __call__(self, what: Happening) -> None:
         """Write one happening; raises as Output.result."""
         event = event_of(what, self._head)
-        if isinstance(what, Renamed):
+        if isinstance(what, SessionRenamed):
             self._head = what.head
         self._output.result(plain.as_json(event))
 
 
 def event_of(what: Happening, head: Head) -> dict[str, Any]:
     """A happening to the session that was called as `head` says."""
-    if isinstance(what, Renamed):
+    if isinstance(what, SessionRenamed):
         document: dict[str, Any] = {"before": head.name}
         head, kind = what.head, "session.renamed"
-    elif isinstance(what, Undone):
+    elif isinstance(what, TurnsUndone):
         document, kind = what._asdict(), "turns.undone"
     else:
         document, kind = _fields(what), _kind(what)
     return {"type": kind, "agent": head.agent, "session": head.name} | document
 
 
-def _in_pipe(what: Began | Settled | Undone) -> Iterator[Piece]:
-    if isinstance(what, Undone):
+def _in_pipe(what: TurnBegan | TurnSettled | TurnsUndone) -> Iterator[Piece]:
+    if isinstance(what, TurnsUndone):
         yield f"({_undone(what)})\n", ""
-    elif isinstance(what, Settled):
+    elif isinstance(what, TurnSettled):
         yield plain.exchange(what.entry), ""
 
 
-def _undone(what: Undone) -> str:
+def _undone(what: TurnsUndone) -> str:
     which = range(what.first, what.last + 1)
     return f"{turn_numbers(which)} {'was' if len(which) == 1 else 'were'} undone"
 
@@ -106,18 +106,18 @@ def _outcome(entry: Entry) -> Iterator[Piece]:
         yield safe_text(entry.reply).rstrip("\n") + "\n", ""
 
 
-def _kind(what: Began | Settled) -> str:
-    if isinstance(what, Began):
+def _kind(what: TurnBegan | TurnSettled) -> str:
+    if isinstance(what, TurnBegan):
         return "turn.started"
     if what.entry.kind == "edit":
         return "data.edited"
     return f"turn.{what.entry.outcome if what.entry.outcome in ('completed', 'cancelled') else 'failed'}"
 
 
-def _fields(what: Began | Settled) -> dict[str, Any]:
+def _fields(what: TurnBegan | TurnSettled) -> dict[str, Any]:
     entry = what.entry
     document: dict[str, Any] = {"turn": entry.turn, "prompt": entry.prompt, "key": entry.key}
-    if isinstance(what, Settled):
+    if isinstance(what, TurnSettled):
         document |= {
             "outcome": entry.outcome,
             "reply": entry.reply,

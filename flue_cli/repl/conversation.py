@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from flue_cli import hand_edits, timeline
 from flue_cli.agents.discovery import Agent
 from flue_cli.errors import NothingToMove, SessionBusy, SessionChanged, SessionExists, UsageError
-from flue_cli.hand_edits import Drafts, Edited, Waiting
 from flue_cli.repl.loading import Agents, Loaded
 from flue_cli.repl.manners import Manners
+from flue_cli.sessions import data_edits, timeline
+from flue_cli.sessions.data_edits import DataEdit, DraftFolder, WaitOptions
+from flue_cli.sessions.timeline import MissedChanges, TimelineMove, missed_between
 from flue_cli.stores.records import ABSENT, Ask, Begun, Entry, Head, Pause
 from flue_cli.stores.rules import changed, unchanged
-from flue_cli.timeline import Missed, Moved, missed_between
 from flue_cli.turns.call_agent import OnPiece
 from flue_cli.turns.cancellation import Cancellation
 from flue_cli.turns.dry_run import DryRunner, DryRunResult, next_turn_input
@@ -119,15 +119,15 @@ class Conversation:
 
     # The timeline
 
-    def undo(self, count: int, pause: Pause) -> Moved:
+    def undo(self, count: int, pause: Pause) -> TimelineMove:
         """Take back the last `count` turns; raises as timeline.undo."""
         return self._step(timeline.undo, count, pause)
 
-    def redo(self, count: int, pause: Pause) -> Moved:
+    def redo(self, count: int, pause: Pause) -> TimelineMove:
         """Bring back what was undone; raises as timeline.redo."""
         return self._step(timeline.redo, count, pause)
 
-    def rewind(self, turn: int, pause: Pause) -> tuple[Moved, str]:
+    def rewind(self, turn: int, pause: Pause) -> tuple[TimelineMove, str]:
         """Go to `turn`; the prompt that came after it, "" for none. Raises as timeline.rewind."""
         head = self._seen_now()
         moved = self._moved(timeline.rewind(self.store, head, turn, wait=self.manners.wait, pause=pause))
@@ -135,7 +135,7 @@ class Conversation:
         later = self.store.entries(tip, turn + 1, tip.turn)
         return moved, next((entry.prompt for entry in later if entry.kind == "prompt"), "")
 
-    def before_last_prompt(self, pause: Pause) -> tuple[Moved | None, str]:
+    def before_last_prompt(self, pause: Pause) -> tuple[TimelineMove | None, str]:
         """Go to before the last prompt, if it was answered; that prompt. NothingToMove if there is none.
 
         SessionBusy if it is being answered.
@@ -192,30 +192,34 @@ class Conversation:
         return made
 
     def put(self, path: str, value: str, pause: Pause) -> str:
-        """Put the JSON `value` into the data at `path`; what to say of it. Raises as hand_edits.put."""
-        return self._edited(hand_edits.put(self.store, self._current(), path, value, self._waiting(pause)))
+        """Put the JSON `value` into the data at `path`; what to say of it. Raises as data_edits.set_value."""
+        return self._edited(
+            data_edits.set_value(self.store, self._current(), path, value, self._waiting(pause))
+        )
 
     def take_out(self, path: str, pause: Pause) -> str:
-        """Take what is at `path` out of the data; the same. Raises as hand_edits.take_out."""
-        return self._edited(hand_edits.take_out(self.store, self._current(), path, self._waiting(pause)))
+        """Take what is at `path` out of the data; the same. Raises as data_edits.unset_value."""
+        return self._edited(data_edits.unset_value(self.store, self._current(), path, self._waiting(pause)))
 
     def edit(self, note: Callable[[str], None], pause: Pause) -> str:
-        """Have the data edited; the same. Raises as hand_edits.in_editor."""
+        """Have the data edited; the same. Raises as data_edits.edit_as_text."""
         import shlex
 
         again = shlex.join(
             ["flue", "sessions", "set", f"{self.agent.name}/{self.name}", "", *self.manners.repeat]
         )
-        drafts = Drafts(self.manners.drafts, again, note)
-        return self._edited(hand_edits.in_editor(self.store, self._current(), drafts, self._waiting(pause)))
+        drafts = DraftFolder(self.manners.drafts, again, note)
+        return self._edited(
+            data_edits.edit_as_text(self.store, self._current(), drafts, self._waiting(pause))
+        )
 
-    def _edited(self, edited: Edited) -> str:
+    def _edited(self, edited: DataEdit) -> str:
         if edited.head.version == self._seen.version + 1:  # else somebody made turns that are to be shown
             self._seen = edited.head
         return edited.words
 
-    def _waiting(self, pause: Pause) -> Waiting:
-        return Waiting(self.manners.wait, pause)
+    def _waiting(self, pause: Pause) -> WaitOptions:
+        return WaitOptions(self.manners.wait, pause)
 
     def _seen_now(self) -> Head:
         """The session as it stands, which must be as we saw it: only that may be taken back."""
@@ -238,25 +242,25 @@ class Conversation:
             raise SessionChanged(gone, hint="/new begins another, /sessions shows which there are")
         return head
 
-    def _step(self, move: Callable[..., Moved], count: int, pause: Pause) -> Moved:
+    def _step(self, move: Callable[..., TimelineMove], count: int, pause: Pause) -> TimelineMove:
         return self._moved(move(self.store, self._seen_now(), count, wait=self.manners.wait, pause=pause))
 
-    def _moved(self, moved: Moved) -> Moved:
+    def _moved(self, moved: TimelineMove) -> TimelineMove:
         self._seen = moved.after
         return moved
 
     # What others did
 
-    def missed(self) -> Missed:
+    def missed(self) -> MissedChanges:
         """What somebody else did to the session since we last looked; it counts as seen then."""
         head = self.head()
         if self._seen.uid not in (ABSENT, head.uid):
-            return Missed()
+            return MissedChanges()
         missed = missed_between(self.store, self._seen, head)
         self._seen = head
         return missed
 
-    def missed_before(self, begun: Begun) -> Missed:
+    def missed_before(self, begun: Begun) -> MissedChanges:
         """What came between what we saw and the turn that begins; all of it counts as seen.
 
         But for a prompt that was interrupted: that is said on its own.

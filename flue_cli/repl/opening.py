@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from flue_cli.render.output import Output
 from flue_cli.repl.conversation import Conversation
+from flue_cli.sessions.timeline import MissedChanges, backwards, last_turns
 from flue_cli.stores.records import ABSENT, Entry, Head
 from flue_cli.text import safe_line, turn_numbers, turns
-from flue_cli.timeline import Missed, backwards, last_turns
 
 _LOOK_BACK = 64
 """How many turns are looked at for the last one that tells by which source it was made."""
@@ -37,7 +37,7 @@ def open_session(conversation: Conversation, output: Output, recap_turns: int) -
             output.note(remark)
 
 
-def show_missed(missed: Missed, conversation: Conversation, output: Output) -> None:
+def show_missed(missed: MissedChanges, conversation: Conversation, output: Output) -> None:
     """Show what somebody else did to the session meanwhile."""
     if missed.undone:
         which, verb = turn_numbers(missed.undone), "was" if len(missed.undone) == 1 else "were"

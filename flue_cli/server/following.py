@@ -14,8 +14,8 @@ from flue_cli.render.watched import event_of
 from flue_cli.server.errors import Overloaded, Stopping, as_flue_error, outwardly
 from flue_cli.server.event_stream import Client, EventStream, event
 from flue_cli.server.reading import existing
+from flue_cli.sessions.follow import INTERVAL, Follower, SessionRenamed
 from flue_cli.stores.records import Failure
-from flue_cli.watching import INTERVAL, Follower, Renamed
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -75,7 +75,7 @@ class Following:
                 happened = await self._look(lambda: list(follower.look()))
                 for what in happened:
                     yield event(_outward(event_of(what, head)))
-                    if isinstance(what, Renamed):
+                    if isinstance(what, SessionRenamed):
                         head = what.head
                 if happened:
                     yield _mark(follower.seen)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from unicodedata import normalize
 
 from flue_cli.errors import SessionBusy
+from flue_cli.sessions.timeline import last_turns
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, Entry, Head, Holder, Summary
 from flue_cli.stores.rules import changed
-from flue_cli.timeline import last_turns
 
 
 class Choices:

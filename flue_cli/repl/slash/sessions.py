@@ -12,9 +12,9 @@ from flue_cli.repl.loading import stoppable
 from flue_cli.repl.opening import greet, open_session
 from flue_cli.repl.slash.command import Chat, Command, no_argument, number, show
 from flue_cli.repl.terminal import no_input_for_agents, usual_keyboard
+from flue_cli.sessions.timeline import last_turns
 from flue_cli.stores.rules import absent
 from flue_cli.text import safe_line
-from flue_cli.timeline import last_turns
 
 _HITS = 20
 _SESSIONS = 50

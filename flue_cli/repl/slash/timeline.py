@@ -71,12 +71,14 @@ def fork(argument: str, chat: Chat) -> None:
 
 def diff(argument: str, chat: Chat) -> None:
     """Show what the last turn changed, or all since turn N: /diff [N]."""
-    from flue_cli.comparison import Moment, compared
     from flue_cli.render.differences import differences
+    from flue_cli.sessions.comparison import SessionAtTurn, compare_sessions
 
     head = chat.conversation.head()
     since = number(argument, "/diff", "the number of a turn", default=max(head.turn - 1, 0))
-    what = differences(compared(chat.conversation.store, Moment(head, since), Moment(head, head.turn)))
+    what = differences(
+        compare_sessions(chat.conversation.store, SessionAtTurn(head, since), SessionAtTurn(head, head.turn))
+    )
     if what is None:
         chat.output.note("nothing differs")
     else:

@@ -1,4 +1,4 @@
-"""Two moments compared, of one session or of two: what was said, turn by turn, and the data."""
+"""Comparison of two sessions, or of one session at two turns: what was said, turn by turn, and the data."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from flue_cli.stores.records import Entry, Head
 from flue_cli.turns.result import data_of
 
 
-class Moment(NamedTuple):
+class SessionAtTurn(NamedTuple):
     """A session as of one of its turns."""
 
     head: Head
     turn: int
 
 
-class Pair(NamedTuple):
+class TurnPair(NamedTuple):
     """What two sessions have as the same turn, or one of them alone has. The entries come without data."""
 
     before: Entry | None
@@ -44,14 +44,14 @@ class Comparison(NamedTuple):
     ones that differ; in `data` is what makes the data at `after` of that at `before`.
     """
 
-    before: Moment
-    after: Moment
+    before: SessionAtTurn
+    after: SessionAtTurn
     common: int
-    turns: Iterator[Pair]
+    turns: Iterator[TurnPair]
     data: list[Change]
 
 
-def compared(store: Store, before: Moment, after: Moment) -> Comparison:
+def compare_sessions(store: Store, before: SessionAtTurn, after: SessionAtTurn) -> Comparison:
     """The comparison of two moments; raises TurnNotFound, and StoreDamaged where data cannot be read."""
     data = changes(
         *(data_of(store.data_at(moment.head, moment.turn), moment.head.name) for moment in (before, after))
@@ -69,21 +69,21 @@ def compared(store: Store, before: Moment, after: Moment) -> Comparison:
     return Comparison(before, after, common, iter(()), data)
 
 
-def _between(store: Store, before: Moment, after: Moment) -> Iterator[Pair]:
+def _between(store: Store, before: SessionAtTurn, after: SessionAtTurn) -> Iterator[TurnPair]:
     """The turns of one session that lie between: made since, or taken back."""
     for entry in store.entries(after.head, before.turn + 1, after.turn):
-        yield Pair(None, entry)
+        yield TurnPair(None, entry)
     for entry in store.entries(before.head, after.turn + 1, before.turn):
-        yield Pair(entry, None)
+        yield TurnPair(entry, None)
 
 
-def _entries(store: Store, moment: Moment) -> Iterator[Entry]:
+def _entries(store: Store, moment: SessionAtTurn) -> Iterator[Entry]:
     return store.entries(moment.head, 1, moment.turn, with_data=True)
 
 
 def _differing(
     one: Entry | None, other: Entry | None, later: Iterator[tuple[Entry | None, Entry | None]]
-) -> Iterator[Pair]:
+) -> Iterator[TurnPair]:
     """The first pair, from which on the data may differ, and of the later ones those that say otherwise."""
     yield _pair(one, other)
     for pair in starmap(_pair, later):
@@ -91,8 +91,8 @@ def _differing(
             yield pair
 
 
-def _pair(one: Entry | None, other: Entry | None) -> Pair:
-    return Pair(one and one._replace(data=""), other and other._replace(data=""))
+def _pair(one: Entry | None, other: Entry | None) -> TurnPair:
+    return TurnPair(one and one._replace(data=""), other and other._replace(data=""))
 
 
 def _same(one: Entry, other: Entry, session: str) -> bool:

@@ -1,4 +1,4 @@
-"""A session's data changed by a person: a value put in, one taken out, all of it in an editor.
+"""Edits of a session's data by a person: set a value, unset one, edit all of it in an editor.
 
 Each change is a turn of its own. What is said of it is safe to show.
 """
@@ -19,9 +19,9 @@ from flue_cli.json_input import typed, typed_object
 from flue_cli.jsondata import path as data_path
 from flue_cli.jsondata.diff import changes
 from flue_cli.render.plain import readable_json
+from flue_cli.sessions.timeline import edit_data, replace_data
 from flue_cli.strict_json import dumps
 from flue_cli.text import safe_line
-from flue_cli.timeline import edit_data, replace_data
 from flue_cli.turns.result import data_of
 
 if TYPE_CHECKING:
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from flue_cli.stores.records import Head, Pause
 
 
-class Waiting(NamedTuple):
+class WaitOptions(NamedTuple):
     """How to wait behind a turn that runs: at most `seconds`, and with `pause` in between."""
 
     seconds: float
     pause: Pause
 
 
-class Edited(NamedTuple):
+class DataEdit(NamedTuple):
     """The session after a change, and what is to be said of it."""
 
     head: Head
     words: str
 
 
-class Drafts(NamedTuple):
+class DraftFolder(NamedTuple):
     """Where a text that could not be used is kept, `again` (a command) that takes it, and whom to tell."""
 
     folder: str
@@ -51,7 +51,7 @@ class Drafts(NamedTuple):
     note: Callable[[str], None]
 
 
-def put(store: Store, head: Head, path: str, value: str, waiting: Waiting) -> Edited:
+def set_value(store: Store, head: Head, path: str, value: str, waiting: WaitOptions) -> DataEdit:
     """Put the JSON `value` at `path`; objects on the way are made.
 
     Raises BadPath, UsageError for what is no JSON, and as timeline.edit_data.
@@ -61,17 +61,17 @@ def put(store: Store, head: Head, path: str, value: str, waiting: Waiting) -> Ed
     edited, differs = _edit(store, head, lambda data: data_path.put(data, steps, new), waiting)
     state = "is" if differs else "is already"
     words = f"{_called(edited, steps)} {state} {_short(new)}"
-    return Edited(edited, f"{words} (turn {edited.turn})" if differs else f"nothing was changed: {words}")
+    return DataEdit(edited, f"{words} (turn {edited.turn})" if differs else f"nothing was changed: {words}")
 
 
-def take_out(store: Store, head: Head, path: str, waiting: Waiting) -> Edited:
+def unset_value(store: Store, head: Head, path: str, waiting: WaitOptions) -> DataEdit:
     """Remove what is at `path`; NotFound if nothing is, BadPath, and as timeline.edit_data."""
     steps = data_path.parse(path)
     edited, _ = _edit(store, head, lambda data: data_path.remove(data, steps), waiting)
-    return Edited(edited, f"{_called(edited, steps)} is removed (turn {edited.turn})")
+    return DataEdit(edited, f"{_called(edited, steps)} is removed (turn {edited.turn})")
 
 
-def in_editor(store: Store, head: Head, drafts: Drafts, waiting: Waiting) -> Edited:
+def edit_as_text(store: Store, head: Head, drafts: DraftFolder, waiting: WaitOptions) -> DataEdit:
     """Have the person edit all of the data (VISUAL, EDITOR, else vi). No lease is held meanwhile.
 
     Raises UsageError for what cannot be kept, SessionChanged if the session is not as `head` says any
@@ -85,11 +85,11 @@ def in_editor(store: Store, head: Head, drafts: Drafts, waiting: Waiting) -> Edi
         after = before if text == start else dumps(typed_object(text, "what you wrote"))
         edited = replace_data(store, head, after, wait=waiting.seconds, pause=waiting.pause)
     if edited == head:
-        return Edited(head, "nothing was changed")
-    return Edited(edited, f"the data of {_name(head)} is changed (turn {edited.turn})")
+        return DataEdit(head, "nothing was changed")
+    return DataEdit(edited, f"the data of {_name(head)} is changed (turn {edited.turn})")
 
 
-def _edit(store: Store, head: Head, change: Callable[[Any], Any], waiting: Waiting) -> tuple[Head, bool]:
+def _edit(store: Store, head: Head, change: Callable[[Any], Any], waiting: WaitOptions) -> tuple[Head, bool]:
     """Have the data changed; the session after that, and whether it made a difference."""
     differs = False
 
@@ -116,7 +116,7 @@ def _value(text: str) -> Any:
 
 
 @contextmanager
-def _draft(drafts: Drafts, text: str) -> Iterator[str]:
+def _draft(drafts: DraftFolder, text: str) -> Iterator[str]:
     """A private file with `text`, to be edited; what was made of it stays and is named if it is not used."""
     path = os.path.join(drafts.folder, f"{os.urandom(4).hex()}.json")
     try:

@@ -15,7 +15,7 @@ from flue_cli.turns.result import data_of
 _PAGE = 64
 
 
-class Moved(NamedTuple):
+class TimelineMove(NamedTuple):
     """Where a session stood and where it stands."""
 
     before: Head
@@ -28,7 +28,7 @@ class Moved(NamedTuple):
         return range(low + 1, high + 1)
 
 
-def undo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause) -> Moved:
+def undo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause) -> TimelineMove:
     """Go back `count` completed turns or edits, and the failed ones after them.
 
     Raises NothingToMove if there are fewer, and what Store.move raises.
@@ -37,11 +37,11 @@ def undo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause)
     for entry in backwards(store, head):
         undone += entry.outcome == "completed"
         if undone == count:
-            return Moved(head, store.move(head, entry.turn - 1, wait=wait, pause=pause))
+            return TimelineMove(head, store.move(head, entry.turn - 1, wait=wait, pause=pause))
     raise NothingToMove(_too_few("undo", head, undone))
 
 
-def redo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause) -> Moved:
+def redo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause) -> TimelineMove:
     """Go forward again over `count` completed turns or edits that were undone: the reverse of undo.
 
     Raises as undo.
@@ -56,20 +56,22 @@ def redo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause)
             done += 1
     if done < count:
         raise NothingToMove(_too_few("redo", head, done))
-    return Moved(head, store.move(head, target, wait=wait, pause=pause))
+    return TimelineMove(head, store.move(head, target, wait=wait, pause=pause))
 
 
-def rewind(store: Store, head: Head, turn: int, *, wait: float, pause: Pause) -> Moved:
+def rewind(store: Store, head: Head, turn: int, *, wait: float, pause: Pause) -> TimelineMove:
     """Go to `turn` of the line, back or forward to what was undone; TurnNotFound, and as Store.move."""
     tip = store.tip(head)
     if not 0 <= turn <= tip.turn:
         raise TurnNotFound(
             f"session '{head.name}' has no turn {turn}", hint=f"it has turns 1 to {tip.turn}; 0 is the start"
         )
-    return Moved(head, store.move(head, turn, wait=wait, pause=pause))
+    return TimelineMove(head, store.move(head, turn, wait=wait, pause=pause))
 
 
-def newest(store: Store, head: Head, move: Callable[..., Moved], *, wait: float, pause: Pause) -> Moved:
+def newest(
+    store: Store, head: Head, move: Callable[..., TimelineMove], *, wait: float, pause: Pause
+) -> TimelineMove:
     """Do `move(store, head, wait=…, pause=…)` to the session as it is once no turn runs any more.
 
     For whoever means the newest state, not one that they have seen. Raises as `move`; SessionBusy past
@@ -123,19 +125,19 @@ def replace_data(store: Store, head: Head, data: str, *, wait: float, pause: Pau
     return store.edit(head, data, wait=wait, pause=pause)
 
 
-class Missed(NamedTuple):
+class MissedChanges(NamedTuple):
     """What happened to a session since it was seen: `undone` are turns taken back, `turns` the new ones."""
 
     undone: Sequence[int] = ()
     turns: Sequence[Entry] = ()
 
 
-def missed_between(store: Store, seen: Head, now: Head) -> Missed:
+def missed_between(store: Store, seen: Head, now: Head) -> MissedChanges:
     """What happened between two looks at a session; `seen` may be from before it was there."""
     if seen.version == now.version and seen.uid == now.uid:
-        return Missed()
+        return MissedChanges()
     common = _common(store, seen, now)
-    return Missed(range(common + 1, seen.turn + 1), list(store.entries(now, common + 1, now.turn)))
+    return MissedChanges(range(common + 1, seen.turn + 1), list(store.entries(now, common + 1, now.turn)))
 
 
 def last_turns(store: Store, head: Head, count: int) -> list[Entry]:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from flue_cli.errors import SessionChanged
+from flue_cli.sessions.timeline import missed_between
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import INTERRUPTED
-from flue_cli.timeline import missed_between
 
 INTERVAL = 0.2
 """Seconds between two looks at whether anything was written."""
@@ -18,32 +18,32 @@ _WHILE_RUNNING = 1.0
 """Seconds between two looks at a prompt that runs: a process that is killed writes nothing any more."""
 
 
-class Began(NamedTuple):
+class TurnBegan(NamedTuple):
     """A prompt is being answered."""
 
     entry: Entry
 
 
-class Settled(NamedTuple):
+class TurnSettled(NamedTuple):
     """A turn has its outcome, or the data was edited; `entry` has its data if that was asked for."""
 
     entry: Entry
 
 
-class Undone(NamedTuple):
+class TurnsUndone(NamedTuple):
     """Turns `first` to `last` were taken back."""
 
     first: int
     last: int
 
 
-class Renamed(NamedTuple):
+class SessionRenamed(NamedTuple):
     """The session has another name now."""
 
     head: Head
 
 
-Happening = Began | Settled | Undone | Renamed
+Happening = TurnBegan | TurnSettled | TurnsUndone | SessionRenamed
 
 
 def follow(store: Store, head: Head, *, with_data: bool = False) -> Iterator[Happening]:
@@ -110,7 +110,7 @@ class _Watcher:
         except SessionChanged:  # between two of our steps: the next look sees it
             return
         if now.name != self._seen.name:
-            yield Renamed(now)
+            yield SessionRenamed(now)
         self._seen, self._tip = now, tip
         yield from happened
         yield from self._running(now)
@@ -121,14 +121,14 @@ class _Watcher:
         lost = [entry for entry in missed_between(self._store, self._tip, tip).turns if entry.turn > now.turn]
         undone = [*missed.undone]
         if undone and (missed.turns or not lost):
-            yield Undone(undone[0], undone[-1])
+            yield TurnsUndone(undone[0], undone[-1])
             undone = []
         for end, entries in ((now, missed.turns), (tip, lost)):
             for entry in entries:
                 if _key(entry) != self._interrupted:
-                    yield Settled(self._filled(end, entry))
+                    yield TurnSettled(self._filled(end, entry))
         if lost:
-            yield Undone(undone[0] if undone else now.turn + 1, lost[-1].turn)
+            yield TurnsUndone(undone[0] if undone else now.turn + 1, lost[-1].turn)
 
     def _running(self, now: Head) -> Iterator[Happening]:
         running = self._store.running(now)
@@ -137,13 +137,13 @@ class _Watcher:
         elif running.outcome == "running":
             if self._began != _key(running):
                 self._began = _key(running)
-                yield Began(running)
+                yield TurnBegan(running)
         else:
             self._began = None
             if self._interrupted != _key(running):
                 self._interrupted = _key(running)
                 data = self._store.data_at(now, now.turn) if self._with_data else ""
-                yield Settled(running._replace(error=INTERRUPTED, data=data))
+                yield TurnSettled(running._replace(error=INTERRUPTED, data=data))
 
     def _filled(self, now: Head, entry: Entry) -> Entry:
         return entry._replace(data=self._store.data_at(now, entry.turn)) if self._with_data else entry

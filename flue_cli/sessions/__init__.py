@@ -1,0 +1,1 @@
+"""Sessions: moving on the timeline, comparing, following, and editing data."""
