@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flue_cli.agents.discovery import Agent
-    from flue_cli.scripts.playing import ScriptResult
-    from flue_cli.scripts.script import Script
+    from flue_cli.script_tests.model import Script
+    from flue_cli.script_tests.runner import ScriptResult
     from flue_cli.settings import Settings
     from flue_cli.turns.cancellation import Cancellation
 
@@ -41,10 +41,10 @@ class ScriptFile(pytest.File):
     def collect(self) -> Iterator[ScriptItem]:
         """The one test that it is; a script that cannot be understood is an error of collection."""
         from flue_cli.errors import UsageError
-        from flue_cli.scripts.reading import read
+        from flue_cli.script_tests.parser import read_script
 
         try:
-            script = read(str(self.path))
+            script = read_script(str(self.path))
         except UsageError as error:
             raise self.CollectError(_words(error)) from error
         yield ScriptItem.from_parent(self, name=self.path.stem, script=script)
@@ -59,7 +59,7 @@ class ScriptItem(pytest.Item):
 
     def runtest(self) -> None:
         """Play the script."""
-        from flue_cli.scripts.playing import ScriptResult
+        from flue_cli.script_tests.runner import ScriptResult
 
         played = _play(_agent(self.config, self._script.agent), self._script)
         result = ScriptResult(self._script, tuple(played))
@@ -124,12 +124,12 @@ def _settings(config: pytest.Config) -> Settings:
 def _play(agent: Agent, script: Script) -> Iterator[Any]:
     """The turns of the script; KeyboardInterrupt when a person ends it."""
     from flue_cli.errors import TurnCancelled
-    from flue_cli.scripts.playing import play
+    from flue_cli.script_tests.runner import play_script
     from flue_cli.turns.dry_run import AgentRun, DryRunner
 
     with closing(DryRunner()) as dry_runner:
         try:
-            yield from play(AgentRun(dry_runner, _cancellable), agent, script)
+            yield from play_script(AgentRun(dry_runner, _cancellable), agent, script)
         except TurnCancelled as error:
             raise KeyboardInterrupt from error
 

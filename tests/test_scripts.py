@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from terminal import Terminal
 from test_startup import HEAVY, modules
 
-from flue_cli.scripts.checking import Outcome, check
-from flue_cli.scripts.playing import Played
-from flue_cli.scripts.reading import parse
-from flue_cli.scripts.updating import updated
+from flue_cli.script_tests.checks import Outcome, check
+from flue_cli.script_tests.parser import parse_script
+from flue_cli.script_tests.runner import PlayedTurn
+from flue_cli.script_tests.updater import update_script
 from flue_cli.stores.memory import MemoryStore
 from flue_cli.stores.records import Entry, Failure
 from flue_cli.strict_json import dumps
@@ -125,7 +125,7 @@ def test_a_difference_in_blanks_can_be_seen(flue: Flue) -> None:
 )
 def test_what_can_be_expected(expected: str, passes: bool) -> None:
     """Replies exactly or by a pattern, data exactly or in part; as in JSON true is not 1, and 1.0 is."""
-    script = parse(f"agent: wild\n> mixed\n{expected}\n", "x.flue")
+    script = parse_script(f"agent: wild\n> mixed\n{expected}\n", "x.flue")
     data = {"n": 1, "flag": True, "one": 1, "inner": {"a": 1, "b": [1, {"c": 2}]}}
 
     assert (not check(script.steps[0], Outcome("mixed", data))) == passes
@@ -151,7 +151,7 @@ def test_nothing_is_left_to_chance(flue: Flue) -> None:
     path = write(flue, text)
 
     assert flue("test", "x.flue", "--update", stdin=None).code == 0
-    replies = [step.expected[0].value for step in parse(path.read_text(), "x.flue").steps]
+    replies = [step.expected[0].value for step in parse_script(path.read_text(), "x.flue").steps]
     assert flue("test", "x.flue", stdin=None).code == 0
 
     assert replies[:2] == ["2026-01-01T00:00:00+00:00", "2026-01-01T00:00:01+00:00"]
@@ -224,7 +224,7 @@ def test_history_and_edits(flue: Flue) -> None:
 def test_a_script_that_cannot_be_understood(text: str, line: int, words: str) -> None:
     """It is refused as unusable input, with file and line."""
     with pytest.raises(Exception, match=f"^x.flue:{line}: ") as raised:
-        parse(text, "x.flue")
+        parse_script(text, "x.flue")
 
     error: Any = raised.value
     assert error.exit_code == 2
@@ -505,7 +505,7 @@ def test_a_script_loses_nothing(entries: list[Entry], name: str) -> None:
     store = MemoryStore()
 
     text = "".join(export(store, store.bring("wild", name, entries), 1))
-    script = parse(text, "x.flue")
+    script = parse_script(text, "x.flue")
 
     assert (script.agent, script.session) == ("wild", name)
     kept = [entry for entry in entries if entry.outcome == "completed"]
@@ -539,7 +539,7 @@ def test_a_part_of_a_session_is_a_script() -> None:
 
     text = "".join(export(store, store.bring("wild", "a", turns), 3))
 
-    start, *steps = parse(text, "x.flue").steps
+    start, *steps = parse_script(text, "x.flue").steps
     assert (start.prompt, start.edit) == (None, '{"n":2}')
     assert [(step.prompt, step.turn) for step in steps] == [("p3", 3), ("p4", None)]
 
@@ -555,13 +555,15 @@ def test_an_updated_script_passes(
     )
     outcome = Outcome(found, data)
 
-    def played(text: str) -> list[Played]:
-        return [Played(step, 1, outcome, check(step, outcome), 0.0) for step in parse(text, "x").steps]
+    def played(text: str) -> list[PlayedTurn]:
+        return [
+            PlayedTurn(step, 1, outcome, check(step, outcome), 0.0) for step in parse_script(text, "x").steps
+        ]
 
-    after = updated(parse(before, "x"), played(before)).text
+    after = update_script(parse_script(before, "x"), played(before)).text
 
     assert not any(turn.failures for turn in played(after))
-    assert updated(parse(after, "x"), played(after)).text == after
+    assert update_script(parse_script(after, "x"), played(after)).text == after
     assert [line for line in after.split("\n") if line.startswith(("#", ">", "agent"))] == [
         line for line in before.split("\n") if line.startswith(("#", ">", "agent"))
     ]

@@ -17,11 +17,11 @@ from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentsOption, TimeoutOption, VerboseOption, load_settings
 from flue_cli.errors import AgentError, AgentNotFound, FlueError, Stop, TurnCancelled
 from flue_cli.render import report
-from flue_cli.scripts.finding import scripts_in
-from flue_cli.scripts.playing import Played, ScriptResult, play
-from flue_cli.scripts.reading import read
-from flue_cli.scripts.script import Script
-from flue_cli.scripts.updating import is_mended, rewrite, updated
+from flue_cli.script_tests.discovery import find_scripts
+from flue_cli.script_tests.model import Script
+from flue_cli.script_tests.parser import read_script
+from flue_cli.script_tests.runner import PlayedTurn, ScriptResult, play_script
+from flue_cli.script_tests.updater import rewrite, update_script, would_pass_after_update
 from flue_cli.settings import Settings
 from flue_cli.turns.dry_run import AgentRun, DryRunner
 
@@ -70,7 +70,7 @@ def check_scripts(
     """  # noqa: D301 - Typer's mark for a paragraph to be left as it is
     app: App = ctx.obj
     settings = load_settings(agents=agents_dirs, timeout=timeout)
-    scripts = _all_of(app, read, scripts_in(paths or ["."]))
+    scripts = _all_of(app, read_script, find_scripts(paths or ["."]))
     sources = dict(
         zip(
             (script.agent for script in scripts),
@@ -118,14 +118,14 @@ class _Run:
             self.results[-1] = result._replace(error=agent)
             report.show(output, [("E\n", "bold red")])
             return
-        for turn in play(self._agent_run, agent, script):
+        for turn in play_script(self._agent_run, agent, script):
             result = self._add(turn)
-            report.show(output, report.mark(turn, updated=self._how.update and is_mended(turn)))
+            report.show(output, report.mark(turn, updated=self._how.update and would_pass_after_update(turn)))
         report.show(output, [("\n", "")])
         if self._how.update:
             self._update(result)
 
-    def _add(self, turn: Played) -> ScriptResult:
+    def _add(self, turn: PlayedTurn) -> ScriptResult:
         result = self.results[-1]
         self.results[-1] = result._replace(turns=(*result.turns, turn))
         return self.results[-1]
@@ -140,7 +140,7 @@ class _Run:
         return self._loaded[source.name]
 
     def _update(self, result: ScriptResult) -> None:
-        update = updated(result.script, result.turns)
+        update = update_script(result.script, result.turns)
         if update.text != result.script.text:
             rewrite(result.script.path, result.script.text, update.text)
         self._updated += update.mended
@@ -155,11 +155,11 @@ class _Run:
         seconds = time.monotonic() - self._began
         report.show(output, report.summary(self.results, updated=self._updated, seconds=seconds))
         if how.junit:
-            from flue_cli.scripts import junit
+            from flue_cli.script_tests import junit
 
             junit.write(how.junit, self.results)
 
-    def _stuck(self, turn: Played) -> None:
+    def _stuck(self, turn: PlayedTurn) -> None:
         error = turn.outcome.error
 
         def show() -> None:

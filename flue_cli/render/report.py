@@ -10,8 +10,8 @@ from flue_cli.render.output import Output
 from flue_cli.text import safe_line, safe_text
 
 if TYPE_CHECKING:
-    from flue_cli.scripts.checking import Failure
-    from flue_cli.scripts.playing import Played, ScriptResult
+    from flue_cli.script_tests.checks import Failure
+    from flue_cli.script_tests.runner import PlayedTurn, ScriptResult
 
 Piece = tuple[str, str]
 """Text that was made safe, and the style that it has on a terminal."""
@@ -34,7 +34,7 @@ def heading(path: str) -> Iterator[Piece]:
     yield safe_line(path) + " ", ""
 
 
-def mark(turn: Played, *, updated: bool = False) -> Iterator[Piece]:
+def mark(turn: PlayedTurn, *, updated: bool = False) -> Iterator[Piece]:
     """A turn in the line of progress."""
     yield ("U", "yellow") if updated else ("F", "bold red") if turn.failures else (".", "green")
 
@@ -72,7 +72,7 @@ def summary(results: Sequence[ScriptResult], *, updated: int, seconds: float) ->
     yield f" in {seconds:.2f} s\n", ""
 
 
-def _prompt(turn: Played) -> Iterator[Piece]:
+def _prompt(turn: PlayedTurn) -> Iterator[Piece]:
     for line in safe_text(turn.step.prompt or "").split("\n"):
         yield f"> {line}\n", "dim"
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from flue_cli.scripts.script import UNCHANGED
-from flue_cli.scripts.values import fault_of_call
-from flue_cli.scripts.writing import json_line, name_line, prompt_lines, reply_lines
+from flue_cli.script_tests.field_values import call_record_error
+from flue_cli.script_tests.model import UNCHANGED
+from flue_cli.script_tests.writer import json_line, name_line, prompt_lines, reply_lines
 from flue_cli.stores.records import Entry, Head
 from flue_cli.strict_json import loads
 from flue_cli.text import safe_line, safe_text
@@ -53,7 +53,7 @@ def _turn(entry: Entry, before: str) -> list[str]:
 def _calls(entry: Entry) -> list[Any]:
     """The recorded calls that can be answered; `calls` may also be a word of the agent's own meta."""
     calls = entry.meta.get("calls")
-    return [call for call in calls if not fault_of_call(call)] if isinstance(calls, list) else []
+    return [call for call in calls if not call_record_error(call)] if isinstance(calls, list) else []
 
 
 def _edit(entry: Entry) -> list[str]:

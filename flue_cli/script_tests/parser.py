@@ -7,7 +7,18 @@ from typing import Any, NoReturn
 
 from flue_cli.errors import BadName, UsageError
 from flue_cli.names import agent_name, session_name
-from flue_cli.scripts.script import (
+from flue_cli.script_tests.field_values import (
+    call_record,
+    data_expected,
+    data_text,
+    json_object,
+    json_text,
+    moment_of,
+    pattern,
+    turn_number,
+    whole_number,
+)
+from flue_cli.script_tests.model import (
     DATA,
     FAILS,
     FIRST_NOW,
@@ -19,22 +30,11 @@ from flue_cli.scripts.script import (
     Script,
     Step,
 )
-from flue_cli.scripts.values import (
-    call_record,
-    data_expected,
-    data_text,
-    json_object,
-    json_text,
-    moment_of,
-    pattern,
-    turn_number,
-    whole_number,
-)
 
 _BLANKS = " \t"
 
 
-def read(path: str) -> Script:
+def read_script(path: str) -> Script:
     """The script in the file at `path`; UsageError, with file and line, if it cannot be understood."""
     try:
         with open(path, "rb") as file:
@@ -46,10 +46,10 @@ def read(path: str) -> Script:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{path}:{line}: it is not UTF-8") from error
-    return parse(text, path)
+    return parse_script(text, path)
 
 
-def parse(text: str, path: str) -> Script:
+def parse_script(text: str, path: str) -> Script:
     """The script that `text` is; UsageError, with `path` and line, if it cannot be understood."""
     return _Reader(text, path).script()
 

@@ -11,7 +11,7 @@ from flue_cli.text import safe_line
 ENDING = ".flue"
 
 
-def scripts_in(paths: Iterable[str]) -> list[str]:
+def find_scripts(paths: Iterable[str]) -> list[str]:
     """The files to play, each once, folders in order of name; NotFound where there is none."""
     files: dict[str, str] = {}
     for path in paths:

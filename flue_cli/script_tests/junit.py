@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flue_cli.errors import OutputFailed
 from flue_cli.files import write_whole
-from flue_cli.scripts.playing import Played, ScriptResult
+from flue_cli.script_tests.runner import PlayedTurn, ScriptResult
 from flue_cli.text import safe_line, safe_text
 
 if TYPE_CHECKING:
@@ -65,14 +65,14 @@ def _suite(root: Element, result: ScriptResult) -> None:
             SubElement(case, "failure", message=message).text = _allowed(_words(script.path, turn))
 
 
-def _words(path: str, turn: Played) -> str:
+def _words(path: str, turn: PlayedTurn) -> str:
     lines: list[str] = []
     for failure in turn.failures:
         lines += [f"{safe_line(path)}:{failure.line}: {safe_text(failure.problem)}", *failure.details]
     return "\n".join(lines)
 
 
-def _figures(turns: Sequence[Played], results: Sequence[ScriptResult]) -> dict[str, str]:
+def _figures(turns: Sequence[PlayedTurn], results: Sequence[ScriptResult]) -> dict[str, str]:
     errors = sum(result.error is not None for result in results)
     return {
         "tests": str(len(turns) + errors),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flue_cli.errors import FlueError
-from flue_cli.scripts.script import DATA, FAILS, INCLUDES, MATCHES, REPLY, UNCHANGED, Expected, Step
+from flue_cli.script_tests.model import DATA, FAILS, INCLUDES, MATCHES, REPLY, UNCHANGED, Expected, Step
 from flue_cli.text import safe_text
 
 
@@ -56,14 +56,14 @@ def part_of(data: Any, wanted: Any) -> Any:
     return {key: part_of(data[key], value) for key, value in wanted.items() if key in data}
 
 
-def same(one: Any, other: Any) -> bool:
+def json_equal(one: Any, other: Any) -> bool:
     """Whether two JSON values are equal. As in JSON true is not 1, and 1.0 is."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(json_equal(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
+        return len(one) == len(other) and all(map(json_equal, one, other))
     return bool(one == other)
 
 
@@ -94,7 +94,7 @@ def _includes(expected: Expected, outcome: Outcome) -> Failure | None:
 
 
 def _compared(expected: Expected, found: Any, problem: str) -> Failure | None:
-    if same(expected.value, found):
+    if json_equal(expected.value, found):
         return None
     details = _difference(_spread(expected.value), _spread(found))
     return Failure(expected.first, problem, expected, details)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from flue_cli.errors import Conflict, OutputFailed
-from flue_cli.scripts.checking import Outcome, part_of
-from flue_cli.scripts.playing import Played
-from flue_cli.scripts.script import DATA, FAILS, INCLUDES, MATCHES, REPLY, Expected, Script
-from flue_cli.scripts.writing import json_line, reply_lines
+from flue_cli.script_tests.checks import Outcome, part_of
+from flue_cli.script_tests.model import DATA, FAILS, INCLUDES, MATCHES, REPLY, Expected, Script
+from flue_cli.script_tests.runner import PlayedTurn
+from flue_cli.script_tests.writer import json_line, reply_lines
 
 
 class Update(NamedTuple):
@@ -20,21 +20,21 @@ class Update(NamedTuple):
     """
 
     text: str
-    turns: tuple[Played, ...]
+    turns: tuple[PlayedTurn, ...]
     mended: int
 
 
-def updated(script: Script, turns: Iterable[Played]) -> Update:
+def update_script(script: Script, turns: Iterable[PlayedTurn]) -> Update:
     """The script as it would have passed. What cannot be expected, a turn that went wrong, stays."""
     played = tuple(turns)
     lines = script.text.split("\n")
     ending = "\r" if lines[0].endswith("\r") else ""
     for first, last, new in sorted((one for turn in played for one in _changes(turn)), reverse=True):
         lines[first - 1 : last] = [line + ending for line in new]
-    return Update("\n".join(lines), tuple(map(_mended, played)), sum(map(is_mended, played)))
+    return Update("\n".join(lines), tuple(map(_mended, played)), sum(map(would_pass_after_update, played)))
 
 
-def is_mended(turn: Played) -> bool:
+def would_pass_after_update(turn: PlayedTurn) -> bool:
     """Whether the turn passes once its script is updated, and not before."""
     return bool(_changes(turn)) and not _mended(turn).failures
 
@@ -63,12 +63,12 @@ def rewrite(path: str, before: str, after: str) -> None:
             os.unlink(draft)
 
 
-def _mended(turn: Played) -> Played:
+def _mended(turn: PlayedTurn) -> PlayedTurn:
     left = tuple(failure for failure in turn.failures if failure.expected is None)
     return turn._replace(failures=left)
 
 
-def _changes(turn: Played) -> list[tuple[int, int, list[str]]]:
+def _changes(turn: PlayedTurn) -> list[tuple[int, int, list[str]]]:
     """(first line, last line, new lines) of what does not hold; a last line before the first is none."""
     step, outcome = turn.step, turn.outcome
     if not step.expected and outcome.reply is not None:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from flue_cli.agents.api import History, Message
 from flue_cli.agents.discovery import Agent
 from flue_cli.errors import FlueError, TurnCancelled
-from flue_cli.scripts.checking import Failure, Outcome, check
-from flue_cli.scripts.script import Script, Step
+from flue_cli.script_tests.checks import Failure, Outcome, check
+from flue_cli.script_tests.model import Script, Step
 from flue_cli.strict_json import dumps, loads
 from flue_cli.turns.dry_run import AgentRun, DryRunResult
 from flue_cli.turns.result import Kept, TurnInput
@@ -18,7 +18,7 @@ from flue_cli.turns.result import Kept, TurnInput
 _SECOND = 1_000_000
 
 
-class Played(NamedTuple):
+class PlayedTurn(NamedTuple):
     """A turn of a script, what became of it, and what of that is not as expected.
 
     `seconds` is how long it took.
@@ -35,7 +35,7 @@ class ScriptResult(NamedTuple):
     """A script and its turns, as far as they were played; `error` is why its agent could not be loaded."""
 
     script: Script
-    turns: tuple[Played, ...] = ()
+    turns: tuple[PlayedTurn, ...] = ()
     error: FlueError | None = None
 
     @property
@@ -44,7 +44,7 @@ class ScriptResult(NamedTuple):
         return self.error is None and not any(turn.failures for turn in self.turns)
 
 
-def play(run: AgentRun[Played], agent: Agent, script: Script) -> Iterator[Played]:
+def play_script(run: AgentRun[PlayedTurn], agent: Agent, script: Script) -> Iterator[PlayedTurn]:
     """The turns of `script`, each as it ends. What failed leaves no trace, and the rest goes on.
 
     Raises TurnCancelled when a person ends it.
@@ -95,15 +95,15 @@ class _Memory:
         return [Message.from_dict(loads(text)) for text in self._messages[start:stop]]
 
 
-def _turn(run: AgentRun[Played], agent: Agent, memory: _Memory, step: Step, prompt: str) -> Played:
+def _turn(run: AgentRun[PlayedTurn], agent: Agent, memory: _Memory, step: Step, prompt: str) -> PlayedTurn:
     began = time.monotonic()
 
-    def played(done: DryRunResult) -> Played:
+    def played(done: DryRunResult) -> PlayedTurn:
         result = done.result
         data = loads(result.data if result else memory.data)
         before = loads(memory.data)
         outcome = Outcome(result.reply if result else None, data, done.error, done.missing, before)
-        return Played(step, memory.turn, outcome, check(step, outcome), time.monotonic() - began)
+        return PlayedTurn(step, memory.turn, outcome, check(step, outcome), time.monotonic() - began)
 
     with run.cancelling() as cancellation:
         done = run.run(agent, memory.scene(step, prompt), cancellation, played)

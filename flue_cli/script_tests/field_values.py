@@ -7,7 +7,7 @@ from typing import Any
 
 from flue_cli.agents.call_recording import CallReplayer
 from flue_cli.errors import words_of
-from flue_cli.scripts.script import UNCHANGED
+from flue_cli.script_tests.model import UNCHANGED
 from flue_cli.strict_json import dumps, loads
 
 
@@ -40,13 +40,13 @@ def data_text(text: str) -> str:
 def call_record(text: str) -> dict[str, Any]:
     """The record of a call."""
     record = json_object(text)
-    problem = fault_of_call(record)
+    problem = call_record_error(record)
     if problem:
         raise ValueError(problem)
     return record
 
 
-def fault_of_call(record: Any) -> str:
+def call_record_error(record: Any) -> str:
     """What keeps `record` from being one of a call that can be answered, "" for nothing."""
     try:
         CallReplayer([record])
