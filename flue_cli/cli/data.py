@@ -24,7 +24,7 @@ from flue_cli.jsondata import path as data_path
 from flue_cli.render import plain
 from flue_cli.sessions import data_edits
 from flue_cli.sessions.data_edits import DraftFolder
-from flue_cli.turns.result import data_of
+from flue_cli.turns.result import parse_data
 
 PathArgument = Annotated[
     str, typer.Argument(metavar="PATH", help='A place in the data: tasks[0].title, ["any key"].')
@@ -50,7 +50,7 @@ def data(
     with opened(load_settings(store)) as kept:
         head = one_session(kept, session, agent, at=at)
         text = kept.data_at(head, head.turn)
-    value = data_path.get(data_of(text, head.name), steps)
+    value = data_path.get(parse_data(text, head.name), steps)
     app.output.result(plain.as_json(value, indent=2))
 
 

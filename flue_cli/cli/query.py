@@ -15,7 +15,7 @@ from flue_cli.render import plain
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT
 from flue_cli.strict_json import MAX_DEPTH
-from flue_cli.turns.result import data_of
+from flue_cli.turns.result import parse_data
 
 Find = Callable[[Any], Iterable[tuple[str, Any]]]
 """What a query finds in a value: normalized path and value of each match."""
@@ -67,7 +67,7 @@ def _matches(store: Store, agent: str, find: Find, damaged: list[StoreDamaged]) 
         if head.uid == ABSENT:  # deleted or renamed meanwhile
             continue
         try:
-            data = data_of(store.data_at(head, head.turn), head.name)
+            data = parse_data(store.data_at(head, head.turn), head.name)
         except SessionChanged:
             continue
         except StoreDamaged as error:

@@ -33,7 +33,7 @@ from flue_cli.stores.records import ABSENT, Entry, Head, Origin
 from flue_cli.stores.rules import taken
 from flue_cli.text import safe_line
 from flue_cli.turns.dry_run import AgentRun, DryRunner
-from flue_cli.turns.replay import Compared, RecordBuffer, replayed, run_through
+from flue_cli.turns.replay import RecordBuffer, TurnComparison, replay_turns, run_through
 
 
 def replay(
@@ -75,7 +75,7 @@ def replay(
             raise taken(head.agent, new)
         report = report_of(app, head, as_json=as_json, verbose=verbose)
         todays = _loaded(app, settings, head, agent_file, verbose=verbose)
-        run = AgentRun[Compared](
+        run = AgentRun[TurnComparison](
             dry_runner,
             lambda: turn_cancellation(app),
             settings.timeout,
@@ -84,13 +84,13 @@ def replay(
         if new:
             _accept(app, kept, head, todays, run, report, new)
             return
-        report.show(replayed(kept, head, todays, run))
+        report.show(replay_turns(kept, head, todays, run))
     if report.differing:
         raise typer.Exit(1)
 
 
 def _accept(
-    app: App, store: Store, head: Head, agent: Agent, run: AgentRun[Compared], report: Report, new: str
+    app: App, store: Store, head: Head, agent: Agent, run: AgentRun[TurnComparison], report: Report, new: str
 ) -> None:
     """Run through, and keep what comes of it as the session `new`, forked from the empty start."""
     with closing(RecordBuffer[Entry]()) as buffer:
@@ -119,7 +119,7 @@ def _in_file(name: str, file: str) -> AgentSource:
     return AgentSource(name, path, "--agent-file")
 
 
-def _give_up(app: App, report: Report, turn: Compared) -> None:
+def _give_up(app: App, report: Report, turn: TurnComparison) -> None:
     """End the command although the agent does not stop."""
     error = turn.now.error
 

@@ -9,7 +9,7 @@ from flue_cli.render.remarks import show_traceback
 from flue_cli.render.replay_lines import difference_lines, replayed_fields, summary
 from flue_cli.stores.records import Head
 from flue_cli.transcripts.fields import object_of
-from flue_cli.turns.replay import Compared, Skipped
+from flue_cli.turns.replay import SkippedTurn, TurnComparison
 
 
 class Report:
@@ -24,15 +24,15 @@ class Report:
         self._count = 0
         self._begun = False
 
-    def show(self, turns: Iterable[Compared | Skipped]) -> None:
+    def show(self, turns: Iterable[TurnComparison | SkippedTurn]) -> None:
         """Show all of them; raises as Output.result."""
         for turn in turns:
             self.add(turn)
         self.end()
 
-    def add(self, turn: Compared | Skipped) -> None:
+    def add(self, turn: TurnComparison | SkippedTurn) -> None:
         """Show one, if there is something to see."""
-        if isinstance(turn, Skipped):
+        if isinstance(turn, SkippedTurn):
             self.skipped.append(turn.turn)
             return
         self._count += 1
@@ -45,7 +45,7 @@ class Report:
         """Say what it came to."""
         self._app.output.note(summary(self._count, self.differing, self.skipped))
 
-    def _write(self, turn: Compared) -> None:
+    def _write(self, turn: TurnComparison) -> None:
         """Write the turn, if it differs, as lines with a blank one between turns."""
         if turn.what:
             blank = "\n" if len(self.differing) > 1 else ""
@@ -55,7 +55,7 @@ class Report:
 class TerminalReport(Report):
     """The same for a person's eyes: recorded and now, side by side."""
 
-    def _write(self, turn: Compared) -> None:
+    def _write(self, turn: TurnComparison) -> None:
         if turn.what:
             from flue_cli.render.replayed import difference
             from flue_cli.render.terminal import page
@@ -72,7 +72,7 @@ class Document(Report):
         self._app.output.piece(f"\n], {rest}\n")
         super().end()
 
-    def _write(self, turn: Compared) -> None:
+    def _write(self, turn: TurnComparison) -> None:
         self._begin()
         self._app.output.piece((",\n" if self._count > 1 else "\n") + object_of(replayed_fields(turn)))
 

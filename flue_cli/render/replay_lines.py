@@ -11,13 +11,13 @@ from flue_cli.text import safe_line, turns
 from flue_cli.transcripts.fields import RawJson, object_of
 
 if TYPE_CHECKING:
-    from flue_cli.turns.replay import Compared, Said
+    from flue_cli.turns.replay import TurnComparison, TurnOutcome
 
 _NAMED = 20
 """How many turns a summary names."""
 
 
-def difference_lines(turn: Compared) -> Iterator[Line]:
+def difference_lines(turn: TurnComparison) -> Iterator[Line]:
     """What differs in a turn: `-` as it was recorded, `+` as it came now."""
     yield Line("", heading(turn))
     yield from (Line("", line) for line in prompt_lines(turn))
@@ -27,7 +27,7 @@ def difference_lines(turn: Compared) -> Iterator[Line]:
     yield from data_lines(turn.data)
 
 
-def heading(turn: Compared) -> str:
+def heading(turn: TurnComparison) -> str:
     """The number of a turn, and what of it differs: `[4] reply and data differ`."""
     words = []
     if parts := [part for part in turn.what if part in ("reply", "messages", "data")]:
@@ -40,12 +40,12 @@ def heading(turn: Compared) -> str:
     return f"[{turn.turn}] {'; '.join(words)}"
 
 
-def prompt_lines(turn: Compared) -> list[str]:
+def prompt_lines(turn: TurnComparison) -> list[str]:
     """The prompt behind a mark, safe."""
     return [safe_line(line) for line in ("> " + turn.prompt.replace("\n", "\n  ")).split("\n")]
 
 
-def said(side: Said, what: Sequence[str]) -> list[str]:
+def said(side: TurnOutcome, what: Sequence[str]) -> list[str]:
     """The lines of one side that are worth comparing where `what` differs; safe."""
     lines = []
     if "messages" in what:
@@ -71,7 +71,7 @@ def summary(count: int, differing: Sequence[int], skipped: Sequence[int]) -> str
     return text
 
 
-def replayed_fields(turn: Compared) -> dict[str, Any]:
+def replayed_fields(turn: TurnComparison) -> dict[str, Any]:
     """A replayed turn as `--json` gives it."""
     error = turn.now.error
     problem = {"type": error.type, "message": error.message} if error else None
@@ -85,7 +85,7 @@ def replayed_fields(turn: Compared) -> dict[str, Any]:
     }
 
 
-def _side(side: Said) -> dict[str, Any]:
+def _side(side: TurnOutcome) -> dict[str, Any]:
     return {
         "reply": side.reply,
         "messages": [message.as_dict() for message in side.messages],

@@ -16,12 +16,12 @@ from flue_cli.render.plain import as_json
 from flue_cli.render.replay_lines import difference_lines, heading, prompt_lines, said
 from flue_cli.render.unified import stretches
 from flue_cli.text import safe_line
-from flue_cli.turns.replay import Compared
+from flue_cli.turns.replay import TurnComparison
 
 _STYLES = {"-": "red", "+": "green", " ": "dim", "": "bold"}
 
 
-def difference(turn: Compared) -> RenderableType:
+def difference(turn: TurnComparison) -> RenderableType:
     """What differs in a turn, ending in a blank line."""
     if shutil.get_terminal_size().columns < NARROW:
         text = Text()
@@ -39,7 +39,7 @@ def difference(turn: Compared) -> RenderableType:
     return Group(above, table, "") if table.row_count else Group(above, "")
 
 
-def _add_said(table: Table, turn: Compared) -> None:
+def _add_said(table: Table, turn: TurnComparison) -> None:
     """Rows of what was said; what both say stands on the same height."""
     before, after = said(turn.recorded, turn.what), said(turn.now, turn.what)
     gone: list[str] = []

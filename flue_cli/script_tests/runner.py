@@ -13,7 +13,7 @@ from flue_cli.script_tests.checks import Failure, Outcome, check
 from flue_cli.script_tests.model import Script, Step
 from flue_cli.strict_json import dumps, loads
 from flue_cli.turns.dry_run import AgentRun, DryRunResult
-from flue_cli.turns.result import Kept, TurnInput
+from flue_cli.turns.result import TurnInput, TurnResult
 
 _SECOND = 1_000_000
 
@@ -85,7 +85,7 @@ class _Memory:
         history = History(len(self._messages), self._read)
         return TurnInput(script.session, prompt, self.data, history, self.turn, self.now, seed, step.calls)
 
-    def keep(self, prompt: str, kept: Kept) -> None:
+    def keep(self, prompt: str, kept: TurnResult) -> None:
         """Remember a turn that completed."""
         self.data = kept.data
         said = (Message("user", prompt), *kept.messages, Message("assistant", kept.reply))

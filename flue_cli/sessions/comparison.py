@@ -9,7 +9,7 @@ from typing import NamedTuple
 from flue_cli.jsondata.diff import Change, changes
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head
-from flue_cli.turns.result import data_of
+from flue_cli.turns.result import parse_data
 
 
 class SessionAtTurn(NamedTuple):
@@ -54,7 +54,7 @@ class Comparison(NamedTuple):
 def compare_sessions(store: Store, before: SessionAtTurn, after: SessionAtTurn) -> Comparison:
     """The comparison of two moments; raises TurnNotFound, and StoreDamaged where data cannot be read."""
     data = changes(
-        *(data_of(store.data_at(moment.head, moment.turn), moment.head.name) for moment in (before, after))
+        *(parse_data(store.data_at(moment.head, moment.turn), moment.head.name) for moment in (before, after))
     )
     if before.head.uid == after.head.uid:
         common = min(before.turn, after.turn)
@@ -98,7 +98,9 @@ def _pair(one: Entry | None, other: Entry | None) -> TurnPair:
 def _same(one: Entry, other: Entry, session: str) -> bool:
     if _words(one) != _words(other):
         return False
-    return one.data == other.data or not changes(data_of(one.data, session), data_of(other.data, session))
+    return one.data == other.data or not changes(
+        parse_data(one.data, session), parse_data(other.data, session)
+    )
 
 
 def _words(entry: Entry) -> tuple[str, str, str | None, str]:

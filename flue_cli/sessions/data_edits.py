@@ -22,7 +22,7 @@ from flue_cli.render.plain import readable_json
 from flue_cli.sessions.timeline import edit_data, replace_data
 from flue_cli.strict_json import dumps
 from flue_cli.text import safe_line
-from flue_cli.turns.result import data_of
+from flue_cli.turns.result import parse_data
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -78,7 +78,7 @@ def edit_as_text(store: Store, head: Head, drafts: DraftFolder, waiting: WaitOpt
     more; the text is kept in a file then, and named.
     """
     before = store.data_at(head, head.turn)
-    start = readable_json(data_of(before, head.name), indent=2) + "\n"
+    start = readable_json(parse_data(before, head.name), indent=2) + "\n"
     with _draft(drafts, start) as draft:
         run_editor(draft)
         text = _read(draft)

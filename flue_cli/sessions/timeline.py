@@ -10,7 +10,7 @@ from flue_cli.errors import NothingToMove, SessionChanged, StoreError, TurnNotFo
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head, Pause
 from flue_cli.strict_json import dumps
-from flue_cli.turns.result import data_of
+from flue_cli.turns.result import parse_data
 
 _PAGE = 64
 
@@ -102,7 +102,7 @@ def edit_data(store: Store, head: Head, change: Callable[[Any], Any], *, wait: f
     deadline = time.monotonic() + wait
     while True:
         text = store.data_at(head, head.turn)
-        changed = change(data_of(text, head.name))
+        changed = change(parse_data(text, head.name))
         after = dumps(changed)
         if after == text:
             return head

@@ -2,7 +2,7 @@
 
 An agent may be a function or a coroutine function, may return its reply or yield it in pieces, and
 may do anything at all: raise, exit, return the wrong thing, never come back. What comes out of
-`call` is a Reply, or a FlueError that says what happened.
+`call_function` is a Reply, or a FlueError that says what happened.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from flue_cli.agents.discovery import SIGNATURE_HINT, Agent, AgentFunction
 from flue_cli.errors import AgentError, FlueError, StoreError, traceback_of, words_of
 from flue_cli.strict_json import MAX_BYTES
 from flue_cli.turns.cancellation import AgentStopped, Cancellation
-from flue_cli.turns.result import Kept, TurnInput, kept_of
+from flue_cli.turns.result import TurnInput, TurnResult, make_result
 
 Checked = TypeVar("Checked")
 OnPiece = Callable[[str], None]
@@ -34,10 +34,10 @@ def run_agent(
     cancellation: Cancellation,
     watch: AbstractContextManager[None],
     on_piece: OnPiece,
-) -> Kept:
+) -> TurnResult:
     """Have `agent` answer the prompt of `start`, watched over by `watch`; the parts of the turn to store.
 
-    `session` is that of `start`. Calls go through `recording`. Raises as `call`.
+    `session` is that of `start`. Calls go through `recording`. Raises as `call_function`.
     """
     context = AgentContext(
         agent=agent.name,
@@ -48,12 +48,12 @@ def run_agent(
         recording=recording,
     )
 
-    def check(reply: Reply) -> Kept:
+    def check(reply: Reply) -> TurnResult:
         recorded = {"source": agent.fingerprint, "seed": start.seed, **recording.as_meta()}
-        return kept_of(reply, session, recorded)
+        return make_result(reply, session, recorded)
 
     with watch:
-        return call(
+        return call_function(
             agent.function,
             start.prompt,
             session,
@@ -64,7 +64,7 @@ def run_agent(
         )
 
 
-def call(
+def call_function(
     function: AgentFunction,
     prompt: str,
     session: AgentSession[Any],

@@ -18,8 +18,8 @@ from flue_cli.jsondata.diff import Change, changes
 from flue_cli.stores.records import Head
 from flue_cli.turns.call_agent import OnPiece, run_agent
 from flue_cli.turns.cancellation import Cancellation
-from flue_cli.turns.result import Kept, TurnInput, data_of, history_before, new_seed
-from flue_cli.turns.watchdog import Keeper
+from flue_cli.turns.result import TurnInput, TurnResult, history_before, new_seed, parse_data
+from flue_cli.turns.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -34,7 +34,7 @@ class DryRunResult(NamedTuple):
     """
 
     start: TurnInput
-    result: Kept | None
+    result: TurnResult | None
     error: FlueError | None = None
     missing: Sequence[str] = ()
 
@@ -42,7 +42,7 @@ class DryRunResult(NamedTuple):
         """Compare the data after the turn with the data before it; no changes if it failed."""
         if self.result is None or self.result.data == self.start.data:
             return []
-        before, after = (data_of(text, self.start.session) for text in (self.start.data, self.result.data))
+        before, after = (parse_data(text, self.start.session) for text in (self.start.data, self.result.data))
         return changes(before, after)
 
 
@@ -54,7 +54,7 @@ class DryRunner:
     """Runs agents without a store, in whichever thread calls. It keeps a watchdog thread: close it."""
 
     def __init__(self) -> None:
-        self._keeper = Keeper(None)
+        self._watchdog = Watchdog(None)
 
     def run(
         self,
@@ -76,7 +76,7 @@ class DryRunner:
         session = start.make_session()
         player = _make_player(start)
         missing = player.missing if player else ()
-        watch = self._keeper.watching(
+        watch = self._watchdog.watch(
             None, cancellation, timeout=timeout, give_up=lambda why: stuck(DryRunResult(start, None, why))
         )
         try:
@@ -95,7 +95,7 @@ class DryRunner:
 
     def close(self) -> None:
         """End the watchdog thread."""
-        self._keeper.close()
+        self._watchdog.close()
 
 
 class AgentRun(NamedTuple, Generic[Outcome]):

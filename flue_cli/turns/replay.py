@@ -28,12 +28,12 @@ from flue_cli.stores.records import Entry, Failure, Head
 from flue_cli.stores.rules import history_of
 from flue_cli.strict_json import dumps
 from flue_cli.turns.dry_run import AgentRun, DryRunResult
-from flue_cli.turns.result import TurnInput, data_of, history_before
+from flue_cli.turns.result import TurnInput, history_before, parse_data
 
 Record = TypeVar("Record")
 
 
-class Said(NamedTuple):
+class TurnOutcome(NamedTuple):
     """What a turn came to: reply, the messages before it, the data (JSON text) after it; or the error."""
 
     reply: str | None
@@ -42,7 +42,7 @@ class Said(NamedTuple):
     error: FlueError | None = None
 
 
-class Compared(NamedTuple):
+class TurnComparison(NamedTuple):
     """A turn as it was recorded, and as it came now.
 
     `what` differs: some of "reply", "messages", "data", "calls", or "error" alone. `data` is what makes
@@ -51,21 +51,23 @@ class Compared(NamedTuple):
 
     turn: int
     prompt: str
-    recorded: Said
-    now: Said
+    recorded: TurnOutcome
+    now: TurnOutcome
     what: Sequence[str] = ()
     data: Sequence[Change] = ()
     missing: Sequence[str] = ()
 
 
-class Skipped(NamedTuple):
+class SkippedTurn(NamedTuple):
     """A prompt that was not answered then, and is not asked again."""
 
     turn: int
     outcome: str
 
 
-def replayed(store: Store, head: Head, agent: Agent, run: AgentRun[Compared]) -> Iterator[Compared | Skipped]:
+def replay_turns(
+    store: Store, head: Head, agent: Agent, run: AgentRun[TurnComparison]
+) -> Iterator[TurnComparison | SkippedTurn]:
     """Every turn up to `head`, each from where it started when it was recorded.
 
     Raises TurnCancelled, and StoreError when the recording cannot be read.
@@ -76,17 +78,17 @@ def replayed(store: Store, head: Head, agent: Agent, run: AgentRun[Compared]) ->
             history = history_before(store, store.at(head, entry.turn - 1))
             yield _replay(agent, run, _scene(head, entry, data, history), entry)[0]
         elif entry.kind == "prompt":
-            yield Skipped(entry.turn, entry.outcome)
+            yield SkippedTurn(entry.turn, entry.outcome)
         data = entry.data
 
 
 def run_through(
-    store: Store, head: Head, agent: Agent, run: AgentRun[Compared], keep: Callable[[Entry], None]
-) -> Iterator[Compared | Skipped]:
+    store: Store, head: Head, agent: Agent, run: AgentRun[TurnComparison], keep: Callable[[Entry], None]
+) -> Iterator[TurnComparison | SkippedTurn]:
     """The same, but each turn from what those before it gave now; `keep` gets every entry of the new line.
 
     Edits are made again, what was not answered stays so under its number. A turn that fails now, or lacks
-    a call, is kept as failed. Raises Conflict where an edit does not fit; else as `replayed`.
+    a call, is kept as failed. Raises Conflict where an edit does not fit; else as `replay_turns`.
     """
     recorded, data = "{}", "{}"
     said: list[Message] = []
@@ -96,7 +98,7 @@ def run_through(
             yield compared
         elif entry.kind == "prompt":
             made = entry._replace(data=data)
-            yield Skipped(entry.turn, entry.outcome)
+            yield SkippedTurn(entry.turn, entry.outcome)
         else:
             made = entry._replace(data=_edited(head, entry, recorded, data))
         keep(made)
@@ -127,7 +129,9 @@ def _scene(head: Head, entry: Entry, data: str, history: History) -> TurnInput:
     )
 
 
-def _replay(agent: Agent, run: AgentRun[Compared], scene: TurnInput, entry: Entry) -> tuple[Compared, Entry]:
+def _replay(
+    agent: Agent, run: AgentRun[TurnComparison], scene: TurnInput, entry: Entry
+) -> tuple[TurnComparison, Entry]:
     """Replay one turn: how it compares, and the entry that it would make."""
     began = time.monotonic()
     with run.cancelling() as cancellation:
@@ -140,14 +144,14 @@ def _replay(agent: Agent, run: AgentRun[Compared], scene: TurnInput, entry: Entr
     return _compared(entry, done), made
 
 
-def _compared(entry: Entry, done: DryRunResult) -> Compared:
+def _compared(entry: Entry, done: DryRunResult) -> TurnComparison:
     start = done.start
-    recorded = Said(entry.reply, entry.messages, entry.data)
+    recorded = TurnOutcome(entry.reply, entry.messages, entry.data)
     if not done.result:
-        now = Said(None, (), start.data, done.error)
-        return Compared(entry.turn, entry.prompt, recorded, now, ("error",), (), done.missing)
-    now = Said(done.result.reply, done.result.messages, done.result.data)
-    both = (data_of(side.data, start.session) for side in (recorded, now))
+        now = TurnOutcome(None, (), start.data, done.error)
+        return TurnComparison(entry.turn, entry.prompt, recorded, now, ("error",), (), done.missing)
+    now = TurnOutcome(done.result.reply, done.result.messages, done.result.data)
+    both = (parse_data(side.data, start.session) for side in (recorded, now))
     made = changes(*both) if recorded.data != now.data else []
     differs = {
         "reply": recorded.reply != now.reply,
@@ -156,7 +160,7 @@ def _compared(entry: Entry, done: DryRunResult) -> Compared:
         "calls": done.missing,
     }
     what = tuple(part for part, found in differs.items() if found)
-    return Compared(entry.turn, entry.prompt, recorded, now, what, made, done.missing)
+    return TurnComparison(entry.turn, entry.prompt, recorded, now, what, made, done.missing)
 
 
 def _entry(agent: Agent, entry: Entry, done: DryRunResult) -> Entry:
@@ -184,7 +188,7 @@ def _edited(head: Head, entry: Entry, recorded: str, data: str) -> str:
     """`data` with the changes that an edit made to the recorded data."""
     if recorded == data:
         return entry.data
-    before, after, now = (data_of(text, head.name) for text in (recorded, entry.data, data))
+    before, after, now = (parse_data(text, head.name) for text in (recorded, entry.data, data))
     try:
         return dumps(apply_changes(now, changes(before, after)))
     except (Conflict, DataError) as error:

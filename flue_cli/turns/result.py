@@ -33,10 +33,10 @@ class TurnInput(NamedTuple):
 
     def make_session(self) -> AgentSession[dict[str, Any]]:
         """Make the session object for the agent; StoreDamaged if the data is not a JSON object."""
-        return AgentSession(self.session, data_of(self.data, self.session), self.history)
+        return AgentSession(self.session, parse_data(self.data, self.session), self.history)
 
 
-class Kept(NamedTuple):
+class TurnResult(NamedTuple):
     """What of a reply and a session is going to be kept, in the form that it is kept in."""
 
     reply: str
@@ -45,7 +45,7 @@ class Kept(NamedTuple):
     meta: dict[str, Any]
 
 
-def kept_of(reply: Reply, session: AgentSession[Any], recorded: Mapping[str, Any]) -> Kept:
+def make_result(reply: Reply, session: AgentSession[Any], recorded: Mapping[str, Any]) -> TurnResult:
     """What is to be kept of a turn, `recorded` in its meta; AgentError for what JSON cannot hold."""
     try:
         found = getattr(session, "data", None)
@@ -68,10 +68,10 @@ def kept_of(reply: Reply, session: AgentSession[Any], recorded: Mapping[str, Any
         ) from error
     except Exception as error:  # all of this is the agent's objects, and they may do anything
         raise AgentError(f"the agent's Reply cannot be read: {words_of(error)}", type="bad_reply") from error
-    return Kept(reply.text, messages, data, meta)
+    return TurnResult(reply.text, messages, data, meta)
 
 
-def data_of(text: str, session: str) -> dict[str, Any]:
+def parse_data(text: str, session: str) -> dict[str, Any]:
     """The data that JSON `text` of a session holds; StoreDamaged if it is no object."""
     try:
         data = loads(text)

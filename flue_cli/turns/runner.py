@@ -34,8 +34,8 @@ from flue_cli.stores.records import (
 )
 from flue_cli.turns.call_agent import OnPiece, run_agent
 from flue_cli.turns.cancellation import Cancellation
-from flue_cli.turns.result import Kept, TurnInput, history_before, new_seed
-from flue_cli.turns.watchdog import Keeper
+from flue_cli.turns.result import TurnInput, TurnResult, history_before, new_seed
+from flue_cli.turns.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -91,7 +91,7 @@ class Runner:
     def __init__(self, store: Store, log: Log | None = None) -> None:
         self.store = store
         self._log = log
-        self._keeper = Keeper(store)
+        self._watchdog = Watchdog(store)
 
     def run(
         self,
@@ -144,7 +144,7 @@ class Runner:
                 start.make_session(),
                 recorder,
                 cancellation=cancellation,
-                watch=self._keeper.watching(lease, cancellation, timeout=timeout, give_up=give_up),
+                watch=self._watchdog.watch(lease, cancellation, timeout=timeout, give_up=give_up),
                 on_piece=listener.piece,
             )
         except FlueError as error:
@@ -157,7 +157,7 @@ class Runner:
 
     def close(self) -> None:
         """End the thread that watches; the store stays open."""
-        self._keeper.close()
+        self._watchdog.close()
 
 
 def _write_down(log: Log, turn: Turn, seconds: float) -> None:
@@ -192,7 +192,7 @@ def cancellable_pause(cancellation: Cancellation, waiting: Callable[[Holder], No
     return pause
 
 
-def _commit(store: Store, begun: Begun, kept: Kept) -> Turn:
+def _commit(store: Store, begun: Begun, kept: TurnResult) -> Turn:
     lease = begun.lease
     try:
         head = store.commit(lease, reply=kept.reply, messages=kept.messages, data=kept.data, meta=kept.meta)
@@ -210,7 +210,7 @@ def _abandon(store: Store, begun: Begun, error: FlueError, meta: Mapping[str, An
     try:
         version = store.abandon(begun.lease, outcome, Failure(error.type, message), meta).version
     except LeaseLost:
-        version = begun.lease.head.version  # settled already, by the keeper or by another process
+        version = begun.lease.head.version  # settled already, by the watchdog or by another process
     except StoreError as failure:
         return _turn(begun, "interrupted", begun.lease.head.version, error=failure)
     return _turn(begun, outcome, version, error=error)

@@ -30,7 +30,7 @@ _LOOK, _PASSED, _DONE = 0, 254, 255
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Keeper:
+class Watchdog:
     """Renews leases, ends turns whose time is up, and gives up on agents that will not stop.
 
     One thread for all turns of a store, since starting one costs as much as a commit. It sleeps until
@@ -44,14 +44,14 @@ class Keeper:
         """`store` has the leases to renew; None: turns are watched that have none."""
         self._store = store
         self._lock = threading.Lock()
-        self._watched: list[_Watched] = []
+        self._watched: list[_WatchedTurn] = []
         self._wakes_at = 0.0  # when the thread will look again by itself; 0: not before it is woken
         self._thread: threading.Thread | None = None
         self._passed = threading.Event()
         self._reading, self._writing = -1, -1
 
     @contextmanager
-    def watching(
+    def watch(
         self,
         lease: Lease | None,
         cancellation: Cancellation,
@@ -63,20 +63,20 @@ class Keeper:
 
         `timeout` bounds it, in seconds.
 
-        `give_up` is called, from the keeper's thread, when a cancelled agent has not stopped within
+        `give_up` is called, from the watchdog's thread, when a cancelled agent has not stopped within
         GRACE_SECONDS.
         """
         self._start()
         renew = partial(self._store.renew, lease) if self._store and lease else None
         renew_every = self._store.lease_seconds / 3 if self._store else 0.0
-        turn = _Watched(renew, cancellation, timeout, give_up, renew_every=renew_every)
+        turn = _WatchedTurn(renew, cancellation, timeout, give_up, renew_every=renew_every)
         old_wakeup = self._add(turn)
         try:
             yield
         finally:
             self._remove(turn, old_wakeup)
 
-    def _add(self, turn: _Watched) -> int:
+    def _add(self, turn: _WatchedTurn) -> int:
         """Begin to watch over a turn; gives the wake-up descriptor that was set before."""
         with self._lock:
             self._watched.append(turn)
@@ -87,7 +87,7 @@ class Keeper:
             self._look()
         return old_wakeup
 
-    def _remove(self, turn: _Watched, old_wakeup: int) -> None:
+    def _remove(self, turn: _WatchedTurn, old_wakeup: int) -> None:
         """Once this returns, nothing more is done for the turn."""
         if turn.in_main:
             signal.set_wakeup_fd(old_wakeup)
@@ -116,11 +116,11 @@ class Keeper:
         with self._lock:
             if self._thread is None:
                 self._make_pipe()
-                keeper = ref(self)
-                os.register_at_fork(after_in_child=lambda: _forget(keeper()))
+                watchdog = ref(self)
+                os.register_at_fork(after_in_child=lambda: _forget(watchdog()))
             elif self._thread.is_alive():
                 return
-            self._thread = threading.Thread(target=self._keep, name="flue-keeper", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="flue-watchdog", daemon=True)
             self._thread.start()
 
     def _pass_signals(self) -> None:
@@ -145,7 +145,7 @@ class Keeper:
             if error.errno != errno.EBADF:  # an agent closed what is not its own: see _sleep
                 raise
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
         while True:
             with self._lock:
                 watched = list(self._watched)
@@ -191,15 +191,15 @@ class Keeper:
         return False
 
 
-def _forget(keeper: Keeper | None) -> None:
+def _forget(watchdog: Watchdog | None) -> None:
     """In a process that an agent forked: signals that it gets are not its parent's."""
-    if keeper is not None:
+    if watchdog is not None:
         descriptor = signal.set_wakeup_fd(-1)
-        if descriptor != keeper._writing:  # noqa: SLF001 - the rest of the class, for a child without threads
+        if descriptor != watchdog._writing:  # noqa: SLF001 - the rest of the class, for a child without threads
             signal.set_wakeup_fd(descriptor)
 
 
-class _Watched:
+class _WatchedTurn:
     """A running turn, and what is to be done about it when. All moments are monotonic seconds."""
 
     def __init__(

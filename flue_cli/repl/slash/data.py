@@ -6,7 +6,7 @@ import json
 
 from flue_cli.repl.slash.command import Chat, Command, show
 from flue_cli.repl.terminal import usual_keyboard
-from flue_cli.turns.result import data_of
+from flue_cli.turns.result import parse_data
 
 
 def data(argument: str, chat: Chat) -> None:
@@ -42,7 +42,7 @@ def _show_tree(chat: Chat) -> None:
 
     head, store = chat.conversation.head(), chat.conversation.store
     now, before = (
-        data_of(store.data_at(head, turn), head.name) for turn in (head.turn, max(0, head.turn - 1))
+        parse_data(store.data_at(head, turn), head.name) for turn in (head.turn, max(0, head.turn - 1))
     )
     show(chat, data_tree(now, changes(before, now)))
 
