@@ -155,7 +155,7 @@ class AgentError(FlueError):
         self.traceback = traceback
 
 
-def words_of(error: BaseException) -> str:
+def describe_exception(error: BaseException) -> str:
     """An exception as one phrase, `ValueError: no such colour`, whatever its own `__str__` does."""
     name = type(error).__name__
     try:
@@ -165,7 +165,7 @@ def words_of(error: BaseException) -> str:
     return f"{name}: {words}" if words else name
 
 
-def traceback_of(error: BaseException) -> str:
+def format_traceback(error: BaseException) -> str:
     """An exception's traceback as Python prints it, "" if even that fails."""
     from traceback import format_exception
 
@@ -223,7 +223,7 @@ class OutputFailed(FlueError):
     type = "output_failed"
 
 
-class Stop(BaseException):
+class StoppedBySignal(BaseException):
     """A signal arrived while no turn was running: leave with 128 + `signum`."""
 
     def __init__(self, signum: int) -> None:

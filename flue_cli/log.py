@@ -61,7 +61,7 @@ class Log:
                 os.replace(newer, f"{self.path}.{number}")
 
 
-def frames_of(error: BaseException) -> list[str]:
+def stack_frames(error: BaseException) -> list[str]:
     """Where an exception came from, outermost first: file, line and function, without its words."""
     import traceback
 

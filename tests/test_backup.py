@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from test_sqlite import of_schema_1
 
-from flue_cli.errors import Conflict, FileExists, Stop, StoreError
+from flue_cli.errors import Conflict, FileExists, StoppedBySignal, StoreError
 from flue_cli.stores import open_store
 from flue_cli.testing.steps import AGENT, begin, contents, everything, finish, move, talk, timeline, turn
 
@@ -152,10 +152,10 @@ def test_a_backup_that_is_stopped_leaves_nothing(flue: Flue, store: Store, tmp_p
     """A signal ends it at once; the store goes on."""
 
     def stop(what: str, done: int, total: int) -> None:
-        raise Stop(signal.SIGINT)
+        raise StoppedBySignal(signal.SIGINT)
 
     for what in ("copying", "checking"):
-        with pytest.raises(Stop):
+        with pytest.raises(StoppedBySignal):
             store.back_up(
                 str(tmp_path / "b.db"),
                 lambda now, done, total, what=what: what == now and stop(now, done, total),

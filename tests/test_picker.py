@@ -24,7 +24,7 @@ from prompt_toolkit.application import create_app_session
 from terminal import CTRL_C, CTRL_D, CTRL_R, ENTER, UP
 
 from flue_cli.cli.signals import Signals
-from flue_cli.errors import SessionNotFound, Stop
+from flue_cli.errors import SessionNotFound, StoppedBySignal
 from flue_cli.repl.picker import pick
 from flue_cli.repl.picker.choices import Choices
 from flue_cli.stores import open_store
@@ -543,7 +543,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(window: Window, signum: signal.S
     with handlers_restored():
         window.signals.install()
         before = termios.tcgetattr(sys.stdin), signal.getsignal(signum)
-        with pytest.raises(Stop) as stopped:
+        with pytest.raises(StoppedBySignal) as stopped:
             window.pick(lambda: os.kill(os.getpid(), signum))
         after = termios.tcgetattr(sys.stdin), signal.getsignal(signum)
 

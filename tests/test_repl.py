@@ -24,7 +24,7 @@ from desk import Desk, echo, handlers_restored, sample
 from terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_J, ENTER, PASTE_BEGINS, PASTE_ENDS
 
 from flue_cli.cli.signals import Signals
-from flue_cli.errors import OutputClosed, Stop, StoreError
+from flue_cli.errors import OutputClosed, StoppedBySignal, StoreError
 from flue_cli.render.output import Output
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.history import Typed
@@ -152,7 +152,7 @@ def test_keys_that_are_not_utf_8_do_not_end_the_chat(desk: Desk) -> None:
 def test_a_second_ctrl_c_leaves(desk: Desk) -> None:
     """Ctrl-C on an empty line says what a second one does, and the second one leaves as a signal would."""
     desk.page.when("press Ctrl-C again to leave, or Ctrl-D", lambda: desk.keys.send_text(CTRL_C))
-    with pytest.raises(Stop) as stop:
+    with pytest.raises(StoppedBySignal) as stop:
         desk.chat(echo, CTRL_C)
 
     assert stop.value.signum == signal.SIGINT
@@ -554,7 +554,7 @@ def test_a_signal_ends_turn_and_chat(desk: Desk, busy: Busy, kind: str, signum: 
     """TERM and HUP cancel the turn, say how to come back, and end the chat by the signal."""
     seen: list[str] = []
     desk.page.when("resume with", lambda: seen.append(desk.page.text))
-    with signalled(desk, busy, signum), pytest.raises(Stop) as stop:
+    with signalled(desk, busy, signum), pytest.raises(StoppedBySignal) as stop:
         desk.chat(getattr(busy, kind), "go" + ENTER, "next" + ENTER, CTRL_D)
 
     assert stop.value.signum == signum
@@ -564,7 +564,7 @@ def test_a_signal_ends_turn_and_chat(desk: Desk, busy: Busy, kind: str, signum: 
 
 def test_a_signal_after_ctrl_c_still_ends_the_chat(desk: Desk, busy: Busy) -> None:
     """A TERM that comes while a cancelled agent is still being stopped is not forgotten."""
-    with signalled(desk, busy, signal.SIGINT, signal.SIGTERM), pytest.raises(Stop) as stop:
+    with signalled(desk, busy, signal.SIGINT, signal.SIGTERM), pytest.raises(StoppedBySignal) as stop:
         desk.chat(busy.asleep, "go" + ENTER, CTRL_D)
     assert stop.value.signum == signal.SIGTERM
 
@@ -590,7 +590,7 @@ def test_a_signal_at_the_prompt_ends_the_chat(
         signals = Signals()
         signals.install()
         monkeypatch.setattr(desk, "cancelling", signals.cancelling)
-        with pytest.raises(Stop) as stop:
+        with pytest.raises(StoppedBySignal) as stop:
             desk.chat(echo, "half a pro")
     assert stop.value.signum == signum
 
@@ -602,7 +602,7 @@ def test_a_signal_while_a_prompt_is_sent_is_not_lost(desk: Desk, monkeypatch: py
         signals = Signals()
         signals.install()
         monkeypatch.setattr(desk, "cancelling", signals.cancelling)
-        with pytest.raises(Stop) as stop:
+        with pytest.raises(StoppedBySignal) as stop:
             desk.chat(echo, "hello" + ENTER, CTRL_D)
     assert stop.value.signum == signal.SIGTERM
 
@@ -682,7 +682,7 @@ def test_ctrl_c_ends_the_wait_for_another_turn(desk: Desk) -> None:
 def test_a_signal_ends_the_wait_and_the_chat(desk: Desk, signum: int) -> None:
     """TERM and HUP end a chat that waits behind another process, as they do at any other time."""
     desk.page.when("waiting: ", lambda: desk.signal(signum))
-    with taken(desk), pytest.raises(Stop) as stop:
+    with taken(desk), pytest.raises(StoppedBySignal) as stop:
         desk.chat(waiting(desk), "hello" + ENTER, CTRL_D)
     assert stop.value.signum == signum
 

@@ -11,7 +11,14 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from flue_cli.errors import AgentError, AgentNotFound, Stop, UsageError, traceback_of, words_of
+from flue_cli.errors import (
+    AgentError,
+    AgentNotFound,
+    StoppedBySignal,
+    UsageError,
+    describe_exception,
+    format_traceback,
+)
 from flue_cli.names import agent_name
 from flue_cli.settings import Settings
 from flue_cli.text import safe_line
@@ -114,7 +121,7 @@ def load_agent(source: AgentSource) -> Agent:
         function: Any = module
         for part in source.attribute.split("."):
             function = getattr(function, part, None)
-    except Stop:
+    except StoppedBySignal:
         raise
     except BaseException as error:  # a module may raise anything, SystemExit included
         raise _load_error(source, error) from error
@@ -174,10 +181,10 @@ def _forget(name: str) -> dict[str, Any]:
 
 def _load_error(source: AgentSource, error: BaseException) -> AgentError:
     return AgentError(
-        f"agent '{source.name}' cannot be loaded: {words_of(error)}",
+        f"agent '{source.name}' cannot be loaded: {describe_exception(error)}",
         type="load",
         hint=f"look at {source.path}",
-        traceback=traceback_of(error),
+        traceback=format_traceback(error),
     )
 
 

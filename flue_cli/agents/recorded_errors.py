@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from flue_cli.errors import words_of
+from flue_cli.errors import describe_exception
 
 
 def as_object(error: BaseException) -> dict[str, Any]:
     """What is kept of an exception, whatever it may be and do."""
     kind = type(error)
-    message = _sound(words_of(error)[len(kind.__name__) + 2 :])
+    message = _sound(describe_exception(error)[len(kind.__name__) + 2 :])
     kept: dict[str, Any] = {"type": _name_of(kind), "message": message}
     if kind.__module__ != "builtins":
         kept["base"] = next(base.__name__ for base in kind.__mro__ if base.__module__ == "builtins")

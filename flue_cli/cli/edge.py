@@ -13,11 +13,11 @@ from flue_cli.errors import (
     FlueError,
     OutputClosed,
     OutputFailed,
-    Stop,
+    StoppedBySignal,
     StoreError,
     UsageError,
-    traceback_of,
-    words_of,
+    describe_exception,
+    format_traceback,
 )
 from flue_cli.render.output import Output
 from flue_cli.settings import home_folder, log_file
@@ -42,7 +42,7 @@ def dispatch(argv: list[str]) -> int:
         return error.exit_code
     except typer.Abort:
         return 130
-    except Stop as stop:
+    except StoppedBySignal as stop:
         return 128 + stop.signum
     except Unforeseen as error:
         return _bug(output, error.__cause__ or error)
@@ -123,15 +123,15 @@ def _write_down(error: FlueError, argv: list[str]) -> None:
 
 
 def _bug(output: Output, error: BaseException) -> int:
-    from flue_cli.log import Log, frames_of
+    from flue_cli.log import Log, stack_frames
 
     log = Log(_log_file())
-    output.note(f"error: a bug in Flue: {words_of(error)}")
-    if log.write("bug", type=type(error).__name__, frames=frames_of(error)):
+    output.note(f"error: a bug in Flue: {describe_exception(error)}")
+    if log.write("bug", type=type(error).__name__, frames=stack_frames(error)):
         output.note(f"hint: what you had is kept; please report this with the last line of {log.path}")
     else:
         output.note("hint: what you had is kept; please report this with the lines below")
-        output.note(traceback_of(error))
+        output.note(format_traceback(error))
     return 70
 
 

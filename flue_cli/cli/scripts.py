@@ -15,7 +15,7 @@ from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.cli.agent_run import end_with_stuck_agent, prepare_for_agents, turn_cancellation
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentsOption, TimeoutOption, VerboseOption, load_settings
-from flue_cli.errors import AgentError, AgentNotFound, FlueError, Stop, TurnCancelled
+from flue_cli.errors import AgentError, AgentNotFound, FlueError, StoppedBySignal, TurnCancelled
 from flue_cli.render import report
 from flue_cli.script_tests.discovery import find_scripts
 from flue_cli.script_tests.model import Script
@@ -98,11 +98,11 @@ class _Run:
         self._updated = 0
 
     def play(self, scripts: Sequence[Script], sources: dict[str, AgentSource]) -> None:
-        """Play all of them; raises TurnCancelled or Stop when a person ends it, after telling of the rest."""
+        """Play all of them. Raises TurnCancelled or StoppedBySignal, after telling of the rest."""
         try:
             for script in scripts:
                 self._play(script, sources[script.agent])
-        except (TurnCancelled, Stop):
+        except (TurnCancelled, StoppedBySignal):
             self._app.output.piece("\n")
             self._end()
             raise

@@ -19,7 +19,7 @@ from flue_cli.cli.options import (
     opened,
 )
 from flue_cli.cli.token import read_token
-from flue_cli.errors import FlueError, Stop, UsageError
+from flue_cli.errors import FlueError, StoppedBySignal, UsageError
 from flue_cli.log import Log
 from flue_cli.render.remarks import show_traceback
 from flue_cli.settings import Settings
@@ -139,7 +139,7 @@ def _serve(app: App, settings: Settings, store: Store, address: Address, manner:
             draining=draining,
             grace=manner.grace,
         )
-    raise Stop(stopping.signum)
+    raise StoppedBySignal(stopping.signum)
 
 
 def _need_libraries() -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from flue_cli.errors import Stop, cancelled_by
+from flue_cli.errors import StoppedBySignal, cancelled_by
 
 if TYPE_CHECKING:
     from flue_cli.turns.cancellation import Stoppable
@@ -47,7 +47,7 @@ class Signals:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self._asked is None:
-            raise Stop(signum)
+            raise StoppedBySignal(signum)
         self._asked.request(cancelled_by(signum))
 
 

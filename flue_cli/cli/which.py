@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from flue_cli.cli import stdin
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import existing, one_session
-from flue_cli.errors import SessionNotFound, Stop, UsageError
+from flue_cli.errors import SessionNotFound, StoppedBySignal, UsageError
 from flue_cli.names import agent_name, free_name, session_name
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, Summary
@@ -63,7 +63,10 @@ class Named(NamedTuple):
 def chosen(
     app: App, store: Store, settings: Settings, agent: str | None, prompt: str | None, named: Named
 ) -> Where:
-    """The session that is meant, of `agent`, if one was said. Raises SessionNotFound, UsageError and Stop."""
+    """The session that is meant, of `agent`, if one was said.
+
+    Raises SessionNotFound, UsageError and StoppedBySignal.
+    """
     if named.latest:
         return _last_used(store, agent, prompt)
     if named.pick:
@@ -112,7 +115,7 @@ def _picked(app: App, store: Store, agent: str | None) -> Where:
 
         one = pick(store, app.output, app.signals.cancelling, agent=whose)
     if one is None:  # left without choosing: as if interrupted, which is what fzf says too
-        raise Stop(signal.SIGINT)
+        raise StoppedBySignal(signal.SIGINT)
     return Where(one.agent, one.name, "existing")
 
 

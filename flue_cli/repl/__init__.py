@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from flue_cli.errors import FlueError, Stop, TurnCancelled
+from flue_cli.errors import FlueError, StoppedBySignal, TurnCancelled
 from flue_cli.render.output import Output
 from flue_cli.render.remarks import say_interrupted, show_failure
 from flue_cli.render.unified import data_lines
@@ -44,7 +44,7 @@ def chat(
     history_of: HistoryFiles,
     style: ChatStyle = ChatStyle(),  # noqa: B008 - immutable
 ) -> None:
-    """Talk until the person leaves: returns on Ctrl-D or /exit, raises Stop on a second Ctrl-C.
+    """Talk until the person leaves: returns on Ctrl-D or /exit, raises StoppedBySignal on a second Ctrl-C.
 
     `history_of` gives the file that keeps what was typed to an agent; "" keeps it nowhere.
     """
@@ -164,7 +164,7 @@ def _occupied(talk: _Talk, cancellation: Cancellation) -> Iterator[None]:
     finally:
         for reason in cancellation.reasons:
             if isinstance(reason, TurnCancelled) and reason.signum != signal.SIGINT:
-                raise Stop(reason.signum)
+                raise StoppedBySignal(reason.signum)
 
 
 def _say_goodbye(talk: _Talk) -> None:

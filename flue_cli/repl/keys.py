@@ -13,7 +13,7 @@ from prompt_toolkit.filters import is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
-from flue_cli.errors import Stop, UsageError
+from flue_cli.errors import StoppedBySignal, UsageError
 from flue_cli.render.output import Output
 from flue_cli.repl.key_names import Keystrokes
 from flue_cli.repl.pastes import Pastes
@@ -46,7 +46,7 @@ class Interrupts:
             buffer.reset()
             self._armed = False
         elif self._armed:
-            event.app.exit(exception=Stop(signal.SIGINT))
+            event.app.exit(exception=StoppedBySignal(signal.SIGINT))
         else:
             self._armed = True
             run_in_terminal(lambda: self._output.note("press Ctrl-C again to leave, or Ctrl-D"))

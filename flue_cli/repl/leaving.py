@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from prompt_toolkit.application import Application
 
-from flue_cli.errors import Stop, TurnCancelled
+from flue_cli.errors import StoppedBySignal, TurnCancelled
 from flue_cli.repl.terminal import terminal_is_gone
 from flue_cli.turns.cancellation import Cancelling
 
@@ -20,19 +20,19 @@ def until_left(
     run: Callable[[], Result],
     cancelling: Cancelling,
 ) -> Result | None:
-    """What `run`, which runs `app`, gives; None at the end of the input. Raises Stop for a signal."""
+    """What `run`, which runs `app`, gives; None at the end of the input. Raises StoppedBySignal."""
     leaving = _Leaving(app)
     try:
         with cancelling(leaving):
             result = run()
     except (EOFError, OSError) as error:
         if terminal_is_gone():
-            raise Stop(signal.SIGHUP) from None
+            raise StoppedBySignal(signal.SIGHUP) from None
         if isinstance(error, OSError):
             raise
         return None
     if leaving.signum:  # it came as the application was ending
-        raise Stop(leaving.signum)
+        raise StoppedBySignal(leaving.signum)
     return result
 
 
@@ -44,13 +44,13 @@ class _Leaving:
         self.signum = 0
 
     def request(self, why: TurnCancelled) -> None:
-        """Have it end with Stop."""
+        """Have it end with StoppedBySignal."""
         self.signum = why.signum
         loop = self._app.loop
         if loop is None or not self._app.is_running:
-            raise Stop(why.signum)
+            raise StoppedBySignal(why.signum)
         loop.call_soon_threadsafe(self._leave)
 
     def _leave(self) -> None:
         if self._app.is_running and not self._app.is_done:
-            self._app.exit(exception=Stop(self.signum))
+            self._app.exit(exception=StoppedBySignal(self.signum))

@@ -42,8 +42,8 @@ def prompts(
     """What the person enters, one prompt after another, until Ctrl-D on an empty line.
 
     `before` is called ahead of each, and gives what stands in the line already. UsageError, before anything
-    is drawn, for a key or a colour in `style` that there is not. Raises Stop, later, at a second Ctrl-C on
-    an empty line, or a signal.
+    is drawn, for a key or a colour in `style` that there is not. Raises StoppedBySignal, later, at a second
+    Ctrl-C on an empty line, or a signal.
     """
     look = _Look(style.vi, style.toolbar, keymap(style.keys), style_of(style.theme))
     return _asked(conversation, output, cancelling, history_of, before, look)
@@ -132,7 +132,7 @@ def _line(conversation: Conversation, output: Output, look: _Look, screen: TextI
 
 
 def _entered(session: PromptSession[str], draft: str, cancelling: Cancelling) -> str | None:
-    """The line that the person enters, `draft` being there already; None at its end. Raises Stop."""
+    """The line that the person enters, after `draft`; None at its end. Raises StoppedBySignal."""
     return until_left(session.app, lambda: session.prompt(default=draft), cancelling)
 
 

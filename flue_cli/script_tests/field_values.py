@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from flue_cli.agents.call_recording import CallReplayer
-from flue_cli.errors import words_of
+from flue_cli.errors import describe_exception
 from flue_cli.script_tests.model import UNCHANGED
 from flue_cli.strict_json import dumps, loads
 
@@ -60,7 +60,9 @@ def pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"this is no regular expression: {words_of(error).partition(': ')[2]}") from error
+        raise ValueError(
+            f"this is no regular expression: {describe_exception(error).partition(': ')[2]}"
+        ) from error
 
 
 def whole_number(text: str) -> int:

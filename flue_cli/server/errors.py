@@ -22,9 +22,9 @@ from flue_cli.errors import (
     TurnCancelled,
     TurnTimeout,
     UsageError,
-    words_of,
+    describe_exception,
 )
-from flue_cli.log import Log, frames_of
+from flue_cli.log import Log, stack_frames
 from flue_cli.render import plain
 from flue_cli.stores.records import Failure
 
@@ -135,7 +135,7 @@ class Failures:
             **about,
             # Only the store's own words: all others may repeat what was said.
             message=error.message if isinstance(error, StoreError) else None,
-            frames=frames_of(cause),
+            frames=stack_frames(cause),
         )
         self._report(reference, error)
         return reference
@@ -145,6 +145,6 @@ def as_flue_error(error: BaseException) -> FlueError:
     """An exception as an error of ours: what nobody foresaw is a bug."""
     if isinstance(error, FlueError):
         return error
-    bug = FlueError(words_of(error))
+    bug = FlueError(describe_exception(error))
     bug.__cause__ = error
     return bug

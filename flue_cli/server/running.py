@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from flue_cli.errors import TurnCancelled
-from flue_cli.log import Log, frames_of
+from flue_cli.log import Log, stack_frames
 from flue_cli.server.connection import Bounds, connections_within, room_for_connections
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _log_instead_of_printing(log: Log) -> None:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             error = record.exc_info[1] if record.exc_info else None
-            seen = {"type": type(error).__name__, "frames": frames_of(error)} if error else {}
+            seen = {"type": type(error).__name__, "frames": stack_frames(error)} if error else {}
             log.write(
                 "server",
                 level=record.levelname,

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 from flue_cli.agents.api import AgentContext, AgentSession, Reply
 from flue_cli.agents.call_recording import CallSource
 from flue_cli.agents.discovery import SIGNATURE_HINT, Agent, AgentFunction
-from flue_cli.errors import AgentError, FlueError, StoreError, traceback_of, words_of
+from flue_cli.errors import AgentError, FlueError, StoreError, describe_exception, format_traceback
 from flue_cli.strict_json import MAX_BYTES
 from flue_cli.turns.cancellation import AgentStopped, Cancellation
 from flue_cli.turns.result import TurnInput, TurnResult, make_result
@@ -212,7 +212,7 @@ def _as_reply(result: object) -> Reply:
         # Read here, where the agent can be stopped: they may be iterators over anything.
         messages, meta = list(result.messages), dict(result.meta)
     except Exception as error:
-        raise _bad_reply(f"the agent's Reply cannot be read: {words_of(error)}") from error
+        raise _bad_reply(f"the agent's Reply cannot be read: {describe_exception(error)}") from error
     return Reply(_plain_text(result.text), messages, meta)
 
 
@@ -236,10 +236,12 @@ def _bad_reply(problem: str) -> AgentError:
 
 
 def _agent_error(error: BaseException) -> AgentError:
-    trace = traceback_of(error)
+    trace = format_traceback(error)
     if isinstance(error, SystemExit):
-        words = words_of(error).partition(": ")[2]
+        words = describe_exception(error).partition(": ")[2]
         return AgentError(f"the agent called sys.exit({words})", type="exit", traceback=trace)
     at_the_call = error.__traceback__ is not None and error.__traceback__.tb_next is None
     hint = SIGNATURE_HINT if isinstance(error, TypeError) and at_the_call else ""
-    return AgentError(f"the agent failed: {words_of(error)}", type="exception", hint=hint, traceback=trace)
+    return AgentError(
+        f"the agent failed: {describe_exception(error)}", type="exception", hint=hint, traceback=trace
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flue_cli.agents.api import AgentSession, History, Message, Reply
-from flue_cli.errors import AgentError, DataError, StoreDamaged, words_of
+from flue_cli.errors import AgentError, DataError, StoreDamaged, describe_exception
 from flue_cli.strict_json import dumps, loads
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def make_result(reply: Reply, session: AgentSession[Any], recorded: Mapping[str,
             else "JSON holds dict with str keys, list, str, int, float, bool, None",
         ) from error
     except Exception as error:  # all of this is the agent's objects, and they may do anything
-        raise AgentError(f"the agent's Reply cannot be read: {words_of(error)}", type="bad_reply") from error
+        raise AgentError(
+            f"the agent's Reply cannot be read: {describe_exception(error)}", type="bad_reply"
+        ) from error
     return TurnResult(reply.text, messages, data, meta)
 
 

@@ -21,7 +21,7 @@ from flue_cli.errors import (
     StoreError,
     TurnCancelled,
     UsageError,
-    words_of,
+    describe_exception,
 )
 from flue_cli.log import Log
 from flue_cli.stores.records import (
@@ -151,7 +151,7 @@ class Runner:
             return ended(_abandon(store, begun, error, recorded))
         except BaseException as error:
             # A bug of ours must not leave the session held.
-            _abandon(store, begun, FlueError(words_of(error)), recorded)
+            _abandon(store, begun, FlueError(describe_exception(error)), recorded)
             raise
         return ended(_commit(store, begun, kept))
 

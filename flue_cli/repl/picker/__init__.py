@@ -30,7 +30,7 @@ def pick(
     """Have a person choose a session, of `agent` or of any; None if they leave without.
 
     `here` is the uid of the session that they are in: that one is neither renamed nor deleted.
-    Raises SessionNotFound if there is none to choose from, and Stop for a signal.
+    Raises SessionNotFound if there is none to choose from, and StoppedBySignal.
     """
     if not store.sessions(agent=agent, limit=1):
         raise SessionNotFound("there is no session to pick")
