@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from test_safety import on_a_terminal
 
+from flue_cli.installation import upgrade_hint
 from flue_cli.stores import open_store
 from flue_cli.stores.sqlite import health
 
@@ -146,7 +147,7 @@ def test_a_newer_store(flue: Flue) -> None:
 
     (found,) = [finding for finding in examined(flue)[1] if finding["level"] == "problem"]
     assert "made by a newer Flue" in found["what"]
-    assert found["advice"] == "upgrade: pip install --upgrade flue-cli"
+    assert found["advice"] == upgrade_hint()
 
 
 def test_a_store_that_nobody_has(flue: Flue) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jsonpath import JSONPathEnvironment
 from terminal import Terminal
 
+from flue_cli.installation import install_extra_command
 from flue_cli.jsondata.path import get, parse
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def test_without_the_library(flue: Flue) -> None:
     assert done == (
         2,
         "",
-        "error: a query needs a library that is not installed\nhint: pip install 'flue-cli[query]'\n",
+        f"error: a query needs a library that is not installed\nhint: {install_extra_command('query')}\n",
     )
     assert flue("sessions", "query", "--help", stdin=None, env={"PYTHONPATH": str(blocker)}).code == 0
     (blocker / "sitecustomize.py").unlink()

@@ -14,6 +14,8 @@ import pytest
 from needs import needs_root
 from serving import Answer, Served
 
+from flue_cli.installation import install_extra_command
+
 if TYPE_CHECKING:
     from conftest import Flue
 
@@ -306,7 +308,7 @@ def test_without_the_libraries(flue: Flue) -> None:
 
     done = flue("serve", "--port", "0", stdin=None, env=env)
     assert done == (
-        2, "", "error: serving needs what is not installed: uvicorn\nhint: pip install 'flue-cli[serve]'\n",
+        2, "", f"error: serving needs what is not installed: uvicorn\nhint: {install_extra_command('serve')}\n",
     )  # fmt: skip
     assert flue("serve", "--help", stdin=None, env=env).code == 0
     (blocker / "sitecustomize.py").write_text("import sys\nsys.modules['flue_cli.server.guard'] = None\n")

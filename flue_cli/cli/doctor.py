@@ -19,6 +19,7 @@ from flue_cli.agents.description import describe
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption
 from flue_cli.errors import FlueError, UsageError
+from flue_cli.installation import install_command
 from flue_cli.render import plain
 from flue_cli.settings import Settings, config_path
 from flue_cli.stores import open_store
@@ -72,7 +73,7 @@ def _versions() -> Iterator[Finding]:
         try:
             yield Finding("ok", f"{name} {version(name)}")
         except PackageNotFoundError:
-            yield Finding("problem", f"{name} is not installed", "pip install --force-reinstall flue-cli")
+            yield Finding("problem", f"{name} is not installed", install_command(name))
 
 
 def _terminal() -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import typer
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
 from flue_cli.errors import SessionChanged, StoreDamaged, UsageError
+from flue_cli.installation import install_extra_command
 from flue_cli.names import agent_name
 from flue_cli.render import plain
 from flue_cli.stores.contract import Store
@@ -85,7 +86,7 @@ def _compiled(text: str) -> Find:
         if error.name != "jsonpath":
             raise
         raise UsageError(
-            "a query needs a library that is not installed", hint="pip install 'flue-cli[query]'"
+            "a query needs a library that is not installed", hint=install_extra_command("query")
         ) from error
 
     class Environment(JSONPathEnvironment):

@@ -20,6 +20,7 @@ from flue_cli.cli.options import (
 )
 from flue_cli.cli.token import read_token
 from flue_cli.errors import FlueError, StoppedBySignal, UsageError
+from flue_cli.installation import install_extra_command
 from flue_cli.log import Log
 from flue_cli.render.remarks import show_traceback
 from flue_cli.settings import Settings
@@ -149,7 +150,7 @@ def _need_libraries() -> None:
     if missing := [name for name in _LIBRARIES if find_spec(name) is None]:
         raise UsageError(
             f"serving needs what is not installed: {', '.join(missing)}",
-            hint="pip install 'flue-cli[serve]'",
+            hint=install_extra_command("serve"),
         )
 
 

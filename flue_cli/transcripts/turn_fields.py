@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
+from flue_cli.installation import upgrade_hint
 from flue_cli.stores.records import Entry, Failure
 from flue_cli.text import safe_line
 from flue_cli.transcripts.fields import VERSION
@@ -24,9 +25,7 @@ def checked_header(fields: Any, where: str) -> dict[str, Any]:
     version = fields.get("flue")
     if version != VERSION or isinstance(version, bool):
         if isinstance(version, int) and version > VERSION:
-            raise UsageError(
-                f"{where} was written by a newer Flue", hint="update this one: pip install -U flue-cli"
-            )
+            raise UsageError(f"{where} was written by a newer Flue", hint=upgrade_hint())
         _refuse(where, f'"flue" is not {VERSION}')
     for key in ("agent", "session"):
         if not isinstance(fields.get(key), str):

@@ -21,6 +21,7 @@ from flue_cli.errors import (
     UsageError,
 )
 from flue_cli.files import make_private_folder, sync_folder
+from flue_cli.installation import upgrade_hint
 from flue_cli.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION, connect, plain_errors
 from flue_cli.stores.sqlite.upkeep import opened
 
@@ -185,7 +186,7 @@ def _known(source: sqlite3.Connection, file: str) -> None:
     if version > SCHEMA_VERSION:
         raise StoreNewer(
             f"{file} was made by a newer Flue (its schema is {version}, this one knows {SCHEMA_VERSION})",
-            hint="upgrade: pip install --upgrade flue-cli",
+            hint=upgrade_hint(),
         )
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from flue_cli.errors import FlueError, StoreDamaged, StoreError, StoreLocked, StoreNewer
 from flue_cli.files import make_private_folder, sync_folder
+from flue_cli.installation import upgrade_hint
 
 APPLICATION_ID = 0x464C5545
 """`FLUE` in the file's header, so that `file` and we can tell our stores from others."""
@@ -207,7 +208,7 @@ def _check(connection: sqlite3.Connection, path: str) -> None:
         raise StoreNewer(
             f"the store {path} was made by a newer Flue"
             f" (its schema is {version}, this one knows {SCHEMA_VERSION})",
-            hint="upgrade: pip install --upgrade flue-cli",
+            hint=upgrade_hint(),
         )
     if version < SCHEMA_VERSION:
         _migrate(connection)

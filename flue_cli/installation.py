@@ -1,0 +1,100 @@
+"""Commands that install more, or a newer Flue, into the environment that runs.
+
+Flue may stand in a virtual environment, or be a tool of pipx or of uv. Each wants another command, and `pip`
+alone may belong to any interpreter. The commands are hints to be copied.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import Any
+
+_PACKAGE = "flue-cli"
+_PIPX_MARK = "pipx_metadata.json"
+_UV_MARK = "uv-receipt.toml"
+
+
+def install_extra_command(extra: str) -> str:
+    """Make the command that installs the libraries of an extra: `query`, `serve`."""
+    return install_command(*(_requirements_of(extra) or [f"{_PACKAGE}[{extra}]"]))
+
+
+def install_command(*requirements: str) -> str:
+    """Make the command that installs `requirements` into this environment."""
+    if _is_marked(_PIPX_MARK):
+        return shlex.join(["pipx", "inject", os.path.basename(sys.prefix), *requirements])
+    if _is_marked(_UV_MARK):
+        # A tool's environment is made anew from these words: what it has now must stand among them.
+        (editable, flue), *others = _uv_requirements() or [(False, _PACKAGE)]
+        words = ["--editable", flue] if editable else [flue]
+        for editable, requirement in [*others, *((False, requirement) for requirement in requirements)]:
+            words += ["--with-editable" if editable else "--with", requirement]
+        return shlex.join(["uv", "tool", "install", *words])
+    return shlex.join([sys.executable, "-m", "pip", "install", *requirements])
+
+
+def upgrade_hint() -> str:
+    """Make the sentence that says how to take a newer Flue into this environment."""
+    checkout, is_editable = _checkout()
+    if not checkout:
+        return "install a newer Flue"
+    if is_editable:
+        return f"update {checkout}"
+    command = shlex.join([sys.executable, "-m", "pip", "install", checkout])
+    if _is_marked(_PIPX_MARK):
+        command = shlex.join(["pipx", "reinstall", os.path.basename(sys.prefix)])
+    elif _is_marked(_UV_MARK):
+        command = f"uv tool upgrade {_PACKAGE}"
+    return f"update {checkout}, then: {command}"
+
+
+def _is_marked(name: str) -> bool:
+    return os.path.exists(os.path.join(sys.prefix, name))
+
+
+def _requirements_of(extra: str) -> list[str]:
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        lines = [line.partition(";") for line in requires(_PACKAGE) or []]
+    except PackageNotFoundError:  # run from its source, without having been installed
+        return []
+    return [requirement.strip() for requirement, _, marker in lines if f"extra == '{extra}'" in marker]
+
+
+def _checkout() -> tuple[str, bool]:
+    """Find the folder that Flue was installed from, and if it is what runs (PEP 610); "" if there is none."""
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        record = json.loads(distribution(_PACKAGE).read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:
+        return "", False
+    if "dir_info" not in record:
+        return "", False
+    return unquote(urlsplit(record["url"]).path), bool(record["dir_info"].get("editable"))
+
+
+def _uv_requirements() -> list[tuple[bool, str]]:
+    """Read what uv was told to install, Flue first: if it is editable, and the word that says it again."""
+    import tomllib
+
+    try:
+        with open(os.path.join(sys.prefix, _UV_MARK), "rb") as file:
+            requirements = tomllib.load(file)["tool"]["requirements"]
+        return [("editable" in requirement, _uv_word(requirement)) for requirement in requirements]
+    except (OSError, ValueError, LookupError, TypeError):  # in the form of another uv
+        return []
+
+
+def _uv_word(requirement: dict[str, Any]) -> str:
+    extras = f"[{','.join(requirement['extras'])}]" if requirement.get("extras") else ""
+    for place in ("directory", "editable", "path", "url"):
+        if place in requirement:
+            return f"{requirement[place]}{extras}"
+    source = f" @ git+{requirement['git']}" if "git" in requirement else requirement.get("specifier", "")
+    return f"{requirement['name']}{extras}{source}"
