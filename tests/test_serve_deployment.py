@@ -1,4 +1,4 @@
-"""The README's ways to keep the server running, tried: its systemd unit and its nginx configuration."""
+"""The manual's ways to keep the server running, tried: its systemd unit and its nginx configuration."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from serving import Served
 if TYPE_CHECKING:
     from conftest import Flue
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "flue_cli" / "manual" / "operating.md"
 TOKEN = "sesame-0123456789"
 
 
 def block(language: str) -> str:
-    """The README's one block in `language`."""
-    (found,) = re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+    """The page's one block in `language`."""
+    (found,) = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
     return found
 
 
@@ -42,7 +42,7 @@ def token_file(tmp_path: Path) -> Path:
 
 
 def unit() -> configparser.RawConfigParser:
-    """The README's systemd unit."""
+    """The page's systemd unit."""
     parser = configparser.RawConfigParser()
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string(block("ini"))

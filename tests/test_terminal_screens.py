@@ -1,4 +1,4 @@
-"""The README's pictures of the chat are what a terminal shows."""
+"""The manual's pictures of the chat are what a terminal shows."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from terminal import CTRL_D, ENTER, AnsweringTerminal
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-PICTURES = [picture.rstrip("\n") for picture in re.findall(r"```screen\n(.*?)```", README, re.DOTALL)]
+PAGE = (Path(__file__).parent.parent / "flue_cli" / "manual" / "chat.md").read_text()
+PICTURES = [picture.rstrip("\n") for picture in re.findall(r"```screen\n(.*?)```", PAGE, re.DOTALL)]
 
 ANALYST = """
 import os, signal

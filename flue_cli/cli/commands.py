@@ -31,6 +31,7 @@ COMMANDS = {
         "Copy the store while it is in use, or put a copy back.",
     ),
     "config": ("flue_cli.cli.config:COMMANDS", "Show and edit your defaults."),
+    "help": ("flue_cli.cli.help:help_", "Show the manual, topic by topic."),
 }
 """Command to (`module:function`, or `module:table` of a group, and its line of help).
 

@@ -1,0 +1,87 @@
+"""`flue help`: the manual, topic by topic."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flue_cli.cli.commands import COMMANDS, App
+from flue_cli.errors import NotFound
+from flue_cli.text import safe_line
+
+TOPICS = {
+    "agents": "Write an agent: prompt, data, history, recorded calls, a model.",
+    "sessions": "Find, show, search, export, import and delete conversations.",
+    "timeline": "Undo, redo, rewind and fork; edit and compare data.",
+    "chat": "Work in the terminal: keys, commands, markdown, the toolbar.",
+    "scripts": "Use flue in scripts: pipes, JSON, events, exit codes.",
+    "testing": "Test an agent: replay sessions, run conversation tests.",
+    "http": "Serve agents over HTTP: routes, access, limits, a router for ASGI.",
+    "operating": "Install, upgrade, remove; back up; run the server as a service.",
+    "stores": "Write a store, and test it against the contract.",
+    "config": "Set defaults: config.toml, environment variables, folders.",
+    "contributing": "Change Flue itself: the map, recipes, tests, commits.",
+}
+"""Topic to its line in the list; its text is `flue_cli/manual/TOPIC.md`."""
+
+
+def help_(
+    ctx: typer.Context,
+    topic: Annotated[
+        str,
+        typer.Argument(
+            metavar="[TOPIC]",
+            show_default=False,
+            autocompletion=lambda: list(TOPICS),
+            help="The topic; without, a list of them.",
+        ),
+    ] = "",
+) -> None:
+    """Show the manual: a list of topics, or one of them.
+
+    "flue COMMAND --help" shows the options of a command.
+    """
+    app: App = ctx.obj
+    if not topic:
+        _show_topics(app)
+    elif app.output.is_terminal:
+        _show_page(app, read_topic(topic))
+    else:
+        app.output.piece(read_topic(topic))
+
+
+def read_topic(topic: str) -> str:
+    """Read a topic's text, as markdown; NotFound with near misses if there is no such topic."""
+    if topic not in TOPICS:
+        raise NotFound(f"there is no topic '{safe_line(topic)}' in the manual", hint=_hint(topic))
+    from importlib.resources import files
+
+    return files("flue_cli").joinpath("manual", f"{topic}.md").read_text(encoding="utf-8")
+
+
+def _hint(topic: str) -> str:
+    from difflib import get_close_matches
+
+    if topic in COMMANDS:
+        return f"see: flue {topic} --help"
+    near = get_close_matches(topic.lower(), TOPICS, n=2)
+    return f"did you mean {' or '.join(near)}?" if near else "see: flue help"
+
+
+def _show_topics(app: App) -> None:
+    if app.output.is_terminal:
+        width = max(map(len, TOPICS)) + 2
+        app.output.result("\n".join(f"{name:<{width}}{line}" for name, line in TOPICS.items()))
+        app.output.note("\nflue help TOPIC shows one; flue COMMAND --help shows a command's options")
+    else:
+        app.output.piece("".join(f"{name}\t{line}\n" for name, line in TOPICS.items()))
+
+
+def _show_page(app: App, text: str) -> None:
+    from shutil import get_terminal_size
+
+    from flue_cli.render.markdown import laid_out
+    from flue_cli.render.terminal import paged
+
+    paged(app.output, laid_out(text, get_terminal_size().columns))
