@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import ZipFile
 
 import pytest
 from terminal import Terminal
@@ -53,6 +56,21 @@ def test_a_topic_that_there_is_not(flue: Flue, topic: str, hint: str) -> None:
     shown = topic.replace("\x1b", "^[")
     assert (done.code, done.out) == (3, "")
     assert done.err == f"error: there is no topic '{shown}' in the manual\nhint: {hint}\n"
+
+
+def test_in_a_zip_file(flue: Flue) -> None:
+    """The manual is read where the package is no folder, as in a zipapp."""
+    archive = flue.folder / "flue.zip"
+    with ZipFile(archive, "w") as file:
+        for path in (path for path in MANUAL.parent.rglob("*") if path.suffix in (".py", ".md")):
+            file.write(path, path.relative_to(MANUAL.parent.parent))
+    done = flue("help", "http", env={"PYTHONPATH": str(archive)})
+    assert done == (0, (MANUAL / "http.md").read_text(), "")
+    place = subprocess.run(
+        [sys.executable, "-c", "import flue_cli; print(flue_cli.__file__)"],
+        cwd=flue.folder, env=flue.env | {"PYTHONPATH": str(archive)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert place.stdout.startswith(str(archive))
 
 
 def show(flue: Flue, *arguments: str, **env: str) -> Terminal:

@@ -36,6 +36,8 @@ def test_a_wheel_in_an_empty_environment(tmp_path: Path) -> None:
     again = subprocess.run([flue, "chat", "greeting", "--session", "a"], **(here | {"input": "hi"}))
     assert again.stdout == 'Hello again, Ada! You said: "hi"\n'
     assert subprocess.run([flue, "agents", "list"], **here).stdout.count("\tsample\t") == 3
+    for page in (PROJECT / "flue_cli" / "manual").glob("*.md"):
+        assert subprocess.run([flue, "help", page.stem], **here).stdout == page.read_text()
     assert list(folder.iterdir()) == []
     stores = list((tmp_path / "home").rglob("flue.db"))
     assert len(stores) == 1
