@@ -1,4 +1,4 @@
-"""Whether an agent can be loaded, found out in a process of its own.
+"""Check that an agent can be loaded, in a process of its own.
 
 A module may do anything while it is imported: end its process, never come back, spoil what others
 share. So each is loaded in a child, which tells its parent by a pipe.
@@ -19,7 +19,7 @@ from flue_cli.errors import AgentError
 
 
 class Checked(NamedTuple):
-    """What is wrong with an agent, "" for nothing; `traceback` is its own, where it raised."""
+    """Problem of an agent, "" if it loads; `traceback` is the agent's, if it raised."""
 
     problem: str
     traceback: str = ""
@@ -51,7 +51,7 @@ def check(source: AgentSource) -> Checked:
 
 
 def _tell(source: AgentSource, writing: int, mask: Iterable[int]) -> None:
-    """The child's part: load the agent, write down what came of it, and end."""
+    """Load the agent in the child, write the result to the pipe, and end."""
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         told = json.dumps(_look(source)).encode()
