@@ -2,9 +2,9 @@
 
 A call's record is a JSON object. Beside its `name` it has `result` (what it returned), `awaited` (the same,
 by a coroutine), `pieces` (what an iterator gave, as far as it was read) or `awaited_pieces` (the same, by
-an asynchronous one). `error` says what it raised (see raised.py), in place of a result or after the pieces.
-`more` marks an iterator that was not read to its end; `unanswered` a coroutine that was given up, after so
-many seconds.
+an asynchronous one). `error` says what it raised (see recorded_errors.py), instead of a result or after the
+pieces. `more` marks an iterator that was not read to its end; `unanswered` a coroutine that was given up,
+after so many seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-from flue_cli.agents.recorded_errors import as_exception, as_object
+from flue_cli.agents.recorded_errors import error_from_json, error_to_json
 from flue_cli.errors import AgentError, DataError
 from flue_cli.strict_json import MAX_BYTES, dumps, loads
 
@@ -268,7 +268,7 @@ def _kept_errors(call: Call) -> Iterator[None]:
             call.pop("more", None)
             if call.pop("unanswered", None) is not None:
                 call["awaited"] = None
-            call["error"] = as_object(error)
+            call["error"] = error_to_json(error)
         raise
 
 
@@ -285,4 +285,4 @@ def _is_given_up(error: BaseException) -> bool:
 
 def _raise_kept(call: Mapping[str, Any]) -> None:
     if "error" in call:
-        raise as_exception(call["error"])
+        raise error_from_json(call["error"])

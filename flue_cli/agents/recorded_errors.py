@@ -16,7 +16,7 @@ from typing import Any
 from flue_cli.errors import describe_exception
 
 
-def as_object(error: BaseException) -> dict[str, Any]:
+def error_to_json(error: BaseException) -> dict[str, Any]:
     """Describe an exception as a JSON object, whatever it may be and do."""
     kind = type(error)
     message = _sound(describe_exception(error)[len(kind.__name__) + 2 :])
@@ -34,7 +34,7 @@ def as_object(error: BaseException) -> dict[str, Any]:
     return kept
 
 
-def as_exception(kept: Mapping[str, Any]) -> BaseException:
+def error_from_json(kept: Mapping[str, Any]) -> BaseException:
     """Make an exception that `except` takes for the recorded one, and that has the same text.
 
     Its class must have been imported already; else it is one of the base, or a RuntimeError.

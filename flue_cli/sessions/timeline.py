@@ -69,12 +69,12 @@ def rewind(store: Store, head: Head, turn: int, *, wait: float, pause: Pause) ->
     return TimelineMove(head, store.move(head, turn, wait=wait, pause=pause))
 
 
-def newest(
+def move_when_idle(
     store: Store, head: Head, move: Callable[..., TimelineMove], *, wait: float, pause: Pause
 ) -> TimelineMove:
     """Do `move(store, head, wait=…, pause=…)` to the session as it is once no turn runs any more.
 
-    For whoever means the newest state, not one that they have seen. Raises as `move`; SessionBusy past
+    For a caller that means the newest state, not one that they have seen. Raises as `move`; SessionBusy past
     `wait` seconds; SessionChanged if it was deleted or renamed.
     """
     deadline = time.monotonic() + wait

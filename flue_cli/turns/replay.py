@@ -82,7 +82,7 @@ def replay_turns(
         data = entry.data
 
 
-def run_through(
+def replay_in_sequence(
     store: Store, head: Head, agent: Agent, run: AgentRun[TurnComparison], keep: Callable[[Entry], None]
 ) -> Iterator[TurnComparison | SkippedTurn]:
     """Replay each turn from the results of those before it; `keep` gets every entry of the new branch.
