@@ -85,7 +85,7 @@ class Listener(NamedTuple):
 class Runner:
     """Runs turns on `store` in whichever thread calls, and writes each into `log`.
 
-    It keeps a thread to watch over them: close it when no more turns are to run.
+    It keeps a watchdog thread: close it when no more turns are to run.
     """
 
     def __init__(self, store: Store, log: Log | None = None) -> None:
@@ -104,8 +104,8 @@ class Runner:
     ) -> Turn:
         """Answer one prompt in the calling thread; `timeout` bounds the agent, in seconds.
 
-        Whatever the agent does wrong is the turn's `error`; raised is what kept the turn from
-        beginning: SessionBusy, SessionExists, SessionNotFound, SessionChanged, KeyConflict,
+        Whatever the agent does wrong is the turn's `error`. Raises only if the turn does not begin:
+        SessionBusy, SessionExists, SessionNotFound, SessionChanged, KeyConflict,
         TurnCancelled while waiting, StoreError.
         """
         store = self.store
@@ -121,7 +121,7 @@ class Runner:
 
         def ended(turn: Turn) -> Turn:
             if self._log:
-                _write_down(self._log, turn, time.monotonic() - began)
+                _log_turn(self._log, turn, time.monotonic() - began)
             return turn
 
         def give_up(why: FlueError) -> None:
@@ -156,11 +156,11 @@ class Runner:
         return ended(_commit(store, begun, result))
 
     def close(self) -> None:
-        """End the thread that watches; the store stays open."""
+        """End the watchdog thread; the store stays open."""
         self._watchdog.close()
 
 
-def _write_down(log: Log, turn: Turn, seconds: float) -> None:
+def _log_turn(log: Log, turn: Turn, seconds: float) -> None:
     log.write(
         "turn",
         agent=turn.agent,
