@@ -10,7 +10,7 @@ from flue_cli.errors import UsageError
 
 
 def load(path: str) -> dict[str, Any]:
-    """What the file at `path` says, by key; nothing if there is no file.
+    """Load the settings in the file at `path`, by key; none if there is no file.
 
     Raises UsageError for a file that cannot be read, is not TOML, has an unknown key or a bad value.
     """
@@ -25,7 +25,7 @@ def load(path: str) -> dict[str, Any]:
 
 
 def parse(content: bytes, path: str) -> dict[str, Any]:
-    """The keys and values of a file's `content`; raises as `load`."""
+    """Parse a file's `content` to keys and values; raises as `load`."""
     import tomllib
 
     try:
@@ -36,7 +36,7 @@ def parse(content: bytes, path: str) -> dict[str, Any]:
 
 
 def template() -> str:
-    """A file that sets nothing and shows everything."""
+    """Return a file that sets nothing and shows everything."""
     lines = [f"# {meaning}\n# {name} = {example}\n" for name, (meaning, example, _) in KEYS.items()]
     return "# Defaults for flue. An option or an environment variable wins over them.\n\n" + "\n".join(lines)
 
@@ -79,7 +79,7 @@ def _yes_or_no(value: Any) -> bool:
 
 
 def _table(names: Sequence[str]) -> Callable[[Any], dict[str, str]]:
-    """What reads a table that gives some of `names` a text each."""
+    """Make the parser of a table that gives some of `names` a text each."""
 
     def read(value: Any) -> dict[str, str]:
         if not isinstance(value, dict) or not all(isinstance(text, str) and text for text in value.values()):

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flue_cli.agents.call_recording import CallRecorder, CallReplayer, CallSource
-from flue_cli.agents.recorded_errors import as_exception, as_object
+from flue_cli.agents.recorded_errors import error_from_json, error_to_json
 from flue_cli.errors import AgentError
 from flue_cli.strict_json import MAX_BYTES
 
@@ -171,13 +171,13 @@ def test_what_a_call_raises_is_raised_again(error: BaseException) -> None:
 
 def test_what_is_known_of_an_error_besides_its_words() -> None:
     """Plain attributes come back, objects do not: they may know a secret."""
-    kept = as_object(Refused(7, {"Authorization": "sk-secret"}))
-    again = as_exception(json.loads(json.dumps(kept)))
+    kept = error_to_json(Refused(7, {"Authorization": "sk-secret"}))
+    again = error_from_json(json.loads(json.dumps(kept)))
 
     assert isinstance(again, Refused)
     assert again.code == 7
     assert "sk-secret" not in json.dumps(kept)
-    missing = as_exception(as_object(FileNotFoundError(2, "No such file or directory", "x.txt")))
+    missing = error_from_json(error_to_json(FileNotFoundError(2, "No such file or directory", "x.txt")))
     assert isinstance(missing, FileNotFoundError)
     assert (missing.errno, missing.filename) == (2, "x.txt")
 
@@ -185,11 +185,11 @@ def test_what_is_known_of_an_error_besides_its_words() -> None:
 def test_an_error_whose_class_is_not_there() -> None:
     """It is one of the nearest of Python's own classes, under its own name."""
     kept = {"type": "nowhere.Lost", "base": "OSError", "message": "gone"}
-    again = as_exception(kept)
+    again = error_from_json(kept)
 
     assert isinstance(again, OSError)
     assert (type(again).__name__, str(again)) == ("Lost", "gone")
-    unknown = as_exception({"type": "os.system", "message": "gone"})
+    unknown = error_from_json({"type": "os.system", "message": "gone"})
     assert (type(unknown), type(unknown).__name__, str(unknown))[1:] == ("system", "gone")
     assert isinstance(unknown, RuntimeError)
 

@@ -1,4 +1,4 @@
-"""What an agent is handed and what it may give back."""
+"""The interface of agents: what they are called with and what they may return."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Message(_MessageFields):
     __slots__ = ()
 
     def __new__(cls, role: str, content: Any, extra: Mapping[str, Any] | None = None) -> Self:
-        """A message of its own: nothing is shared with other messages."""
+        """Make a message that shares nothing with others."""
         return super().__new__(cls, role, content, {} if extra is None else extra)
 
     def as_dict(self) -> dict[str, Any]:
-        """The message as the JSON object that most model APIs take: `{"role", "content", …}`."""
+        """Return the message as the JSON object that most model APIs take: `{"role", "content", …}`."""
         return {"role": self.role, "content": self.content, **self.extra}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Message:
-        """The reverse of `as_dict`; raises KeyError without `role` and `content`."""
+        """Make a message from what `as_dict` gives; raises KeyError without `role` and `content`."""
         extra = {key: value for key, value in fields.items() if key not in ("role", "content")}
         return cls(fields["role"], fields["content"], extra)
 
@@ -72,7 +72,7 @@ class Reply(_ReplyFields):
         messages: Sequence[Message | Mapping[str, Any]] = (),
         meta: Mapping[str, Any] | None = None,
     ) -> Self:
-        """A reply of its own: nothing is shared with other replies."""
+        """Make a reply that shares nothing with others."""
         return super().__new__(cls, text, messages, {} if meta is None else meta)
 
 
@@ -118,7 +118,7 @@ class History(Sequence[Message]):
             yield from reversed(self._read(max(stop - _PAGE, 0), stop))
 
     def last(self, count: int) -> list[Message]:
-        """The newest `count` messages, oldest of them first; fewer if there are fewer."""
+        """Read the newest `count` messages, oldest of them first; fewer if there are fewer."""
         if count <= 0:
             return []
         return list(self._read(max(self._length - count, 0), self._length))
@@ -145,7 +145,7 @@ class AgentSession(Generic[Data]):
 
 
 class AgentContext:
-    """What a turn knows that is not the session.
+    """Facts about the current turn: agent, number, start time, seed, cancellation.
 
     `agent` is the agent's name, `turn` the number of this turn, `now` the instant it began (aware,
     UTC; the same for the whole turn), `random` a generator seeded for this turn. Clock and seed are
@@ -187,7 +187,7 @@ class AgentContext:
         return self._random
 
     def record(self, name: str, call: Callable[[], Result]) -> Result:
-        """What `call()` gives, kept with the turn: a replay is answered from there, and calls nothing.
+        """Make the call and store its result with the turn; a replay is answered from there instead.
 
             answer = context.record("weather", lambda: fetch("https://…"))
 
@@ -199,5 +199,5 @@ class AgentContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the turn was cancelled or ran out of time: a long loop asks and leaves."""
+        """True if the turn was cancelled or ran out of time; a long loop checks it and ends."""
         return self._is_cancelled()

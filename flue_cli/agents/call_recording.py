@@ -1,10 +1,10 @@
-"""Calls that leave an agent (a model, a web service): kept as they are made, answered from what was kept.
+"""Recording of calls that leave an agent (a model, a web service), and replay from the records.
 
 A call's record is a JSON object. Beside its `name` it has `result` (what it returned), `awaited` (the same,
 by a coroutine), `pieces` (what an iterator gave, as far as it was read) or `awaited_pieces` (the same, by
-an asynchronous one). `error` says what it raised (see raised.py), in place of a result or after the pieces.
-`more` marks an iterator that was not read to its end; `unanswered` a coroutine that was given up, after so
-many seconds.
+an asynchronous one). `error` says what it raised (see recorded_errors.py), instead of a result or after the
+pieces. `more` marks an iterator that was not read to its end; `unanswered` a coroutine that was given up,
+after so many seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-from flue_cli.agents.recorded_errors import as_exception, as_object
+from flue_cli.agents.recorded_errors import error_from_json, error_to_json
 from flue_cli.errors import AgentError, DataError
 from flue_cli.strict_json import MAX_BYTES, dumps, loads
 
@@ -35,7 +35,7 @@ _PATIENCE = 0.5
 
 
 class CallSource(Protocol):
-    """What answers `context.record`."""
+    """Source of the answers that `context.record` gives."""
 
     def record(self, name: str, function: Callable[[], Any]) -> Any:
         """Return what `function()` gives, or gave when it was recorded."""
@@ -52,7 +52,7 @@ class CallRecorder:
         self._size = 0
 
     def record(self, name: str, function: Callable[[], Any]) -> Any:
-        """What `function()` gives, as a copy that holds no more than JSON does: so will a replay's.
+        """Return what `function()` gives, as a copy that holds no more than JSON does, as a replay's will.
 
         A coroutine is awaited by the caller, an iterator read by the caller, and so kept. Raises
         AgentError for what JSON cannot hold and for more than 16 MiB, and whatever the call raises.
@@ -75,7 +75,7 @@ class CallRecorder:
             return copy
 
     def as_meta(self) -> dict[str, Any]:
-        """What a turn keeps of it: `{"calls": […]}`, or nothing where nothing was called."""
+        """Return the calls for the turn's meta: `{"calls": […]}`, or nothing without calls."""
         # Copied, since a thread that the agent left behind may still be reading.
         calls = [
             {key: list(value) if key in _STREAMS else value for key, value in dict(call).items()}
@@ -173,7 +173,7 @@ class CallReplayer:
             self._left.setdefault(call["name"], deque()).append(call)
 
     def record(self, name: str, function: Callable[[], Any]) -> Any:
-        """What the call gave when it was recorded, in the same shape."""
+        """Return what the call gave when it was recorded, in the same shape."""
         try:
             call = self._left[_checked_name(name)].popleft()
         except (KeyError, IndexError):
@@ -211,7 +211,7 @@ class CallReplayer:
             raise self._missed(call["name"])
 
     async def _wait_in_vain(self, call: Mapping[str, Any]) -> None:
-        """Be as silent as a call was that the agent gave up, for twice as long."""
+        """Sleep twice as long as the recorded call had waited when the agent gave it up."""
         if "unanswered" in call:
             from asyncio import sleep
 
@@ -235,7 +235,7 @@ def _checked_name(name: object) -> str:
 
 
 def _problem(call: Any) -> str:
-    """What keeps `call` from being the record of a call; "" if nothing does."""
+    """Describe why `call` is not a valid record of a call; "" if it is."""
     if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
         return " is no object with a name"
     if "error" in call:
@@ -268,7 +268,7 @@ def _kept_errors(call: Call) -> Iterator[None]:
             call.pop("more", None)
             if call.pop("unanswered", None) is not None:
                 call["awaited"] = None
-            call["error"] = as_object(error)
+            call["error"] = error_to_json(error)
         raise
 
 
@@ -285,4 +285,4 @@ def _is_given_up(error: BaseException) -> bool:
 
 def _raise_kept(call: Mapping[str, Any]) -> None:
     if "error" in call:
-        raise as_exception(call["error"])
+        raise error_from_json(call["error"])

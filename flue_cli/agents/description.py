@@ -1,4 +1,4 @@
-"""What an agent's file says of itself, read with `ast`: nothing is executed."""
+"""Description of an agent, read from its file with `ast`: nothing is executed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flue_cli.names import agent_name
 
 
 class Description(NamedTuple):
-    """What an agent's file says of itself: the docstring, or why it is broken (else "")."""
+    """Docstring of an agent's file, or why the file is broken (else "")."""
 
     summary: str
     docstring: str
@@ -26,7 +26,7 @@ class Description(NamedTuple):
 
 
 def describe(source: AgentSource) -> Description:
-    """What the file says of itself, read with `ast`: nothing is executed."""
+    """Read the description of an agent from its file, without executing it."""
     try:
         agent_name(source.name)
         with open(source.path, "rb") as file, warnings.catch_warnings():
@@ -47,7 +47,7 @@ def describe(source: AgentSource) -> Description:
 
 
 def _top_level(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a module but for the insides of its functions and classes."""
+    """Walk the nodes of a module, except the insides of its functions and classes."""
     for node in ast.iter_child_nodes(tree):
         yield node
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
@@ -55,7 +55,7 @@ def _top_level(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _binds(node: ast.AST, name: str) -> bool:
-    """Whether a node of a syntax tree gives something that name, as far as reading can tell."""
+    """True if a node of a syntax tree binds `name`, as far as reading can tell."""
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return bool(node.name == name)

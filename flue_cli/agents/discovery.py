@@ -62,7 +62,7 @@ class Agent(NamedTuple):
 
 
 def find_agent(settings: Settings, name: str) -> AgentSource:
-    """The first agent called `name` on the search path.
+    """Find the first agent called `name` on the search path.
 
     Raises BadName, AgentNotFound (with near misses), and UsageError when it lies in a `./agents`
     folder of somebody else's.
@@ -84,7 +84,7 @@ def find_agent(settings: Settings, name: str) -> AgentSource:
 
 
 def list_agents(settings: Settings) -> list[AgentSource]:
-    """Every agent that a name would find, by name; what is shadowed is left out."""
+    """List every agent that a name would find, by name, without shadowed ones."""
     winners: dict[str, AgentSource] = {}
     for origin, folder in _search_path(settings):
         for source in _in_folder(origin, folder):
@@ -95,7 +95,7 @@ def list_agents(settings: Settings) -> list[AgentSource]:
 
 
 def shadowed_sample(source: AgentSource) -> bool:
-    """Whether `source` hides one of Flue's own samples."""
+    """True if `source` hides one of Flue's own samples."""
     if source.origin == "sample":
         return False
     folder = _samples_folder()
@@ -202,7 +202,7 @@ def _search_path(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _samples_folder() -> str:
-    """The wheel's copy of the samples; in a checkout the folder that it is made from."""
+    """Return the folder of the samples: the wheel's copy, or in a checkout its original."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     shipped = os.path.join(package, "samples")
     return shipped if os.path.isdir(shipped) else os.path.join(os.path.dirname(package), "agents")
@@ -240,7 +240,7 @@ def _from_packages() -> Iterator[AgentSource]:
 
 
 def _module_file(module: str) -> str:
-    """The source file of a dotted module, "" if there is none; find_spec would import its parents."""
+    """Return the source file of a dotted module, "" if there is none; find_spec would import its parents."""
     from importlib.machinery import PathFinder
 
     search: list[str] | None = None

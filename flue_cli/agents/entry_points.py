@@ -1,4 +1,4 @@
-"""Whether an installed package offers agents: a look at file names, before anything is imported for it."""
+"""Cheap check for installed packages that offer agents: file names only, nothing is imported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def may_offer(group: str) -> bool:
-    """Whether some package on the import path has entry points of `group`.
+    """True if some package on the import path has entry points of `group`.
 
     importlib.metadata, which tells which ones, costs as much as all of Typer. In doubt, as for an archive on
     the path, the answer is yes.

@@ -1,4 +1,4 @@
-"""Whether an agent can be loaded, found out in a process of its own.
+"""Check that an agent can be loaded, in a process of its own.
 
 A module may do anything while it is imported: end its process, never come back, spoil what others
 share. So each is loaded in a child, which tells its parent by a pipe.
@@ -18,14 +18,14 @@ from flue_cli.agents.discovery import SIGNATURE_HINT, AgentSource, load_agent
 from flue_cli.errors import AgentError
 
 
-class Checked(NamedTuple):
-    """What is wrong with an agent, "" for nothing; `traceback` is its own, where it raised."""
+class LoadCheck(NamedTuple):
+    """Problem of an agent, "" if it loads; `traceback` is the agent's, if it raised."""
 
     problem: str
     traceback: str = ""
 
 
-def check(source: AgentSource) -> Checked:
+def check_agent(source: AgentSource) -> LoadCheck:
     """Load the agent in a child process, and see whether it can be called as Flue will call it."""
     reading, writing = os.pipe()
     # A signal must find us ready to end the child.
@@ -44,14 +44,14 @@ def check(source: AgentSource) -> Checked:
     finally:
         _, status = os.waitpid(child, 0)
     if told:
-        return Checked(*json.loads(told))
+        return LoadCheck(*json.loads(told))
     code = os.waitstatus_to_exitcode(status)
     how = f"is ended by {signal.Signals(-code).name}" if code < 0 else f"ends with {code}"
-    return Checked(f"its process {how} while it is loaded")
+    return LoadCheck(f"its process {how} while it is loaded")
 
 
 def _tell(source: AgentSource, writing: int, mask: Iterable[int]) -> None:
-    """The child's part: load the agent, write down what came of it, and end."""
+    """Load the agent in the child, write the result to the pipe, and end."""
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         told = json.dumps(_look(source)).encode()
@@ -62,15 +62,15 @@ def _tell(source: AgentSource, writing: int, mask: Iterable[int]) -> None:
         os._exit(1)  # only reached without a word if a signal came
 
 
-def _look(source: AgentSource) -> Checked:
+def _look(source: AgentSource) -> LoadCheck:
     try:
         function = load_agent(source).function
     except AgentError as error:
-        return Checked(error.message, error.traceback)
+        return LoadCheck(error.message, error.traceback)
     try:
         inspect.signature(function).bind("prompt", "session", "context")
     except TypeError as error:
-        return Checked(f"its '{source.attribute}' does not take three arguments: {error}; {SIGNATURE_HINT}")
+        return LoadCheck(f"its '{source.attribute}' does not take three arguments: {error}; {SIGNATURE_HINT}")
     except ValueError:
         pass  # something built in that does not tell its parameters
-    return Checked("")
+    return LoadCheck("")

@@ -16,8 +16,8 @@ from typing import Any
 from flue_cli.errors import describe_exception
 
 
-def as_object(error: BaseException) -> dict[str, Any]:
-    """What is kept of an exception, whatever it may be and do."""
+def error_to_json(error: BaseException) -> dict[str, Any]:
+    """Describe an exception as a JSON object, whatever it may be and do."""
     kind = type(error)
     message = _sound(describe_exception(error)[len(kind.__name__) + 2 :])
     kept: dict[str, Any] = {"type": _name_of(kind), "message": message}
@@ -34,8 +34,8 @@ def as_object(error: BaseException) -> dict[str, Any]:
     return kept
 
 
-def as_exception(kept: Mapping[str, Any]) -> BaseException:
-    """An exception that `except` takes for the one that was kept, and that says the same.
+def error_from_json(kept: Mapping[str, Any]) -> BaseException:
+    """Make an exception that `except` takes for the recorded one, and that has the same text.
 
     Its class must have been imported already; else it is one of the base, or a RuntimeError.
     """
@@ -94,7 +94,7 @@ def _sound(text: str) -> str:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether JSON holds the value as it is; nothing inside of which a secret may hide."""
+    """True if JSON holds the value as it is, and no secret can hide inside it."""
     if type(value) is str:
         return _sound(value) == value
     if type(value) is float:

@@ -90,7 +90,7 @@ def check(
     agents_dirs: AgentsOption = None,
 ) -> None:
     """Load agents, and say what is wrong with them; exit code 1 if anything is."""
-    from flue_cli.agents.load_check import Checked, check
+    from flue_cli.agents.load_check import LoadCheck, check_agent
 
     app: App = ctx.obj
     settings = load_settings(agents=agents_dirs)
@@ -101,9 +101,9 @@ def check(
     checked = []
     for source in wanted:
         try:
-            checked.append((source, check(discovery.find_agent(settings, source.name))))
+            checked.append((source, check_agent(discovery.find_agent(settings, source.name))))
         except FlueError as error:  # a name that cannot be one, or somebody else's folder
-            checked.append((source, Checked(error.message)))
+            checked.append((source, LoadCheck(error.message)))
         if verbose and checked[-1][1].traceback:
             app.output.note(checked[-1][1].traceback.rstrip("\n"))
     if as_json:

@@ -33,7 +33,7 @@ from flue_cli.stores.records import ABSENT, Entry, Head, Origin
 from flue_cli.stores.rules import taken
 from flue_cli.text import safe_line
 from flue_cli.turns.dry_run import AgentRun, DryRunner
-from flue_cli.turns.replay import RecordBuffer, TurnComparison, replay_turns, run_through
+from flue_cli.turns.replay import RecordBuffer, TurnComparison, replay_in_sequence, replay_turns
 
 
 def replay(
@@ -94,7 +94,7 @@ def _accept(
 ) -> None:
     """Run through, and keep what comes of it as the session `new`, forked from the empty start."""
     with closing(RecordBuffer[Entry]()) as buffer:
-        report.show(run_through(store, head, agent, run, buffer.add))
+        report.show(replay_in_sequence(store, head, agent, run, buffer.add))
         store.bring(head.agent, new, buffer, Origin(head.uid, head.name, 0))
     app.output.note(f"kept as {head.agent}/{safe_line(new)}")
 

@@ -107,5 +107,7 @@ def _move(
 ) -> None:
     with session_to_change(app, session, agent, wait, store) as target:
         waiting = target.waiting
-        moved = timeline.newest(target.store, target.head, move, wait=waiting.seconds, pause=waiting.pause)
+        moved = timeline.move_when_idle(
+            target.store, target.head, move, wait=waiting.seconds, pause=waiting.pause
+        )
     say_moved(app.output, moved)

@@ -1,4 +1,4 @@
-"""What differs between two JSON values, place by place, and the same done to another value.
+"""Diff of two JSON values, place by place, and applying it to another value.
 
 Two values are the same if their JSON is, but for the order of keys: 1, 1.0 and true are three values.
 """
@@ -14,7 +14,7 @@ from flue_cli.jsondata.path import Path, get, put, remove, shown
 
 
 class _Absent:
-    """What stands for nothing at all, where None is a value."""
+    """Marker for no value at all, where None is a value."""
 
     def __repr__(self) -> str:
         return "absent"
@@ -31,7 +31,7 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 class Change(NamedTuple):
     """One place that differs: what was `before` and what is `after`.
 
-    Where something was removed from a list, `path` has its index before, else its index after.
+    A list index in `path` refers to the old list for a removal, otherwise to the new one.
     """
 
     path: Path
@@ -40,17 +40,17 @@ class Change(NamedTuple):
 
     @property
     def added(self) -> bool:
-        """Whether nothing was there; `before` has no meaning then."""
+        """True if nothing was there; `before` has no meaning then."""
         return self.before is _ABSENT
 
     @property
     def removed(self) -> bool:
-        """Whether nothing is there any more; `after` has no meaning then."""
+        """True if nothing is there any more; `after` has no meaning then."""
         return self.after is _ABSENT
 
 
 def changes(before: Any, after: Any) -> list[Change]:
-    """What makes `after` of `before`: objects key by key, lists with what they have in common kept.
+    """Compare two values: objects key by key, lists with what they have in common kept.
 
     In an object, what is gone or differs comes in the order of `before`, then what is new in that of
     `after`; in a list, first what is gone.
@@ -61,7 +61,7 @@ def changes(before: Any, after: Any) -> list[Change]:
 
 
 def apply_changes(value: Any, made: Iterable[Change]) -> Any:
-    """`value` with the same changes made to it, in their order; Conflict names the first that does not fit.
+    """Make the changes to `value`, in their order; Conflict names the first that does not fit.
 
     A key of an object that is there can always be set or removed; a place in a list fits where there is
     what was before the change, or already what is after it. Changed keys keep their place, new ones come
@@ -73,7 +73,7 @@ def apply_changes(value: Any, made: Iterable[Change]) -> Any:
 
 
 def diff_ranges(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
-    """The stretches that two lists do not share, as (start, stop) before and (begin, end) after."""
+    """Find the ranges that two lists do not share, as (start, stop) before and (begin, end) after."""
     head, shorter = 0, min(len(before), len(after))
     while head < shorter and before[head] == after[head]:
         head += 1
@@ -121,7 +121,7 @@ def _compare_lists(path: Path, before: list[Any], after: list[Any], found: list[
 
 
 def _matched(before: list[str], after: list[str]) -> tuple[dict[int, int], list[int], set[int]]:
-    """How two lists belong together: which index after was which before, what is gone, what is new."""
+    """Match two lists: map indexes after to those before, and list what is gone and what is new."""
     pairs: dict[int, int] = {}
     gone: list[int] = []
     new: set[int] = set()
@@ -134,7 +134,7 @@ def _matched(before: list[str], after: list[str]) -> tuple[dict[int, int], list[
 
 
 def _in_working_order(made: Iterable[Change]) -> Iterator[Change]:
-    """The changes as they can be made one by one: what is gone from one list goes from behind."""
+    """Order the changes so that they can be made one by one: removals from one list from its end."""
     gone: list[Change] = []
     for change in made:
         if gone and not (change.removed and change.path[:-1] == gone[0].path[:-1]):
@@ -176,7 +176,7 @@ def _there(value: Any, path: Path) -> Any:
 
 
 def _misfit(change: Change, now: Any) -> Conflict:
-    """The sentence about a change that does not fit what is there now."""
+    """Make the error for a change that does not fit what is there now."""
     found = "nothing" if now is _ABSENT else _short(now)
     expected = "a list with such a place" if change.added and isinstance(change.path[-1], int) else ""
     expected = expected or ("nothing" if change.added else _short(change.before))

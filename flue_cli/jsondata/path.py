@@ -1,4 +1,4 @@
-"""Ways into data: `tasks[0].title` as a person writes it, and what is to be found or put there.
+"""Paths into JSON data, written `tasks[0].title`: parsing them, getting, putting and removing values.
 
 Keys by dots, `[N]` an entry of a list (`[-1]` is the last), `["any key"]`, a JSON string, for keys
 that are no plain words. An empty path is the whole. A normalized path of JSONPath (RFC 9535, 2.7),
@@ -31,7 +31,7 @@ class BadPath(UsageError):
 
 
 def parse(text: str) -> Path:
-    """The path that `text` writes; BadPath says at which character it cannot be read."""
+    """Parse a path; BadPath says at which character it cannot be read."""
     bracket = re.compile(f"{_INDEX}|{_QUOTED}|{_SINGLE}", re.DOTALL)
     first, later = re.compile(f"({_KEY})"), re.compile(rf"\.({_KEY})")
     steps: list[str | int] = []
@@ -52,19 +52,19 @@ def parse(text: str) -> Path:
 
 
 def leading(text: str) -> tuple[str, str]:
-    """The path that `text` begins with, up to the first white space outside of quotes, and what follows."""
+    """Split `text` after its path, at the first white space outside of quotes; returns both parts."""
     found = re.match(rf"(?:{_QUOTED}|{_SINGLE}|\S)*", text, re.DOTALL)
     end = found.end() if found else 0
     return text[:end], text[end:].strip()
 
 
 def shown(path: Path) -> str:
-    """The path as `parse` reads it: `tasks[0].title`, "" for the whole."""
+    """Format a path as `parse` reads it: `tasks[0].title`, "" for the whole."""
     return "".join(step(one) for one in path).removeprefix(".")
 
 
 def step(one: str | int) -> str:
-    """One step as it stands behind others: `.title`, `[0]`, `["any key"]`."""
+    """Format one step as it stands behind others: `.title`, `[0]`, `["any key"]`."""
     if isinstance(one, int):
         return f"[{one}]"
     is_plain = re.fullmatch(_PLAIN, one) and _composed(one) == one
@@ -72,7 +72,7 @@ def step(one: str | int) -> str:
 
 
 def get(value: Any, path: Path) -> Any:
-    """What is at `path`; NotFound, which names the longest part that is there."""
+    """Get the value at `path`; NotFound names the longest part that is there."""
     for depth, one in enumerate(path):
         if not _has(value, one):
             raise _missing(path, depth, value)
@@ -81,7 +81,7 @@ def get(value: Any, path: Path) -> Any:
 
 
 def put(value: Any, path: Path, new: Any) -> Any:
-    """`value` with `new` at `path`, and the objects made that are missing on the way.
+    """Copy `value` with `new` at `path`; objects that are missing on the way are made.
 
     The index just past a list's end appends. BadPath if a list would have to be made or would get a
     gap, or if there is something on the way that has no such places.
@@ -102,7 +102,7 @@ def put(value: Any, path: Path, new: Any) -> Any:
 
 
 def remove(value: Any, path: Path) -> Any:
-    """`value` without what is at `path`; NotFound as `get`, BadPath for the whole."""
+    """Copy `value` without what is at `path`; NotFound as `get`, BadPath for the whole."""
     if not path:
         raise BadPath("all of the data cannot be removed: name a part of it")
     get(value, path)
@@ -115,7 +115,7 @@ def remove(value: Any, path: Path) -> Any:
 
 
 def kind(value: Any) -> str:
-    """What sort of JSON value it is, in words: `an object`, `a list of 3`, `null`."""
+    """Name the kind of a JSON value in words: `an object`, `a list of 3`, `null`."""
     if value is None:
         return "null"
     if isinstance(value, list):
@@ -128,7 +128,7 @@ def kind(value: Any) -> str:
 
 
 def _composed(key: str) -> str:
-    """A key as keyboards of all kinds give it (NFC); one in quotes is taken as it stands."""
+    """Normalise a key to what keyboards of all kinds give (NFC); one in quotes is taken as it stands."""
     if key.isascii():
         return key
     from unicodedata import normalize
@@ -169,7 +169,7 @@ def _called(where: Path) -> str:
 
 
 def _missing(path: Path, depth: int, there: Any) -> NotFound:
-    """What is said when `there`, at the first `depth` steps of `path`, has no next one."""
+    """Make the error for `there`, at the first `depth` steps of `path`, which has no next one."""
     one, where = path[depth], path[:depth]
     hint = ""
     if isinstance(one, str) and isinstance(there, dict):
@@ -202,7 +202,7 @@ def _unquoted(text: str, at: int, quoted: str) -> str:
 
 
 def _double(match: re.Match[str]) -> str:
-    """What an escape or a quote between single quotes is between double ones."""
+    """Convert an escape or a quote between single quotes to one between double ones."""
     return {"\\'": "'", '"': '\\"'}.get(match[0], match[0])
 
 

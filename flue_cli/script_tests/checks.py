@@ -1,4 +1,4 @@
-"""Whether a turn went as a script expects, and what is different if it did not."""
+"""Checks of a turn against what a script expects, with the differences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flue_cli.text import safe_text
 
 
 class Outcome(NamedTuple):
-    """What became of a turn: its reply, or its error. `data` is the data after it, parsed; `before` before.
+    """Outcome of a turn: its reply, or its error. `data` is the data after it, parsed; `before` before.
 
     `missing` names the calls that the agent wanted to make and that the script has no answer to.
     """
@@ -37,7 +37,7 @@ class Failure(NamedTuple):
 
 
 def check(step: Step, outcome: Outcome) -> tuple[Failure, ...]:
-    """What of the turn is not as its step expects, in the order of the file."""
+    """Check the turn against its step; returns the failures in the order of the file."""
     kinds = {expected.kind for expected in step.expected}
     if outcome.error and FAILS not in kinds:
         return (Failure(step.line, f"the turn failed: {outcome.error.message}"),)
@@ -57,7 +57,7 @@ def part_of(data: Any, wanted: Any) -> Any:
 
 
 def json_equal(one: Any, other: Any) -> bool:
-    """Whether two JSON values are equal. As in JSON true is not 1, and 1.0 is."""
+    """True if two JSON values are equal. As in JSON true is not 1, and 1.0 is."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):
@@ -130,7 +130,7 @@ def _spread(value: Any) -> str:
 
 
 def _difference(expected: str, found: str) -> tuple[str, ...]:
-    """A unified diff of two texts that are not the same, without its heading."""
+    """Make a unified diff of two texts that are not the same, without its heading."""
     one, other = safe_text(expected), safe_text(found)
     if one.split() == other.split():  # the eye would see no difference
         one, other = "\n".join(_quoted(expected)), "\n".join(_quoted(found))

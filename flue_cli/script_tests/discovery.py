@@ -1,4 +1,4 @@
-"""Which scripts are meant: files as they are named, folders with all scripts below them."""
+"""Search for scripts: files as they are named, folders with all scripts below them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ENDING = ".flue"
 
 
 def find_scripts(paths: Iterable[str]) -> list[str]:
-    """The files to play, each once, folders in order of name; NotFound where there is none."""
+    """Find the files to play, each once, folders in order of name; NotFound where there is none."""
     files: dict[str, str] = {}
     for path in paths:
         below = [path]

@@ -12,7 +12,7 @@ from flue_cli.strict_json import dumps, loads
 
 
 def json_text(text: str) -> str:
-    """A JSON string."""
+    """Parse a JSON string."""
     value = _json(text)
     if isinstance(value, str):
         return value
@@ -20,7 +20,7 @@ def json_text(text: str) -> str:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """A JSON object."""
+    """Parse a JSON object."""
     value = _json(text)
     if isinstance(value, dict):
         return value
@@ -28,17 +28,17 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def data_expected(text: str) -> dict[str, Any] | str:
-    """What the data must be: a JSON object, or UNCHANGED."""
+    """Parse the expected data: a JSON object, or UNCHANGED."""
     return UNCHANGED if text == UNCHANGED else json_object(text)
 
 
 def data_text(text: str) -> str:
-    """A JSON object, as the text that data is kept as."""
+    """Parse a JSON object, and return it as the text that data is stored as."""
     return dumps(json_object(text))
 
 
 def call_record(text: str) -> dict[str, Any]:
-    """The record of a call."""
+    """Parse the record of a call."""
     record = json_object(text)
     problem = call_record_error(record)
     if problem:
@@ -47,7 +47,7 @@ def call_record(text: str) -> dict[str, Any]:
 
 
 def call_record_error(record: Any) -> str:
-    """What keeps `record` from being one of a call that can be answered, "" for nothing."""
+    """Describe why `record` is not a valid record of a call; "" if it is."""
     try:
         CallReplayer([record])
     except ValueError as error:
@@ -56,7 +56,7 @@ def call_record_error(record: Any) -> str:
 
 
 def pattern(text: str) -> re.Pattern[str]:
-    """A regular expression."""
+    """Parse a regular expression."""
     try:
         return re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
@@ -66,14 +66,14 @@ def pattern(text: str) -> re.Pattern[str]:
 
 
 def whole_number(text: str) -> int:
-    """A whole number, zero or more."""
+    """Parse a whole number, zero or more."""
     if not (text.isascii() and text.isdigit() and len(text) <= 20):
         raise ValueError("this is no whole number")
     return int(text)
 
 
 def turn_number(text: str) -> int:
-    """The number of a turn, which begin with 1."""
+    """Parse the number of a turn, which begin with 1."""
     number = whole_number(text)
     if not number:
         raise ValueError("turns begin with 1")
@@ -81,7 +81,7 @@ def turn_number(text: str) -> int:
 
 
 def moment_of(text: str) -> int:
-    """An ISO 8601 time, in microseconds since the epoch; UTC unless it says otherwise."""
+    """Parse an ISO 8601 time to microseconds since the epoch; UTC unless it says otherwise."""
     from datetime import UTC, datetime, timedelta
 
     try:

@@ -35,7 +35,7 @@ _BLANKS = " \t"
 
 
 def read_script(path: str) -> Script:
-    """The script in the file at `path`; UsageError, with file and line, if it cannot be understood."""
+    """Read the script in the file at `path`; UsageError, with file and line, if it is not valid."""
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -50,7 +50,7 @@ def read_script(path: str) -> Script:
 
 
 def parse_script(text: str, path: str) -> Script:
-    """The script that `text` is; UsageError, with `path` and line, if it cannot be understood."""
+    """Parse the script `text`; UsageError, with `path` and line, if it is not valid."""
     return _Reader(text, path).script()
 
 
@@ -114,14 +114,14 @@ class _Reader:
         )
 
     def _said(self, at: int) -> int:
-        """Lines behind '>'; the index of the line after them."""
+        """Read lines behind '>'; returns the index of the line after them."""
         end = self._end_of(at, lambda line: line.startswith(">"))
         said = [line[1:].removeprefix(" ") for line in self._lines[at:end]]
         self._drafts.append(_Draft(at + 1, end, "\n".join(said)))
         return end
 
     def _answered(self, at: int) -> int:
-        """Indented lines, with the empty ones between them; the index of the line after them."""
+        """Read indented lines, with the empty ones between them; returns the index of the line after them."""
         end = last = at + 1
         while end < len(self._lines) and (
             self._lines[end].startswith("  ") or not self._lines[end].strip(_BLANKS)
@@ -134,7 +134,7 @@ class _Reader:
         return last
 
     def _field(self, at: int) -> int:
-        """A field, or several that are one text; the index of the line after them."""
+        """Read a field, or several that are one text; returns the index of the line after them."""
         name, colon, value = self._lines[at].partition(":")
         if not colon or name not in _FIELDS:
             self._refuse_line(at + 1, name if colon else "")
@@ -157,7 +157,7 @@ class _Reader:
         return at + 1
 
     def _set(self, line: int, name: str, value: Any) -> None:
-        """A field of the script itself before its first step, of the step later."""
+        """Set a field: of the script before its first step, of the step later."""
         if not self._drafts:
             if name not in ("agent", "session", "now", "seed"):
                 self._refuse(line, f"'{name}:' belongs below a prompt")

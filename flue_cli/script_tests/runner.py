@@ -40,12 +40,12 @@ class ScriptResult(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Whether everything was as expected."""
+        """True if everything was as expected."""
         return self.error is None and not any(turn.failures for turn in self.turns)
 
 
 def play_script(run: AgentRun[PlayedTurn], agent: Agent, script: Script) -> Iterator[PlayedTurn]:
-    """The turns of `script`, each as it ends. What failed leaves no trace, and the rest goes on.
+    """Play `script`, and yield each turn as it ends. A failed turn changes nothing, and the rest goes on.
 
     Raises TurnCancelled when a person ends it.
     """
@@ -59,7 +59,7 @@ def play_script(run: AgentRun[PlayedTurn], agent: Agent, script: Script) -> Iter
 
 
 class _Memory:
-    """What a script's session is between its turns."""
+    """State of a script's session between its turns."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -79,16 +79,16 @@ class _Memory:
         self._is_first = self._is_first and step.prompt is None
 
     def scene(self, step: Step, prompt: str) -> TurnInput:
-        """What the turn of `step` starts from."""
+        """Return the input of the turn of `step`."""
         script = self._script
         seed = script.seed + self.turn - 1 if step.seed is None else step.seed
         history = History(len(self._messages), self._read)
         return TurnInput(script.session, prompt, self.data, history, self.turn, self.now, seed, step.calls)
 
-    def keep(self, prompt: str, kept: TurnResult) -> None:
+    def keep(self, prompt: str, result: TurnResult) -> None:
         """Remember a turn that completed."""
-        self.data = kept.data
-        said = (Message("user", prompt), *kept.messages, Message("assistant", kept.reply))
+        self.data = result.data
+        said = (Message("user", prompt), *result.messages, Message("assistant", result.reply))
         self._messages += [dumps(message.as_dict()) for message in said]
 
     def _read(self, start: int, stop: int) -> list[Message]:

@@ -25,7 +25,7 @@ class Update(NamedTuple):
 
 
 def update_script(script: Script, turns: Iterable[PlayedTurn]) -> Update:
-    """The script as it would have passed. What cannot be expected, a turn that went wrong, stays."""
+    """Rewrite the script so that it would have passed. A turn that went wrong stays as it is."""
     played = tuple(turns)
     lines = script.text.split("\n")
     ending = "\r" if lines[0].endswith("\r") else ""
@@ -35,12 +35,12 @@ def update_script(script: Script, turns: Iterable[PlayedTurn]) -> Update:
 
 
 def would_pass_after_update(turn: PlayedTurn) -> bool:
-    """Whether the turn passes once its script is updated, and not before."""
+    """True if the turn passes once its script is updated, and not before."""
     return bool(_changes(turn)) and not _mended(turn).failures
 
 
 def rewrite(path: str, before: str, after: str) -> None:
-    """Give the file at `path` another text, whole or not at all; its permissions stay.
+    """Replace the text of the file at `path`, whole or not at all; its permissions stay.
 
     Raises Conflict if it is not `before` any more, OutputFailed when it cannot be written.
     """

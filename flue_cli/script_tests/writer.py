@@ -10,7 +10,7 @@ from flue_cli.text import safe_text
 
 
 def prompt_lines(prompt: str) -> list[str]:
-    """What is said, as the lines that begin a step."""
+    """Write a prompt as the lines that begin a step."""
     lines = prompt.split("\n")
     if not _is_plain(prompt, lines):
         return _json_lines("prompt", prompt)
@@ -18,7 +18,7 @@ def prompt_lines(prompt: str) -> list[str]:
 
 
 def reply_lines(reply: str) -> list[str]:
-    """A reply to expect, exactly."""
+    """Write a reply to expect, exactly."""
     lines = reply.split("\n")
     # An empty line at either end would belong to nothing.
     if not (_is_plain(reply, lines) and lines[0] and lines[-1]):
@@ -27,24 +27,24 @@ def reply_lines(reply: str) -> list[str]:
 
 
 def name_line(field: str, name: str) -> str:
-    """A field with a name, which may hold anything that a name may."""
+    """Write a field with a name, which may hold anything that a name may."""
     plain = _is_plain(name, [name]) and name == name.strip() and not name.startswith('"')
     return f"{field}: {name}" if plain else json_line(field, name)
 
 
 def json_line(field: str, value: Any) -> str:
-    """A field with a JSON value: readable where no character would mislead, else in ASCII."""
+    """Write a field with a JSON value: readable where no character would mislead, else in ASCII."""
     text = json.dumps(value, ensure_ascii=False)
     return f"{field}: {text if safe_text(text) == text else json.dumps(value)}"
 
 
 def _is_plain(text: str, lines: Sequence[str]) -> bool:
-    """Whether editors, diffs and terminals leave the text as it is."""
+    """True if editors, diffs and terminals leave the text as it is."""
     return safe_text(text) == text and all(line == line.rstrip() for line in lines)
 
 
 def _json_lines(field: str, text: str) -> list[str]:
-    """A line of the script for every line of the text, so that a diff shows what changed."""
+    """Write a line of the script for every line of the text, so that a diff shows what changed."""
     *ended, last = text.split("\n")
     pieces = [f"{line}\n" for line in ended] + ([last] if last or not ended else [])
     return [json_line(field, piece) for piece in pieces]

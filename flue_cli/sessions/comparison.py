@@ -13,14 +13,14 @@ from flue_cli.turns.result import parse_data
 
 
 class SessionAtTurn(NamedTuple):
-    """A session as of one of its turns."""
+    """A session at one of its turns."""
 
     head: Head
     turn: int
 
 
 class TurnPair(NamedTuple):
-    """What two sessions have as the same turn, or one of them alone has. The entries come without data."""
+    """The same turn of two sessions; None where one has no such turn. The entries come without data."""
 
     before: Entry | None
     after: Entry | None
@@ -33,12 +33,12 @@ class TurnPair(NamedTuple):
 
     @property
     def says_the_same(self) -> bool:
-        """Whether prompt, reply and outcome are equal: only the data differ."""
+        """True if prompt, reply and outcome are equal, and only the data differ."""
         return bool(self.before and self.after and _words(self.before) == _words(self.after))
 
 
 class Comparison(NamedTuple):
-    """What differs between two moments.
+    """Differences between two sessions, or one session at two turns.
 
     `common` turns at the beginning are the same, in words and data. `turns`, to be read once, are later
     ones that differ; in `data` is what makes the data at `after` of that at `before`.
@@ -52,7 +52,7 @@ class Comparison(NamedTuple):
 
 
 def compare_sessions(store: Store, before: SessionAtTurn, after: SessionAtTurn) -> Comparison:
-    """The comparison of two moments; raises TurnNotFound, and StoreDamaged where data cannot be read."""
+    """Compare `before` with `after`; raises TurnNotFound, and StoreDamaged where data cannot be read."""
     data = changes(
         *(parse_data(store.data_at(moment.head, moment.turn), moment.head.name) for moment in (before, after))
     )
@@ -70,7 +70,7 @@ def compare_sessions(store: Store, before: SessionAtTurn, after: SessionAtTurn) 
 
 
 def _between(store: Store, before: SessionAtTurn, after: SessionAtTurn) -> Iterator[TurnPair]:
-    """The turns of one session that lie between: made since, or taken back."""
+    """Read the turns of one session that lie between: made since, or undone."""
     for entry in store.entries(after.head, before.turn + 1, after.turn):
         yield TurnPair(None, entry)
     for entry in store.entries(before.head, after.turn + 1, before.turn):
@@ -84,7 +84,7 @@ def _entries(store: Store, moment: SessionAtTurn) -> Iterator[Entry]:
 def _differing(
     one: Entry | None, other: Entry | None, later: Iterator[tuple[Entry | None, Entry | None]]
 ) -> Iterator[TurnPair]:
-    """The first pair, from which on the data may differ, and of the later ones those that say otherwise."""
+    """Give the first differing pair, and those after it in which prompt, reply or outcome differ."""
     yield _pair(one, other)
     for pair in starmap(_pair, later):
         if not pair.says_the_same:

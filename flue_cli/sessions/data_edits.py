@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class WaitOptions(NamedTuple):
-    """How to wait behind a turn that runs: at most `seconds`, and with `pause` in between."""
+    """Options for waiting behind a running turn: at most `seconds`, with `pause` in between."""
 
     seconds: float
     pause: Pause
@@ -44,7 +44,7 @@ class DataEdit(NamedTuple):
 
 
 class DraftFolder(NamedTuple):
-    """Where a text that could not be used is kept, `again` (a command) that takes it, and whom to tell."""
+    """Folder for rejected text, the command that retries it (`again`), and how to tell the user."""
 
     folder: str
     again: str
@@ -90,7 +90,7 @@ def edit_as_text(store: Store, head: Head, drafts: DraftFolder, waiting: WaitOpt
 
 
 def _edit(store: Store, head: Head, change: Callable[[Any], Any], waiting: WaitOptions) -> tuple[Head, bool]:
-    """Have the data changed; the session after that, and whether it made a difference."""
+    """Change the data; returns the session after that, and True if the data differ."""
     differs = False
 
     def noticed(data: Any) -> Any:
@@ -117,7 +117,7 @@ def _value(text: str) -> Any:
 
 @contextmanager
 def _draft(drafts: DraftFolder, text: str) -> Iterator[str]:
-    """A private file with `text`, to be edited; what was made of it stays and is named if it is not used."""
+    """Make a private file with `text` to edit; a rejected edit stays in it, and the user is told where."""
     path = os.path.join(drafts.folder, f"{os.urandom(4).hex()}.json")
     try:
         make_private_folder(drafts.folder)

@@ -47,7 +47,7 @@ Happening = TurnBegan | TurnSettled | TurnsUndone | SessionRenamed
 
 
 def follow(store: Store, head: Head, *, with_data: bool = False) -> Iterator[Happening]:
-    """What happens to a session after `head`, as it happens; first the prompt that runs, or was left.
+    """Yield the events of a session after `head`; first the prompt that runs, or was interrupted.
 
     Does not end by itself. Raises SessionChanged when the session is deleted.
     """
@@ -72,7 +72,7 @@ class Follower:
         return self._watcher.seen
 
     def look(self) -> Iterator[Happening]:
-        """What happened since the last look; it costs next to nothing if nothing did. Raises as follow."""
+        """Yield the events since the last look; cheap if there are none. Raises as follow."""
         stamp = self._store.stamp()  # first: what is written while we look is seen the next time
         if stamp != self._before or time.monotonic() >= self._due:
             yield from self._watcher.look()
@@ -81,7 +81,7 @@ class Follower:
 
 
 class _Watcher:
-    """How far a session has been seen, and which prompts were told of."""
+    """State of following: the session as of the last look, and the prompts already reported."""
 
     def __init__(self, store: Store, head: Head, *, with_data: bool) -> None:
         self._store = store
@@ -98,11 +98,11 @@ class _Watcher:
 
     @property
     def runs(self) -> bool:
-        """Whether a prompt was running at the last look."""
+        """True if a prompt was running at the last look."""
         return self._began is not None
 
     def look(self) -> Iterator[Happening]:
-        """What happened since the last look."""
+        """Yield the events since the last look."""
         now = self._current()
         try:
             tip = self._store.tip(now)
@@ -116,7 +116,7 @@ class _Watcher:
         yield from self._running(now)
 
     def _between(self, now: Head, tip: Head) -> Iterator[Happening]:
-        """What was undone and what came, also what came and was undone before anybody could look."""
+        """Yield undone and new turns, also those that came and were undone between two looks."""
         missed = missed_between(self._store, self._seen, now)
         lost = [entry for entry in missed_between(self._store, self._tip, tip).turns if entry.turn > now.turn]
         undone = [*missed.undone]
@@ -149,7 +149,7 @@ class _Watcher:
         return entry._replace(data=self._store.data_at(now, entry.turn)) if self._with_data else entry
 
     def _current(self) -> Head:
-        """The session as it stands now, whatever its name."""
+        """Read the session as it stands now, even if it was renamed."""
         seen = self._seen
         now = self._store.head(seen.agent, seen.name)
         if now.uid == seen.uid:
@@ -163,5 +163,5 @@ class _Watcher:
 
 
 def _key(entry: Entry) -> tuple[int, int]:
-    """What tells a turn from others that had its number."""
+    """Return what distinguishes a turn from others that had its number."""
     return entry.turn, entry.started_at

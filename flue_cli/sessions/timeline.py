@@ -16,7 +16,7 @@ _PAGE = 64
 
 
 class TimelineMove(NamedTuple):
-    """Where a session stood and where it stands."""
+    """Move of a session on its timeline: its head before and after."""
 
     before: Head
     after: Head
@@ -60,7 +60,7 @@ def redo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause)
 
 
 def rewind(store: Store, head: Head, turn: int, *, wait: float, pause: Pause) -> TimelineMove:
-    """Go to `turn` of the line, back or forward to what was undone; TurnNotFound, and as Store.move."""
+    """Go to `turn` of the branch, back or forward to what was undone; TurnNotFound, and as Store.move."""
     tip = store.tip(head)
     if not 0 <= turn <= tip.turn:
         raise TurnNotFound(
@@ -69,12 +69,12 @@ def rewind(store: Store, head: Head, turn: int, *, wait: float, pause: Pause) ->
     return TimelineMove(head, store.move(head, turn, wait=wait, pause=pause))
 
 
-def newest(
+def move_when_idle(
     store: Store, head: Head, move: Callable[..., TimelineMove], *, wait: float, pause: Pause
 ) -> TimelineMove:
     """Do `move(store, head, wait=…, pause=…)` to the session as it is once no turn runs any more.
 
-    For whoever means the newest state, not one that they have seen. Raises as `move`; SessionBusy past
+    For a caller that means the newest state, not one that they have seen. Raises as `move`; SessionBusy past
     `wait` seconds; SessionChanged if it was deleted or renamed.
     """
     deadline = time.monotonic() + wait
@@ -126,14 +126,14 @@ def replace_data(store: Store, head: Head, data: str, *, wait: float, pause: Pau
 
 
 class MissedChanges(NamedTuple):
-    """What happened to a session since it was seen: `undone` are turns taken back, `turns` the new ones."""
+    """Changes of a session since it was last seen: `undone` turns by number, and the new `turns`."""
 
     undone: Sequence[int] = ()
     turns: Sequence[Entry] = ()
 
 
 def missed_between(store: Store, seen: Head, now: Head) -> MissedChanges:
-    """What happened between two looks at a session; `seen` may be from before it was there."""
+    """Compare two looks at a session; `seen` may be from before it existed."""
     if seen.version == now.version and seen.uid == now.uid:
         return MissedChanges()
     common = _common(store, seen, now)
@@ -141,20 +141,20 @@ def missed_between(store: Store, seen: Head, now: Head) -> MissedChanges:
 
 
 def last_turns(store: Store, head: Head, count: int) -> list[Entry]:
-    """The newest `count` turns, oldest of them first, and behind them the prompt that is not settled."""
+    """Read the newest `count` turns, oldest of them first, then the prompt that is not settled."""
     turns = store.entries(head, max(1, head.turn - count + 1), head.turn)
     running = store.running(head)
     return [*turns, running] if running else [*turns]
 
 
 def backwards(store: Store, head: Head) -> Iterator[Entry]:
-    """The entries up to `head`, newest first, read in pages."""
+    """Read the entries up to `head`, newest first, in pages."""
     for last in range(head.turn, 0, -_PAGE):
         yield from reversed(list(store.entries(head, max(1, last - _PAGE + 1), last)))
 
 
 def _common(store: Store, seen: Head, now: Head) -> int:
-    """The last turn that two looks at a session share: they agree up to some turn and never after it."""
+    """Find the last turn that two looks at a session share: they agree up to some turn and never after it."""
 
     def agree(turn: int) -> bool:
         try:

@@ -35,7 +35,7 @@ def run_agent(
     watch: AbstractContextManager[None],
     on_piece: OnPiece,
 ) -> TurnResult:
-    """Have `agent` answer the prompt of `start`, watched over by `watch`; the parts of the turn to store.
+    """Have `agent` answer the prompt of `start`, inside of `watch`; returns the parts of the turn to store.
 
     `session` is that of `start`. Calls go through `recording`. Raises as `call_function`.
     """
@@ -74,7 +74,7 @@ def call_function(
     on_piece: OnPiece,
     check: Callable[[Reply], Checked],
 ) -> Checked:
-    """What `check` makes of the agent's reply to `prompt`; pieces go to `on_piece` as they come.
+    """Return what `check` makes of the agent's reply; pieces go to `on_piece` as they come.
 
     `check` runs where the agent can still be stopped, since it reads objects of the agent's making.
     Raises AgentError for whatever the agent does wrong, the reason of `cancellation` if that ended it
@@ -148,7 +148,7 @@ class _Pieces:
             raise AgentStopped from error
 
     def reply(self) -> Reply:
-        """All pieces as one reply."""
+        """Join all pieces to one reply."""
         text = "".join(self._kept)
         return self._last._replace(text=text) if self._last else Reply(text)
 

@@ -73,12 +73,12 @@ class Cancellation:
             raise self.why
 
     def stops_thread(self) -> AbstractContextManager[None]:
-        """While inside, a request raises AgentStopped in this thread."""
+        """Return a context in which a request raises AgentStopped in this thread."""
         return _ThreadStop(self, self._wake_by)
 
     @contextmanager
     def stops_by(self, stop: Callable[[], None]) -> Iterator[None]:
-        """While inside `stops_thread`, a request calls `stop` instead, which may be gentler."""
+        """Make requests call `stop` instead, which may be gentler; used inside of `stops_thread`."""
         outer = self.stop
         self.stop = stop
         try:
@@ -89,7 +89,7 @@ class Cancellation:
 
 
 class _ThreadStop:
-    """While inside, a request raises AgentStopped in the thread that made this."""
+    """Context in which a request raises AgentStopped in the thread that made this."""
 
     # A class: AgentStopped may be raised at any bytecode of this thread, and in contextlib's frames around
     # a generator it would leave `stop` set, which would then cut what comes after the agent.

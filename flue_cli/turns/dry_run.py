@@ -28,7 +28,7 @@ Outcome = TypeVar("Outcome")
 
 
 class DryRunResult(NamedTuple):
-    """What a stored turn would have held, or the error.
+    """Result of a dry run: what a stored turn would have held, or the error.
 
     `missing` names the calls that the agent wanted to make and that have no recorded answer.
     """

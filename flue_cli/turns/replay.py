@@ -1,4 +1,4 @@
-"""What was said once, said again: every recorded prompt of a session against today's agent.
+"""Replay: every recorded prompt of a session against the current agent.
 
 Each turn starts from its recorded data, history, clock and seed, so that one change does not cascade; or,
 run through, from what the turns before it gave this time. Calls are answered from the recording.
@@ -34,7 +34,7 @@ Record = TypeVar("Record")
 
 
 class TurnOutcome(NamedTuple):
-    """What a turn came to: reply, the messages before it, the data (JSON text) after it; or the error."""
+    """Outcome of a turn: reply, the messages before it, the data (JSON text) after it; or the error."""
 
     reply: str | None
     messages: Sequence[Message]
@@ -43,7 +43,7 @@ class TurnOutcome(NamedTuple):
 
 
 class TurnComparison(NamedTuple):
-    """A turn as it was recorded, and as it came now.
+    """Comparison of a recorded turn with its replay.
 
     `what` differs: some of "reply", "messages", "data", "calls", or "error" alone. `data` is what makes
     the data now of those recorded; `missing` names calls that were not recorded.
@@ -59,7 +59,7 @@ class TurnComparison(NamedTuple):
 
 
 class SkippedTurn(NamedTuple):
-    """A prompt that was not answered then, and is not asked again."""
+    """A prompt that has no recorded answer and is not replayed."""
 
     turn: int
     outcome: str
@@ -68,7 +68,7 @@ class SkippedTurn(NamedTuple):
 def replay_turns(
     store: Store, head: Head, agent: Agent, run: AgentRun[TurnComparison]
 ) -> Iterator[TurnComparison | SkippedTurn]:
-    """Every turn up to `head`, each from where it started when it was recorded.
+    """Replay every turn up to `head`, each from its recorded input.
 
     Raises TurnCancelled, and StoreError when the recording cannot be read.
     """
@@ -82,10 +82,10 @@ def replay_turns(
         data = entry.data
 
 
-def run_through(
+def replay_in_sequence(
     store: Store, head: Head, agent: Agent, run: AgentRun[TurnComparison], keep: Callable[[Entry], None]
 ) -> Iterator[TurnComparison | SkippedTurn]:
-    """The same, but each turn from what those before it gave now; `keep` gets every entry of the new line.
+    """Replay each turn from the results of those before it; `keep` gets every entry of the new branch.
 
     Edits are made again, what was not answered stays so under its number. A turn that fails now, or lacks
     a call, is kept as failed. Raises Conflict where an edit does not fit; else as `replay_turns`.
@@ -132,7 +132,7 @@ def _scene(head: Head, entry: Entry, data: str, history: History) -> TurnInput:
 def _replay(
     agent: Agent, run: AgentRun[TurnComparison], scene: TurnInput, entry: Entry
 ) -> tuple[TurnComparison, Entry]:
-    """Replay one turn: how it compares, and the entry that it would make."""
+    """Replay one turn; returns the comparison, and the entry that it would make."""
     began = time.monotonic()
     with run.cancelling() as cancellation:
         done = run.run(agent, scene, cancellation, lambda result: _compared(entry, result))
@@ -164,7 +164,7 @@ def _compared(entry: Entry, done: DryRunResult) -> TurnComparison:
 
 
 def _entry(agent: Agent, entry: Entry, done: DryRunResult) -> Entry:
-    """The entry of a new line that a replayed turn makes."""
+    """Make the entry of the new branch from a replayed turn."""
     error = done.error
     if done.missing:  # also where the agent swallowed it
         error = AgentError(
@@ -185,7 +185,7 @@ def _entry(agent: Agent, entry: Entry, done: DryRunResult) -> Entry:
 
 
 def _edited(head: Head, entry: Entry, recorded: str, data: str) -> str:
-    """`data` with the changes that an edit made to the recorded data."""
+    """Apply to `data` the changes that an edit made to the recorded data."""
     if recorded == data:
         return entry.data
     before, after, now = (parse_data(text, head.name) for text in (recorded, entry.data, data))

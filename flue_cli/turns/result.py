@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TurnInput(NamedTuple):
-    """Everything that an agent's answer depends on.
+    """Input of a turn: what the agent's answer depends on.
 
     `data` is JSON text, `started_at` microseconds since the epoch. With `calls`, those of the agent's
     context.record are answered from there and none is made; None: they are made.
@@ -37,7 +37,7 @@ class TurnInput(NamedTuple):
 
 
 class TurnResult(NamedTuple):
-    """What of a reply and a session is going to be kept, in the form that it is kept in."""
+    """The parts of a turn to store, already in storage form."""
 
     reply: str
     messages: list[Message]
@@ -46,7 +46,7 @@ class TurnResult(NamedTuple):
 
 
 def make_result(reply: Reply, session: AgentSession[Any], recorded: Mapping[str, Any]) -> TurnResult:
-    """What is to be kept of a turn, `recorded` in its meta; AgentError for what JSON cannot hold."""
+    """Convert reply and session to storage form; AgentError for what JSON cannot hold."""
     try:
         found = getattr(session, "data", None)
         if not isinstance(found, dict):
@@ -74,7 +74,7 @@ def make_result(reply: Reply, session: AgentSession[Any], recorded: Mapping[str,
 
 
 def parse_data(text: str, session: str) -> dict[str, Any]:
-    """The data that JSON `text` of a session holds; StoreDamaged if it is no object."""
+    """Parse the JSON `text` of a session's data; StoreDamaged if it is not an object."""
     try:
         data = loads(text)
     except ValueError as error:

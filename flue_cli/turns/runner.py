@@ -1,4 +1,4 @@
-"""One turn: what the CLI, the REPL, the pipe and HTTP all call.
+"""Running one turn: the function that CLI, REPL, pipe and HTTP call.
 
     prompt - begin - agent - commit - shown
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class Turn(NamedTuple):
-    """What became of a prompt.
+    """A prompt and its outcome.
 
     `outcome` is completed, failed, cancelled or interrupted; for all but the first, `error` says
     why and `data` (JSON text) is what it was before. `replayed`: the turn was completed earlier
@@ -63,12 +63,12 @@ class Turn(NamedTuple):
     error: FlueError | None = None
 
 
-def _unheard(*_: object) -> None:
-    """Nobody listens."""
+def _ignore(*_: object) -> None:
+    """Default of a callback."""
 
 
 class Listener(NamedTuple):
-    """Whoever follows a turn as it goes. A FlueError that it raises ends the turn.
+    """Callbacks that follow a turn. A FlueError that one raises ends the turn.
 
     `waiting` is called now and then while the turn waits behind another's; `begun` when the prompt is
     durable, with what was found then, perhaps an earlier prompt that a crash left unanswered; `piece`
@@ -76,16 +76,16 @@ class Listener(NamedTuple):
     agent does not stop: the turn is settled by then, and what `run` returns later says no more.
     """
 
-    waiting: Callable[[Holder], None] = _unheard
-    begun: Callable[[Begun], None] = _unheard
-    piece: OnPiece = _unheard
-    stuck: Callable[[Turn], None] = _unheard
+    waiting: Callable[[Holder], None] = _ignore
+    begun: Callable[[Begun], None] = _ignore
+    piece: OnPiece = _ignore
+    stuck: Callable[[Turn], None] = _ignore
 
 
 class Runner:
     """Runs turns on `store` in whichever thread calls, and writes each into `log`.
 
-    It keeps a thread to watch over them: close it when no more turns are to run.
+    It keeps a watchdog thread: close it when no more turns are to run.
     """
 
     def __init__(self, store: Store, log: Log | None = None) -> None:
@@ -104,8 +104,8 @@ class Runner:
     ) -> Turn:
         """Answer one prompt in the calling thread; `timeout` bounds the agent, in seconds.
 
-        Whatever the agent does wrong is the turn's `error`; raised is what kept the turn from
-        beginning: SessionBusy, SessionExists, SessionNotFound, SessionChanged, KeyConflict,
+        Whatever the agent does wrong is the turn's `error`. Raises only if the turn does not begin:
+        SessionBusy, SessionExists, SessionNotFound, SessionChanged, KeyConflict,
         TurnCancelled while waiting, StoreError.
         """
         store = self.store
@@ -121,7 +121,7 @@ class Runner:
 
         def ended(turn: Turn) -> Turn:
             if self._log:
-                _write_down(self._log, turn, time.monotonic() - began)
+                _log_turn(self._log, turn, time.monotonic() - began)
             return turn
 
         def give_up(why: FlueError) -> None:
@@ -138,7 +138,7 @@ class Runner:
                 started_at=lease.started_at,
                 seed=seed,
             )
-            kept = run_agent(
+            result = run_agent(
                 agent,
                 start,
                 start.make_session(),
@@ -153,14 +153,14 @@ class Runner:
             # A bug of ours must not leave the session held.
             _abandon(store, begun, FlueError(describe_exception(error)), recorded)
             raise
-        return ended(_commit(store, begun, kept))
+        return ended(_commit(store, begun, result))
 
     def close(self) -> None:
-        """End the thread that watches; the store stays open."""
+        """End the watchdog thread; the store stays open."""
         self._watchdog.close()
 
 
-def _write_down(log: Log, turn: Turn, seconds: float) -> None:
+def _log_turn(log: Log, turn: Turn, seconds: float) -> None:
     log.write(
         "turn",
         agent=turn.agent,
@@ -181,7 +181,7 @@ def _refuse_half_characters(ask: Ask) -> None:
 
 
 def cancellable_pause(cancellation: Cancellation, waiting: Callable[[Holder], None]) -> Pause:
-    """A pause for whoever waits behind a turn: tells `waiting` for whom, and ends when cancelled."""
+    """Make the pause for a turn that waits: it tells `waiting` the holder, and ends when cancelled."""
 
     def pause(seconds: float, holder: Holder) -> None:
         cancellation.check()
@@ -192,14 +192,16 @@ def cancellable_pause(cancellation: Cancellation, waiting: Callable[[Holder], No
     return pause
 
 
-def _commit(store: Store, begun: Begun, kept: TurnResult) -> Turn:
+def _commit(store: Store, begun: Begun, result: TurnResult) -> Turn:
     lease = begun.lease
     try:
-        head = store.commit(lease, reply=kept.reply, messages=kept.messages, data=kept.data, meta=kept.meta)
+        head = store.commit(
+            lease, reply=result.reply, messages=result.messages, data=result.data, meta=result.meta
+        )
     except (LeaseLost, StoreError) as error:
         # The agent's work is done and cannot be kept: the reply is still worth showing.
-        return _turn(begun, "interrupted", lease.head.version, reply=kept.reply, error=error)
-    return _turn(begun, "completed", head.version, reply=kept.reply, data=kept.data)
+        return _turn(begun, "interrupted", lease.head.version, reply=result.reply, error=error)
+    return _turn(begun, "completed", head.version, reply=result.reply, data=result.data)
 
 
 def _abandon(store: Store, begun: Begun, error: FlueError, meta: Mapping[str, Any]) -> Turn:

@@ -59,7 +59,7 @@ class Watchdog:
         timeout: float | None,
         give_up: Callable[[FlueError], None],
     ) -> Iterator[None]:
-        """While inside, the turn of `lease` (None: it has none) is watched over.
+        """Watch over the turn of `lease` (None: it has none) while inside.
 
         `timeout` bounds it, in seconds.
 
@@ -77,7 +77,7 @@ class Watchdog:
             self._remove(turn, old_wakeup)
 
     def _add(self, turn: _WatchedTurn) -> int:
-        """Begin to watch over a turn; gives the wake-up descriptor that was set before."""
+        """Begin to watch over a turn; returns the wake-up descriptor that was set before."""
         with self._lock:
             self._watched.append(turn)
             is_earlier = not self._wakes_at or turn.next_moment() < self._wakes_at
@@ -88,7 +88,7 @@ class Watchdog:
         return old_wakeup
 
     def _remove(self, turn: _WatchedTurn, old_wakeup: int) -> None:
-        """Once this returns, nothing more is done for the turn."""
+        """End watching: once this returns, nothing more is done for the turn."""
         if turn.in_main:
             signal.set_wakeup_fd(old_wakeup)
         turn.cancellation.listen(None)
@@ -224,7 +224,7 @@ class _WatchedTurn:
         self.in_main = threading.get_ident() == threading.main_thread().ident
 
     def next_moment(self) -> float:
-        """When to look at it next."""
+        """Return the next moment to look at it."""
         if self.is_over:
             return math.inf
         if self.cancellation.why:
@@ -232,7 +232,7 @@ class _WatchedTurn:
         return min(self._renew_at, self._deadline)
 
     def signalled(self, signum: int) -> None:
-        """A signal came; its handler may still have to wait for the agent."""
+        """Note a signal; its handler may still have to wait for the agent."""
         if self.in_main:
             self.cancellation.request(cancelled_by(signum), stop=False)
 
@@ -250,7 +250,7 @@ class _WatchedTurn:
             self._renew_at = self._renewed(self._renew, now)
 
     def _renewed(self, renew: Callable[[], None], now: float) -> float:
-        """Renew the lease; when to do so next."""
+        """Renew the lease; returns when to do so next."""
         try:
             renew()
         except LeaseLost:
