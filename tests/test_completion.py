@@ -17,8 +17,8 @@ import pexpect
 import pytest
 from needs import needs_program
 
-from flue_cli.cli.candidates import found
-from flue_cli.cli.shell_words import split
+from flue_cli.cli.completion.candidates import found
+from flue_cli.cli.completion.quoting import split
 from flue_cli.stores import open_store
 from flue_cli.stores.records import Entry
 
@@ -155,7 +155,7 @@ def test_an_answer_costs_little(flue: Flue) -> None:
     """Answering a shell imports nothing that a press of Tab should not wait for."""
     keep(flue.store, "alice")
     program = (
-        "import json, os, sys; from flue_cli.cli import main; main(sys.argv[1:]);"
+        "import json, os, sys; from flue_cli.cli import run_command; run_command(sys.argv[1:]);"
         " os.write(2, json.dumps(sorted(sys.modules)).encode())"
     )
     for line, answer in (

@@ -264,8 +264,8 @@ def test_prune_takes_what_its_criteria_say(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, str, int]], old: set[int], forks: bool
 ) -> None:
     """Whatever was done: exactly the families go of which every member is old and without a completed entry."""
-    from flue_cli.cli import prune
-    from flue_cli.cli.commands import App
+    from flue_cli.cli.command_table import App
+    from flue_cli.cli.sessions import prune
     from flue_cli.cli.signals import Signals
     from flue_cli.render.output import Output
 

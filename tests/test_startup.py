@@ -24,8 +24,8 @@ HEAVY = {
 }
 MODULES = """
 import json, os, sys
-from flue_cli.cli import main
-code = main(sys.argv[1:])
+from flue_cli.cli import run_command
+code = run_command(sys.argv[1:])
 os.write(2, json.dumps(sorted(sys.modules)).encode())
 sys.exit(code)
 """

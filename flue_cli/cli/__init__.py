@@ -12,7 +12,7 @@ LINGER_SECONDS = 5.0
 def run() -> None:
     """The console script: run the command, then end as a shell expects, by signal if by signal."""
     # Arguments are UTF-8 here, whatever a plain locale makes Python think.
-    code = main([os.fsencode(word).decode(errors="surrogateescape") for word in sys.argv[1:]])
+    code = run_command([os.fsencode(word).decode(errors="surrogateescape") for word in sys.argv[1:]])
     if code > 128:
         from flue_cli.cli.signals import die_by
 
@@ -40,7 +40,7 @@ def _end_despite_threads(code: int) -> None:
     threading.Thread(target=end, daemon=True).start()
 
 
-def main(argv: list[str]) -> int:
+def run_command(argv: list[str]) -> int:
     """Run one command; its exit code."""
     if argv == ["--version"]:
         from flue_cli import __version__
@@ -61,10 +61,10 @@ def main(argv: list[str]) -> int:
     gc.disable()
     try:
         if "_FLUE_COMPLETE" in os.environ:  # a shell asks how its command line could go on
-            from flue_cli.cli.completion import answer
+            from flue_cli.cli.completion.answer import answer
 
             return answer(argv)
-        from flue_cli.cli.edge import dispatch
+        from flue_cli.cli.main import dispatch
 
         return dispatch(argv)
     finally:

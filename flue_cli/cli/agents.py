@@ -10,7 +10,7 @@ import typer
 import flue_cli
 from flue_cli import agents
 from flue_cli.agents.reading import describe
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentsOption, JsonOption, VerboseOption, load_settings
 from flue_cli.errors import FileExists, FlueError, OutputFailed, UsageError
 from flue_cli.names import agent_name

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 import typer
 
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import StoreOption, load_settings, opened
 from flue_cli.errors import UsageError
 from flue_cli.render.output import Output

@@ -14,8 +14,7 @@ from flue_cli import agents
 from flue_cli.agents import Agent, AgentSource
 from flue_cli.cancellation import Cancellation
 from flue_cli.cli import stdin
-from flue_cli.cli.answers import FORMS, Answer, form_of
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import (
     AgentsOption,
     FormatOption,
@@ -30,7 +29,8 @@ from flue_cli.cli.options import (
     opened,
     repeated,
 )
-from flue_cli.cli.which import Named, Where, chosen
+from flue_cli.cli.session_choice import Named, Where, chosen
+from flue_cli.cli.turn_output import FORMS, Answer, form_of
 from flue_cli.errors import AgentError, SessionExists, UsageError
 from flue_cli.log import Log
 from flue_cli.render.remarks import Waiting, say_interrupted, show_traceback

@@ -7,7 +7,7 @@ import os
 import typer
 
 from flue_cli import config
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption, load_settings
 from flue_cli.editor import run_editor
 from flue_cli.errors import UsageError

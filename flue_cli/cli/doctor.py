@@ -16,7 +16,7 @@ import typer
 import flue_cli
 from flue_cli import agents
 from flue_cli.agents.reading import describe
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption
 from flue_cli.errors import FlueError, UsageError
 from flue_cli.render import plain

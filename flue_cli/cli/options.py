@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.errors import AmbiguousName, SessionNotFound, TurnNotFound
 from flue_cli.names import agent_name, normal_name
 from flue_cli.render.remarks import Waiting

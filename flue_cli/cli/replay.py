@@ -13,7 +13,7 @@ import typer
 from flue_cli import agents
 from flue_cli.agents import Agent, AgentSource
 from flue_cli.cancellation import Cancellation
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import (
     AgentOption,
     AgentsOption,
@@ -25,7 +25,7 @@ from flue_cli.cli.options import (
     one_session,
     opened,
 )
-from flue_cli.cli.replay_report import Report, report_of
+from flue_cli.cli.replay_output import Report, report_of
 from flue_cli.errors import AgentError, AgentNotFound, TurnCancelled
 from flue_cli.names import session_name
 from flue_cli.rehearsal import Rehearser

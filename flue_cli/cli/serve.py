@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from flue_cli.cli import stdin
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import (
     AgentsOption,
     StoreOption,
@@ -19,7 +19,7 @@ from flue_cli.cli.options import (
     load_settings,
     opened,
 )
-from flue_cli.cli.token import read_token
+from flue_cli.cli.token_file import read_token
 from flue_cli.errors import FlueError, Stop, UsageError
 from flue_cli.log import Log
 from flue_cli.render.remarks import show_traceback

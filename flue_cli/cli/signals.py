@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Signals:
-    """What INT, TERM and HUP do. Installed once, by `main`."""
+    """What INT, TERM and HUP do. Installed once, by `dispatch`."""
 
     def __init__(self) -> None:
         self.installed: list[int] = []

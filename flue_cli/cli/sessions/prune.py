@@ -9,9 +9,9 @@ from typing import Annotated, NamedTuple
 import typer
 
 from flue_cli.cli.asking import agreed
-from flue_cli.cli.commands import App
-from flue_cli.cli.listing import moment_of, show
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentOption, StoreOption, load_settings, opened
+from flue_cli.cli.sessions.list import moment_of, show
 from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, UsageError
 from flue_cli.names import agent_name
 from flue_cli.render.family import Branch

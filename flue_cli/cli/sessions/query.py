@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
 from flue_cli.errors import SessionChanged, StoreDamaged, UsageError
 from flue_cli.kept import data_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import StoreOption, load_settings, opened
 from flue_cli.errors import Conflict, FlueError, SessionExists, UsageError
 from flue_cli.render.progress import progress

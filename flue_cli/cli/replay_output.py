@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.render.remarks import show_traceback
 from flue_cli.render.replay_lines import difference_lines, replayed_fields, summary
 from flue_cli.replay import Compared, Skipped

@@ -20,7 +20,7 @@ COMMANDS = {
         "List, show, search, undo, fork, edit, export, import, delete.",
     ),
     "test": (
-        "flue_cli.cli.scripts:check_scripts",
+        "flue_cli.cli.test:check_scripts",
         "Play conversation scripts, and compare what comes of them.",
     ),
     "replay": ("flue_cli.cli.replay:replay", "Say a session's prompts again to today's agent, and compare."),
@@ -174,7 +174,7 @@ def _show_version(*, value: bool) -> None:
 
 def _install_completion(app: App, shell: str | None) -> None:
     if shell is not None:
-        from flue_cli.cli.shells import install
+        from flue_cli.cli.completion.shell_scripts import install
 
         name, path, is_new = install(shell)
         app.output.result(path)
@@ -186,7 +186,7 @@ def _install_completion(app: App, shell: str | None) -> None:
 
 def _show_completion(app: App, shell: str | None) -> None:
     if shell is not None:
-        from flue_cli.cli.shells import script
+        from flue_cli.cli.completion.shell_scripts import script
 
         app.output.result(script(shell))
         raise typer.Exit

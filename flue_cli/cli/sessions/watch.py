@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import (
     AgentOption,
     JsonOption,

@@ -7,7 +7,7 @@ import os
 
 import typer
 
-from flue_cli.cli.commands import ABOUT_SHELLS, COMMANDS, GROUPS, App, Unforeseen, root_command
+from flue_cli.cli.command_table import ABOUT_SHELLS, COMMANDS, GROUPS, App, Unforeseen, root_command
 from flue_cli.cli.signals import Signals
 from flue_cli.errors import (
     FlueError,

@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.cli import stdin
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import existing, one_session
 from flue_cli.errors import SessionNotFound, Stop, UsageError
 from flue_cli.names import agent_name, free_name, session_name

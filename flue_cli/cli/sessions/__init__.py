@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flue_cli.cli.asking import agreed
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import (
     AgentOption,
     AgentsOption,
@@ -91,9 +91,9 @@ def resume(
     agents_dirs: AgentsOption = None,
 ) -> None:
     """Go on with a session: the same as flue chat AGENT -r NAME."""
-    from flue_cli.cli.answers import form_of
     from flue_cli.cli.chat import How, converse
-    from flue_cli.cli.which import Where
+    from flue_cli.cli.session_choice import Where
+    from flue_cli.cli.turn_output import form_of
 
     app: App = ctx.obj
     repeat = repeated(store, agents_dirs)
@@ -157,27 +157,27 @@ def delete(
 
 
 COMMANDS = {
-    "list": "flue_cli.cli.listing:list_sessions",
+    "list": "flue_cli.cli.sessions.list:list_sessions",
     "show": show,
     "resume": resume,
     "rename": rename,
-    "undo": "flue_cli.cli.timeline:undo",
-    "redo": "flue_cli.cli.timeline:redo",
-    "rewind": "flue_cli.cli.timeline:rewind",
-    "fork": "flue_cli.cli.timeline:fork",
-    "data": "flue_cli.cli.data:data",
-    "set": "flue_cli.cli.data:set_",
-    "unset": "flue_cli.cli.data:unset",
-    "edit": "flue_cli.cli.data:edit",
-    "diff": "flue_cli.cli.diff:diff",
-    "search": "flue_cli.cli.search:search",
-    "query": "flue_cli.cli.query:query",
-    "export": "flue_cli.cli.export:export",
-    "import": "flue_cli.cli.importing:import_",
+    "undo": "flue_cli.cli.sessions.timeline:undo",
+    "redo": "flue_cli.cli.sessions.timeline:redo",
+    "rewind": "flue_cli.cli.sessions.timeline:rewind",
+    "fork": "flue_cli.cli.sessions.timeline:fork",
+    "data": "flue_cli.cli.sessions.data:data",
+    "set": "flue_cli.cli.sessions.data:set_",
+    "unset": "flue_cli.cli.sessions.data:unset",
+    "edit": "flue_cli.cli.sessions.data:edit",
+    "diff": "flue_cli.cli.sessions.diff:diff",
+    "search": "flue_cli.cli.sessions.search:search",
+    "query": "flue_cli.cli.sessions.query:query",
+    "export": "flue_cli.cli.sessions.export:export",
+    "import": "flue_cli.cli.sessions.import_:import_",
     "delete": delete,
-    "prune": "flue_cli.cli.prune:prune",
-    "stats": "flue_cli.cli.stats:stats",
-    "watch": "flue_cli.cli.watch:watch",
+    "prune": "flue_cli.cli.sessions.prune:prune",
+    "stats": "flue_cli.cli.sessions.stats:stats",
+    "watch": "flue_cli.cli.sessions.watch:watch",
 }
 """What `flue sessions` offers."""
 

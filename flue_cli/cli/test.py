@@ -16,7 +16,7 @@ from flue_cli import agents
 from flue_cli.agents import Agent, AgentSource
 from flue_cli.cancellation import Cancellation
 from flue_cli.cli import stdin
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentsOption, TimeoutOption, VerboseOption, load_settings
 from flue_cli.errors import AgentError, AgentNotFound, FlueError, Stop, TurnCancelled
 from flue_cli.rehearsal import Rehearser

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, one_session, opened
 from flue_cli.comparison import Comparison, Moment, compared
 from flue_cli.render import plain, unified

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from flue_cli.cli.candidates import Candidate, Found, found
-from flue_cli.cli.shell_words import split
+from flue_cli.cli.completion.candidates import Candidate, Found, found
+from flue_cli.cli.completion.quoting import split
 from flue_cli.errors import FlueError
 
 ASKED = "_FLUE_COMPLETE"

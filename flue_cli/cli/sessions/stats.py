@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
 from flue_cli.names import agent_name
 from flue_cli.render import figures, plain

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flue_cli import timeline
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import (
     AgentOption,
     AtOption,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flue_cli import data_path, hand_edits
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import (
     AgentOption,
     AtOption,

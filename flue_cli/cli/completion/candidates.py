@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from flue_cli import agents
-from flue_cli.cli.commands import COMMANDS, root_command
+from flue_cli.cli.command_table import COMMANDS, root_command
 from flue_cli.cli.options import load_settings, opened
 from flue_cli.errors import BadName
 from flue_cli.names import agent_name, normal_name, session_name
@@ -201,7 +201,7 @@ def _sessions(line: Line, typed: str) -> Iterator[Candidate]:
 
 
 def _formats(line: Line, typed: str) -> Iterator[Candidate]:
-    from flue_cli.cli.answers import FORMS
+    from flue_cli.cli.turn_output import FORMS
     from flue_cli.transcripts import FORMATS, READERS
 
     yield from _those({"export": FORMATS, "import": READERS}.get(line.command.name, FORMS), typed)
@@ -214,7 +214,7 @@ def _templates(line: Line, typed: str) -> Iterator[Candidate]:
 
 
 def _shells(line: Line, typed: str) -> Iterator[Candidate]:
-    from flue_cli.cli.shells import SHELLS
+    from flue_cli.cli.completion.shell_scripts import SHELLS
 
     yield from _those(SHELLS, typed)
 
