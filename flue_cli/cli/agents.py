@@ -11,6 +11,7 @@ import flue_cli
 from flue_cli import agents
 from flue_cli.agents.reading import describe
 from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_agents
 from flue_cli.cli.options import AgentsOption, JsonOption, VerboseOption, load_settings
 from flue_cli.errors import FileExists, FlueError, OutputFailed, UsageError
 from flue_cli.names import agent_name
@@ -21,7 +22,9 @@ from flue_cli.text import safe_line
 TEMPLATES = ("echo", "stateful", "streaming", "llm")
 """What a new agent can begin as: files in flue_cli/templates."""
 
-AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
+AgentArgument = Annotated[
+    str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=complete_agents)
+]
 
 
 def list_agents(ctx: typer.Context, as_json: JsonOption = False, agents_dirs: AgentsOption = None) -> None:
@@ -57,7 +60,13 @@ def new(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The new agent's name.")],
     template: Annotated[
-        str, typer.Option("--template", metavar="KIND", help=f"What it begins as: {', '.join(TEMPLATES)}.")
+        str,
+        typer.Option(
+            "--template",
+            metavar="KIND",
+            autocompletion=lambda: TEMPLATES,
+            help=f"What it begins as: {', '.join(TEMPLATES)}.",
+        ),
     ] = "stateful",
 ) -> None:
     """Begin an agent: writes ./agents/NAME.py, ready to chat with and to change."""
@@ -81,7 +90,10 @@ def new(
 def check(
     ctx: typer.Context,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[AGENT...]", help="Which agents; all without.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[AGENT...]", autocompletion=complete_agents, help="Which agents; all without."
+        ),
     ] = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,

@@ -10,6 +10,7 @@ from typing import Annotated, Self
 import typer
 
 from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_files
 from flue_cli.cli.options import StoreOption, load_settings, opened
 from flue_cli.errors import UsageError
 from flue_cli.render.output import Output
@@ -19,7 +20,9 @@ from flue_cli.text import safe_line, size
 
 def backup(
     ctx: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The file with the backup.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", autocompletion=complete_files, help="The file with the backup.")
+    ],
     restore: Annotated[
         bool, typer.Option("--restore", help="Put the backup FILE in the place of the store.")
     ] = False,

@@ -15,6 +15,7 @@ from flue_cli.agents import Agent, AgentSource
 from flue_cli.cancellation import Cancellation
 from flue_cli.cli import stdin
 from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_agents, complete_sessions
 from flue_cli.cli.options import (
     AgentsOption,
     FormatOption,
@@ -78,7 +79,13 @@ class How(NamedTuple):
 def chat(
     ctx: typer.Context,
     agent: Annotated[
-        str | None, typer.Argument(metavar="[AGENT]", show_default=False, help="The agent to talk to.")
+        str | None,
+        typer.Argument(
+            metavar="[AGENT]",
+            autocompletion=complete_agents,
+            show_default=False,
+            help="The agent to talk to.",
+        ),
     ] = None,
     prompt: Annotated[
         str | None,
@@ -86,12 +93,24 @@ def chat(
     ] = None,
     session: Annotated[
         str | None,
-        typer.Option("-s", "--session", metavar="NAME", help="Open the session NAME, or create it."),
+        typer.Option(
+            "-s",
+            "--session",
+            metavar="NAME",
+            autocompletion=complete_sessions,
+            help="Open the session NAME, or create it.",
+        ),
     ] = None,
     new: Annotated[bool, typer.Option("--new", help="The session must not exist yet.")] = False,
     resume: Annotated[
         str | None,
-        typer.Option("-r", "--resume", metavar="NAME", help="Open the session NAME, which must exist."),
+        typer.Option(
+            "-r",
+            "--resume",
+            metavar="NAME",
+            autocompletion=complete_sessions,
+            help="Open the session NAME, which must exist.",
+        ),
     ] = None,
     pick: Annotated[bool, typer.Option("--pick", help="Choose a session from a list.")] = False,
     latest: Annotated[

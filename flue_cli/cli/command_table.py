@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from flue_cli.cli.completion.candidates import complete_shells
 from flue_cli.cli.signals import Signals
 from flue_cli.render.output import Output
 
@@ -63,7 +64,7 @@ def flue(
         typer.Option(
             "--version",
             is_eager=True,
-            callback=lambda value: _show_version(value=value),
+            callback=lambda ctx, value: _show_version(ctx, value=value),
             help="Show the version and exit.",
         ),
     ] = False,
@@ -72,8 +73,9 @@ def flue(
         typer.Option(
             ABOUT_SHELLS[0],
             metavar="[SHELL]",
+            autocompletion=complete_shells,
             is_eager=True,
-            callback=lambda ctx, value: _install_completion(ctx.obj, value),
+            callback=lambda ctx, value: _install_completion(ctx, shell=value),
             help="Have bash, zsh or fish complete commands, agents and sessions.",
         ),
     ] = None,
@@ -82,8 +84,9 @@ def flue(
         typer.Option(
             ABOUT_SHELLS[1],
             metavar="[SHELL]",
+            autocompletion=complete_shells,
             is_eager=True,
-            callback=lambda ctx, value: _show_completion(ctx.obj, value),
+            callback=lambda ctx, value: _show_completion(ctx, shell=value),
             help="Show what the shell is told for that.",
         ),
     ] = None,
@@ -115,7 +118,25 @@ class _Group(TyperGroup):
         self.commands = cast("Any", dict.fromkeys(self.table))  # the names: suggestions look there
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return self.build(cmd_name) if cmd_name in self.table else None
+        if cmd_name in self.table:
+            return self.build(cmd_name)
+        # To a shell that completes the line, an unknown command is one without arguments.
+        return TyperCommand(cmd_name) if ctx.resilient_parsing else None
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        from typer._click.shell_completion import CompletionItem
+
+        # Typer's own way to list the commands builds them all.
+        items = [
+            CompletionItem(name, help=self.help_line(name))
+            for name in self.table
+            if name.startswith(incomplete)
+        ]
+        return [*items, *super(TyperGroup, self).shell_complete(ctx, incomplete)]
+
+    def help_line(self, name: str) -> str:
+        """The line of help of the command `name`, if it is known before the command is built."""
+        return ""
 
     def build(self, name: str) -> Any:
         """The command `name`."""
@@ -135,6 +156,9 @@ class _Root(_Group):
         group = typer.main.get_command(app)
         group.name = name
         return group
+
+    def help_line(self, name: str) -> str:
+        return COMMANDS[name][1]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
@@ -164,18 +188,19 @@ def _nothing() -> None:
     """A group does nothing by itself."""
 
 
-def _show_version(*, value: bool) -> None:
-    if value:
+def _show_version(ctx: typer.Context, *, value: bool) -> None:
+    if value and not ctx.resilient_parsing:  # not while a shell completes the line
         from flue_cli import __version__
 
         typer.echo(f"flue {__version__}")
         raise typer.Exit
 
 
-def _install_completion(app: App, shell: str | None) -> None:
-    if shell is not None:
+def _install_completion(ctx: typer.Context, *, shell: str | None) -> None:
+    if shell is not None and not ctx.resilient_parsing:
         from flue_cli.cli.completion.shell_scripts import install
 
+        app: App = ctx.obj
         name, path, is_new = install(shell)
         app.output.result(path)
         app.output.note(
@@ -184,9 +209,9 @@ def _install_completion(app: App, shell: str | None) -> None:
         raise typer.Exit
 
 
-def _show_completion(app: App, shell: str | None) -> None:
-    if shell is not None:
+def _show_completion(ctx: typer.Context, *, shell: str | None) -> None:
+    if shell is not None and not ctx.resilient_parsing:
         from flue_cli.cli.completion.shell_scripts import script
 
-        app.output.result(script(shell))
+        ctx.obj.output.result(script(shell))
         raise typer.Exit

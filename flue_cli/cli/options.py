@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import (
+    complete_agents,
+    complete_files,
+    complete_folders,
+    complete_output_formats,
+    complete_sessions,
+)
 from flue_cli.errors import AmbiguousName, SessionNotFound, TurnNotFound
 from flue_cli.names import agent_name, normal_name
 from flue_cli.render.remarks import Waiting
@@ -23,28 +30,43 @@ from flue_cli.text import safe_line
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
 
-SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="A session's name, or AGENT/NAME.")]
+SessionArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SESSION", help="A session's name, or AGENT/NAME.", autocompletion=complete_sessions
+    ),
+]
 StoreOption = Annotated[
     str,
     typer.Option(
         "--store",
         metavar="URL",
+        autocompletion=complete_files,
         help="Where sessions are kept: a file, sqlite:///FILE, or memory:. [env: FLUE_STORE]",
     ),
 ]
 AgentsOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--agents", metavar="DIR", help="Look for agents in DIR first; may be repeated. [env: FLUE_AGENTS]"
+        "--agents",
+        metavar="DIR",
+        autocompletion=complete_folders,
+        help="Look for agents in DIR first; may be repeated. [env: FLUE_AGENTS]",
     ),
 ]
-AgentOption = Annotated[str, typer.Option("--agent", metavar="AGENT", help="Only sessions of this agent.")]
+AgentOption = Annotated[
+    str,
+    typer.Option(
+        "--agent", metavar="AGENT", help="Only sessions of this agent.", autocompletion=complete_agents
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FormatOption = Annotated[
     str,
     typer.Option(
         "--output-format",
         metavar="FORMAT",
+        autocompletion=complete_output_formats,
         help="text, json (the same as --json), or stream-json: an event a line, as it happens.",
         show_default=False,
     ),

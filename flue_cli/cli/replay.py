@@ -14,6 +14,7 @@ from flue_cli import agents
 from flue_cli.agents import Agent, AgentSource
 from flue_cli.cancellation import Cancellation
 from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_files, complete_sessions
 from flue_cli.cli.options import (
     AgentOption,
     AgentsOption,
@@ -40,12 +41,23 @@ from flue_cli.text import safe_line
 
 def replay(
     ctx: typer.Context,
-    session: Annotated[str, typer.Argument(metavar="SESSION", help="A session's name, or AGENT/NAME.")],
+    session: Annotated[
+        str,
+        typer.Argument(
+            metavar="SESSION", help="A session's name, or AGENT/NAME.", autocompletion=complete_sessions
+        ),
+    ],
     at: Annotated[
         int | None, typer.Option("--at", metavar="N", min=0, help="Only the turns up to turn N.")
     ] = None,
     agent_file: Annotated[
-        str, typer.Option("--agent-file", metavar="FILE", help="The agent is in FILE, wherever that is.")
+        str,
+        typer.Option(
+            "--agent-file",
+            metavar="FILE",
+            autocompletion=complete_files,
+            help="The agent is in FILE, wherever that is.",
+        ),
     ] = "",
     accept: Annotated[
         str | None,

@@ -10,6 +10,7 @@ import typer
 
 from flue_cli.cli import stdin
 from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_files
 from flue_cli.cli.options import (
     AgentsOption,
     StoreOption,
@@ -58,6 +59,7 @@ def serve(
         typer.Option(
             "--token-file",
             metavar="FILE",
+            autocompletion=complete_files,
             show_default=False,
             help="Serve only those who send the token in FILE. [env: FLUE_TOKEN, the token itself]",
         ),

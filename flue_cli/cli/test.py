@@ -17,6 +17,7 @@ from flue_cli.agents import Agent, AgentSource
 from flue_cli.cancellation import Cancellation
 from flue_cli.cli import stdin
 from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_files
 from flue_cli.cli.options import AgentsOption, TimeoutOption, VerboseOption, load_settings
 from flue_cli.errors import AgentError, AgentNotFound, FlueError, Stop, TurnCancelled
 from flue_cli.rehearsal import Rehearser
@@ -45,6 +46,7 @@ def check_scripts(
         list[str] | None,
         typer.Argument(
             metavar="[FILE|FOLDER]...",
+            autocompletion=complete_files,
             show_default=False,
             help="Scripts, and folders with *.flue files in them; without: this folder.",
         ),
@@ -53,7 +55,13 @@ def check_scripts(
         bool, typer.Option("--update", help="Rewrite what the scripts expect, to what they find.")
     ] = False,
     junit: Annotated[
-        str, typer.Option("--junit", metavar="FILE", help="Write a report in JUnit's XML form, too.")
+        str,
+        typer.Option(
+            "--junit",
+            metavar="FILE",
+            autocompletion=complete_files,
+            help="Write a report in JUnit's XML form, too.",
+        ),
     ] = "",
     timeout: TimeoutOption = None,
     verbose: VerboseOption = False,

@@ -10,6 +10,7 @@ import typer
 
 from flue_cli.cli.asking import agreed
 from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_sessions
 from flue_cli.cli.options import (
     AgentOption,
     AgentsOption,
@@ -40,7 +41,10 @@ from flue_cli.transcripts import exporter
 from flue_cli.transcripts.readable import AsOf, Readable
 
 SessionsArgument = Annotated[
-    list[str], typer.Argument(metavar="SESSION...", help="Names of sessions, or AGENT/NAME.")
+    list[str],
+    typer.Argument(
+        metavar="SESSION...", autocompletion=complete_sessions, help="Names of sessions, or AGENT/NAME."
+    ),
 ]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_sessions
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, one_session, opened
 from flue_cli.comparison import Comparison, Moment, compared
 from flue_cli.render import plain, unified
@@ -15,9 +16,20 @@ from flue_cli.stores.contract import Store
 
 def diff(
     ctx: typer.Context,
-    session: Annotated[str, typer.Argument(metavar="SESSION", help="A session's name, or AGENT/NAME.")],
+    session: Annotated[
+        str,
+        typer.Argument(
+            metavar="SESSION", help="A session's name, or AGENT/NAME.", autocompletion=complete_sessions
+        ),
+    ],
     other: Annotated[
-        str, typer.Argument(metavar="[OTHER]", help="Another session to compare it with.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="[OTHER]",
+            autocompletion=complete_sessions,
+            help="Another session to compare it with.",
+            show_default=False,
+        ),
     ] = "",
     at: Annotated[
         int | None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_files, complete_sessions
 from flue_cli.cli.options import (
     AgentOption,
     AtOption,
@@ -50,12 +51,19 @@ class _What(NamedTuple):
 def export(
     ctx: typer.Context,
     sessions: Annotated[
-        list[str] | None, typer.Argument(metavar="SESSION...", help="Names of sessions, or AGENT/NAME.")
+        list[str] | None,
+        typer.Argument(
+            metavar="SESSION...", autocompletion=complete_sessions, help="Names of sessions, or AGENT/NAME."
+        ),
     ] = None,
     file: Annotated[
         str,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="Write to FILE; DIR/ takes a file for every session."
+            "-o",
+            "--output",
+            metavar="FILE",
+            autocompletion=complete_files,
+            help="Write to FILE; DIR/ takes a file for every session.",
         ),
     ] = "",
     form: Annotated[
@@ -63,6 +71,7 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
+            autocompletion=lambda: FORMATS,
             help=f"{', '.join(FORMATS)}; FILE's ending tells, else json, or jsonl for several sessions.",
         ),
     ] = "",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_agents, complete_files
 from flue_cli.cli.options import StoreOption, load_settings, opened
 from flue_cli.errors import Conflict, FlueError, SessionExists, UsageError
 from flue_cli.render.progress import progress
@@ -24,12 +25,18 @@ if TYPE_CHECKING:
 
 def import_(
     ctx: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to read; - is standard input.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", autocompletion=complete_files, help="The file to read; - is standard input."
+        ),
+    ],
     form: Annotated[
         str,
         typer.Option(
             "--format",
             metavar="FORMAT",
+            autocompletion=lambda: READERS,
             help=f"{', '.join(READERS)}; what is in FILE tells.",
             show_default=False,
         ),
@@ -38,7 +45,13 @@ def import_(
         str, typer.Option("--session", metavar="NAME", help="Call it NAME, if it is only one.")
     ] = "",
     agent: Annotated[
-        str, typer.Option("--agent", metavar="AGENT", help="The agent that it is to be a session of.")
+        str,
+        typer.Option(
+            "--agent",
+            metavar="AGENT",
+            autocompletion=complete_agents,
+            help="The agent that it is to be a session of.",
+        ),
     ] = "",
     again: Annotated[
         bool, typer.Option("--again", help="Where a session of that name exists, take another: NAME-2.")
