@@ -11,7 +11,7 @@ import typer
 
 from flue_cli.cli.command_table import App
 from flue_cli.cli.completion.candidates import complete_files
-from flue_cli.cli.options import StoreOption, load_settings, opened
+from flue_cli.cli.options import StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
 from flue_cli.render.output import Output
 from flue_cli.render.progress import progress
@@ -41,7 +41,7 @@ def backup(
     app: App = ctx.obj
     if file in ("", "-"):
         raise UsageError("a backup is a file: name it", hint="flue backup flue-backup.db")
-    with opened(load_settings(store)) as kept, _Steps(app.output) as advance:
+    with open_run_store(load_settings(store)) as kept, _Steps(app.output) as advance:
         if restore:
             before = kept.restore(os.path.abspath(file), advance, force=force)
         else:

@@ -27,11 +27,11 @@ from flue_cli.cli.options import (
     VerboseOption,
     WaitOption,
     load_settings,
-    opened,
-    repeated,
+    open_run_store,
+    repeat_flags,
 )
-from flue_cli.cli.session_choice import Named, Where, chosen
-from flue_cli.cli.turn_output import FORMS, Answer, form_of
+from flue_cli.cli.session_choice import SessionFlags, SessionTarget, choose_session
+from flue_cli.cli.turn_output import FORMS, TurnOutput, output_format_name
 from flue_cli.errors import AgentError, SessionExists, UsageError
 from flue_cli.log import Log
 from flue_cli.render.remarks import Waiting, say_interrupted, show_traceback
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 _WATCH_TALKS = "--watch is for a conversation in the terminal"
 
 
-class How(NamedTuple):
+class TurnOptions(NamedTuple):
     """How turns are to be asked for and shown.
 
     `form` is one of FORMS, `repeat` are the options that a resume must give again. `watch`: a conversation
@@ -63,7 +63,7 @@ class How(NamedTuple):
     repeat: tuple[str, ...] = ()
     watch: bool = False
 
-    def checked(self, prompt: str | None) -> "How":
+    def checked(self, prompt: str | None) -> "TurnOptions":
         """What was asked for, if it makes sense with `prompt`; else UsageError."""
         if self.lines and prompt is not None:
             raise UsageError("--lines reads its prompts from standard input: leave out the PROMPT")
@@ -139,20 +139,20 @@ def chat(
     terminal without one, a conversation begins. The agent's session is kept: come back to it by name.
     """
     app: App = ctx.obj
-    repeat = repeated(store, agents_dirs)
-    form = form_of(output_format, as_json=as_json)
-    how = How(lines, form, turn_key, verbose, repeat, watch).checked(prompt)
-    named = Named(session, resume, pick, latest, new).checked(keeps=not no_save, key=turn_key)
+    repeat = repeat_flags(store, agents_dirs)
+    form = output_format_name(output_format, as_json=as_json)
+    how = TurnOptions(lines, form, turn_key, verbose, repeat, watch).checked(prompt)
+    named = SessionFlags(session, resume, pick, latest, new).checked(keeps=not no_save, key=turn_key)
     settings = load_settings("memory:" if no_save else store, agents_dirs, wait=wait, timeout=timeout)
     style = settings.chat
     settings = settings._replace(chat=style._replace(toolbar=style.toolbar and not no_toolbar))
-    with opened(settings) as where_kept:
-        where = chosen(app, where_kept, settings, agent, prompt, named)
+    with open_run_store(settings) as where_kept:
+        where = choose_session(app, where_kept, settings, agent, prompt, named)
         converse(app, settings, where_kept, where, prompt, how)
 
 
 def converse(
-    app: App, settings: Settings, store: "Store", where: Where, prompt: str | None, how: How
+    app: App, settings: Settings, store: "Store", where: SessionTarget, prompt: str | None, how: TurnOptions
 ) -> None:
     """Answer one prompt, a prompt for every line, or talk in the terminal, as the options say."""
     # Agents do make garbage: from here on it is looked for, but not among what start-up left.
@@ -179,7 +179,9 @@ def converse(
         app.output.note(f"session: {where.name}")
 
 
-def _talk(app: App, settings: Settings, store: "Store", where: Where, source: AgentSource, how: How) -> None:
+def _talk(
+    app: App, settings: Settings, store: "Store", where: SessionTarget, source: AgentSource, how: TurnOptions
+) -> None:
     _check_conversation(app, how)
     from flue_cli.repl import chat as repl_chat
     from flue_cli.repl.conversation import Conversation
@@ -208,7 +210,7 @@ def _talk(app: App, settings: Settings, store: "Store", where: Where, source: Ag
         )
 
 
-def _check_conversation(app: App, how: How) -> None:
+def _check_conversation(app: App, how: TurnOptions) -> None:
     """UsageError unless one can talk here, with these options."""
     if not app.output.is_terminal:
         raise UsageError("standard output is not a terminal", hint="give a PROMPT, or pipe one in")
@@ -228,8 +230,14 @@ def _loaded(source: AgentSource) -> "Loaded":
 
 
 def _one_turn(
-    app: App, settings: Settings, runner: Runner, agent: Agent, where: Where, prompt: str, how: How
-) -> Where:
+    app: App,
+    settings: Settings,
+    runner: Runner,
+    agent: Agent,
+    where: SessionTarget,
+    prompt: str,
+    how: TurnOptions,
+) -> SessionTarget:
     """Run one turn and show it; raises the turn's error after showing what there is."""
     cancellation = Cancellation(wake_by=next(iter(app.signals.installed), 0))
     answer = FORMS[how.form](app.output)
@@ -264,7 +272,7 @@ def _one_turn(
     return where._replace(expect="existing")
 
 
-def _show(app: App, answer: Answer, turn: Turn, how: How) -> None:
+def _show(app: App, answer: TurnOutput, turn: Turn, how: TurnOptions) -> None:
     answer.end(turn)
     if len(turn.data) > WARN_BYTES and not turn.error:
         app.output.note(
@@ -274,7 +282,7 @@ def _show(app: App, answer: Answer, turn: Turn, how: How) -> None:
 
 
 @contextmanager
-def _traceback_shown(app: App, how: How) -> Iterator[None]:
+def _traceback_shown(app: App, how: TurnOptions) -> Iterator[None]:
     """With --verbose, an agent's error while it is loaded comes with its traceback."""
     try:
         yield

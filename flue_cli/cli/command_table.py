@@ -94,7 +94,7 @@ def flue(
     """Stateful agents in your terminal: Python functions that remember."""
 
 
-class Unforeseen(Exception):
+class CommandOSError(Exception):
     """An OSError out of a command's own work, told apart from those of printing its help."""
 
 
@@ -105,7 +105,7 @@ class _Command(TyperCommand):
         try:
             return super().invoke(ctx)
         except OSError as error:
-            raise Unforeseen from error
+            raise CommandOSError from error
 
 
 class _Group(TyperGroup):
@@ -140,7 +140,7 @@ class _Group(TyperGroup):
 
     def build(self, name: str) -> Any:
         """The command `name`."""
-        return _command(name, _named(self.table[name]))
+        return _command(name, _load_target(self.table[name]))
 
 
 class _Root(_Group):
@@ -148,7 +148,7 @@ class _Root(_Group):
 
     def build(self, name: str) -> Any:
         target, help_line = COMMANDS[name]
-        found = _named(target)
+        found = _load_target(target)
         if callable(found):
             return _command(name, found)
         app = _typer(type("_Commands", (_Group,), {"table": found}))
@@ -165,7 +165,7 @@ class _Root(_Group):
             formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
 
 
-def _named(target: str | Callable[..., None]) -> Any:
+def _load_target(target: str | Callable[..., None]) -> Any:
     """What `module:attribute` names; a function is itself."""
     if callable(target):
         return target

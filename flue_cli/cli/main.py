@@ -7,7 +7,7 @@ import os
 
 import typer
 
-from flue_cli.cli.command_table import ABOUT_SHELLS, COMMANDS, GROUPS, App, Unforeseen, root_command
+from flue_cli.cli.command_table import ABOUT_SHELLS, COMMANDS, GROUPS, App, CommandOSError, root_command
 from flue_cli.cli.signals import Signals
 from flue_cli.errors import (
     FlueError,
@@ -30,9 +30,9 @@ def dispatch(argv: list[str]) -> int:
     output, signals = Output(), Signals()
     signals.install()
     try:
-        return _invoke(_with_what_is_meant(argv), App(output, signals))
+        return _invoke(_default_to_help(argv), App(output, signals))
     except (OutputClosed, OutputFailed) as error:
-        _drop_stdout()
+        _silence_stdout()
         if not isinstance(error, OutputClosed):
             output.error(error)
         return error.exit_code
@@ -44,10 +44,10 @@ def dispatch(argv: list[str]) -> int:
         return 130
     except Stop as stop:
         return 128 + stop.signum
-    except Unforeseen as error:
-        return _bug(output, error.__cause__ or error)
+    except CommandOSError as error:
+        return _report_bug(output, error.__cause__ or error)
     except Exception as error:  # noqa: BLE001 - a bug of ours, and the user gets a sentence, not a traceback
-        return _bug(output, error)
+        return _report_bug(output, error)
 
 
 def _invoke(argv: list[str], app: App) -> int:
@@ -69,7 +69,7 @@ def _invoke(argv: list[str], app: App) -> int:
     return 0
 
 
-def _with_what_is_meant(argv: list[str]) -> list[str]:
+def _default_to_help(argv: list[str]) -> list[str]:
     """A command that only groups others is to explain itself; without a shell's name, this one is meant."""
     if not argv or (len(argv) == 1 and argv[0] in GROUPS):
         return [*argv, "--help"]
@@ -89,10 +89,10 @@ def _usage_error(error: typer.TyperException, argv: list[str]) -> UsageError:
         hint = f"a value that begins with '-' goes after '--'; or see: {command} --help"
     elif command == "flue chat" and "unexpected extra argument" in error.format_message():
         hint = "a prompt of several words needs quotes"
-    return UsageError(_plainly(error.format_message()), hint=hint)
+    return UsageError(_reword(error.format_message()), hint=hint)
 
 
-def _plainly(words: str) -> str:
+def _reword(words: str) -> str:
     """Typer's words for a kind of value as a person's."""
     for kind, plain in (
         ("valid int range", "whole number"),
@@ -103,7 +103,7 @@ def _plainly(words: str) -> str:
     return words
 
 
-def _drop_stdout() -> None:
+def _silence_stdout() -> None:
     """Let what is still buffered for a lost stdout go nowhere when the interpreter ends."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
@@ -122,7 +122,7 @@ def _write_down(error: FlueError, argv: list[str]) -> None:
         log.write("error", command=command, type=error.type, exit_code=error.exit_code, message=words)
 
 
-def _bug(output: Output, error: BaseException) -> int:
+def _report_bug(output: Output, error: BaseException) -> int:
     from flue_cli.log import Log, frames_of
 
     log = Log(_log_file())

@@ -112,7 +112,7 @@ def load_settings(
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Store]:
+def open_run_store(settings: Settings) -> Iterator[Store]:
     """The store of this run, closed at the end."""
     store = open_store(settings.store)
     try:
@@ -121,7 +121,7 @@ def opened(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
-def patiently(app: App) -> Pause:
+def pause_with_notice(app: App) -> Pause:
     """A pause for whoever waits behind a turn: says on a terminal for whom."""
     waiting = Waiting(app.output)
 
@@ -132,13 +132,13 @@ def patiently(app: App) -> Pause:
     return pause
 
 
-def repeated(store: str, agents: list[str] | None) -> tuple[str, ...]:
+def repeat_flags(store: str, agents: list[str] | None) -> tuple[str, ...]:
     """The options that a command must give again to find the same store and agents."""
     again = ("--store", store) if store else ()
     return (*again, *(word for folder in agents or () for word in ("--agents", folder)))
 
 
-def one_session(store: Store, name: str, agent: str = "", *, at: int | None = None) -> Head:
+def resolve_session(store: Store, name: str, agent: str = "", *, at: int | None = None) -> Head:
     """The session that SESSION means, a whole name or AGENT/NAME; with `at`, as of that turn.
 
     Raises SessionNotFound (with near misses), AmbiguousName and TurnNotFound.
@@ -162,7 +162,7 @@ def _as_of(store: Store, head: Head, turn: int) -> Head:
         raise
 
 
-def existing(store: Store, agent: str, name: str) -> Head:
+def require_session(store: Store, agent: str, name: str) -> Head:
     """The session NAME of AGENT; raises SessionNotFound, which says if it is another agent's."""
     head = store.head(agent, name)
     if head.uid == ABSENT:

@@ -23,10 +23,10 @@ from flue_cli.cli.options import (
     TimeoutOption,
     VerboseOption,
     load_settings,
-    one_session,
-    opened,
+    open_run_store,
+    resolve_session,
 )
-from flue_cli.cli.replay_output import Report, report_of
+from flue_cli.cli.replay_output import Report, create_report
 from flue_cli.errors import AgentError, AgentNotFound, TurnCancelled
 from flue_cli.names import session_name
 from flue_cli.rehearsal import Rehearser
@@ -82,12 +82,12 @@ def replay(
     app: App = ctx.obj
     settings = load_settings(store, agents_dirs, timeout=timeout)
     new = session_name(accept) if accept is not None else ""
-    with opened(settings) as kept, closing(Rehearser()) as rehearser:
-        head = one_session(kept, session, agent)
+    with open_run_store(settings) as kept, closing(Rehearser()) as rehearser:
+        head = resolve_session(kept, session, agent)
         head = head if at is None else kept.at(head, at)
         if new and kept.head(head.agent, new).uid != ABSENT:
             raise taken(head.agent, new)
-        report = report_of(app, head, as_json=as_json, verbose=verbose)
+        report = create_report(app, head, as_json=as_json, verbose=verbose)
         stage = Stage(
             rehearser,
             _loaded(app, settings, head, agent_file, verbose=verbose),

@@ -63,7 +63,7 @@ class TerminalReport(Report):
             page(self._app.output, difference(turn), pager=False)
 
 
-class Document(Report):
+class JsonReport(Report):
     """All of it as one JSON document, written as it comes, a turn a line."""
 
     def end(self) -> None:
@@ -83,7 +83,7 @@ class Document(Report):
             self._app.output.piece(fields.removesuffix("}") + ', "turns": [')
 
 
-def report_of(app: App, head: Head, *, as_json: bool, verbose: bool) -> Report:
+def create_report(app: App, head: Head, *, as_json: bool, verbose: bool) -> Report:
     """The report that suits the options and whoever reads it."""
-    kind = Document if as_json else TerminalReport if app.output.is_terminal else Report
+    kind = JsonReport if as_json else TerminalReport if app.output.is_terminal else Report
     return kind(app, head, verbose=verbose)

@@ -18,7 +18,7 @@ from flue_cli.cli.options import (
     VerboseOption,
     WaitOption,
     load_settings,
-    opened,
+    open_run_store,
 )
 from flue_cli.cli.token_file import read_token
 from flue_cli.errors import FlueError, Stop, UsageError
@@ -37,7 +37,7 @@ GRACE_SECONDS = 20.0
 _LIBRARIES = ("httptools", "starlette", "uvicorn")
 
 
-class Manner(NamedTuple):
+class ServeOptions(NamedTuple):
     """How to serve: for which other Host names, for whom, with how much patience at the end (seconds)."""
 
     allowed: frozenset[str]
@@ -97,12 +97,12 @@ def serve(
             hint="give one with --token-file FILE or in FLUE_TOKEN; or leave out --host",
         )
     allowed = frozenset(_host_name(name) for name in allow_host or ())
-    with opened(settings) as kept:
+    with open_run_store(settings) as kept:
         kept.sessions(limit=1)  # a store that cannot be read is better noticed now
-        _serve(app, settings, kept, address, Manner(allowed, token, grace, verbose))
+        _serve(app, settings, kept, address, ServeOptions(allowed, token, grace, verbose))
 
 
-def _serve(app: App, settings: Settings, store: Store, address: Address, manner: Manner) -> None:
+def _serve(app: App, settings: Settings, store: Store, address: Address, manner: ServeOptions) -> None:
     from flue_cli.server.app import build_app
     from flue_cli.server.binding import bind, url_of
     from flue_cli.server.guard import Guard, Policy

@@ -32,7 +32,7 @@ from flue_cli.settings import Settings
 Result = TypeVar("Result")
 
 
-class How(NamedTuple):
+class TestOptions(NamedTuple):
     """What is to be done with what comes of the scripts."""
 
     update: bool
@@ -95,7 +95,7 @@ def check_scripts(
     app.output.keep_from_agents()
     stdin.keep_from_agents()
     with closing(Rehearser()) as rehearser:
-        run = _Run(app, How(update, junit, verbose), rehearser, settings.timeout)
+        run = _Run(app, TestOptions(update, junit, verbose), rehearser, settings.timeout)
         run.play(scripts, sources)
     if not all(result.passed for result in run.results):
         raise typer.Exit(1)
@@ -104,7 +104,7 @@ def check_scripts(
 class _Run:
     """One run of scripts: it shows each turn as it ends, and the whole when all have ended."""
 
-    def __init__(self, app: App, how: How, rehearser: Rehearser, timeout: float | None) -> None:
+    def __init__(self, app: App, how: TestOptions, rehearser: Rehearser, timeout: float | None) -> None:
         self.results: list[ScriptResult] = []
         self._app, self._how = app, how
         self._stage = Stage(rehearser, self._cancellable, timeout, self._stuck)

@@ -13,7 +13,7 @@ from flue_cli.text import safe_line
 from flue_cli.turn import Turn
 
 
-class Answer:
+class TurnOutput:
     """Shows a turn as it goes; every method raises as Output.result."""
 
     def __init__(self, output: Output) -> None:
@@ -29,7 +29,7 @@ class Answer:
         """What became of it."""
 
 
-class Text(Answer):
+class TextOutput(TurnOutput):
     """The reply as the agent gave it, piece by piece if it is streamed."""
 
     def __init__(self, output: Output) -> None:
@@ -47,14 +47,14 @@ class Text(Answer):
             self.output.result(turn.reply)
 
 
-class Document(Answer):
+class JsonOutput(TurnOutput):
     """One JSON document, when the turn has ended."""
 
     def end(self, turn: Turn) -> None:
         self.output.result(plain.as_json(plain.turn_document(turn)))
 
 
-class Events(Answer):
+class EventOutput(TurnOutput):
     """A line of JSON for everything that happens, as it happens.
 
     The deltas together are the whole reply, streamed or not.
@@ -83,11 +83,11 @@ class Events(Answer):
         self.output.result(plain.as_json(event))
 
 
-FORMS: Mapping[str, type[Answer]] = {"text": Text, "json": Document, "stream-json": Events}
+FORMS: Mapping[str, type[TurnOutput]] = {"text": TextOutput, "json": JsonOutput, "stream-json": EventOutput}
 """What `--output-format` takes; made anew for every turn."""
 
 
-def form_of(name: str, *, as_json: bool) -> str:
+def output_format_name(name: str, *, as_json: bool) -> str:
     """The form that `--output-format NAME` and `--json` ask for; UsageError if there is none such."""
     if name and name not in FORMS:
         raise UsageError(

@@ -34,12 +34,12 @@ def complete_agents(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, 
 
 def complete_sessions(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
     """Yield sessions by name, or by AGENT/NAME if that was typed or several agents have the name."""
-    from flue_cli.cli.options import opened
+    from flue_cli.cli.options import open_run_store
     from flue_cli.names import agent_name, session_name
     from flue_cli.text import turns
 
     agent = ctx.params.get("agent") or ""
-    with opened(_settings(ctx)) as store:
+    with open_run_store(_settings(ctx)) as store:
         sessions = store.sessions(
             agent=agent_name(agent) if agent else "", limit=None if incomplete else RECENT
         )

@@ -26,10 +26,10 @@ from flue_cli.cli.options import (
     VerboseOption,
     WaitOption,
     load_settings,
-    one_session,
-    opened,
-    patiently,
-    repeated,
+    open_run_store,
+    pause_with_notice,
+    repeat_flags,
+    resolve_session,
 )
 from flue_cli.errors import UsageError
 from flue_cli.names import session_name
@@ -59,8 +59,8 @@ def show(
 ) -> None:
     """Show a session's conversation, with the turns that failed marked."""
     app: App = ctx.obj
-    with opened(load_settings(store)) as kept:
-        head = one_session(kept, session, agent, at=at)
+    with open_run_store(load_settings(store)) as kept:
+        head = resolve_session(kept, session, agent, at=at)
         first = max(1, head.turn - last + 1) if last else 1
         if as_json:
             _write(app, kept if at is None else AsOf(kept), head, "json", first)
@@ -95,18 +95,18 @@ def resume(
     agents_dirs: AgentsOption = None,
 ) -> None:
     """Go on with a session: the same as flue chat AGENT -r NAME."""
-    from flue_cli.cli.chat import How, converse
-    from flue_cli.cli.session_choice import Where
-    from flue_cli.cli.turn_output import form_of
+    from flue_cli.cli.chat import TurnOptions, converse
+    from flue_cli.cli.session_choice import SessionTarget
+    from flue_cli.cli.turn_output import output_format_name
 
     app: App = ctx.obj
-    repeat = repeated(store, agents_dirs)
-    form = form_of(output_format, as_json=as_json)
-    how = How(lines, form, turn_key, verbose, repeat).checked(prompt)
+    repeat = repeat_flags(store, agents_dirs)
+    form = output_format_name(output_format, as_json=as_json)
+    how = TurnOptions(lines, form, turn_key, verbose, repeat).checked(prompt)
     settings = load_settings(store, agents_dirs, wait=wait, timeout=timeout)
-    with opened(settings) as kept:
-        head = one_session(kept, session, agent)
-        converse(app, settings, kept, Where(head.agent, head.name, "existing"), prompt, how)
+    with open_run_store(settings) as kept:
+        head = resolve_session(kept, session, agent)
+        converse(app, settings, kept, SessionTarget(head.agent, head.name, "existing"), prompt, how)
 
 
 def rename(
@@ -120,15 +120,15 @@ def rename(
     """Give a session another name."""
     app: App = ctx.obj
     settings = load_settings(store, wait=wait)
-    with opened(settings) as kept:
-        head = one_session(kept, session, agent)
+    with open_run_store(settings) as kept:
+        head = resolve_session(kept, session, agent)
         origin = kept.origin(head)
         if origin and origin.is_kept:
             raise UsageError(
                 f"session '{head.name}' was kept of '{origin.name}', and is named after it",
                 hint=f"make it one of your own: flue sessions fork {quote(head.name)} NEW",
             )
-        renamed = kept.rename(head, session_name(new), wait=settings.wait, pause=patiently(app))
+        renamed = kept.rename(head, session_name(new), wait=settings.wait, pause=pause_with_notice(app))
     app.output.note(f"{head.agent}/{head.name} is now {renamed.agent}/{renamed.name}")
 
 
@@ -142,8 +142,8 @@ def delete(
     """Delete sessions for good, after asking."""
     app: App = ctx.obj
     settings = load_settings(store)
-    with opened(settings) as kept:
-        named = dict.fromkeys(one_session(kept, session, agent) for session in sessions)
+    with open_run_store(settings) as kept:
+        named = dict.fromkeys(resolve_session(kept, session, agent) for session in sessions)
         forks = {head: kept.kept(head) for head in named}
         going = {
             head: below for head, below in forks.items() if not any(head in more for more in forks.values())

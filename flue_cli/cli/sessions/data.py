@@ -17,10 +17,10 @@ from flue_cli.cli.options import (
     StoreOption,
     WaitOption,
     load_settings,
-    one_session,
-    opened,
-    patiently,
-    repeated,
+    open_run_store,
+    pause_with_notice,
+    repeat_flags,
+    resolve_session,
 )
 from flue_cli.hand_edits import Drafts, Edited, Waiting
 from flue_cli.kept import data_of
@@ -49,8 +49,8 @@ def data(
     """Print a session's data as JSON, all of it or what is at PATH."""
     app: App = ctx.obj
     steps = data_path.parse(path)
-    with opened(load_settings(store)) as kept:
-        head = one_session(kept, session, agent, at=at)
+    with open_run_store(load_settings(store)) as kept:
+        head = resolve_session(kept, session, agent, at=at)
         text = kept.data_at(head, head.turn)
     value = data_path.get(data_of(text, head.name), steps)
     app.output.result(plain.as_json(value, indent=2))
@@ -122,7 +122,7 @@ def edit(
 
     def edited(kept: Store, head: Head, waiting: Waiting) -> Edited:
         again = shlex.join(
-            ("flue", "sessions", "set", f"{head.agent}/{head.name}", "", *repeated(store, None))
+            ("flue", "sessions", "set", f"{head.agent}/{head.name}", "", *repeat_flags(store, None))
         )
         drafts = Drafts(load_settings(store).drafts, again, app.output.note)
         return hand_edits.in_editor(kept, head, drafts, waiting)
@@ -139,6 +139,8 @@ def _edit(
     change: Callable[[Store, Head, Waiting], Edited],
 ) -> None:
     settings = load_settings(store, wait=wait)
-    with opened(settings) as kept:
-        edited = change(kept, one_session(kept, session, agent), Waiting(settings.wait, patiently(app)))
+    with open_run_store(settings) as kept:
+        edited = change(
+            kept, resolve_session(kept, session, agent), Waiting(settings.wait, pause_with_notice(app))
+        )
     app.output.note(edited.words)

@@ -8,7 +8,14 @@ import typer
 
 from flue_cli.cli.command_table import App
 from flue_cli.cli.completion.candidates import complete_sessions
-from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, one_session, opened
+from flue_cli.cli.options import (
+    AgentOption,
+    JsonOption,
+    StoreOption,
+    load_settings,
+    open_run_store,
+    resolve_session,
+)
 from flue_cli.comparison import Comparison, Moment, compared
 from flue_cli.render import plain, unified
 from flue_cli.stores.contract import Store
@@ -49,7 +56,7 @@ def diff(
     or as of turns N and M.
     """
     app: App = ctx.obj
-    with opened(load_settings(store)) as kept:
+    with open_run_store(load_settings(store)) as kept:
         found = compared(kept, *_moments(kept, (session, other), (at, to), agent))
         if as_json:
             app.output.result(plain.as_json(unified.comparison_document(found), indent=2))
@@ -62,8 +69,8 @@ def _moments(
 ) -> tuple[Moment, Moment]:
     """The two moments that are meant."""
     at, to = turns
-    before = one_session(store, names[0], agent)
-    after = one_session(store, names[1], agent) if names[1] else before
+    before = resolve_session(store, names[0], agent)
+    after = resolve_session(store, names[1], agent) if names[1] else before
     to = after.turn if to is None else to
     if at is None:
         at = before.turn if names[1] else max(0, to - 1)

@@ -8,7 +8,7 @@ import typer
 
 from flue_cli.cli.command_table import App
 from flue_cli.cli.completion.candidates import complete_agents, complete_files
-from flue_cli.cli.options import StoreOption, load_settings, opened
+from flue_cli.cli.options import StoreOption, load_settings, open_run_store
 from flue_cli.errors import Conflict, FlueError, SessionExists, UsageError
 from flue_cli.render.progress import progress
 from flue_cli.text import safe_line, turns
@@ -73,7 +73,7 @@ def import_(
     with Source(file) as source:
         tally = _Tally(app)
         found = reader(form or kind_of(source))(source, tally.skipped)
-        with opened(load_settings(store)) as kept, progress(app.output, "importing", None) as advance:
+        with open_run_store(load_settings(store)) as kept, progress(app.output, "importing", None) as advance:
             counted = (one._replace(entries=_counted(one.entries, advance)) for one in found)
             _bring_all(kept, _only_one(counted, source) if session else counted, names, tally, again=again)
         tally.close(source)

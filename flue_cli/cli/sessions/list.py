@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flue_cli.cli.command_table import App
-from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
+from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
 from flue_cli.names import agent_name
 from flue_cli.render import plain
@@ -36,7 +36,7 @@ def list_sessions(
     """List sessions, last used first."""
     app: App = ctx.obj
     bound = moment_of("--since", since) if since else None
-    with opened(load_settings(store)) as kept:
+    with open_run_store(load_settings(store)) as kept:
         whose = agent_name(agent) if agent else ""
         found = kept.sessions(agent=whose, limit=None if everything else limit, kept=everything, since=bound)
     branches = family(found) if tree else [Branch(summary) for summary in found]

@@ -10,7 +10,7 @@ import typer
 
 from flue_cli.cli.asking import agreed
 from flue_cli.cli.command_table import App
-from flue_cli.cli.options import AgentOption, StoreOption, load_settings, opened
+from flue_cli.cli.options import AgentOption, StoreOption, load_settings, open_run_store
 from flue_cli.cli.sessions.list import moment_of, show
 from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, UsageError
 from flue_cli.names import agent_name
@@ -67,7 +67,7 @@ def prune(
         raise UsageError("prune needs to know what may go", hint="say --older-than 30d, or --empty, or both")
     before = moment_of("--older-than", older_than) if older_than else None
     settings = load_settings(store)
-    with opened(settings) as kept:
+    with open_run_store(settings) as kept:
         whose = agent_name(agent) if agent else ""
         going = _families(app, kept, whose, before, empty=empty, forks=everything)
         if dry_run and going:

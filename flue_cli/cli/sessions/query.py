@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from flue_cli.cli.command_table import App
-from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
+from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import SessionChanged, StoreDamaged, UsageError
 from flue_cli.kept import data_of
 from flue_cli.names import agent_name
@@ -45,7 +45,7 @@ def query(
         raise UsageError("the query is empty", hint="a query begins with $: '$.tasks[0].title', '$..title'")
     find = _compiled(jsonpath)
     damaged: list[StoreDamaged] = []
-    with opened(load_settings(store)) as kept:
+    with open_run_store(load_settings(store)) as kept:
         found = _matches(kept, agent_name(agent) if agent else "", find, damaged)
         if as_json:
             app.output.result(plain.as_json([match._asdict() for match in found], indent=2))

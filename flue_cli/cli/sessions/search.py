@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flue_cli.cli.command_table import App
-from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
+from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
 from flue_cli.names import agent_name
 from flue_cli.render import plain
@@ -50,7 +50,7 @@ def search(
     if not words:
         raise UsageError("there is nothing to look for", hint="flue sessions search WORD")
     most = limit if limit is not None else None if everything else _LIMIT
-    with opened(load_settings(store)) as kept:
+    with open_run_store(load_settings(store)) as kept:
         if reindex:
             kept.reindex()
         found = kept.search(

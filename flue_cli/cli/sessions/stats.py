@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from flue_cli.cli.command_table import App
-from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
+from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.names import agent_name
 from flue_cli.render import figures, plain
 from flue_cli.times import ahead_of_utc
@@ -16,7 +16,7 @@ def stats(
 ) -> None:
     """Show figures: sessions, turns, messages, bytes, the busiest and the slowest."""
     app: App = ctx.obj
-    with opened(load_settings(store)) as kept:
+    with open_run_store(load_settings(store)) as kept:
         found = kept.statistics(agent=agent_name(agent) if agent else "", ahead=ahead_of_utc())
     if as_json:
         app.output.result(plain.as_json(figures.document(found), indent=2))

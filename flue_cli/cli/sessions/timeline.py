@@ -16,9 +16,9 @@ from flue_cli.cli.options import (
     StoreOption,
     WaitOption,
     load_settings,
-    one_session,
-    opened,
-    patiently,
+    open_run_store,
+    pause_with_notice,
+    resolve_session,
 )
 from flue_cli.names import session_name
 from flue_cli.render.remarks import say_moved
@@ -91,8 +91,8 @@ def fork(
 ) -> None:
     """Copy a session, as it is or as of a turn; the two go on independently."""
     app: App = ctx.obj
-    with opened(load_settings(store)) as kept:
-        head = one_session(kept, session, agent, at=at)
+    with open_run_store(load_settings(store)) as kept:
+        head = resolve_session(kept, session, agent, at=at)
         made = kept.fork(head, session_name(new))
     app.output.note(f"{made.agent}/{made.name} is a copy of {head.agent}/{head.name} as of turn {head.turn}")
 
@@ -106,7 +106,7 @@ def _move(
     move: Callable[..., Moved],
 ) -> None:
     settings = load_settings(store, wait=wait)
-    with opened(settings) as kept:
-        head = one_session(kept, session, agent)
-        moved = timeline.newest(kept, head, move, wait=settings.wait, pause=patiently(app))
+    with open_run_store(settings) as kept:
+        head = resolve_session(kept, session, agent)
+        moved = timeline.newest(kept, head, move, wait=settings.wait, pause=pause_with_notice(app))
     say_moved(app.output, moved)

@@ -11,8 +11,8 @@ from flue_cli.cli.options import (
     SessionArgument,
     StoreOption,
     load_settings,
-    one_session,
-    opened,
+    open_run_store,
+    resolve_session,
 )
 from flue_cli.render.watched import Json, Text
 from flue_cli.text import safe_line
@@ -33,8 +33,8 @@ def watch(
     turns.undone, session.renamed.
     """
     app: App = ctx.obj
-    with opened(load_settings(store)) as kept:
-        head = one_session(kept, session, agent)
+    with open_run_store(load_settings(store)) as kept:
+        head = resolve_session(kept, session, agent)
         if app.output.remarks_on_terminal:
             where = f"{safe_line(head.agent)}/{safe_line(head.name)} is at turn {head.turn}"
             app.output.note(f"{where}; what comes is shown here, until Ctrl-C")
