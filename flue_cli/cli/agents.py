@@ -28,7 +28,7 @@ AgentArgument = Annotated[
 
 
 def list_agents(ctx: typer.Context, as_json: JsonOption = False, agents_dirs: AgentsOption = None) -> None:
-    """List the agents that can be chatted with."""
+    """List the available agents."""
     app: App = ctx.obj
     found = [(source, describe(source)) for source in agents.found(load_settings(agents=agents_dirs))]
     if as_json:
@@ -45,7 +45,7 @@ def list_agents(ctx: typer.Context, as_json: JsonOption = False, agents_dirs: Ag
 def show(
     ctx: typer.Context, name: AgentArgument, as_json: JsonOption = False, agents_dirs: AgentsOption = None
 ) -> None:
-    """Show what an agent says of itself, and where it is."""
+    """Show an agent's description and where it is."""
     app: App = ctx.obj
     source = agents.find(load_settings(agents=agents_dirs), name)
     about = describe(source)
@@ -69,7 +69,7 @@ def new(
         ),
     ] = "stateful",
 ) -> None:
-    """Begin an agent: writes ./agents/NAME.py, ready to chat with and to change."""
+    """Create ./agents/NAME.py from a template, ready to chat with."""
     app: App = ctx.obj
     wanted = agent_name(name)
     if template not in TEMPLATES:
@@ -99,7 +99,7 @@ def check(
     verbose: VerboseOption = False,
     agents_dirs: AgentsOption = None,
 ) -> None:
-    """Load agents, and say what is wrong with them; exit code 1 if anything is."""
+    """Load agents and report problems; exit code 1 if there are any."""
     from flue_cli.agents.checking import Checked, check
 
     app: App = ctx.obj

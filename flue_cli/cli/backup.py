@@ -32,7 +32,7 @@ def backup(
     ] = False,
     store: StoreOption = "",
 ) -> None:
-    """Copy the store to FILE, while others use it; or put a copy back.
+    """Copy the store to FILE while it is in use, or restore a copy.
 
     FILE is the store as of one moment, checked as doctor does, and private.
     With --restore the store that is there is kept beside under another name;

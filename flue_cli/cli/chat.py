@@ -101,7 +101,7 @@ def chat(
             help="Open the session NAME, or create it.",
         ),
     ] = None,
-    new: Annotated[bool, typer.Option("--new", help="The session must not exist yet.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Fail if the session exists already.")] = False,
     resume: Annotated[
         str | None,
         typer.Option(

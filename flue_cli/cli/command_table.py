@@ -15,21 +15,18 @@ from flue_cli.render.output import Output
 
 COMMANDS = {
     "chat": ("flue_cli.cli.chat:chat", "Talk to an agent, in the terminal or through a pipe."),
-    "agents": ("flue_cli.cli.agents:COMMANDS", "See which agents there are, check them, begin a new one."),
+    "agents": ("flue_cli.cli.agents:COMMANDS", "List, show, check and create agents."),
     "sessions": (
         "flue_cli.cli.sessions:COMMANDS",
         "List, show, search, undo, fork, edit, export, import, delete.",
     ),
-    "test": (
-        "flue_cli.cli.test:check_scripts",
-        "Play conversation scripts, and compare what comes of them.",
-    ),
-    "replay": ("flue_cli.cli.replay:replay", "Say a session's prompts again to today's agent, and compare."),
+    "test": ("flue_cli.cli.test:check_scripts", "Run conversation tests."),
+    "replay": ("flue_cli.cli.replay:replay", "Re-run a recorded session against the current agent."),
     "serve": ("flue_cli.cli.serve:serve", "Serve the same agents and sessions over HTTP."),
-    "doctor": ("flue_cli.cli.doctor:doctor", "Look everything over, and say what to do about what is wrong."),
+    "doctor": ("flue_cli.cli.doctor:doctor", "Check the installation, settings, agents and store."),
     "backup": (
         "flue_cli.cli.backup:backup",
-        "Copy the store while it is in use, or put a copy back.",
+        "Copy the store while it is in use, or restore a copy.",
     ),
     "config": ("flue_cli.cli.config:COMMANDS", "Show and edit your defaults."),
 }
@@ -76,7 +73,7 @@ def flue(
             autocompletion=complete_shells,
             is_eager=True,
             callback=lambda ctx, value: _install_completion(ctx, shell=value),
-            help="Have bash, zsh or fish complete commands, agents and sessions.",
+            help="Set up bash, zsh or fish to complete commands, agents and sessions.",
         ),
     ] = None,
     show_completion: Annotated[
@@ -87,7 +84,7 @@ def flue(
             autocompletion=complete_shells,
             is_eager=True,
             callback=lambda ctx, value: _show_completion(ctx, shell=value),
-            help="Show what the shell is told for that.",
+            help="Print the completion script.",
         ),
     ] = None,
 ) -> None:

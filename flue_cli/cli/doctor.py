@@ -116,7 +116,7 @@ def _home(home: str) -> Finding:
         above = os.path.dirname(above)
     if os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
         return Finding("ok", f"home {home} is not there yet")
-    what = "cannot be written to" if os.path.isdir(above) else "is no folder"
+    what = "cannot be written to" if os.path.isdir(above) else "is not a folder"
     advice = "name another folder with FLUE_HOME"
     return Finding("problem", f"home {home} cannot be made: {above} {what}", advice)
 

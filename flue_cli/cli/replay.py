@@ -74,7 +74,7 @@ def replay(
     store: StoreOption = "",
     agents_dirs: AgentsOption = None,
 ) -> None:
-    """Say a session's prompts again to today's agent, and compare.
+    """Re-run a recorded session against the current agent.
 
     Every turn starts from its recorded data, history, clock and seed, and calls of context.record are
     answered as recorded. Nothing is kept. Exit code 1 if a reply or the data differ.

@@ -165,7 +165,7 @@ def _host_name(text: str) -> str:
     host = parse_host(text)
     if host is None:
         raise UsageError(
-            f"--allow-host '{safe_line(text)}' is no host's name",
+            f"--allow-host '{safe_line(text)}' is not a host name",
             hint="such as flue.example.com: each by itself, without http://",
         )
     return host.name

@@ -67,9 +67,9 @@ def check_scripts(
     verbose: VerboseOption = False,
     agents_dirs: AgentsOption = None,
 ) -> None:
-    """Play conversation scripts, and compare replies and data with what they expect.
+    """Run conversation tests: scripts of prompts with the expected replies and data.
 
-    Nothing of it is kept. The exit code is 1 if anything is not as expected. A script is a text file:
+    Nothing is saved. The exit code is 1 if anything is not as expected. A script is a text file:
 
     \b
         agent: greeting
@@ -77,7 +77,7 @@ def check_scripts(
           Nice to meet you, Ada! How can I help?
         data: {"userName": "Ada"}
 
-    "flue sessions export SESSION -o NAME.flue" makes one of a session.
+    "flue sessions export SESSION -o NAME.flue" writes one from a session.
     """  # noqa: D301 - Typer's mark for a paragraph to be left as it is
     app: App = ctx.obj
     settings = load_settings(agents=agents_dirs, timeout=timeout)

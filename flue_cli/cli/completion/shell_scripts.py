@@ -108,7 +108,7 @@ def _known(shell: str) -> str:
     hint = f"there are: {', '.join(SHELLS)}"
     name = shell or _around_us()
     if not name:
-        raise UsageError("there is no telling which shell this is", hint=f"say which: {', '.join(SHELLS)}")
+        raise UsageError("cannot detect the shell", hint=f"name one: {', '.join(SHELLS)}")
     if name not in SHELLS:
         raise UsageError(f"there is no completion for '{safe_line(name)}'", hint=hint)
     return name

@@ -57,7 +57,7 @@ def show(
     as_json: JsonOption = False,
     store: StoreOption = "",
 ) -> None:
-    """Show a session's conversation, with the turns that failed marked."""
+    """Show a session's conversation; failed turns are marked."""
     app: App = ctx.obj
     with open_run_store(load_settings(store)) as kept:
         head = resolve_session(kept, session, agent, at=at)
@@ -94,7 +94,7 @@ def resume(
     store: StoreOption = "",
     agents_dirs: AgentsOption = None,
 ) -> None:
-    """Go on with a session: the same as flue chat AGENT -r NAME."""
+    """Continue a session, like flue chat AGENT -r NAME."""
     from flue_cli.cli.chat import TurnOptions, converse
     from flue_cli.cli.session_choice import SessionTarget
     from flue_cli.cli.turn_output import output_format_name
@@ -117,7 +117,7 @@ def rename(
     wait: WaitOption = None,
     store: StoreOption = "",
 ) -> None:
-    """Give a session another name."""
+    """Rename a session."""
     app: App = ctx.obj
     settings = load_settings(store, wait=wait)
     with open_run_store(settings) as kept:
@@ -149,7 +149,7 @@ def delete(
             head: below for head, below in forks.items() if not any(head in more for more in forks.values())
         }
         heads = [one for head, below in going.items() for one in (head, *below)]
-        if not yes and not agreed(f"delete {', '.join(described(kept, head) for head in heads)} for good?"):
+        if not yes and not agreed(f"Delete {', '.join(described(kept, head) for head in heads)} for good?"):
             app.output.note("nothing was deleted")
             return
         for head, below in going.items():

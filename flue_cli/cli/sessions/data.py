@@ -70,7 +70,7 @@ def set_(
     wait: WaitOption = None,
     store: StoreOption = "",
 ) -> None:
-    """Put a value into a session's data; objects on the way are made.
+    """Set a value in a session's data; missing objects are created.
 
     The change is a turn of its own: flue sessions undo takes it back.
     """
@@ -92,7 +92,7 @@ def unset(
     wait: WaitOption = None,
     store: StoreOption = "",
 ) -> None:
-    """Take something out of a session's data.
+    """Remove a value from a session's data.
 
     The change is a turn of its own: flue sessions undo takes it back.
     """

@@ -88,7 +88,7 @@ def export(
     agent: AgentOption = "",
     store: StoreOption = "",
 ) -> None:
-    """Write sessions out, whole: every turn with its data."""
+    """Export sessions: every turn with its data."""
     app: App = ctx.obj
     names = sessions or []
     _check_which(names, at, everything=everything)

@@ -42,7 +42,7 @@ def import_(
         ),
     ] = "",
     session: Annotated[
-        str, typer.Option("--session", metavar="NAME", help="Call it NAME, if it is only one.")
+        str, typer.Option("--session", metavar="NAME", help="Name of the session, if FILE has only one.")
     ] = "",
     agent: Annotated[
         str,
@@ -50,17 +50,17 @@ def import_(
             "--agent",
             metavar="AGENT",
             autocompletion=complete_agents,
-            help="The agent that it is to be a session of.",
+            help="The agent of the imported sessions.",
         ),
     ] = "",
     again: Annotated[
-        bool, typer.Option("--again", help="Where a session of that name exists, take another: NAME-2.")
+        bool, typer.Option("--again", help="If a session of that name exists, use another: NAME-2.")
     ] = False,
     store: StoreOption = "",
 ) -> None:
-    """Read sessions out of a file: of Flue, of llm, of openai-agents, or a list of messages.
+    """Import sessions of Flue, llm, openai-agents, or lists of messages.
 
-    What is here already, with the same content, is left alone.
+    Sessions that are here already, with the same content, are left alone.
     """
     from flue_cli.transcripts.importing import Names
     from flue_cli.transcripts.reading import Source

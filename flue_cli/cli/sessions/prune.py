@@ -162,9 +162,9 @@ def _question(going: list[Family]) -> str:
     newest, oldest = going[0], going[-1]
     count = sum(1 + len(family.forks) for family in going)
     if len(going) == 1:
-        return f"delete {_named(newest)}, last used {ago(newest.last_used, now)}, for good?"
+        return f"Delete {_named(newest)}, last used {ago(newest.last_used, now)}, for good?"
     return (
-        f"delete {count_of(count, 'session')} for good, the newest {_named(newest)}, last used"
+        f"Delete {count_of(count, 'session')} for good, the newest {_named(newest)}, last used"
         f" {ago(newest.last_used, now)}, the oldest {_named(oldest)}, last used {ago(oldest.last_used, now)}?"
     )
 

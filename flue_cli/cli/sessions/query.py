@@ -39,7 +39,7 @@ def query(
     as_json: JsonOption = False,
     store: StoreOption = "",
 ) -> None:
-    """Look for something in the data of all sessions."""
+    """Query the data of all sessions with JSONPath."""
     app: App = ctx.obj
     if not jsonpath.strip():
         raise UsageError("the query is empty", hint="a query begins with $: '$.tasks[0].title', '$..title'")
@@ -114,7 +114,9 @@ def _unusable(text: str, error: Exception) -> UsageError:
     place = getattr(getattr(error, "token", None), "index", -1)
     where = f" at character {place + 1}" if place >= 0 else ""
     hint = "a query begins with $: '$.tasks[0].title', '$..title'"
-    return UsageError(f"'{text}' is no JSONPath: {words}{where}", hint="" if text.startswith("$") else hint)
+    return UsageError(
+        f"'{text}' is not valid JSONPath: {words}{where}", hint="" if text.startswith("$") else hint
+    )
 
 
 def _show(app: App, lines: list[tuple[str, ...]]) -> None:

@@ -35,13 +35,11 @@ def search(
     everything: Annotated[
         bool, typer.Option("--all", help="All turns, however many, and those that were undone.")
     ] = False,
-    reindex: Annotated[
-        bool, typer.Option("--reindex", help="First make anew what words are looked up in.")
-    ] = False,
+    reindex: Annotated[bool, typer.Option("--reindex", help="First rebuild the full-text index.")] = False,
     as_json: JsonOption = False,
     store: StoreOption = "",
 ) -> None:
-    """Look for words in everything that was said, newest first.
+    """Search prompts and replies for words, newest first.
 
     Every word must occur as typed, ignoring case, where a word begins: deploy finds "Deployment".
     """

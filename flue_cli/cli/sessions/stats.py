@@ -14,7 +14,7 @@ from flue_cli.times import ahead_of_utc
 def stats(
     ctx: typer.Context, agent: AgentOption = "", as_json: JsonOption = False, store: StoreOption = ""
 ) -> None:
-    """Show figures: sessions, turns, messages, bytes, the busiest and the slowest."""
+    """Show statistics: sessions, turns, bytes, the busiest and slowest."""
     app: App = ctx.obj
     with open_run_store(load_settings(store)) as kept:
         found = kept.statistics(agent=agent_name(agent) if agent else "", ahead=ahead_of_utc())

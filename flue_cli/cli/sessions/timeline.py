@@ -37,7 +37,7 @@ def undo(
     wait: WaitOption = None,
     store: StoreOption = "",
 ) -> None:
-    """Take back the newest turn, or N: history and data as before. Failed turns do not count."""
+    """Undo the newest turn, or N: history and data are as before. Failed turns do not count."""
     _move(
         ctx.obj,
         session,
@@ -56,7 +56,10 @@ def redo(
     wait: WaitOption = None,
     store: StoreOption = "",
 ) -> None:
-    """Bring back what was undone, a turn or N, as long as nothing new was said."""
+    """Redo the turn that was undone, or N.
+
+    That is possible until something new is said in the session.
+    """
     _move(
         ctx.obj,
         session,
@@ -75,7 +78,7 @@ def rewind(
     wait: WaitOption = None,
     store: StoreOption = "",
 ) -> None:
-    """Go to a turn: history and data as they were after it."""
+    """Go back or forward to a turn, with the history and data after it."""
     _move(
         ctx.obj, session, agent, wait, store, lambda kept, head, **how: timeline.rewind(kept, head, to, **how)
     )
@@ -89,7 +92,10 @@ def fork(
     agent: AgentOption = "",
     store: StoreOption = "",
 ) -> None:
-    """Copy a session, as it is or as of a turn; the two go on independently."""
+    """Copy a session, as it is now or was at a turn.
+
+    The session and its copy go on independently.
+    """
     app: App = ctx.obj
     with open_run_store(load_settings(store)) as kept:
         head = resolve_session(kept, session, agent, at=at)

@@ -26,7 +26,7 @@ def watch(
     as_json: JsonOption = False,
     store: StoreOption = "",
 ) -> None:
-    """Follow a session: every turn that another process makes, as it comes.
+    """Follow a session: show the turns of other processes as they happen.
 
     Ctrl-C ends it. With --json an event a line: turn.started, and with its
     reply and data turn.completed, turn.failed or turn.cancelled; data.edited,
