@@ -1,4 +1,4 @@
-"""`flue agents`: which agents there are, whether they load, and a new one to begin with."""
+"""`flue agents`: list, show, check and create agents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from flue_cli.settings import Settings
 from flue_cli.text import safe_line
 
 TEMPLATES = ("echo", "stateful", "streaming", "llm")
-"""What a new agent can begin as: files in flue_cli/templates."""
+"""Templates of new agents: files in flue_cli/templates."""
 
 AgentArgument = Annotated[
     str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=complete_agents)
@@ -65,7 +65,7 @@ def new(
             "--template",
             metavar="KIND",
             autocompletion=lambda: TEMPLATES,
-            help=f"What it begins as: {', '.join(TEMPLATES)}.",
+            help=f"Template to copy: {', '.join(TEMPLATES)}.",
         ),
     ] = "stateful",
 ) -> None:
@@ -128,11 +128,11 @@ def check(
 
 
 COMMANDS = {"list": list_agents, "show": show, "new": new, "check": check}
-"""What `flue agents` offers."""
+"""Subcommands of `flue agents`."""
 
 
 def _write(path: str, template: str) -> None:
-    """Copy a template to `path`, where nothing may be yet."""
+    """Copy a template to `path`; raise FileExists if something is there."""
     source = os.path.join(os.path.dirname(flue_cli.__file__), "templates", f"{template}.py")
     with open(source, encoding="utf-8") as file:
         text = file.read()

@@ -1,4 +1,4 @@
-"""`flue backup`: a copy of the store while it is in use, and a copy put back."""
+"""`flue backup`: copy the store while it is in use, or restore a copy."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def backup(
 
 
 class _Steps:
-    """A bar for each thing that is being done, whose length is known once it has begun."""
+    """Progress bars, one for each step of a backup; a step's length is known once it has begun."""
 
     def __init__(self, output: Output) -> None:
         self._output = output

@@ -50,7 +50,7 @@ _WATCH_TALKS = "--watch is for a conversation in the terminal"
 
 
 class TurnOptions(NamedTuple):
-    """How turns are to be asked for and shown.
+    """Options for asking and showing turns.
 
     `form` is one of FORMS, `repeat` are the options that a resume must give again. `watch`: a conversation
     takes the agent's file anew when it changes.
@@ -64,7 +64,7 @@ class TurnOptions(NamedTuple):
     watch: bool = False
 
     def checked(self, prompt: str | None) -> "TurnOptions":
-        """What was asked for, if it makes sense with `prompt`; else UsageError."""
+        """Return the options; raise UsageError if they do not go together, or with `prompt`."""
         if self.lines and prompt is not None:
             raise UsageError("--lines reads its prompts from standard input: leave out the PROMPT")
         if self.key == "":
@@ -155,7 +155,7 @@ def converse(
     app: App, settings: Settings, store: "Store", where: SessionTarget, prompt: str | None, how: TurnOptions
 ) -> None:
     """Answer one prompt, a prompt for every line, or talk in the terminal, as the options say."""
-    # Agents do make garbage: from here on it is looked for, but not among what start-up left.
+    # Agents make garbage: collect it from here on, but skip the objects from start-up.
     gc.freeze()
     gc.enable()
     source = agents.find(settings, where.agent)
@@ -211,7 +211,7 @@ def _talk(
 
 
 def _check_conversation(app: App, how: TurnOptions) -> None:
-    """UsageError unless one can talk here, with these options."""
+    """Raise UsageError unless a conversation is possible here, with these options."""
     if not app.output.is_terminal:
         raise UsageError("standard output is not a terminal", hint="give a PROMPT, or pipe one in")
     if how.form != "text" or how.key:
@@ -222,7 +222,7 @@ def _check_conversation(app: App, how: TurnOptions) -> None:
 
 
 def _loaded(source: AgentSource) -> "Loaded":
-    """The agent for a conversation, with what there is to say of it."""
+    """Load the agent for a conversation, with a notice if it hides a sample agent."""
     from flue_cli.repl.loading import loaded
 
     remark = f"using {_short(source.path)}" if agents.shadowed_sample(source) else ""
@@ -238,7 +238,7 @@ def _one_turn(
     prompt: str,
     how: TurnOptions,
 ) -> SessionTarget:
-    """Run one turn and show it; raises the turn's error after showing what there is."""
+    """Run one turn and show it, then raise its error if it has one."""
     cancellation = Cancellation(wake_by=next(iter(app.signals.installed), 0))
     answer = FORMS[how.form](app.output)
 
@@ -247,7 +247,7 @@ def _one_turn(
         answer.begun(found)
 
     def stuck(turn: Turn) -> None:
-        # The agent holds the main thread and will not let go: nothing but this ends the process.
+        # The agent blocks the main thread: only os._exit ends the process.
         try:
             _show(app, answer, turn, how)
             if turn.error:
@@ -283,7 +283,7 @@ def _show(app: App, answer: TurnOutput, turn: Turn, how: TurnOptions) -> None:
 
 @contextmanager
 def _traceback_shown(app: App, how: TurnOptions) -> Iterator[None]:
-    """With --verbose, an agent's error while it is loaded comes with its traceback."""
+    """Show the traceback of an agent that fails to load, with --verbose."""
     try:
         yield
     except AgentError as error:
@@ -292,6 +292,6 @@ def _traceback_shown(app: App, how: TurnOptions) -> Iterator[None]:
 
 
 def _short(path: str) -> str:
-    """A path as a person would name it from here."""
+    """Shorten a path to a relative one if it is below the current folder."""
     below = os.path.relpath(path)
     return path if below.startswith("..") else os.path.join(".", below)

@@ -1,4 +1,4 @@
-"""The commands, as tables; only the one that is invoked is imported and built."""
+"""Tables of the commands; only the invoked command is imported and built."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ COMMANDS = {
     ),
     "config": ("flue_cli.cli.config:COMMANDS", "Show and edit your defaults."),
 }
-"""Command to (`module:function`, or `module:table` of a group, and its line of help).
+"""Command to target and line of help. The target is `module:function`, or `module:table` for a group.
 
 A group's table has functions, or `module:function` for those that live elsewhere.
 """
 
 ABOUT_SHELLS = ("--install-completion", "--show-completion")
-"""Options that mean the shell they are used in, unless they name another."""
+"""Options that mean the current shell unless they name another."""
 
 GROUPS = tuple(name for name, (target, _) in COMMANDS.items() if target.endswith(":COMMANDS"))
 
 
 class App(NamedTuple):
-    """What every command is given, as `ctx.obj`."""
+    """Objects that every command gets as `ctx.obj`."""
 
     output: Output
     signals: Signals
 
 
 def root_command(*, with_options: bool = True) -> Any:
-    """The `flue` command itself; without options of its own it is built faster, and serves every command."""
+    """Build the `flue` command; without its own options it is built faster, and can run every subcommand."""
     app = _typer(_Root)
     app.callback()(flue if with_options else _nothing)
     return typer.main.get_command(app)
@@ -92,11 +92,11 @@ def flue(
 
 
 class CommandOSError(Exception):
-    """An OSError out of a command's own work, told apart from those of printing its help."""
+    """An OSError from a command's own work, as opposed to one from printing help."""
 
 
 class _Command(TyperCommand):
-    """A command whose own OSError is not taken for one of its help's."""
+    """A command that wraps its own OSError, so that it differs from one raised by printing help."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -106,7 +106,7 @@ class _Command(TyperCommand):
 
 
 class _Group(TyperGroup):
-    """A group whose commands are made when they are asked for."""
+    """A group that builds a command only when it is used."""
 
     table: dict[str, Any]
 
@@ -123,7 +123,7 @@ class _Group(TyperGroup):
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         from typer._click.shell_completion import CompletionItem
 
-        # Typer's own way to list the commands builds them all.
+        # Typer's own method builds, and so imports, every command to list them.
         items = [
             CompletionItem(name, help=self.help_line(name))
             for name in self.table
@@ -132,11 +132,11 @@ class _Group(TyperGroup):
         return [*items, *super(TyperGroup, self).shell_complete(ctx, incomplete)]
 
     def help_line(self, name: str) -> str:
-        """The line of help of the command `name`, if it is known before the command is built."""
+        """Return the line of help of the command `name`, if known before the command is built."""
         return ""
 
     def build(self, name: str) -> Any:
-        """The command `name`."""
+        """Build the command `name`."""
         return _command(name, _load_target(self.table[name]))
 
 
@@ -163,7 +163,7 @@ class _Root(_Group):
 
 
 def _load_target(target: str | Callable[..., None]) -> Any:
-    """What `module:attribute` names; a function is itself."""
+    """Import the attribute that `module:attribute` names; return a function as it is."""
     if callable(target):
         return target
     module, _, attribute = target.partition(":")
@@ -177,12 +177,12 @@ def _command(name: str, function: Callable[..., None]) -> Any:
 
 
 def _typer(cls: type[TyperGroup] | None) -> typer.Typer:
-    # Rich help would double the time of every --help; our own edge handles exceptions.
+    # Rich help would double the time of every --help; cli/main.py handles exceptions.
     return typer.Typer(cls=cls, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def _nothing() -> None:
-    """A group does nothing by itself."""
+    """Do nothing: the callback of a group."""
 
 
 def _show_version(ctx: typer.Context, *, value: bool) -> None:

@@ -1,4 +1,4 @@
-"""`flue config`: the person's defaults, shown with where each comes from, and edited with care."""
+"""`flue config`: show the user's defaults with their sources, and edit them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def edit(ctx: typer.Context) -> None:
 
 
 COMMANDS = {"show": show, "path": path, "edit": edit}
-"""What `flue config` offers."""
+"""Subcommands of `flue config`."""
 
 
 def _file() -> str:

@@ -1,4 +1,4 @@
-"""The one place where an error becomes a line on stderr and an exit code."""
+"""Dispatch of commands, and the error boundary: errors become lines on stderr and an exit code here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
 def dispatch(argv: list[str]) -> int:
-    """Run the command that `argv` names; its exit code. Nothing escapes but a bug of this function."""
+    """Run the command that `argv` names and return its exit code; raise nothing."""
     output, signals = Output(), Signals()
     signals.install()
     try:
@@ -51,7 +51,7 @@ def dispatch(argv: list[str]) -> int:
 
 
 def _invoke(argv: list[str], app: App) -> int:
-    """Have Typer run the command; what Typer and its printing raise becomes a FlueError."""
+    """Run the command with Typer, and turn Typer's errors, and those of printing help, into FlueErrors."""
     try:
         command = root_command(with_options=not argv or argv[0] not in COMMANDS)
         with command.make_context("flue", argv, obj=app, **_CONTEXT) as context:
@@ -70,14 +70,14 @@ def _invoke(argv: list[str], app: App) -> int:
 
 
 def _default_to_help(argv: list[str]) -> list[str]:
-    """A command that only groups others is to explain itself; without a shell's name, this one is meant."""
+    """Add --help to a group without a command, and "" (the current shell) to a bare completion option."""
     if not argv or (len(argv) == 1 and argv[0] in GROUPS):
         return [*argv, "--help"]
     return [*argv, ""] if len(argv) == 1 and argv[0] in ABOUT_SHELLS else [*argv]
 
 
 def _usage_error(error: typer.TyperException, argv: list[str]) -> UsageError:
-    """Typer's complaint as ours."""
+    """Turn an error of Typer into a UsageError with a hint."""
     context = getattr(error, "ctx", None)
     known = context is None and argv and argv[0] in COMMANDS
     command = context.command_path if context else f"flue {argv[0]}" if known else "flue"
@@ -93,7 +93,7 @@ def _usage_error(error: typer.TyperException, argv: list[str]) -> UsageError:
 
 
 def _reword(words: str) -> str:
-    """Typer's words for a kind of value as a person's."""
+    """Replace Typer's names of types by everyday words."""
     for kind, plain in (
         ("valid int range", "whole number"),
         ("valid integer", "whole number"),
@@ -104,20 +104,20 @@ def _reword(words: str) -> str:
 
 
 def _silence_stdout() -> None:
-    """Let what is still buffered for a lost stdout go nowhere when the interpreter ends."""
+    """Redirect stdout to /dev/null, so that flushing its buffer at exit raises no further error."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)
 
 
 def _write_down(error: FlueError, argv: list[str]) -> None:
-    """Log an error that ended the command, where there is a log: a mistyped command makes none."""
+    """Log an error that ended the command if the log exists: a mistyped command creates none."""
     from flue_cli.log import Log
 
     log = Log(_log_file())
     if os.path.exists(log.path):
         command = argv[0] if argv[0] in COMMANDS else None
-        # Only the store's own words: all others may repeat what was said.
+        # Other messages may repeat parts of a prompt or reply, which the log must not hold.
         words = error.message if isinstance(error, StoreError) else None
         log.write("error", command=command, type=error.type, exit_code=error.exit_code, message=words)
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they open."""
+"""Options that several commands share, and functions to open the store and find sessions by them."""
 
 from __future__ import annotations
 
@@ -107,13 +107,13 @@ def load_settings(
     wait: float | None = None,
     timeout: float | None = None,
 ) -> Settings:
-    """The settings of this run, from the options, the process's environment and `config.toml`."""
+    """Load the settings of this run from the options, the environment and `config.toml`."""
     return Settings.load(os.environ, store=store, agents=agents or (), wait=wait, timeout=timeout)
 
 
 @contextmanager
 def open_run_store(settings: Settings) -> Iterator[Store]:
-    """The store of this run, closed at the end."""
+    """Open the store of this run, and close it at the end."""
     store = open_store(settings.store)
     try:
         yield store
@@ -122,7 +122,7 @@ def open_run_store(settings: Settings) -> Iterator[Store]:
 
 
 def pause_with_notice(app: App) -> Pause:
-    """A pause for whoever waits behind a turn: says on a terminal for whom."""
+    """Return a pause function for waiting behind a turn; on a terminal it names the holder."""
     waiting = Waiting(app.output)
 
     def pause(seconds: float, holder: Holder) -> None:
@@ -133,13 +133,13 @@ def pause_with_notice(app: App) -> Pause:
 
 
 def repeat_flags(store: str, agents: list[str] | None) -> tuple[str, ...]:
-    """The options that a command must give again to find the same store and agents."""
+    """Return the flags that make another command use the same store and agents."""
     again = ("--store", store) if store else ()
     return (*again, *(word for folder in agents or () for word in ("--agents", folder)))
 
 
 def resolve_session(store: Store, name: str, agent: str = "", *, at: int | None = None) -> Head:
-    """The session that SESSION means, a whole name or AGENT/NAME; with `at`, as of that turn.
+    """Find the session that SESSION names, by its whole name or AGENT/NAME; with `at`, as of that turn.
 
     Raises SessionNotFound (with near misses), AmbiguousName and TurnNotFound.
     """
@@ -163,7 +163,7 @@ def _as_of(store: Store, head: Head, turn: int) -> Head:
 
 
 def require_session(store: Store, agent: str, name: str) -> Head:
-    """The session NAME of AGENT; raises SessionNotFound, which says if it is another agent's."""
+    """Find the session NAME of AGENT. Raises SessionNotFound, with a hint if another agent has one."""
     head = store.head(agent, name)
     if head.uid == ABSENT:
         others = [other.agent for other in store.resolve(name) if other.name == name]

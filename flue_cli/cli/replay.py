@@ -1,4 +1,4 @@
-"""`flue replay`: a session's prompts, said again to today's agent."""
+"""`flue replay`: re-run a recorded session against the current agent."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def replay(
         typer.Option(
             "--accept",
             metavar="NEW",
-            help="Let each turn start from what came now, and keep that as the session NEW.",
+            help="Start each turn from the new data and history, and save the result as session NEW.",
         ),
     ] = None,
     agent: AgentOption = "",
@@ -104,7 +104,7 @@ def replay(
 
 
 def _accept(app: App, store: Store, head: Head, stage: Stage, report: Report, new: str) -> None:
-    """Run through, and keep what comes of it as the session `new`, forked from the empty start."""
+    """Re-run the session, and save the result as the session `new`, forked from the empty start."""
     from flue_cli.spool import Spool
 
     with closing(Spool[Entry]()) as spool:
@@ -114,7 +114,7 @@ def _accept(app: App, store: Store, head: Head, stage: Stage, report: Report, ne
 
 
 def _loaded(app: App, settings: Settings, head: Head, file: str, *, verbose: bool) -> Agent:
-    """Today's agent of the session; from here on nothing but results reaches stdout."""
+    """Load the session's current agent; from here on only results reach stdout."""
     source = _in_file(head.agent, file) if file else agents.find(settings, head.agent)
     gc.freeze()
     gc.enable()
@@ -137,14 +137,14 @@ def _in_file(name: str, file: str) -> AgentSource:
 
 @contextmanager
 def _cancelling(app: App) -> Iterator[Cancellation]:
-    """The cancellation of one turn, which a signal requests."""
+    """Make signals request the cancellation of one turn."""
     cancellation = Cancellation(wake_by=next(iter(app.signals.installed), 0))
     with app.signals.cancelling(cancellation):
         yield cancellation
 
 
 def _give_up(app: App, report: Report, turn: Compared) -> None:
-    """End the command although the agent holds the main thread and will not let go."""
+    """End the process, because the agent blocks the main thread."""
     error = turn.now.error
     try:
         if error and not isinstance(error, TurnCancelled):

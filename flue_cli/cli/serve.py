@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
 
 GRACE_SECONDS = 20.0
-"""How long running turns may go on when the server is told to stop, unless told otherwise."""
+"""Default seconds that running turns may go on when the server is told to stop."""
 
 _LIBRARIES = ("httptools", "starlette", "uvicorn")
 
 
 class ServeOptions(NamedTuple):
-    """How to serve: for which other Host names, for whom, with how much patience at the end (seconds)."""
+    """Options of the server: other allowed Host names, the token, and the grace at the end in seconds."""
 
     allowed: frozenset[str]
     token: bytes
@@ -126,7 +126,7 @@ def _serve(app: App, settings: Settings, store: Store, address: Address, manner:
     served = build_app(
         store, Installed(settings), wait=settings.wait, timeout=settings.timeout, log=log, report=report
     )
-    # The address as it was given is a name too: what we print as ours must work.
+    # The address as given is an allowed name too: the printed URL must work.
     policy = Policy(manner.allowed | {address.host.lower()}, manner.allowed, manner.token)
     guard = Guard(served, policy, log)
     stopping = Stopping()

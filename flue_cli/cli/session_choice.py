@@ -1,4 +1,4 @@
-"""Which session a conversation is about: the one named, the last, one from a list, or a new one."""
+"""Choice of a conversation's session: by name, the last used, from a list, or a new one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SessionTarget(NamedTuple):
-    """The session a conversation is about. `expect` is "any", "new" or "existing"."""
+    """The session of a conversation. `expect` is "any", "new" or "existing"."""
 
     agent: str
     name: str
@@ -28,9 +28,9 @@ class SessionTarget(NamedTuple):
 
 
 class SessionFlags(NamedTuple):
-    """How a session is asked for: by one of the first four, or by none of them for one with a new name.
+    """Flags that choose a session: one of the first four, or none for a session with a generated name.
 
-    `new`: it must not exist yet.
+    `new`: fail if the session exists already.
     """
 
     session: str | None
@@ -40,7 +40,7 @@ class SessionFlags(NamedTuple):
     new: bool
 
     def checked(self, *, keeps: bool, key: str | None) -> SessionFlags:
-        """What was asked for, if it makes sense with the rest; else UsageError."""
+        """Return the flags; raise UsageError if they do not go together."""
         given = {
             "-s": self.session is not None,
             "-r": self.resume is not None,
@@ -63,7 +63,7 @@ class SessionFlags(NamedTuple):
 def choose_session(
     app: App, store: Store, settings: Settings, agent: str | None, prompt: str | None, flags: SessionFlags
 ) -> SessionTarget:
-    """The session that is meant, of `agent`, if one was said. Raises SessionNotFound, UsageError and Stop."""
+    """Choose the session by the flags, of `agent` if given. Raises SessionNotFound, UsageError and Stop."""
     if flags.latest:
         return _last_used(store, agent, prompt)
     if flags.pick:
@@ -121,7 +121,7 @@ def _picked(app: App, store: Store, agent: str | None) -> SessionTarget:
 
 
 def _pick_by_number(app: App, store: Store, agent: str) -> Summary:
-    """The session of which the person types the number, on a terminal that can do no more than print."""
+    """List sessions and ask for the number of one, on a terminal that cannot move its cursor."""
     found = store.sessions(agent=agent, limit=50)
     if not found:
         raise SessionNotFound("there is no session to pick")

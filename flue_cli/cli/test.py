@@ -1,4 +1,4 @@
-"""`flue test`: conversation scripts, played against today's agents."""
+"""`flue test`: run conversation tests against the current agents."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 
 class TestOptions(NamedTuple):
-    """What is to be done with what comes of the scripts."""
+    """Options for the results of the scripts."""
 
     update: bool
     junit: str
@@ -89,7 +89,7 @@ def check_scripts(
             strict=True,
         )
     )
-    # Agents do make garbage: from here on it is looked for, but not among what start-up left.
+    # Agents make garbage: collect it from here on, but skip the objects from start-up.
     gc.freeze()
     gc.enable()
     app.output.keep_from_agents()
@@ -102,7 +102,7 @@ def check_scripts(
 
 
 class _Run:
-    """One run of scripts: it shows each turn as it ends, and the whole when all have ended."""
+    """A run of scripts that shows each turn as it ends, and a summary at the end."""
 
     def __init__(self, app: App, how: TestOptions, rehearser: Rehearser, timeout: float | None) -> None:
         self.results: list[ScriptResult] = []
@@ -113,7 +113,7 @@ class _Run:
         self._updated = 0
 
     def play(self, scripts: Sequence[Script], sources: dict[str, AgentSource]) -> None:
-        """Play all of them; raises TurnCancelled or Stop when a person ends it, after telling of the rest."""
+        """Run all scripts. Raises TurnCancelled or Stop on a signal, after showing the results so far."""
         try:
             for script in scripts:
                 self._play(script, sources[script.agent])
@@ -146,7 +146,7 @@ class _Run:
         return self.results[-1]
 
     def _agent(self, source: AgentSource) -> Agent | AgentError:
-        """The agent, loaded once a run; or why it cannot be."""
+        """Load the agent once a run; return the error if that fails."""
         if source.name not in self._loaded:
             try:
                 self._loaded[source.name] = agents.load(source)
@@ -182,7 +182,7 @@ class _Run:
             yield cancellation
 
     def _stuck(self, turn: Played) -> None:
-        # The agent holds the main thread and will not let go: nothing but this ends the process.
+        # The agent blocks the main thread: only os._exit ends the process.
         error = turn.outcome.error
         try:
             if not isinstance(error, TurnCancelled):
@@ -197,7 +197,7 @@ class _Run:
 
 
 def _all_of(app: App, read_one: Callable[[Any], Result], found: Iterable[Any]) -> list[Result]:
-    """What `read_one` gives for each; every mistake is told, and the last one raised."""
+    """Apply `read_one` to each; show all errors, and raise the last one."""
     results: list[Result] = []
     mistakes: list[FlueError] = []
     for one in found:
@@ -213,7 +213,7 @@ def _all_of(app: App, read_one: Callable[[Any], Result], found: Iterable[Any]) -
 
 
 def _source(settings: Settings, script: Script) -> AgentSource:
-    """The script's agent, found and not run; the error says which script wants it."""
+    """Find the script's agent without running it; the error names the script."""
     try:
         return agents.find(settings, script.agent)
     except AgentNotFound as error:

@@ -1,4 +1,4 @@
-"""How a turn reaches standard output: as the reply itself, as a JSON document, or event by event."""
+"""Output of a turn: the reply itself, a JSON document, or one event a line."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from flue_cli.turn import Turn
 
 
 class TurnOutput:
-    """Shows a turn as it goes; every method raises as Output.result."""
+    """Output of a turn while it runs; every method raises the errors of Output.result."""
 
     def __init__(self, output: Output) -> None:
         self.output = output
 
     def begun(self, begun: Begun) -> None:
-        """The prompt was accepted."""
+        """Handle the start of the turn."""
 
     def piece(self, text: str) -> None:
-        """The next piece of a streamed reply."""
+        """Show the next piece of a streamed reply."""
 
     def end(self, turn: Turn) -> None:
-        """What became of it."""
+        """Show the end of the turn."""
 
 
 class TextOutput(TurnOutput):
@@ -48,14 +48,14 @@ class TextOutput(TurnOutput):
 
 
 class JsonOutput(TurnOutput):
-    """One JSON document, when the turn has ended."""
+    """One JSON document at the end of the turn."""
 
     def end(self, turn: Turn) -> None:
         self.output.result(plain.as_json(plain.turn_document(turn)))
 
 
 class EventOutput(TurnOutput):
-    """A line of JSON for everything that happens, as it happens.
+    """A line of JSON for each event as it happens.
 
     The deltas together are the whole reply, streamed or not.
     """
@@ -84,11 +84,11 @@ class EventOutput(TurnOutput):
 
 
 FORMS: Mapping[str, type[TurnOutput]] = {"text": TextOutput, "json": JsonOutput, "stream-json": EventOutput}
-"""What `--output-format` takes; made anew for every turn."""
+"""Values of `--output-format`; an output is created for every turn."""
 
 
 def output_format_name(name: str, *, as_json: bool) -> str:
-    """The form that `--output-format NAME` and `--json` ask for; UsageError if there is none such."""
+    """Return the format that `--output-format` and `--json` select. Raises UsageError if it is unknown."""
     if name and name not in FORMS:
         raise UsageError(
             f"there is no output format '{safe_line(name)}'", hint=f"there are: {', '.join(FORMS)}"

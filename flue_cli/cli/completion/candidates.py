@@ -60,14 +60,14 @@ def complete_sessions(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str
 
 
 def complete_output_formats() -> Iterable[str]:
-    """Give the values of --output-format."""
+    """Return the values of --output-format."""
     from flue_cli.cli.turn_output import FORMS
 
     return FORMS
 
 
 def complete_shells() -> Iterable[str]:
-    """Give the shells that completion can be installed for."""
+    """Return the shells that completion can be installed for."""
     from flue_cli.cli.completion.shell_scripts import SHELLS
 
     return SHELLS

@@ -1,4 +1,4 @@
-"""`flue sessions`: conversations as things to list, show, go back to and delete."""
+"""`flue sessions`: the table of its commands, and show, resume, rename and delete."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ COMMANDS = {
     "stats": "flue_cli.cli.sessions.stats:stats",
     "watch": "flue_cli.cli.sessions.watch:watch",
 }
-"""What `flue sessions` offers."""
+"""Subcommands of `flue sessions`: functions, or their `module:function`."""
 
 
 def _write(app: App, store: Readable, head: Head, form: str, first: int) -> None:

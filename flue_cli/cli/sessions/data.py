@@ -1,4 +1,4 @@
-"""`flue sessions data`, `set`, `unset`, `edit`: a session's data, shown and changed by hand."""
+"""`flue sessions data`, `set`, `unset`, `edit`: show and edit a session's data."""
 
 from __future__ import annotations
 
@@ -115,8 +115,8 @@ def edit(
 ) -> None:
     """Change a session's data in your editor.
 
-    That is VISUAL, EDITOR, or vi. What you save is kept if it is right, as a
-    turn of its own: flue sessions undo takes it back.
+    That is VISUAL, EDITOR, or vi. Valid JSON is saved as a turn of its own: flue
+    sessions undo takes it back.
     """
     app: App = ctx.obj
 

@@ -1,4 +1,4 @@
-"""`flue sessions diff`: what differs between two moments of a session, or between two sessions."""
+"""`flue sessions diff`: differences between two turns of a session, or between two sessions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def diff(
     as_json: JsonOption = False,
     store: StoreOption = "",
 ) -> None:
-    """Show what differs: replies and data, side by side.
+    """Show differences of replies and data, side by side.
 
     Of one session: between turn N and turn M; M is the newest turn unless
     given, N the one before M. With OTHER: between the two as they stand now,
@@ -67,7 +67,7 @@ def diff(
 def _moments(
     store: Store, names: tuple[str, str], turns: tuple[int | None, int | None], agent: str
 ) -> tuple[Moment, Moment]:
-    """The two moments that are meant."""
+    """Resolve the two moments to compare."""
     at, to = turns
     before = resolve_session(store, names[0], agent)
     after = resolve_session(store, names[1], agent) if names[1] else before
@@ -78,7 +78,7 @@ def _moments(
 
 
 def _show(app: App, found: Comparison) -> bool:
-    """Show the differences; whether there are any."""
+    """Show the differences; return True if there are any."""
     if app.output.is_terminal:
         from flue_cli.render.differences import differences
         from flue_cli.render.terminal import page

@@ -1,4 +1,4 @@
-"""`flue sessions export`: sessions as files to keep, to read, to hand on."""
+"""`flue sessions export`: write sessions to files or standard output."""
 
 from __future__ import annotations
 
@@ -35,11 +35,14 @@ if TYPE_CHECKING:
 
 
 _STDOUT = ("", "-", "/dev/stdout")
-"""What FILE may be called that is no file; where a shell has made one of the last, nothing may replace it."""
+"""Values of FILE that mean standard output.
+
+A redirection can make /dev/stdout a regular file, which must never be replaced.
+"""
 
 
 class _ExportJob(NamedTuple):
-    """What is to be written: which sessions, which turns of them, in which format, without what."""
+    """Sessions to write, with the format, the range of turns and the redaction."""
 
     heads: list[Head]
     form: str
@@ -139,7 +142,7 @@ def _resolve_all(store: Store, names: list[str], agent: str, at: int | None) -> 
 
 
 def _all(store: Store, agent: str) -> list[Head]:
-    """Every session, last used last: imported in this order, they are listed as they are here."""
+    """List every session, last used last: imported in this order, they are listed as they are here."""
     found = store.sessions(agent=agent_name(agent) if agent else "", kept=True)
     heads = [store.head(summary.agent, summary.name) for summary in reversed(found)]
     return [head for head in heads if head.uid != ABSENT]  # deleted meanwhile
@@ -154,7 +157,7 @@ def _redaction(patterns: list[str] | None) -> Redaction | None:
 
 
 def _pieces(store: Store, job: _ExportJob) -> Iterator[tuple[str, bool]]:
-    """The text of all sessions; with the last piece of each, True."""
+    """Yield the text of all sessions in pieces; the last piece of each comes with True."""
     for head in job.heads:
         for piece in _session(store, job, head):
             yield piece, False
@@ -172,7 +175,7 @@ def _session(store: Store, job: _ExportJob, head: Head) -> Iterator[str]:
 
 
 def _followed(app: App, pieces: Iterable[tuple[str, bool]], total: int) -> Iterator[str]:
-    """The text, with a bar on the terminal where there is more than one session to wait for."""
+    """Yield the text, with a progress bar on the terminal for more than one session."""
     from flue_cli.render.progress import progress
 
     is_seen = app.output.is_terminal  # then the text itself shows how far it is
@@ -184,7 +187,7 @@ def _followed(app: App, pieces: Iterable[tuple[str, bool]], total: int) -> Itera
 
 
 def _write_folder(app: App, store: Store, folder: str, job: _ExportJob, *, force: bool) -> None:
-    """A file for every session; none at all if one of them is in the way."""
+    """Write a file for every session; write none if one of the files exists."""
     from flue_cli.render.progress import progress
     from flue_cli.transcripts.file_names import file_names
 

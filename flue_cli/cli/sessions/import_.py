@@ -1,4 +1,4 @@
-"""`flue sessions import`: sessions out of files of Flue and of other programs."""
+"""`flue sessions import`: read sessions from files of Flue and other programs."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ def import_(
 
 
 _PLACES = ("line ", "thread ")
-"""How errors begin that say themselves where it is."""
+"""Prefixes of messages that already name the place."""
 
 
 class _Tally:
-    """What became of everything that was found, said as it happens and counted."""
+    """Reports each imported, skipped or failed session, and counts them."""
 
     def __init__(self, app: App) -> None:
         self._output = app.output
@@ -107,7 +107,7 @@ class _Tally:
         self._problems.append((called, error))
 
     def close(self, source: Source) -> None:
-        """Say how many; raise what stands for all that could not be imported."""
+        """Write the counts; raise one error for all sessions that were not imported."""
         failed = len(self._problems)
         found = self._imported + self._there + failed
         if found + self._left_out > 1:
@@ -123,12 +123,12 @@ class _Tally:
             raise self._all_problems()
 
     def tell_problems(self) -> None:
-        """A line for everything that could not be imported."""
+        """Write a line for every session that was not imported."""
         for called, error in self._problems:
             self._output.note(f"not imported: {safe_line(_named(called, error).message)}")
 
     def _all_problems(self) -> FlueError:
-        """One error for many, after a line for each; what cannot be read weighs more than what is taken."""
+        """Write a line for each problem, and return one error: unreadable sessions outweigh existing ones."""
         self.tell_problems()
         unusable = [error for _, error in self._problems if not isinstance(error, Conflict)]
         sentence = f"{len(self._problems)} sessions were not imported"
@@ -136,7 +136,7 @@ class _Tally:
 
 
 def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Tally, *, again: bool) -> None:
-    """Import session after session; one that cannot be does not keep the others out."""
+    """Import session after session; go on after one that fails."""
     from flue_cli.transcripts.importing import bring
 
     while one := _next(found, tally):
@@ -153,7 +153,7 @@ def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Ta
 
 
 def _next(found: Iterator[Incoming], tally: _Tally) -> Incoming | None:
-    """The next session; None at the end, and where the rest of the source cannot be read."""
+    """Return the next session; None at the end, or if the rest of the source cannot be read."""
     try:
         return next(found, None)
     except UsageError as error:
@@ -162,7 +162,7 @@ def _next(found: Iterator[Incoming], tally: _Tally) -> Incoming | None:
 
 
 def _named(called: str, error: FlueError) -> FlueError:
-    """What is wrong with one of several sessions, as an error that says which, or in which line."""
+    """Return the error of one of several sessions, with the session or line it is about."""
     if not called or isinstance(error, Conflict) or error.message.startswith((called, *_PLACES)):
         return error
     return type(error)(f"{called}: {error.message}", hint=error.hint)
@@ -175,7 +175,7 @@ def _counted(entries: Iterable[Entry], advance: Callable[[int], None]) -> Iterat
 
 
 def _only_one(found: Iterator[Incoming], source: Source) -> Iterator[Incoming]:
-    """The only session there is; its entries end in a UsageError if there are more."""
+    """Yield the only session; its entries end in a UsageError if the source has more."""
 
     def followed_by_none(entries: Iterable[Entry]) -> Iterator[Entry]:
         yield from entries

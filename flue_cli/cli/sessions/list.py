@@ -49,7 +49,7 @@ def list_sessions(
 
 
 def show(app: App, branches: list[Branch], *, with_origin: bool = False, as_json: bool = False) -> None:
-    """A list of sessions: a table on a terminal, else lines, or a JSON document."""
+    """Show a list of sessions: a table on a terminal, else lines, or a JSON document."""
     if as_json:
         documents = [plain.summary_document(branch.summary, with_origin=with_origin) for branch in branches]
         app.output.result(plain.as_json(documents, indent=2))
@@ -62,7 +62,7 @@ def show(app: App, branches: list[Branch], *, with_origin: bool = False, as_json
 
 
 def moment_of(option: str, text: str) -> int:
-    """The moment that an option names, such as 7d; UsageError if it is none."""
+    """Parse the time of an option, such as 7d, to microseconds. Raises UsageError."""
     try:
         return earlier(text, time.time_ns() // 1000)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""`flue sessions prune`: deleting what is old or empty, never by itself."""
+"""`flue sessions prune`: delete old or empty sessions, after asking."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from flue_cli.text import count_of, safe_line, size
 from flue_cli.times import ago
 
 _SECONDS_TO_COMPACT = 3.0
-"""How long others may have to wait while room is given back: less than a `--wait 0` does anyway."""
+"""Seconds that others may have to wait while unused space is returned: less than `--wait 0` waits anyway."""
 
 
 class Family(NamedTuple):
-    """A session that goes, and its kept forks, which go with it, as they were seen and as lists show them."""
+    """A session to delete and its undone forks, which go with it, as heads and as list rows."""
 
     head: Head
     forks: list[Head]
@@ -33,7 +33,7 @@ class Family(NamedTuple):
 
     @property
     def last_used(self) -> int:
-        """When any of them was last used."""
+        """Time of the last use of any of them, in microseconds."""
         return max(head.updated_at for head in (self.head, *self.forks))
 
 
@@ -91,7 +91,7 @@ def prune(
 def _families(
     app: App, store: Store, agent: str, before: int | None, *, empty: bool, forks: bool
 ) -> list[Family]:
-    """What may go, the last used first: whole families, and with `forks` also kept forks alone."""
+    """List what may be deleted, last used first: whole families, and with `forks` also undone forks alone."""
 
     def may_go(head: Head) -> bool:
         old = before is None or head.updated_at < before
@@ -128,7 +128,7 @@ def _runs(store: Store, head: Head) -> bool:
 
 
 def _is_empty(app: App, store: Store, head: Head) -> bool:
-    """Whether nothing was ever completed; what is damaged may have been."""
+    """True if no turn was ever completed; False if the session is damaged."""
     try:
         tip = store.tip(head)
         return all(entry.outcome != "completed" for entry in store.entries(tip, 1, tip.turn))
@@ -140,7 +140,7 @@ def _is_empty(app: App, store: Store, head: Head) -> bool:
 
 
 def _delete(app: App, store: Store, going: list[Family]) -> int:
-    """Delete them, but for those that somebody used since they were looked at; how many sessions went."""
+    """Delete them, except those used since they were listed; return the number of deleted sessions."""
     from flue_cli.render.progress import progress
 
     deleted = 0

@@ -18,7 +18,7 @@ from flue_cli.stores.records import ABSENT
 from flue_cli.strict_json import MAX_DEPTH
 
 Find = Callable[[Any], Iterable[tuple[str, Any]]]
-"""What a query finds in a value: normalized path and value of each match."""
+"""A compiled query: from a value to the normalized path and value of each match."""
 
 
 class Match(NamedTuple):
@@ -61,7 +61,7 @@ def query(
 
 
 def _matches(store: Store, agent: str, find: Find, damaged: list[StoreDamaged]) -> Iterator[Match]:
-    """What is found, session by session; those whose data cannot be read are put into `damaged`."""
+    """Yield matches session by session; append errors of unreadable data to `damaged`."""
     for summary in store.sessions(agent=agent):
         head = store.head(summary.agent, summary.name)
         if head.uid == ABSENT:  # deleted or renamed meanwhile
@@ -78,7 +78,7 @@ def _matches(store: Store, agent: str, find: Find, damaged: list[StoreDamaged]) 
 
 
 def _compiled(text: str) -> Find:
-    """What finds the matches of query `text`; UsageError if it is none, or if the library is missing."""
+    """Compile query `text`. Raises UsageError if it is invalid, or if the library is missing."""
     try:
         from jsonpath import JSONPathEnvironment, JSONPathError
     except ImportError as error:
@@ -91,7 +91,7 @@ def _compiled(text: str) -> Find:
     class Environment(JSONPathEnvironment):
         max_recursion_depth = MAX_DEPTH + 1
 
-    # What the library says of a query is not always its own error: of $[1e400] it is Python's.
+    # The library lets some of Python's errors through, such as for $[1e400].
     faults = (JSONPathError, RecursionError, ArithmeticError, ValueError, TypeError)
     try:
         path = Environment(strict=True).compile(text)
@@ -108,7 +108,7 @@ def _compiled(text: str) -> Find:
 
 
 def _unusable(text: str, error: Exception) -> UsageError:
-    """The library's complaint as ours, with the place where it has one."""
+    """Turn an error of the library into a UsageError, with the place if known."""
     endless = isinstance(error, RecursionError)
     words = "it is too long or nested too deeply" if endless else getattr(error, "message", str(error))
     place = getattr(getattr(error, "token", None), "index", -1)

@@ -1,4 +1,4 @@
-"""`flue sessions search`: words in everything that was said."""
+"""`flue sessions search`: full-text search in prompts and replies."""
 
 from __future__ import annotations
 

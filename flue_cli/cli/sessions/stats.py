@@ -1,4 +1,4 @@
-"""`flue sessions stats`: figures about what is kept."""
+"""`flue sessions stats`: statistics of the store."""
 
 from __future__ import annotations
 

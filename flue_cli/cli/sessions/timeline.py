@@ -1,4 +1,4 @@
-"""`flue sessions undo`, `redo`, `rewind`, `fork`: going back and forth, and branching off."""
+"""`flue sessions undo`, `redo`, `rewind`, `fork`: move along the timeline, and fork it."""
 
 from __future__ import annotations
 

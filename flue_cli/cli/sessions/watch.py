@@ -1,4 +1,4 @@
-"""`flue sessions watch`: a session that others talk to, live."""
+"""`flue sessions watch`: follow a session live."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def watch(
     as_json: JsonOption = False,
     store: StoreOption = "",
 ) -> None:
-    """Follow a session: show the turns of other processes as they happen.
+    """Follow a session: show the turns of other processes live.
 
     Ctrl-C ends it. With --json an event a line: turn.started, and with its
     reply and data turn.completed, turn.failed or turn.cancelled; data.edited,
