@@ -204,9 +204,7 @@ class TurnCancelled(FlueError):
 
 def cancelled_by(signum: int) -> TurnCancelled:
     """The reason of a turn that a signal ended."""
-    import signal
-
-    return TurnCancelled(f"cancelled by {signal.Signals(signum).name}", signum=signum)
+    return TurnCancelled("cancelled", signum=signum)
 
 
 class OutputClosed(FlueError):

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _IMPORTED = (
-    "flue_cli.cli.edge",
+    "flue_cli.cli.main",
     "flue_cli.cli.chat",
     "flue_cli.cli.sessions",
     "flue_cli.cli.agents",

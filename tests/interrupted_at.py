@@ -33,11 +33,11 @@ def traced(*arguments: Any, **settings: Any) -> sqlite3.Connection:
 
 sqlite3.connect = traced
 
-from flue_cli.cli import main  # noqa: E402 - only now
+from flue_cli.cli import run_command  # noqa: E402 - only now
 from flue_cli.cli.signals import die_by  # noqa: E402
 
 sys.addaudithook(lambda event, _: step() if event in ("import", "open") else None)
-code = main(sys.argv[1:])
+code = run_command(sys.argv[1:])
 if not wanted:
     sys.stderr.write(f"{count}\n")
 if code > 128:

@@ -17,8 +17,8 @@ import pexpect
 import pytest
 from needs import needs_program
 
-from flue_cli.cli.candidates import found
-from flue_cli.cli.shell_words import split
+from flue_cli.cli.completion.answer import complete
+from flue_cli.cli.completion.quoting import split
 from flue_cli.stores import open_store
 from flue_cli.stores.records import Entry
 
@@ -54,8 +54,8 @@ def offered(flue: Flue, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[s
     monkeypatch.chdir(flue.folder)
 
     def offered(*words: str) -> list[str]:
-        there = found(words[:-1], words[-1])
-        return [there.kind] if there.kind != "values" else [one.value for one in there.candidates]
+        result = complete(words[:-1], words[-1])
+        return [result.kind] if result.kind != "values" else [one.value for one in result.completions]
 
     return offered
 
@@ -71,7 +71,11 @@ def offered(flue: Flue, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[s
         (["nonsense", ""], []),
         (["sessions", "nonsense", ""], []),
         (["chat", "gr"], ["greeting"]),
-        (["chat", "--wait", "3", "task_p"], ["task-planner"]),
+        (["chat", "--wait", "3", "task_p"], ["task_planner"]),
+        (["chat", "--wait", "3", "task-p"], ["task-planner"]),
+        (["--version", "doc"], ["doctor"]),
+        (["--install-completion", "bash", "doc"], ["doctor"]),
+        (["serve", "--allow-host", ""], []),
         (["chat", "greeting", ""], []),
         (["chat", "--output-f"], ["--output-format"]),
         (["chat", "--json", "--js"], []),
@@ -155,7 +159,7 @@ def test_an_answer_costs_little(flue: Flue) -> None:
     """Answering a shell imports nothing that a press of Tab should not wait for."""
     keep(flue.store, "alice")
     program = (
-        "import json, os, sys; from flue_cli.cli import main; main(sys.argv[1:]);"
+        "import json, os, sys; from flue_cli.cli import run_command; run_command(sys.argv[1:]);"
         " os.write(2, json.dumps(sorted(sys.modules)).encode())"
     )
     for line, answer in (

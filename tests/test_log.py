@@ -168,9 +168,9 @@ def test_a_bug_is_one_line_and_a_place_to_look(flue: Flue) -> None:
     """A bug of Flue's is exit 70 with the log's path; the log has where it was, not what was said."""
     flue("chat", "greeting", "-s", "a", "hi", stdin=None)
     script = (
-        "import sys\nfrom flue_cli.cli import main\nimport flue_cli.cli.chat as chat\n"
+        "import sys\nfrom flue_cli.cli import run_command\nimport flue_cli.cli.chat as chat\n"
         f"def broken(*_, **__):\n    raise KeyError({SECRET!r})\n"
-        "chat.Runner.run = broken\nsys.exit(main(['chat', 'greeting', '-s', 'a', 'hi']))"
+        "chat.Runner.run = broken\nsys.exit(run_command(['chat', 'greeting', '-s', 'a', 'hi']))"
     )
 
     def run() -> subprocess.CompletedProcess[str]:

@@ -325,15 +325,15 @@ def test_a_session_is_deleted_after_asking(window: Window) -> None:
 
     def person() -> None:
         window.type(CTRL_X)
-        window.sees("delete for good? [y/N] greeting/gone (2 turns), greeting/gone~1 (2 turns)")
+        window.sees("Delete greeting/gone (2 turns), greeting/gone~1 (2 turns) for good? [y/N]")
         window.type("n")
         window.sees("nothing was deleted")
         window.type(DELETE)
-        window.sees("delete for good?")
+        window.sees("for good? [y/N]")
         window.type(ENTER)
         window.sees("nothing was deleted")
         window.type(CTRL_X)
-        window.sees("delete for good?")
+        window.sees("for good? [y/N]")
         window.type("y")
         window.sees("deleted greeting/gone, greeting/gone~1", "input history", "1/1")
         window.type(ESC)
@@ -349,7 +349,7 @@ def test_a_busy_session_is_left_alone(window: Window) -> None:
 
     def person() -> None:
         window.type(CTRL_X)
-        window.sees("delete for good?")
+        window.sees("for good? [y/N]")
         window.type("y")
         window.sees("error: session 'busy' is busy")
         window.type(CTRL_R)
@@ -433,7 +433,7 @@ def test_a_question_is_about_what_it_named(window: Window, tmp_path: Path) -> No
 
     def person() -> None:
         window.type(CTRL_X)
-        window.sees("delete for good? [y/N] greeting/talk (1 turn)")
+        window.sees("Delete greeting/talk (1 turn) for good? [y/N]")
         with closing(open_store(str(tmp_path / "flue.db"))) as other:
             begun: Any = other.begin(Ask("greeting", "talk", "wait!"), lambda *_: None)
             other.commit(begun.lease, reply="so", messages=(), data="{}", meta={})
@@ -472,8 +472,7 @@ def test_a_small_window_still_asks(window: Window) -> None:
 
     def person() -> None:
         window.type(CTRL_X)
-        window.sees("delete for good?")
-        window.sees("[y/")
+        window.sees("Delete greeting/one", "good? [")
         window.type(CTRL_C)
         window.sees("nothing was deleted")
         window.type(ESC)

@@ -59,7 +59,7 @@ def test_what_is_old_goes_after_asking(flue: Flue, store: Store) -> None:
 
     assert (done.code, done.out) == (0, "")
     today = time.strftime("%Y-%m-%d")
-    assert "delete 2 sessions for good, the newest parrot/old, last used 20" in done.err
+    assert "Delete 2 sessions for good, the newest parrot/old, last used 20" in done.err
     assert ", the oldest parrot/older, last used 20" in done.err
     assert today not in done.err
     assert "deleted 2 sessions" in done.err
@@ -77,7 +77,7 @@ def test_the_answer_may_come_from_a_pipe(flue: Flue, store: Store, answer: str, 
     done = flue("sessions", "prune", "--older-than", "30d", stdin=answer)
 
     assert done.code == code
-    assert "delete parrot/main, last used 20" in done.err
+    assert "Delete parrot/main, last used 20" in done.err
     assert ("--yes" in done.err) == (code == 2)
     assert len(names(store)) == left
 
@@ -138,7 +138,7 @@ def test_kept_forks_go_with_their_session(flue: Flue, store: Store) -> None:
     assert len(names(store)) == 3
     age(flue.store, 40, "main~1")
     done = flue("sessions", "prune", "--older-than", "30d", stdin="y")
-    assert "delete parrot/main and 1 session kept of it, last used" in done.err
+    assert "Delete parrot/main and 1 session kept of it, last used" in done.err
     assert "deleted 2 sessions" in done.err
     assert names(store) == ["mine"]
 
@@ -264,8 +264,8 @@ def test_prune_takes_what_its_criteria_say(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, str, int]], old: set[int], forks: bool
 ) -> None:
     """Whatever was done: exactly the families go of which every member is old and without a completed entry."""
-    from flue_cli.cli import prune
-    from flue_cli.cli.commands import App
+    from flue_cli.cli.command_table import App
+    from flue_cli.cli.sessions import prune
     from flue_cli.cli.signals import Signals
     from flue_cli.render.output import Output
 

@@ -124,7 +124,7 @@ def test_a_query_that_cannot_be_used(flue: Flue) -> None:
     ):
         done = flue("sessions", "query", bad, stdin=None)
         assert (done.code, done.out) == (2, "")
-        assert done.err.startswith(f"error: '{bad}' is no JSONPath: ")
+        assert done.err.startswith(f"error: '{bad}' is not valid JSONPath: ")
         assert words in done.err
 
 

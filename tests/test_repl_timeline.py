@@ -227,7 +227,7 @@ def test_a_try_can_be_cancelled(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     page = desk.chat(stubborn, "/try try" + ENTER, "one" + ENTER, CTRL_D)
     release.set()
 
-    assert "error: cancelled by SIGINT" in page
+    assert "error: cancelled" in page
     assert "<one>" in page
     assert desk.sent() == ["one"]
 

@@ -382,7 +382,7 @@ def test_a_signal_ends_the_run(flue: Flue, signum: int) -> None:
     assert process.returncode == -signum
     assert out.startswith(b"x.flue F\n\nx.flue:3: the reply is another\n")
     assert b"\n1 failed in " in out
-    assert err.endswith(f"error: cancelled by {signal.Signals(signum).name}\n".encode())
+    assert err.endswith(b"error: cancelled\n")
     assert len(list(ElementTree.parse(flue.folder / "x.xml").getroot().iter("testcase"))) == 1
 
 

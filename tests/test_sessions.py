@@ -305,7 +305,7 @@ def test_delete_asks(flue: Flue, answer: str, code: int, left: int) -> None:
     done = flue("sessions", "delete", "a", stdin=answer)
 
     assert done.code == code
-    assert "delete greeting/a (1 turn) for good?" in done.err
+    assert "Delete greeting/a (1 turn) for good?" in done.err
     assert ("--yes" in done.err) == (code == 2)
     assert flue("sessions", "list", stdin=None).out.count("\n") == left
 

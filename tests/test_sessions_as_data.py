@@ -338,7 +338,7 @@ def test_a_query_of_endless_numbers(flue: Flue, query: str) -> None:
     done = flue("sessions", "query", query, stdin=None)
 
     assert (done.code, done.out) == (2, "")
-    assert "is no JSONPath" in done.err
+    assert "is not valid JSONPath" in done.err
 
 
 # As of a turn, and after a crash

@@ -43,7 +43,7 @@ def test_a_signal_cancels_the_turn(flue: Flue, source: str, signum: signal.Signa
 
     assert process.returncode == -signum
     assert time.monotonic() - began < 1.9
-    assert err.decode().endswith(f"error: cancelled by {signum.name}\n")
+    assert err.decode().endswith("error: cancelled\n")
     assert b"Traceback" not in err
     found = last_turn(flue)
     assert (found["outcome"], found["data"]) == ("cancelled", {})
@@ -61,8 +61,8 @@ def test_an_agent_that_will_not_stop_is_left(flue: Flue) -> None:
     out, err = process.communicate(timeout=20)
 
     assert process.returncode == 128 + signal.SIGTERM
-    assert json.loads(out)["error"] == {"type": "cancelled", "message": "cancelled by SIGTERM"}
-    assert err == b"error: cancelled by SIGTERM\n"
+    assert json.loads(out)["error"] == {"type": "cancelled", "message": "cancelled"}
+    assert err == b"error: cancelled\n"
     assert last_turn(flue)["outcome"] == "cancelled"
     assert flue("chat", "stubborn", "-s", "a", "--timeout", "0.1", "hello", stdin=None).code == 124
     assert last_turn(flue)["error"] == {"type": "timeout", "message": "the agent took longer than 0.1 s"}
@@ -78,7 +78,7 @@ def test_a_signal_while_waiting_leaves_nothing(flue: Flue) -> None:
 
     waiter.send_signal(signal.SIGINT)
     out, err = waiter.communicate(timeout=10)
-    assert (waiter.returncode, out, err) == (-signal.SIGINT, b"", b"error: cancelled by SIGINT\n")
+    assert (waiter.returncode, out, err) == (-signal.SIGINT, b"", b"error: cancelled\n")
     holder.send_signal(signal.SIGINT)
     holder.communicate(timeout=10)
 

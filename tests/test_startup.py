@@ -24,8 +24,8 @@ HEAVY = {
 }
 MODULES = """
 import json, os, sys
-from flue_cli.cli import main
-code = main(sys.argv[1:])
+from flue_cli.cli import run_command
+code = run_command(sys.argv[1:])
 os.write(2, json.dumps(sorted(sys.modules)).encode())
 sys.exit(code)
 """
@@ -73,3 +73,13 @@ def test_another_group_is_not_built(flue: Flue) -> None:
     flue("chat", "greeting", "-s", "a", stdin="hello")
     assert "flue_cli.cli.sessions" not in modules(flue, "chat", "greeting", "-s", "a")
     assert "flue_cli.cli.chat" not in modules(flue, "sessions", "list")
+
+
+@pytest.mark.parametrize("group", [(), ("sessions",), ("agents",), ("config",)])
+def test_no_summary_is_cut_off(flue: Flue, group: tuple[str, ...]) -> None:
+    """Every command's line of help fits a terminal of 80 columns."""
+    done = flue(*group, "--help", env={"COLUMNS": "80"})
+
+    commands = done.out.partition("Commands:\n")[2]
+    assert commands
+    assert "..." not in commands

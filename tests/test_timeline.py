@@ -285,7 +285,7 @@ def test_delete_names_the_kept_forks(counting: Flue) -> None:
 
     refused = sessions(counting, "delete", "a", stdin="n\n")
     assert refused.code == 0
-    assert "delete counting/a (2 turns), counting/a~1 (2 turns) for good? [y/N]" in refused.err
+    assert "Delete counting/a (2 turns), counting/a~1 (2 turns) for good? [y/N]" in refused.err
     assert names(counting, "--all") == ["a", "a~1", "mine"]
     done = sessions(counting, "delete", "a~1", "a", stdin="y\n")
     assert done.code == 0
@@ -406,5 +406,5 @@ def test_a_deletion_tells_of_what_was_undone(flue: Flue) -> None:
 
     asked = flue("sessions", "delete", "a", stdin="n\n")
 
-    assert "delete greeting/a (1 turn, 2 undone) for good?" in asked.err
+    assert "Delete greeting/a (1 turn, 2 undone) for good?" in asked.err
     assert asked.code == 0

@@ -6,13 +6,13 @@ import os
 import sys
 
 LINGER_SECONDS = 5.0
-"""How long threads that an agent left running may go on after the command is done."""
+"""Seconds that threads left running by an agent may go on after the command is done."""
 
 
 def run() -> None:
-    """The console script: run the command, then end as a shell expects, by signal if by signal."""
-    # Arguments are UTF-8 here, whatever a plain locale makes Python think.
-    code = main([os.fsencode(word).decode(errors="surrogateescape") for word in sys.argv[1:]])
+    """Run the console script; end by the same signal as the command, as shells expect."""
+    # Arguments are UTF-8, even if Python decoded them by a plain locale.
+    code = run_command([os.fsencode(word).decode(errors="surrogateescape") for word in sys.argv[1:]])
     if code > 128:
         from flue_cli.cli.signals import die_by
 
@@ -22,7 +22,7 @@ def run() -> None:
 
 
 def _end_despite_threads(code: int) -> None:
-    """An agent's forgotten thread may finish its work, but not keep the command from ending."""
+    """Limit the time that threads left running by an agent can keep the process alive."""
     if "threading" not in sys.modules:
         return
     import threading
@@ -40,8 +40,8 @@ def _end_despite_threads(code: int) -> None:
     threading.Thread(target=end, daemon=True).start()
 
 
-def main(argv: list[str]) -> int:
-    """Run one command; its exit code."""
+def run_command(argv: list[str]) -> int:
+    """Run one command and return its exit code."""
     if argv == ["--version"]:
         from flue_cli import __version__
 
@@ -57,17 +57,17 @@ def main(argv: list[str]) -> int:
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback until we have a handler of our own
-    # Imports make no garbage worth looking for: a third of an interpreter's start.
+    # Imports leave hardly any garbage, and collecting takes a third of an interpreter's start.
     gc.disable()
     try:
         if "_FLUE_COMPLETE" in os.environ:  # a shell asks how its command line could go on
-            from flue_cli.cli.completion import answer
+            from flue_cli.cli.completion.answer import answer
 
             return answer(argv)
-        from flue_cli.cli.edge import dispatch
+        from flue_cli.cli.main import dispatch
 
         return dispatch(argv)
     finally:
-        # Nor is what is left of them at the end, which the interpreter would search: an eighth of a run.
+        # The final collection of the interpreter would take an eighth of a run.
         if not gc.isenabled():
             gc.freeze()

@@ -1,4 +1,4 @@
-"""`flue agents`: which agents there are, whether they load, and a new one to begin with."""
+"""`flue agents`: list, show, check and create agents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import typer
 import flue_cli
 from flue_cli.agents import discovery
 from flue_cli.agents.description import describe
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_agents
 from flue_cli.cli.options import AgentsOption, JsonOption, VerboseOption, load_settings
 from flue_cli.errors import FileExists, FlueError, OutputFailed, UsageError
 from flue_cli.names import agent_name
@@ -19,13 +20,15 @@ from flue_cli.settings import Settings
 from flue_cli.text import safe_line
 
 TEMPLATES = ("echo", "stateful", "streaming", "llm")
-"""What a new agent can begin as: files in flue_cli/templates."""
+"""Templates of new agents: files in flue_cli/templates."""
 
-AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
+AgentArgument = Annotated[
+    str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=complete_agents)
+]
 
 
 def list_agents(ctx: typer.Context, as_json: JsonOption = False, agents_dirs: AgentsOption = None) -> None:
-    """List the agents that can be chatted with."""
+    """List the available agents."""
     app: App = ctx.obj
     found = [
         (source, describe(source)) for source in discovery.list_agents(load_settings(agents=agents_dirs))
@@ -44,7 +47,7 @@ def list_agents(ctx: typer.Context, as_json: JsonOption = False, agents_dirs: Ag
 def show(
     ctx: typer.Context, name: AgentArgument, as_json: JsonOption = False, agents_dirs: AgentsOption = None
 ) -> None:
-    """Show what an agent says of itself, and where it is."""
+    """Show an agent's description and where it is."""
     app: App = ctx.obj
     source = discovery.find_agent(load_settings(agents=agents_dirs), name)
     about = describe(source)
@@ -59,10 +62,16 @@ def new(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The new agent's name.")],
     template: Annotated[
-        str, typer.Option("--template", metavar="KIND", help=f"What it begins as: {', '.join(TEMPLATES)}.")
+        str,
+        typer.Option(
+            "--template",
+            metavar="KIND",
+            autocompletion=lambda: TEMPLATES,
+            help=f"Template to copy: {', '.join(TEMPLATES)}.",
+        ),
     ] = "stateful",
 ) -> None:
-    """Begin an agent: writes ./agents/NAME.py, ready to chat with and to change."""
+    """Create ./agents/NAME.py from a template, ready to chat with."""
     app: App = ctx.obj
     wanted = agent_name(name)
     if template not in TEMPLATES:
@@ -83,13 +92,16 @@ def new(
 def check(
     ctx: typer.Context,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[AGENT...]", help="Which agents; all without.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[AGENT...]", autocompletion=complete_agents, help="Which agents; all without."
+        ),
     ] = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
     agents_dirs: AgentsOption = None,
 ) -> None:
-    """Load agents, and say what is wrong with them; exit code 1 if anything is."""
+    """Load agents and report problems; exit code 1 if there are any."""
     from flue_cli.agents.load_check import LoadCheck, check_agent
 
     app: App = ctx.obj
@@ -120,11 +132,11 @@ def check(
 
 
 COMMANDS = {"list": list_agents, "show": show, "new": new, "check": check}
-"""What `flue agents` offers."""
+"""Subcommands of `flue agents`."""
 
 
 def _write(path: str, template: str) -> None:
-    """Copy a template to `path`, where nothing may be yet."""
+    """Copy a template to `path`; raise FileExists if something is there."""
     source = os.path.join(os.path.dirname(flue_cli.__file__), "templates", f"{template}.py")
     with open(source, encoding="utf-8") as file:
         text = file.read()

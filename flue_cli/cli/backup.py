@@ -1,4 +1,4 @@
-"""`flue backup`: a copy of the store while it is in use, and a copy put back."""
+"""`flue backup`: copy the store while it is in use, or restore a copy."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Annotated, Self
 
 import typer
 
-from flue_cli.cli.commands import App
-from flue_cli.cli.options import StoreOption, load_settings, opened
+from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_files
+from flue_cli.cli.options import StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
 from flue_cli.render.output import Output
 from flue_cli.render.progress import progress
@@ -19,7 +20,9 @@ from flue_cli.text import safe_line, size
 
 def backup(
     ctx: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The file with the backup.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", autocompletion=complete_files, help="The file with the backup.")
+    ],
     restore: Annotated[
         bool, typer.Option("--restore", help="Put the backup FILE in the place of the store.")
     ] = False,
@@ -29,7 +32,7 @@ def backup(
     ] = False,
     store: StoreOption = "",
 ) -> None:
-    """Copy the store to FILE, while others use it; or put a copy back.
+    """Copy the store to FILE while it is in use, or restore a copy.
 
     FILE is the store as of one moment, checked as doctor does, and private.
     With --restore the store that is there is kept beside under another name;
@@ -38,7 +41,7 @@ def backup(
     app: App = ctx.obj
     if file in ("", "-"):
         raise UsageError("a backup is a file: name it", hint="flue backup flue-backup.db")
-    with opened(load_settings(store)) as kept, _Steps(app.output) as advance:
+    with open_run_store(load_settings(store)) as kept, _Steps(app.output) as advance:
         if restore:
             before = kept.restore(os.path.abspath(file), advance, force=force)
         else:
@@ -53,7 +56,7 @@ def backup(
 
 
 class _Steps:
-    """A bar for each thing that is being done, whose length is known once it has begun."""
+    """Progress bars, one for each step of a backup; a step's length is known once it has begun."""
 
     def __init__(self, output: Output) -> None:
         self._output = output

@@ -18,8 +18,8 @@ from flue_cli.cli.agent_run import (
     prepare_for_agents,
     turn_cancellation,
 )
-from flue_cli.cli.answers import FORMS, Answer, form_of
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_agents, complete_sessions
 from flue_cli.cli.options import (
     AgentsOption,
     FormatOption,
@@ -31,10 +31,11 @@ from flue_cli.cli.options import (
     VerboseOption,
     WaitOption,
     load_settings,
-    opened,
-    repeated,
+    open_run_store,
+    repeat_flags,
 )
-from flue_cli.cli.which import Named, Where, chosen
+from flue_cli.cli.session_choice import SessionFlags, SessionTarget, choose_session
+from flue_cli.cli.turn_output import FORMS, TurnOutput, output_format_name
 from flue_cli.errors import AgentError, SessionExists, UsageError
 from flue_cli.log import Log
 from flue_cli.render.remarks import Waiting, say_interrupted, show_traceback
@@ -52,8 +53,8 @@ if TYPE_CHECKING:
 _WATCH_TALKS = "--watch is for a conversation in the terminal"
 
 
-class How(NamedTuple):
-    """How turns are to be asked for and shown.
+class TurnOptions(NamedTuple):
+    """Options for asking and showing turns.
 
     `form` is one of FORMS, `repeat` are the options that a resume must give again. `watch`: a conversation
     takes the agent's file anew when it changes.
@@ -66,8 +67,8 @@ class How(NamedTuple):
     repeat: tuple[str, ...] = ()
     watch: bool = False
 
-    def checked(self, prompt: str | None) -> "How":
-        """What was asked for, if it makes sense with `prompt`; else UsageError."""
+    def checked(self, prompt: str | None) -> "TurnOptions":
+        """Return the options; raise UsageError if they do not go together, or with `prompt`."""
         if self.lines and prompt is not None:
             raise UsageError("--lines reads its prompts from standard input: leave out the PROMPT")
         if self.key == "":
@@ -82,7 +83,13 @@ class How(NamedTuple):
 def chat(
     ctx: typer.Context,
     agent: Annotated[
-        str | None, typer.Argument(metavar="[AGENT]", show_default=False, help="The agent to talk to.")
+        str | None,
+        typer.Argument(
+            metavar="[AGENT]",
+            autocompletion=complete_agents,
+            show_default=False,
+            help="The agent to talk to.",
+        ),
     ] = None,
     prompt: Annotated[
         str | None,
@@ -90,12 +97,24 @@ def chat(
     ] = None,
     session: Annotated[
         str | None,
-        typer.Option("-s", "--session", metavar="NAME", help="Open the session NAME, or create it."),
+        typer.Option(
+            "-s",
+            "--session",
+            metavar="NAME",
+            autocompletion=complete_sessions,
+            help="Open the session NAME, or create it.",
+        ),
     ] = None,
-    new: Annotated[bool, typer.Option("--new", help="The session must not exist yet.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Fail if the session exists already.")] = False,
     resume: Annotated[
         str | None,
-        typer.Option("-r", "--resume", metavar="NAME", help="Open the session NAME, which must exist."),
+        typer.Option(
+            "-r",
+            "--resume",
+            metavar="NAME",
+            autocompletion=complete_sessions,
+            help="Open the session NAME, which must exist.",
+        ),
     ] = None,
     pick: Annotated[bool, typer.Option("--pick", help="Choose a session from a list.")] = False,
     latest: Annotated[
@@ -124,20 +143,20 @@ def chat(
     terminal without one, a conversation begins. The agent's session is kept: come back to it by name.
     """
     app: App = ctx.obj
-    repeat = repeated(store, agents_dirs)
-    form = form_of(output_format, as_json=as_json)
-    how = How(lines, form, turn_key, verbose, repeat, watch).checked(prompt)
-    named = Named(session, resume, pick, latest, new).checked(keeps=not no_save, key=turn_key)
+    repeat = repeat_flags(store, agents_dirs)
+    form = output_format_name(output_format, as_json=as_json)
+    how = TurnOptions(lines, form, turn_key, verbose, repeat, watch).checked(prompt)
+    named = SessionFlags(session, resume, pick, latest, new).checked(keeps=not no_save, key=turn_key)
     settings = load_settings("memory:" if no_save else store, agents_dirs, wait=wait, timeout=timeout)
     style = settings.chat
     settings = settings._replace(chat=style._replace(toolbar=style.toolbar and not no_toolbar))
-    with opened(settings) as where_kept:
-        where = chosen(app, where_kept, settings, agent, prompt, named)
+    with open_run_store(settings) as where_kept:
+        where = choose_session(app, where_kept, settings, agent, prompt, named)
         converse(app, settings, where_kept, where, prompt, how)
 
 
 def converse(
-    app: App, settings: Settings, store: "Store", where: Where, prompt: str | None, how: How
+    app: App, settings: Settings, store: "Store", where: SessionTarget, prompt: str | None, how: TurnOptions
 ) -> None:
     """Answer one prompt, a prompt for every line, or talk in the terminal, as the options say."""
     source = discovery.find_agent(settings, where.agent)
@@ -160,7 +179,9 @@ def converse(
         app.output.note(f"session: {where.name}")
 
 
-def _talk(app: App, settings: Settings, store: "Store", where: Where, source: AgentSource, how: How) -> None:
+def _talk(
+    app: App, settings: Settings, store: "Store", where: SessionTarget, source: AgentSource, how: TurnOptions
+) -> None:
     _check_conversation(app, how)
     from flue_cli.repl import chat as repl_chat
     from flue_cli.repl.conversation import Conversation
@@ -192,8 +213,8 @@ def _talk(app: App, settings: Settings, store: "Store", where: Where, source: Ag
         )
 
 
-def _check_conversation(app: App, how: How) -> None:
-    """UsageError unless one can talk here, with these options."""
+def _check_conversation(app: App, how: TurnOptions) -> None:
+    """Raise UsageError unless a conversation is possible here, with these options."""
     if not app.output.is_terminal:
         raise UsageError("standard output is not a terminal", hint="give a PROMPT, or pipe one in")
     if how.form != "text" or how.key:
@@ -204,7 +225,7 @@ def _check_conversation(app: App, how: How) -> None:
 
 
 def _loaded(source: AgentSource) -> "Loaded":
-    """The agent for a conversation, with what there is to say of it."""
+    """Load the agent for a conversation, with a notice if it hides a sample agent."""
     from flue_cli.repl.loading import loaded
 
     remark = f"using {_short(source.path)}" if discovery.shadowed_sample(source) else ""
@@ -212,8 +233,14 @@ def _loaded(source: AgentSource) -> "Loaded":
 
 
 def _one_turn(
-    app: App, settings: Settings, runner: Runner, agent: Agent, where: Where, prompt: str, how: How
-) -> Where:
+    app: App,
+    settings: Settings,
+    runner: Runner,
+    agent: Agent,
+    where: SessionTarget,
+    prompt: str,
+    how: TurnOptions,
+) -> SessionTarget:
     """Run one turn and show it; raises the turn's error after showing what there is."""
     answer = FORMS[how.form](app.output)
 
@@ -241,7 +268,7 @@ def _one_turn(
     return where._replace(expect="existing")
 
 
-def _show(app: App, answer: Answer, turn: Turn, how: How) -> None:
+def _show(app: App, answer: TurnOutput, turn: Turn, how: TurnOptions) -> None:
     answer.end(turn)
     if len(turn.data) > WARN_BYTES and not turn.error:
         app.output.note(
@@ -251,8 +278,8 @@ def _show(app: App, answer: Answer, turn: Turn, how: How) -> None:
 
 
 @contextmanager
-def _traceback_shown(app: App, how: How) -> Iterator[None]:
-    """With --verbose, an agent's error while it is loaded comes with its traceback."""
+def _traceback_shown(app: App, how: TurnOptions) -> Iterator[None]:
+    """Show the traceback of an agent that fails to load, with --verbose."""
     try:
         yield
     except AgentError as error:
@@ -261,6 +288,6 @@ def _traceback_shown(app: App, how: How) -> Iterator[None]:
 
 
 def _short(path: str) -> str:
-    """A path as a person would name it from here."""
+    """Shorten a path to a relative one if it is below the current folder."""
     below = os.path.relpath(path)
     return path if below.startswith("..") else os.path.join(".", below)

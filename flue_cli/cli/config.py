@@ -1,4 +1,4 @@
-"""`flue config`: the person's defaults, shown with where each comes from, and edited with care."""
+"""`flue config`: show the user's defaults with their sources, and edit them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import typer
 
 from flue_cli import config_file
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption, load_settings
 from flue_cli.editor import run_editor
 from flue_cli.errors import UsageError
@@ -19,7 +19,7 @@ from flue_cli.settings import config_path
 def show(
     ctx: typer.Context, as_json: JsonOption = False, store: StoreOption = "", agents_dirs: AgentsOption = None
 ) -> None:
-    """Show every setting, its value here and now, and where that comes from."""
+    """Show every setting, its value and its source."""
     app: App = ctx.obj
     settings = load_settings(store, agents_dirs)
     values: dict[str, object] = {
@@ -47,13 +47,16 @@ def show(
 
 
 def path(ctx: typer.Context) -> None:
-    """Print where the configuration file is, whether it is there or not."""
+    """Print the path of the configuration file, which need not exist."""
     app: App = ctx.obj
     app.output.result(_file())
 
 
 def edit(ctx: typer.Context) -> None:
-    """Open the configuration file in the editor (VISUAL, EDITOR, else vi); keep it if it is right."""
+    """Edit the configuration file; it is saved only if it is valid.
+
+    The editor is VISUAL, EDITOR, or vi.
+    """
     app: App = ctx.obj
     file = os.path.realpath(_file())  # it may be a link into somebody's dotfiles, and stays one
     draft = f"{file}.edit"
@@ -90,7 +93,7 @@ def edit(ctx: typer.Context) -> None:
 
 
 COMMANDS = {"show": show, "path": path, "edit": edit}
-"""What `flue config` offers."""
+"""Subcommands of `flue config`."""
 
 
 def _file() -> str:

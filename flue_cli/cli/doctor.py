@@ -1,4 +1,4 @@
-"""`flue doctor`: looks everything over, and says what to do about what is wrong."""
+"""`flue doctor`: check the installation, settings, agents and store, and advise on problems."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import typer
 import flue_cli
 from flue_cli.agents import discovery
 from flue_cli.agents.description import describe
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption
 from flue_cli.errors import FlueError, UsageError
 from flue_cli.installation import install_command
@@ -31,9 +31,9 @@ _LIBRARIES = ("typer", "rich", "prompt-toolkit", "sqlite-utils", "platformdirs")
 def doctor(
     ctx: typer.Context, as_json: JsonOption = False, store: StoreOption = "", agents_dirs: AgentsOption = None
 ) -> None:
-    """Look everything over: versions, settings, folders, terminal, agents, store.
+    """Check versions, settings, folders, terminal, agents and store.
 
-    Says what to do about what is wrong; the exit code is 1 if anything is. Changes nothing.
+    Every problem comes with advice, and the exit code is 1 if there is one. Nothing is changed.
     """
     app: App = ctx.obj
     found = [(topic, finding) for topic, findings in _look(store, agents_dirs or []) for finding in findings]
@@ -109,7 +109,7 @@ def _folders(settings: Settings) -> Iterator[Finding]:
 
 
 def _home(home: str) -> Finding:
-    """Whether the folder is there, or can come to be where it is to be."""
+    """Report if the home folder exists or can be created."""
     if os.path.exists(home):
         return Finding("ok", f"home {home} is there")
     above = os.path.dirname(os.path.abspath(home))
@@ -117,7 +117,7 @@ def _home(home: str) -> Finding:
         above = os.path.dirname(above)
     if os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
         return Finding("ok", f"home {home} is not there yet")
-    what = "cannot be written to" if os.path.isdir(above) else "is no folder"
+    what = "cannot be written to" if os.path.isdir(above) else "is not a folder"
     advice = "name another folder with FLUE_HOME"
     return Finding("problem", f"home {home} cannot be made: {above} {what}", advice)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.commands import COMMANDS, App
+from flue_cli.cli.command_table import COMMANDS, App
 from flue_cli.errors import NotFound
 from flue_cli.text import safe_line
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they open."""
+"""Options that several commands share, and functions to open the store and find sessions by them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import (
+    complete_agents,
+    complete_files,
+    complete_folders,
+    complete_output_formats,
+    complete_sessions,
+)
 from flue_cli.errors import AmbiguousName, SessionNotFound, TurnNotFound
 from flue_cli.names import agent_name, normal_name
 from flue_cli.render.remarks import Waiting
@@ -23,28 +30,43 @@ from flue_cli.text import safe_line
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
 
-SessionArgument = Annotated[str, typer.Argument(metavar="SESSION", help="A session's name, or AGENT/NAME.")]
+SessionArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SESSION", help="A session's name, or AGENT/NAME.", autocompletion=complete_sessions
+    ),
+]
 StoreOption = Annotated[
     str,
     typer.Option(
         "--store",
         metavar="URL",
+        autocompletion=complete_files,
         help="Where sessions are kept: a file, sqlite:///FILE, or memory:. [env: FLUE_STORE]",
     ),
 ]
 AgentsOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--agents", metavar="DIR", help="Look for agents in DIR first; may be repeated. [env: FLUE_AGENTS]"
+        "--agents",
+        metavar="DIR",
+        autocompletion=complete_folders,
+        help="Look for agents in DIR first; may be repeated. [env: FLUE_AGENTS]",
     ),
 ]
-AgentOption = Annotated[str, typer.Option("--agent", metavar="AGENT", help="Only sessions of this agent.")]
+AgentOption = Annotated[
+    str,
+    typer.Option(
+        "--agent", metavar="AGENT", help="Only sessions of this agent.", autocompletion=complete_agents
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FormatOption = Annotated[
     str,
     typer.Option(
         "--output-format",
         metavar="FORMAT",
+        autocompletion=complete_output_formats,
         help="text, json (the same as --json), or stream-json: an event a line, as it happens.",
         show_default=False,
     ),
@@ -85,13 +107,13 @@ def load_settings(
     wait: float | None = None,
     timeout: float | None = None,
 ) -> Settings:
-    """The settings of this run, from the options, the process's environment and `config.toml`."""
+    """Load the settings of this run from the options, the environment and `config.toml`."""
     return Settings.load(os.environ, store=store, agents=agents or (), wait=wait, timeout=timeout)
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Store]:
-    """The store of this run, closed at the end."""
+def open_run_store(settings: Settings) -> Iterator[Store]:
+    """Open the store of this run, and close it at the end."""
     store = open_store(settings.store)
     try:
         yield store
@@ -99,8 +121,8 @@ def opened(settings: Settings) -> Iterator[Store]:
         store.close()
 
 
-def patiently(app: App) -> Pause:
-    """A pause for whoever waits behind a turn: says on a terminal for whom."""
+def pause_with_notice(app: App) -> Pause:
+    """Return a pause function for waiting behind a turn; on a terminal it names the holder."""
     waiting = Waiting(app.output)
 
     def pause(seconds: float, holder: Holder) -> None:
@@ -110,14 +132,14 @@ def patiently(app: App) -> Pause:
     return pause
 
 
-def repeated(store: str, agents: list[str] | None) -> tuple[str, ...]:
-    """The options that a command must give again to find the same store and agents."""
+def repeat_flags(store: str, agents: list[str] | None) -> tuple[str, ...]:
+    """Return the flags that make another command use the same store and agents."""
     again = ("--store", store) if store else ()
     return (*again, *(word for folder in agents or () for word in ("--agents", folder)))
 
 
-def one_session(store: Store, name: str, agent: str = "", *, at: int | None = None) -> Head:
-    """The session that SESSION means, a whole name or AGENT/NAME; with `at`, as of that turn.
+def resolve_session(store: Store, name: str, agent: str = "", *, at: int | None = None) -> Head:
+    """Find the session that SESSION names, by its whole name or AGENT/NAME; with `at`, as of that turn.
 
     Raises SessionNotFound (with near misses), AmbiguousName and TurnNotFound.
     """
@@ -140,8 +162,8 @@ def _as_of(store: Store, head: Head, turn: int) -> Head:
         raise
 
 
-def existing(store: Store, agent: str, name: str) -> Head:
-    """The session NAME of AGENT; raises SessionNotFound, which says if it is another agent's."""
+def require_session(store: Store, agent: str, name: str) -> Head:
+    """Find the session NAME of AGENT. Raises SessionNotFound, with a hint if another agent has one."""
     head = store.head(agent, name)
     if head.uid == ABSENT:
         others = [other.agent for other in store.resolve(name) if other.name == name]

@@ -1,4 +1,4 @@
-"""`flue replay`: a session's prompts, said again to today's agent."""
+"""`flue replay`: re-run a recorded session against the current agent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import typer
 from flue_cli.agents import discovery
 from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.cli.agent_run import end_with_stuck_agent, prepare_for_agents, turn_cancellation
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_files, complete_sessions
 from flue_cli.cli.options import (
     AgentOption,
     AgentsOption,
@@ -20,10 +21,10 @@ from flue_cli.cli.options import (
     TimeoutOption,
     VerboseOption,
     load_settings,
-    one_session,
-    opened,
+    open_run_store,
+    resolve_session,
 )
-from flue_cli.cli.replay_report import Report, report_of
+from flue_cli.cli.replay_output import Report, create_report
 from flue_cli.errors import AgentError, AgentNotFound, TurnCancelled
 from flue_cli.names import session_name
 from flue_cli.render.remarks import show_traceback
@@ -38,19 +39,30 @@ from flue_cli.turns.replay import RecordBuffer, TurnComparison, replay_in_sequen
 
 def replay(
     ctx: typer.Context,
-    session: Annotated[str, typer.Argument(metavar="SESSION", help="A session's name, or AGENT/NAME.")],
+    session: Annotated[
+        str,
+        typer.Argument(
+            metavar="SESSION", help="A session's name, or AGENT/NAME.", autocompletion=complete_sessions
+        ),
+    ],
     at: Annotated[
         int | None, typer.Option("--at", metavar="N", min=0, help="Only the turns up to turn N.")
     ] = None,
     agent_file: Annotated[
-        str, typer.Option("--agent-file", metavar="FILE", help="The agent is in FILE, wherever that is.")
+        str,
+        typer.Option(
+            "--agent-file",
+            metavar="FILE",
+            autocompletion=complete_files,
+            help="The agent is in FILE, wherever that is.",
+        ),
     ] = "",
     accept: Annotated[
         str | None,
         typer.Option(
             "--accept",
             metavar="NEW",
-            help="Let each turn start from what came now, and keep that as the session NEW.",
+            help="Start each turn from the new data and history, and save the result as session NEW.",
         ),
     ] = None,
     agent: AgentOption = "",
@@ -60,7 +72,7 @@ def replay(
     store: StoreOption = "",
     agents_dirs: AgentsOption = None,
 ) -> None:
-    """Say a session's prompts again to today's agent, and compare.
+    """Re-run a recorded session against the current agent.
 
     Every turn starts from its recorded data, history, clock and seed, and calls of context.record are
     answered as recorded. Nothing is kept. Exit code 1 if a reply or the data differ.
@@ -68,12 +80,12 @@ def replay(
     app: App = ctx.obj
     settings = load_settings(store, agents_dirs, timeout=timeout)
     new = session_name(accept) if accept is not None else ""
-    with opened(settings) as kept, closing(DryRunner()) as dry_runner:
-        head = one_session(kept, session, agent)
+    with open_run_store(settings) as kept, closing(DryRunner()) as dry_runner:
+        head = resolve_session(kept, session, agent)
         head = head if at is None else kept.at(head, at)
         if new and kept.head(head.agent, new).uid != ABSENT:
             raise taken(head.agent, new)
-        report = report_of(app, head, as_json=as_json, verbose=verbose)
+        report = create_report(app, head, as_json=as_json, verbose=verbose)
         todays = _loaded(app, settings, head, agent_file, verbose=verbose)
         run = AgentRun[TurnComparison](
             dry_runner,
@@ -92,7 +104,7 @@ def replay(
 def _accept(
     app: App, store: Store, head: Head, agent: Agent, run: AgentRun[TurnComparison], report: Report, new: str
 ) -> None:
-    """Run through, and keep what comes of it as the session `new`, forked from the empty start."""
+    """Re-run the session, and save the result as the session `new`, forked from the empty start."""
     with closing(RecordBuffer[Entry]()) as buffer:
         report.show(replay_in_sequence(store, head, agent, run, buffer.add))
         store.bring(head.agent, new, buffer, Origin(head.uid, head.name, 0))
@@ -100,7 +112,7 @@ def _accept(
 
 
 def _loaded(app: App, settings: Settings, head: Head, file: str, *, verbose: bool) -> Agent:
-    """Today's agent of the session; from here on nothing but results reaches stdout."""
+    """Load the session's current agent; from here on only results reach stdout."""
     source = _in_file(head.agent, file) if file else discovery.find_agent(settings, head.agent)
     prepare_for_agents(app)
     with open(os.devnull, "rb") as nothing:
@@ -120,7 +132,7 @@ def _in_file(name: str, file: str) -> AgentSource:
 
 
 def _give_up(app: App, report: Report, turn: TurnComparison) -> None:
-    """End the command although the agent does not stop."""
+    """End the process, because the agent blocks the main thread."""
     error = turn.now.error
 
     def show() -> None:

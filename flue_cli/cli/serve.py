@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from flue_cli.cli.agent_run import prepare_for_agents
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_files
 from flue_cli.cli.options import (
     AgentsOption,
     StoreOption,
@@ -16,9 +17,9 @@ from flue_cli.cli.options import (
     VerboseOption,
     WaitOption,
     load_settings,
-    opened,
+    open_run_store,
 )
-from flue_cli.cli.token import read_token
+from flue_cli.cli.token_file import read_token
 from flue_cli.errors import FlueError, StoppedBySignal, UsageError
 from flue_cli.installation import install_extra_command
 from flue_cli.log import Log
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
 
 GRACE_SECONDS = 20.0
-"""How long running turns may go on when the server is told to stop, unless told otherwise."""
+"""Default seconds that running turns may go on when the server is told to stop."""
 
 _LIBRARIES = ("httptools", "starlette", "uvicorn")
 
 
-class Manner(NamedTuple):
-    """How to serve: for which other Host names, for whom, with how much patience at the end (seconds)."""
+class ServeOptions(NamedTuple):
+    """Options of the server: other allowed Host names, the token, and the grace at the end in seconds."""
 
     allowed: frozenset[str]
     token: bytes
@@ -58,6 +59,7 @@ def serve(
         typer.Option(
             "--token-file",
             metavar="FILE",
+            autocompletion=complete_files,
             show_default=False,
             help="Serve only those who send the token in FILE. [env: FLUE_TOKEN, the token itself]",
         ),
@@ -95,12 +97,12 @@ def serve(
             hint="give one with --token-file FILE or in FLUE_TOKEN; or leave out --host",
         )
     allowed = frozenset(_host_name(name) for name in allow_host or ())
-    with opened(settings) as kept:
+    with open_run_store(settings) as kept:
         kept.sessions(limit=1)  # a store that cannot be read is better noticed now
-        _serve(app, settings, kept, address, Manner(allowed, token, grace, verbose))
+        _serve(app, settings, kept, address, ServeOptions(allowed, token, grace, verbose))
 
 
-def _serve(app: App, settings: Settings, store: Store, address: Address, manner: Manner) -> None:
+def _serve(app: App, settings: Settings, store: Store, address: Address, manner: ServeOptions) -> None:
     from flue_cli.server.app import build_app
     from flue_cli.server.binding import bind, url_of
     from flue_cli.server.guard import Guard, Policy
@@ -124,7 +126,7 @@ def _serve(app: App, settings: Settings, store: Store, address: Address, manner:
     served = build_app(
         store, Installed(settings), wait=settings.wait, timeout=settings.timeout, log=log, report=report
     )
-    # The address as it was given is a name too: what we print as ours must work.
+    # The address as given is an allowed name too: the printed URL must work.
     policy = Policy(manner.allowed | {address.host.lower()}, manner.allowed, manner.token)
     guard = Guard(served, policy, log)
     stopping = Stopping()
@@ -160,7 +162,7 @@ def _host_name(text: str) -> str:
     host = parse_host(text)
     if host is None:
         raise UsageError(
-            f"--allow-host '{safe_line(text)}' is no host's name",
+            f"--allow-host '{safe_line(text)}' is not a host name",
             hint="such as flue.example.com: each by itself, without http://",
         )
     return host.name

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from flue_cli.cli.commands import App
-from flue_cli.cli.options import load_settings, one_session, opened, patiently
+from flue_cli.cli.command_table import App
+from flue_cli.cli.options import load_settings, open_run_store, pause_with_notice, resolve_session
 from flue_cli.sessions.data_edits import WaitOptions
 from flue_cli.stores.records import Head
 
@@ -29,6 +29,6 @@ def session_to_change(
 ) -> Iterator[SessionToChange]:
     """Open the store and give the session that SESSION means; raises as `one_session`."""
     settings = load_settings(store, wait=wait)
-    with opened(settings) as opened_store:
-        head = one_session(opened_store, session, agent)
-        yield SessionToChange(opened_store, head, WaitOptions(settings.wait, patiently(app)))
+    with open_run_store(settings) as opened_store:
+        head = resolve_session(opened_store, session, agent)
+        yield SessionToChange(opened_store, head, WaitOptions(settings.wait, pause_with_notice(app)))

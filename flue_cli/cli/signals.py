@@ -1,4 +1,4 @@
-"""Signals: they cancel a turn that runs, and end the command otherwise."""
+"""Signal handling: a signal cancels the running turn, or else ends the command."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Signals:
-    """What INT, TERM and HUP do. Installed once, by `main`."""
+    """Handlers of INT, TERM and HUP. Installed once, by `dispatch`."""
 
     def __init__(self) -> None:
         self.installed: list[int] = []
         self._asked: Stoppable | None = None
 
     def install(self) -> None:
-        """Take the signals over, but leave one alone that we inherited as ignored (nohup)."""
+        """Install the handlers, except for signals inherited as ignored (nohup)."""
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 signal.signal(signum, self._handle)
@@ -32,7 +32,7 @@ class Signals:
 
     @contextmanager
     def cancelling(self, asked: Stoppable) -> Iterator[None]:
-        """While inside, a signal makes a request to `asked` instead of ending the command."""
+        """Make signals call `asked.request` instead of ending the command."""
         before, self._asked = self._asked, asked
         try:
             yield
@@ -40,7 +40,7 @@ class Signals:
             self._asked = before
 
     def _let_go(self) -> None:
-        """In a process that an agent forked, signals do what they do in any other."""
+        """Restore the default handlers in a process that an agent forked."""
         for signum in self.installed:
             if signal.getsignal(signum) == self._handle:
                 signal.signal(signum, signal.SIG_DFL)

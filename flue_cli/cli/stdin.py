@@ -14,18 +14,18 @@ from flue_cli.strict_json import MAX_BYTES
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 65536
 _PATIENCE = 2.0
-"""Seconds of silence after which we say what we wait for."""
+"""Seconds of silence before a notice that we wait for standard input."""
 
 
 def is_terminal() -> bool:
-    """Whether a person types at standard input."""
+    """True if standard input is a terminal."""
     return os.isatty(0)
 
 
 def keep_from_agents() -> int:
-    """The descriptor to read prompts from; agents, and programs they start, get an empty input instead.
+    """Return the descriptor to read prompts from; give agents, and programs they start, an empty input.
 
-    But for a terminal, where a person can answer an agent's question.
+    A terminal stays, because a person can answer an agent's question there.
     """
     if is_terminal():
         return 0
@@ -37,7 +37,7 @@ def keep_from_agents() -> int:
 
 
 def read_prompt(argument: str | None, source: int, output: Output) -> str:
-    """The prompt: the argument, standard input, or both with a blank line between.
+    """Return the prompt: the argument, standard input, or both with a blank line between.
 
     Raises UsageError for nothing at all, NUL, more than 16 MiB, and what is not UTF-8.
     """
@@ -56,7 +56,7 @@ def read_prompt(argument: str | None, source: int, output: Output) -> str:
 
 
 def read_lines(source: int) -> Iterator[str]:
-    """Every line of `source` that is not blank, as it comes; UsageError as for `read_prompt`."""
+    """Yield every non-blank line of `source` as it comes. Raises UsageError as `read_prompt` does."""
     offset, pending, size = 0, [], 0  # pieces of a line that has not ended yet
     while True:
         chunk = _read(source)
@@ -78,7 +78,7 @@ def read_lines(source: int) -> Iterator[str]:
 
 
 def ask(question: str) -> str:
-    """The answer to a question on stderr, a line of standard input; UsageError if there is none."""
+    """Ask a question on stderr and return a line of standard input. Raises UsageError if there is none."""
     sys.stderr.write(question)
     sys.stderr.flush()
     answer = os.read(0, 4096)
@@ -116,7 +116,7 @@ def _check_size(size: int) -> None:
 
 
 def _decode(data: bytes, offset: int) -> str:
-    """`data`, which began at byte `offset` of the input, as text with bare newlines."""
+    """Decode `data`, which began at byte `offset` of the input, to text with bare newlines."""
     if not offset and data.startswith(_BOM):
         data = data[len(_BOM) :]
         offset = len(_BOM)

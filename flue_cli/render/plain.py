@@ -150,7 +150,7 @@ def exchange(entry: Entry) -> str:
 
 
 def agent_rows(found: Iterable[tuple[AgentSource, Description]]) -> str:
-    """Agents as tab-separated lines: name, description or what is broken, where from, path."""
+    """Agents as tab-separated lines: name, description or what is broken, source, path."""
     return rows(
         (source.name, about.problem_or_summary, source.origin, source.path) for source, about in found
     )

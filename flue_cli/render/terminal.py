@@ -92,7 +92,7 @@ def agent_table(found: Iterable[tuple[AgentSource, Description]]) -> Table:
 
 
 def setting_table(found: Iterable[tuple[str, str, str]]) -> Table:
-    """A table of settings: name, value, where from."""
+    """A table of settings: name, value, source."""
     table = _table(setting="whole", value="names", where_from="whole")
     for name, value, origin in found:
         table.add_row(Text(name, "cyan"), Text(safe_line(value)), Text(safe_line(origin), "dim"))

@@ -221,7 +221,7 @@ class State:
         """A failed or cancelled turn takes a number and tells why, and leaves nothing else behind."""
         turn(store, "one", data='{"n":1}')
         store.abandon(begin(store, "two").lease, "failed", BROKEN, {"seed": 7})
-        stop = Failure("cancelled", "cancelled by SIGINT")
+        stop = Failure("cancelled", "cancelled")
         head = store.abandon(begin(store, "three").lease, "cancelled", stop, {})
 
         assert (head.turn, head.messages) == (3, 2)

@@ -79,7 +79,7 @@ class Picker:
         if one := self._take():
             self._going = self.choices.going(one)
             names = ", ".join(described(self.choices.store, head) for head in self._going)
-            self.question = f"delete for good? [y/N] {names}"
+            self.question = f"Delete {names} for good? [y/N]"
             self.mode = "delete"
 
     def delete(self) -> None:

@@ -76,7 +76,7 @@ def _now(conversation: Conversation, now: int) -> str:
             took = length(max(0, now - entry.started_at))
             return f"another process has been answering turn {entry.turn} for {took}"
         return f"turn {entry.turn} was interrupted: /retry, /edit or /discard"
-    return "free: nobody answers a prompt"
+    return "idle"
 
 
 def _row(name: str, took: str, figures: str) -> str:

@@ -1,4 +1,4 @@
-"""Which session a conversation is about: the one named, the last, one from a list, or a new one."""
+"""Choice of a conversation's session: by name, the last used, from a list, or a new one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import signal
 from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.cli import stdin
-from flue_cli.cli.commands import App
-from flue_cli.cli.options import existing, one_session
+from flue_cli.cli.command_table import App
+from flue_cli.cli.options import require_session, resolve_session
 from flue_cli.errors import SessionNotFound, StoppedBySignal, UsageError
 from flue_cli.names import agent_name, free_name, session_name
 from flue_cli.settings import Settings
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
 
 
-class Where(NamedTuple):
-    """The session a conversation is about. `expect` is "any", "new" or "existing"."""
+class SessionTarget(NamedTuple):
+    """The session of a conversation. `expect` is "any", "new" or "existing"."""
 
     agent: str
     name: str
     expect: str
 
 
-class Named(NamedTuple):
-    """How a session is asked for: by one of the first four, or by none of them for one with a new name.
+class SessionFlags(NamedTuple):
+    """Flags that choose a session: one of the first four, or none for a session with a generated name.
 
-    `new`: it must not exist yet.
+    `new`: fail if the session exists already.
     """
 
     session: str | None
@@ -39,8 +39,8 @@ class Named(NamedTuple):
     latest: bool
     new: bool
 
-    def checked(self, *, keeps: bool, key: str | None) -> Named:
-        """What was asked for, if it makes sense with the rest; else UsageError."""
+    def checked(self, *, keeps: bool, key: str | None) -> SessionFlags:
+        """Return the flags; raise UsageError if they do not go together."""
         given = {
             "-s": self.session is not None,
             "-r": self.resume is not None,
@@ -60,28 +60,28 @@ class Named(NamedTuple):
         return self
 
 
-def chosen(
-    app: App, store: Store, settings: Settings, agent: str | None, prompt: str | None, named: Named
-) -> Where:
-    """The session that is meant, of `agent`, if one was said.
+def choose_session(
+    app: App, store: Store, settings: Settings, agent: str | None, prompt: str | None, flags: SessionFlags
+) -> SessionTarget:
+    """Choose the session by the flags, of `agent` if given.
 
     Raises SessionNotFound, UsageError and StoppedBySignal.
     """
-    if named.latest:
+    if flags.latest:
         return _last_used(store, agent, prompt)
-    if named.pick:
+    if flags.pick:
         return _picked(app, store, agent)
-    if named.resume is not None:
-        return _resumed(store, agent, named.resume)
+    if flags.resume is not None:
+        return _resumed(store, agent, flags.resume)
     agent = agent or settings.agent
     if not agent:
         raise UsageError("which agent?", hint="flue chat AGENT; see: flue agents list")
-    if named.session is None:
+    if flags.session is None:
         return _generated(store, agent_name(agent))
-    return Where(agent_name(agent), session_name(named.session), "new" if named.new else "any")
+    return SessionTarget(agent_name(agent), session_name(flags.session), "new" if flags.new else "any")
 
 
-def _last_used(store: Store, agent: str | None, prompt: str | None) -> Where:
+def _last_used(store: Store, agent: str | None, prompt: str | None) -> SessionTarget:
     found = store.sessions(agent=agent_name(agent) if agent else "", limit=1)
     if not found:
         whose = f" of agent '{agent}'" if agent else ""
@@ -89,38 +89,42 @@ def _last_used(store: Store, agent: str | None, prompt: str | None) -> Where:
             "with -c, a PROMPT needs its AGENT: flue chat -c AGENT PROMPT" if agent and prompt is None else ""
         )
         raise SessionNotFound(f"there is no session{whose} to continue", hint=hint)
-    return Where(found[0].agent, found[0].name, "existing")
+    return SessionTarget(found[0].agent, found[0].name, "existing")
 
 
-def _resumed(store: Store, agent: str | None, name: str) -> Where:
-    head = existing(store, agent_name(agent), session_name(name)) if agent else one_session(store, name)
-    return Where(head.agent, head.name, "existing")
+def _resumed(store: Store, agent: str | None, name: str) -> SessionTarget:
+    head = (
+        require_session(store, agent_name(agent), session_name(name))
+        if agent
+        else resolve_session(store, name)
+    )
+    return SessionTarget(head.agent, head.name, "existing")
 
 
-def _generated(store: Store, agent: str) -> Where:
+def _generated(store: Store, agent: str) -> SessionTarget:
     name = free_name(lambda name: store.head(agent, name).uid != ABSENT)
-    return Where(agent, name, "new")
+    return SessionTarget(agent, name, "new")
 
 
-def _picked(app: App, store: Store, agent: str | None) -> Where:
+def _picked(app: App, store: Store, agent: str | None) -> SessionTarget:
     if not (stdin.is_terminal() and app.output.is_terminal):
         raise UsageError(
             "--pick needs a terminal", hint="name the session with -r, or continue the last with -c"
         )
     whose = agent_name(agent) if agent else ""
     if os.environ.get("TERM") == "dumb":
-        one: Summary | None = _numbered(app, store, whose)
+        one: Summary | None = _pick_by_number(app, store, whose)
     else:
         from flue_cli.repl.picker import pick
 
         one = pick(store, app.output, app.signals.cancelling, agent=whose)
     if one is None:  # left without choosing: as if interrupted, which is what fzf says too
         raise StoppedBySignal(signal.SIGINT)
-    return Where(one.agent, one.name, "existing")
+    return SessionTarget(one.agent, one.name, "existing")
 
 
-def _numbered(app: App, store: Store, agent: str) -> Summary:
-    """The session of which the person types the number, on a terminal that can do no more than print."""
+def _pick_by_number(app: App, store: Store, agent: str) -> Summary:
+    """List sessions and ask for the number of one, on a terminal that cannot move its cursor."""
     found = store.sessions(agent=agent, limit=50)
     if not found:
         raise SessionNotFound("there is no session to pick")

@@ -1,4 +1,4 @@
-"""`flue sessions export`: sessions as files to keep, to read, to hand on."""
+"""`flue sessions export`: write sessions to files or standard output."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_files, complete_sessions
 from flue_cli.cli.options import (
     AgentOption,
     AtOption,
     LastOption,
     StoreOption,
     load_settings,
-    one_session,
-    opened,
+    open_run_store,
+    resolve_session,
 )
 from flue_cli.errors import FileExists, OutputFailed, UsageError
 from flue_cli.files import make_private_folder, write_whole
@@ -34,11 +35,14 @@ if TYPE_CHECKING:
 
 
 _STDOUT = ("", "-", "/dev/stdout")
-"""What FILE may be called that is no file; where a shell has made one of the last, nothing may replace it."""
+"""Values of FILE that mean standard output.
+
+A redirection can make /dev/stdout a regular file, which must never be replaced.
+"""
 
 
-class _What(NamedTuple):
-    """What is to be written: which sessions, which turns of them, in which format, without what."""
+class _ExportJob(NamedTuple):
+    """Sessions to write, with the format, the range of turns and the redaction."""
 
     heads: list[Head]
     form: str
@@ -50,12 +54,19 @@ class _What(NamedTuple):
 def export(
     ctx: typer.Context,
     sessions: Annotated[
-        list[str] | None, typer.Argument(metavar="SESSION...", help="Names of sessions, or AGENT/NAME.")
+        list[str] | None,
+        typer.Argument(
+            metavar="SESSION...", autocompletion=complete_sessions, help="Names of sessions, or AGENT/NAME."
+        ),
     ] = None,
     file: Annotated[
         str,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="Write to FILE; DIR/ takes a file for every session."
+            "-o",
+            "--output",
+            metavar="FILE",
+            autocompletion=complete_files,
+            help="Write to FILE; DIR/ takes a file for every session.",
         ),
     ] = "",
     form: Annotated[
@@ -63,6 +74,7 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
+            autocompletion=lambda: FORMATS,
             help=f"{', '.join(FORMATS)}; FILE's ending tells, else json, or jsonl for several sessions.",
         ),
     ] = "",
@@ -79,7 +91,7 @@ def export(
     agent: AgentOption = "",
     store: StoreOption = "",
 ) -> None:
-    """Write sessions out, whole: every turn with its data."""
+    """Export sessions: every turn with its data."""
     app: App = ctx.obj
     names = sessions or []
     _check_which(names, at, everything=everything)
@@ -93,18 +105,18 @@ def export(
             hint="write a file for each: -o DIR/, or all as lines: --format jsonl",
         )
     redaction = _redaction(redact)
-    with opened(load_settings(store)) as kept:
+    with open_run_store(load_settings(store)) as kept:
         _refuse_the_store(kept, file)
-        heads = _all(kept, agent) if everything else _named(kept, names, agent, at)
+        heads = _all(kept, agent) if everything else _resolve_all(kept, names, agent, at)
         if not heads:
             app.output.note("there are no sessions to export")
-        what = _What(heads, form, last, at, redaction)
+        job = _ExportJob(heads, form, last, at, redaction)
         if is_folder:
-            _write_folder(app, kept, file, what, force=force)
+            _write_folder(app, kept, file, job, force=force)
         elif file not in _STDOUT:
-            write_whole(file, _followed(app, _pieces(kept, what), len(heads)), force=force)
+            write_whole(file, _followed(app, _pieces(kept, job), len(heads)), force=force)
         else:
-            for piece in _followed(app, _pieces(kept, what), len(heads)):
+            for piece in _followed(app, _pieces(kept, job), len(heads)):
                 app.output.piece(piece)
 
 
@@ -125,12 +137,12 @@ def _check_which(names: list[str], at: int | None, *, everything: bool) -> None:
         raise UsageError("--at is a turn of one session")
 
 
-def _named(store: Store, names: list[str], agent: str, at: int | None) -> list[Head]:
-    return list(dict.fromkeys(one_session(store, name, agent, at=at) for name in names))
+def _resolve_all(store: Store, names: list[str], agent: str, at: int | None) -> list[Head]:
+    return list(dict.fromkeys(resolve_session(store, name, agent, at=at) for name in names))
 
 
 def _all(store: Store, agent: str) -> list[Head]:
-    """Every session, last used last: imported in this order, they are listed as they are here."""
+    """List every session, last used last: imported in this order, they are listed as they are here."""
     found = store.sessions(agent=agent_name(agent) if agent else "", kept=True)
     heads = [store.head(summary.agent, summary.name) for summary in reversed(found)]
     return [head for head in heads if head.uid != ABSENT]  # deleted meanwhile
@@ -144,26 +156,26 @@ def _redaction(patterns: list[str] | None) -> Redaction | None:
     return Redaction(patterns)
 
 
-def _pieces(store: Store, what: _What) -> Iterator[tuple[str, bool]]:
-    """The text of all sessions; with the last piece of each, True."""
-    for head in what.heads:
-        for piece in _session(store, what, head):
+def _pieces(store: Store, job: _ExportJob) -> Iterator[tuple[str, bool]]:
+    """Yield the text of all sessions in pieces; the last piece of each comes with True."""
+    for head in job.heads:
+        for piece in _session(store, job, head):
             yield piece, False
         yield "", True
 
 
-def _session(store: Store, what: _What, head: Head) -> Iterator[str]:
-    first = max(1, head.turn - what.last + 1) if what.last else 1
-    source: Readable = store if what.at is None else AsOf(store)
-    if what.redaction:
+def _session(store: Store, job: _ExportJob, head: Head) -> Iterator[str]:
+    first = max(1, head.turn - job.last + 1) if job.last else 1
+    source: Readable = store if job.at is None else AsOf(store)
+    if job.redaction:
         from flue_cli.transcripts.redaction import Redacted
 
-        source, head = Redacted(source, what.redaction), what.redaction.head(head)
-    return exporter(what.form)(source, head, first)
+        source, head = Redacted(source, job.redaction), job.redaction.head(head)
+    return exporter(job.form)(source, head, first)
 
 
 def _followed(app: App, pieces: Iterable[tuple[str, bool]], total: int) -> Iterator[str]:
-    """The text, with a bar on the terminal where there is more than one session to wait for."""
+    """Yield the text, with a progress bar on the terminal for more than one session."""
     from flue_cli.render.progress import progress
 
     is_seen = app.output.is_terminal  # then the text itself shows how far it is
@@ -174,13 +186,13 @@ def _followed(app: App, pieces: Iterable[tuple[str, bool]], total: int) -> Itera
                 advance(1)
 
 
-def _write_folder(app: App, store: Store, folder: str, what: _What, *, force: bool) -> None:
-    """A file for every session; none at all if one of them is in the way."""
+def _write_folder(app: App, store: Store, folder: str, job: _ExportJob, *, force: bool) -> None:
+    """Write a file for every session; write none if one of the files exists."""
     from flue_cli.render.progress import progress
     from flue_cli.transcripts.file_names import file_names
 
-    heads = [what.redaction.head(head) for head in what.heads] if what.redaction else what.heads
-    paths = [os.path.join(folder, name) for name in file_names(heads, ENDINGS.get(what.form, what.form))]
+    heads = [job.redaction.head(head) for head in job.heads] if job.redaction else job.heads
+    paths = [os.path.join(folder, name) for name in file_names(heads, ENDINGS.get(job.form, job.form))]
     try:
         make_private_folder(os.path.abspath(folder))
     except OSError as error:
@@ -189,7 +201,7 @@ def _write_folder(app: App, store: Store, folder: str, what: _What, *, force: bo
         if not force and os.path.lexists(path):
             raise FileExists(f"{path} exists already", hint="replace what is there with --force")
     with progress(app.output, "exporting", len(paths)) as advance:
-        for head, path in zip(what.heads, paths, strict=True):
-            write_whole(path, _session(store, what, head), force=force)
+        for head, path in zip(job.heads, paths, strict=True):
+            write_whole(path, _session(store, job, head), force=force)
             advance(1)
     app.output.note(f"{len(paths)} {'session' if len(paths) == 1 else 'sessions'} written to {folder}")

@@ -1,18 +1,18 @@
-"""A half-typed command line as its shell reads it: quotes taken off, and put on again."""
+"""Unfinished command lines: split them as a shell does, and quote completions for bash."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,%+^")
-"""ASCII characters that need no quoting, wherever they stand in a word."""
+"""ASCII characters that need no quoting anywhere in a word."""
 
 
 class Word(NamedTuple):
     """The word that is being typed: its `text` so far, without quotes.
 
-    `kept` is the part of the text that bash lets stand, because it takes what follows for a word of its own;
-    `quote` is the quotation mark that is still open, or "".
+    `kept` is the part of the text that bash keeps, because it treats the rest as a separate word; `quote` is
+    the quotation mark that is still open, or "".
     """
 
     text: str = ""
@@ -20,12 +20,12 @@ class Word(NamedTuple):
     quote: str = ""
 
     def completed(self, value: str) -> str:
-        """What bash is to put in the place of the word, but for what it lets stand, to make it `value`."""
+        """Return the text that bash must insert after `kept`, so that the word becomes `value`."""
         rest = value.removeprefix(self.kept)
         if self.quote == "'":
             return rest.replace("'", "'\\''")
         if self.quote == '"':
-            # A ! in double quotes is looked up in the history, backslash or not.
+            # Bash expands ! in double quotes from the history, with or without a backslash.
             return "".join(_IN_DOUBLE_QUOTES.get(character, character) for character in rest)
         return "".join(
             character if character in _PLAIN or ord(character) > 0x7F else f"\\{character}"
@@ -37,9 +37,9 @@ _IN_DOUBLE_QUOTES = {'"': '\\"', "\\": "\\\\", "$": "\\$", "`": "\\`", "!": "\"'
 
 
 def split(line: str, breaks: str = "") -> tuple[list[str], Word]:
-    """The whole words of a line that ends at the cursor, and the one that is being typed.
+    """Split a line that ends at the cursor into its whole words and the unfinished one.
 
-    At one of `breaks`, outside of quotes, bash begins what it takes for a word (COMP_WORDBREAKS).
+    After one of `breaks` (COMP_WORDBREAKS), outside of quotes, bash starts a new word.
     """
     words: list[str] = []
     text, begun, start, quote = "", False, 0, ""
@@ -51,7 +51,7 @@ def split(line: str, breaks: str = "") -> tuple[list[str], Word]:
             text += character
         elif character == "\\":
             follows = next(characters, "")
-            # In double quotes, a backslash stands for itself but before these.
+            # In double quotes, a backslash is literal except before these.
             text += "\\" + follows if quote and follows not in '"\\$`' else follows
         elif quote:
             text += character

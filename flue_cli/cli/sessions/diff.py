@@ -1,4 +1,4 @@
-"""`flue sessions diff`: what differs between two moments of a session, or between two sessions."""
+"""`flue sessions diff`: differences between two turns of a session, or between two sessions."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.commands import App
-from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, one_session, opened
+from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_sessions
+from flue_cli.cli.options import (
+    AgentOption,
+    JsonOption,
+    StoreOption,
+    load_settings,
+    open_run_store,
+    resolve_session,
+)
 from flue_cli.render import plain, unified
 from flue_cli.sessions.comparison import Comparison, SessionAtTurn, compare_sessions
 from flue_cli.stores.contract import Store
@@ -15,9 +23,20 @@ from flue_cli.stores.contract import Store
 
 def diff(
     ctx: typer.Context,
-    session: Annotated[str, typer.Argument(metavar="SESSION", help="A session's name, or AGENT/NAME.")],
+    session: Annotated[
+        str,
+        typer.Argument(
+            metavar="SESSION", help="A session's name, or AGENT/NAME.", autocompletion=complete_sessions
+        ),
+    ],
     other: Annotated[
-        str, typer.Argument(metavar="[OTHER]", help="Another session to compare it with.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="[OTHER]",
+            autocompletion=complete_sessions,
+            help="Another session to compare it with.",
+            show_default=False,
+        ),
     ] = "",
     at: Annotated[
         int | None,
@@ -30,14 +49,14 @@ def diff(
     as_json: JsonOption = False,
     store: StoreOption = "",
 ) -> None:
-    """Show what differs: replies and data, side by side.
+    """Show differences of replies and data, side by side.
 
     Of one session: between turn N and turn M; M is the newest turn unless
     given, N the one before M. With OTHER: between the two as they stand now,
     or as of turns N and M.
     """
     app: App = ctx.obj
-    with opened(load_settings(store)) as kept:
+    with open_run_store(load_settings(store)) as kept:
         found = compare_sessions(kept, *_moments(kept, (session, other), (at, to), agent))
         if as_json:
             app.output.result(plain.as_json(unified.comparison_document(found), indent=2))
@@ -48,10 +67,10 @@ def diff(
 def _moments(
     store: Store, names: tuple[str, str], turns: tuple[int | None, int | None], agent: str
 ) -> tuple[SessionAtTurn, SessionAtTurn]:
-    """The two moments that are meant."""
+    """Resolve the two moments to compare."""
     at, to = turns
-    before = one_session(store, names[0], agent)
-    after = one_session(store, names[1], agent) if names[1] else before
+    before = resolve_session(store, names[0], agent)
+    after = resolve_session(store, names[1], agent) if names[1] else before
     to = after.turn if to is None else to
     if at is None:
         at = before.turn if names[1] else max(0, to - 1)
@@ -59,7 +78,7 @@ def _moments(
 
 
 def _show(app: App, found: Comparison) -> bool:
-    """Show the differences; whether there are any."""
+    """Show the differences; return True if there are any."""
     if app.output.is_terminal:
         from flue_cli.render.differences import differences
         from flue_cli.render.terminal import page

@@ -1,4 +1,4 @@
-"""`flue sessions`: conversations as things to list, show, go back to and delete."""
+"""`flue sessions`: the table of its commands, and show, resume, rename and delete."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from flue_cli.cli.asking import agreed
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_sessions
 from flue_cli.cli.options import (
     AgentOption,
     AgentsOption,
@@ -25,10 +26,10 @@ from flue_cli.cli.options import (
     VerboseOption,
     WaitOption,
     load_settings,
-    one_session,
-    opened,
-    patiently,
-    repeated,
+    open_run_store,
+    pause_with_notice,
+    repeat_flags,
+    resolve_session,
 )
 from flue_cli.errors import UsageError
 from flue_cli.names import session_name
@@ -40,7 +41,10 @@ from flue_cli.transcripts import exporter
 from flue_cli.transcripts.readable import AsOf, Readable
 
 SessionsArgument = Annotated[
-    list[str], typer.Argument(metavar="SESSION...", help="Names of sessions, or AGENT/NAME.")
+    list[str],
+    typer.Argument(
+        metavar="SESSION...", autocompletion=complete_sessions, help="Names of sessions, or AGENT/NAME."
+    ),
 ]
 
 
@@ -53,10 +57,10 @@ def show(
     as_json: JsonOption = False,
     store: StoreOption = "",
 ) -> None:
-    """Show a session's conversation, with the turns that failed marked."""
+    """Show a session's conversation; failed turns are marked."""
     app: App = ctx.obj
-    with opened(load_settings(store)) as kept:
-        head = one_session(kept, session, agent, at=at)
+    with open_run_store(load_settings(store)) as kept:
+        head = resolve_session(kept, session, agent, at=at)
         first = max(1, head.turn - last + 1) if last else 1
         if as_json:
             _write(app, kept if at is None else AsOf(kept), head, "json", first)
@@ -90,19 +94,19 @@ def resume(
     store: StoreOption = "",
     agents_dirs: AgentsOption = None,
 ) -> None:
-    """Go on with a session: the same as flue chat AGENT -r NAME."""
-    from flue_cli.cli.answers import form_of
-    from flue_cli.cli.chat import How, converse
-    from flue_cli.cli.which import Where
+    """Continue a session, like flue chat AGENT -r NAME."""
+    from flue_cli.cli.chat import TurnOptions, converse
+    from flue_cli.cli.session_choice import SessionTarget
+    from flue_cli.cli.turn_output import output_format_name
 
     app: App = ctx.obj
-    repeat = repeated(store, agents_dirs)
-    form = form_of(output_format, as_json=as_json)
-    how = How(lines, form, turn_key, verbose, repeat).checked(prompt)
+    repeat = repeat_flags(store, agents_dirs)
+    form = output_format_name(output_format, as_json=as_json)
+    how = TurnOptions(lines, form, turn_key, verbose, repeat).checked(prompt)
     settings = load_settings(store, agents_dirs, wait=wait, timeout=timeout)
-    with opened(settings) as kept:
-        head = one_session(kept, session, agent)
-        converse(app, settings, kept, Where(head.agent, head.name, "existing"), prompt, how)
+    with open_run_store(settings) as kept:
+        head = resolve_session(kept, session, agent)
+        converse(app, settings, kept, SessionTarget(head.agent, head.name, "existing"), prompt, how)
 
 
 def rename(
@@ -113,18 +117,18 @@ def rename(
     wait: WaitOption = None,
     store: StoreOption = "",
 ) -> None:
-    """Give a session another name."""
+    """Rename a session."""
     app: App = ctx.obj
     settings = load_settings(store, wait=wait)
-    with opened(settings) as kept:
-        head = one_session(kept, session, agent)
+    with open_run_store(settings) as kept:
+        head = resolve_session(kept, session, agent)
         origin = kept.origin(head)
         if origin and origin.is_kept:
             raise UsageError(
                 f"session '{head.name}' was kept of '{origin.name}', and is named after it",
                 hint=f"make it one of your own: flue sessions fork {quote(head.name)} NEW",
             )
-        renamed = kept.rename(head, session_name(new), wait=settings.wait, pause=patiently(app))
+        renamed = kept.rename(head, session_name(new), wait=settings.wait, pause=pause_with_notice(app))
     app.output.note(f"{head.agent}/{head.name} is now {renamed.agent}/{renamed.name}")
 
 
@@ -138,14 +142,14 @@ def delete(
     """Delete sessions for good, after asking."""
     app: App = ctx.obj
     settings = load_settings(store)
-    with opened(settings) as kept:
-        named = dict.fromkeys(one_session(kept, session, agent) for session in sessions)
+    with open_run_store(settings) as kept:
+        named = dict.fromkeys(resolve_session(kept, session, agent) for session in sessions)
         forks = {head: kept.kept(head) for head in named}
         going = {
             head: below for head, below in forks.items() if not any(head in more for more in forks.values())
         }
         heads = [one for head, below in going.items() for one in (head, *below)]
-        if not yes and not agreed(f"delete {', '.join(described(kept, head) for head in heads)} for good?"):
+        if not yes and not agreed(f"Delete {', '.join(described(kept, head) for head in heads)} for good?"):
             app.output.note("nothing was deleted")
             return
         for head, below in going.items():
@@ -157,29 +161,29 @@ def delete(
 
 
 COMMANDS = {
-    "list": "flue_cli.cli.listing:list_sessions",
+    "list": "flue_cli.cli.sessions.list:list_sessions",
     "show": show,
     "resume": resume,
     "rename": rename,
-    "undo": "flue_cli.cli.timeline:undo",
-    "redo": "flue_cli.cli.timeline:redo",
-    "rewind": "flue_cli.cli.timeline:rewind",
-    "fork": "flue_cli.cli.timeline:fork",
-    "data": "flue_cli.cli.data:data",
-    "set": "flue_cli.cli.data:set_",
-    "unset": "flue_cli.cli.data:unset",
-    "edit": "flue_cli.cli.data:edit",
-    "diff": "flue_cli.cli.diff:diff",
-    "search": "flue_cli.cli.search:search",
-    "query": "flue_cli.cli.query:query",
-    "export": "flue_cli.cli.export:export",
-    "import": "flue_cli.cli.importing:import_",
+    "undo": "flue_cli.cli.sessions.timeline:undo",
+    "redo": "flue_cli.cli.sessions.timeline:redo",
+    "rewind": "flue_cli.cli.sessions.timeline:rewind",
+    "fork": "flue_cli.cli.sessions.timeline:fork",
+    "data": "flue_cli.cli.sessions.data:data",
+    "set": "flue_cli.cli.sessions.data:set_",
+    "unset": "flue_cli.cli.sessions.data:unset",
+    "edit": "flue_cli.cli.sessions.data:edit",
+    "diff": "flue_cli.cli.sessions.diff:diff",
+    "search": "flue_cli.cli.sessions.search:search",
+    "query": "flue_cli.cli.sessions.query:query",
+    "export": "flue_cli.cli.sessions.export:export",
+    "import": "flue_cli.cli.sessions.import_:import_",
     "delete": delete,
-    "prune": "flue_cli.cli.prune:prune",
-    "stats": "flue_cli.cli.stats:stats",
-    "watch": "flue_cli.cli.watch:watch",
+    "prune": "flue_cli.cli.sessions.prune:prune",
+    "stats": "flue_cli.cli.sessions.stats:stats",
+    "watch": "flue_cli.cli.sessions.watch:watch",
 }
-"""What `flue sessions` offers."""
+"""Subcommands of `flue sessions`: functions, or their `module:function`."""
 
 
 def _write(app: App, store: Readable, head: Head, form: str, first: int) -> None:

@@ -1,10 +1,10 @@
-"""What `flue replay` shows: the turns that differ, for a pipe, for a person, or all turns as JSON."""
+"""Output of `flue replay`: the turns that differ, for a pipe or a terminal, or all turns as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.render.remarks import show_traceback
 from flue_cli.render.replay_lines import difference_lines, replayed_fields, summary
 from flue_cli.stores.records import Head
@@ -13,7 +13,7 @@ from flue_cli.turns.replay import SkippedTurn, TurnComparison
 
 
 class Report:
-    """Shows the turns that differ, as they come, and at the end on stderr how many did."""
+    """Lines for the turns that differ, as they come, and a summary on stderr at the end."""
 
     def __init__(self, app: App, head: Head, *, verbose: bool) -> None:
         self.differing: list[int] = []
@@ -31,7 +31,7 @@ class Report:
         self.end()
 
     def add(self, turn: TurnComparison | SkippedTurn) -> None:
-        """Show one, if there is something to see."""
+        """Show a turn if it differs."""
         if isinstance(turn, SkippedTurn):
             self.skipped.append(turn.turn)
             return
@@ -42,7 +42,7 @@ class Report:
         show_traceback(turn.now.error, self._app.output, verbose=self._verbose)
 
     def end(self) -> None:
-        """Say what it came to."""
+        """Write the summary."""
         self._app.output.note(summary(self._count, self.differing, self.skipped))
 
     def _write(self, turn: TurnComparison) -> None:
@@ -53,7 +53,7 @@ class Report:
 
 
 class TerminalReport(Report):
-    """The same for a person's eyes: recorded and now, side by side."""
+    """A report for a terminal: recorded and new turns side by side."""
 
     def _write(self, turn: TurnComparison) -> None:
         if turn.what:
@@ -63,8 +63,8 @@ class TerminalReport(Report):
             page(self._app.output, difference(turn), pager=False)
 
 
-class Document(Report):
-    """All of it as one JSON document, written as it comes, a turn a line."""
+class JsonReport(Report):
+    """One JSON document of all turns, written as they come, a turn a line."""
 
     def end(self) -> None:
         self._begin()
@@ -83,7 +83,7 @@ class Document(Report):
             self._app.output.piece(fields.removesuffix("}") + ', "turns": [')
 
 
-def report_of(app: App, head: Head, *, as_json: bool, verbose: bool) -> Report:
-    """The report that suits the options and whoever reads it."""
-    kind = Document if as_json else TerminalReport if app.output.is_terminal else Report
+def create_report(app: App, head: Head, *, as_json: bool, verbose: bool) -> Report:
+    """Create the report for the options and the kind of output."""
+    kind = JsonReport if as_json else TerminalReport if app.output.is_terminal else Report
     return kind(app, head, verbose=verbose)

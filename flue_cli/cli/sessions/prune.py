@@ -1,4 +1,4 @@
-"""`flue sessions prune`: deleting what is old or empty, never by itself."""
+"""`flue sessions prune`: delete old or empty sessions, after asking."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Annotated, NamedTuple
 import typer
 
 from flue_cli.cli.asking import agreed
-from flue_cli.cli.commands import App
-from flue_cli.cli.listing import moment_of, show
-from flue_cli.cli.options import AgentOption, StoreOption, load_settings, opened
+from flue_cli.cli.command_table import App
+from flue_cli.cli.options import AgentOption, StoreOption, load_settings, open_run_store
+from flue_cli.cli.sessions.list import moment_of, show
 from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, UsageError
 from flue_cli.names import agent_name
 from flue_cli.render.family import Branch
@@ -21,11 +21,11 @@ from flue_cli.text import count_of, safe_line, size
 from flue_cli.times import ago
 
 _SECONDS_TO_COMPACT = 3.0
-"""How long others may have to wait while room is given back: less than a `--wait 0` does anyway."""
+"""Seconds that others may have to wait while unused space is returned: less than `--wait 0` waits anyway."""
 
 
 class Family(NamedTuple):
-    """A session that goes, and its kept forks, which go with it, as they were seen and as lists show them."""
+    """A session to delete and its undone forks, which go with it, as heads and as list rows."""
 
     head: Head
     forks: list[Head]
@@ -33,7 +33,7 @@ class Family(NamedTuple):
 
     @property
     def last_used(self) -> int:
-        """When any of them was last used."""
+        """Time of the last use of any of them, in microseconds."""
         return max(head.updated_at for head in (self.head, *self.forks))
 
 
@@ -67,7 +67,7 @@ def prune(
         raise UsageError("prune needs to know what may go", hint="say --older-than 30d, or --empty, or both")
     before = moment_of("--older-than", older_than) if older_than else None
     settings = load_settings(store)
-    with opened(settings) as kept:
+    with open_run_store(settings) as kept:
         whose = agent_name(agent) if agent else ""
         going = _families(app, kept, whose, before, empty=empty, forks=everything)
         if dry_run and going:
@@ -91,7 +91,7 @@ def prune(
 def _families(
     app: App, store: Store, agent: str, before: int | None, *, empty: bool, forks: bool
 ) -> list[Family]:
-    """What may go, the last used first: whole families, and with `forks` also kept forks alone."""
+    """List what may be deleted, last used first: whole families, and with `forks` also undone forks alone."""
 
     def may_go(head: Head) -> bool:
         old = before is None or head.updated_at < before
@@ -128,7 +128,7 @@ def _runs(store: Store, head: Head) -> bool:
 
 
 def _is_empty(app: App, store: Store, head: Head) -> bool:
-    """Whether nothing was ever completed; what is damaged may have been."""
+    """True if no turn was ever completed; False if the session is damaged."""
     try:
         tip = store.tip(head)
         return all(entry.outcome != "completed" for entry in store.entries(tip, 1, tip.turn))
@@ -140,7 +140,7 @@ def _is_empty(app: App, store: Store, head: Head) -> bool:
 
 
 def _delete(app: App, store: Store, going: list[Family]) -> int:
-    """Delete them, but for those that somebody used since they were looked at; how many sessions went."""
+    """Delete them, except those used since they were listed; return the number of deleted sessions."""
     from flue_cli.render.progress import progress
 
     deleted = 0
@@ -162,9 +162,9 @@ def _question(going: list[Family]) -> str:
     newest, oldest = going[0], going[-1]
     count = sum(1 + len(family.forks) for family in going)
     if len(going) == 1:
-        return f"delete {_named(newest)}, last used {ago(newest.last_used, now)}, for good?"
+        return f"Delete {_named(newest)}, last used {ago(newest.last_used, now)}, for good?"
     return (
-        f"delete {count_of(count, 'session')} for good, the newest {_named(newest)}, last used"
+        f"Delete {count_of(count, 'session')} for good, the newest {_named(newest)}, last used"
         f" {ago(newest.last_used, now)}, the oldest {_named(oldest)}, last used {ago(oldest.last_used, now)}?"
     )
 

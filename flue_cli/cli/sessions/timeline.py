@@ -1,4 +1,4 @@
-"""`flue sessions undo`, `redo`, `rewind`, `fork`: going back and forth, and branching off."""
+"""`flue sessions undo`, `redo`, `rewind`, `fork`: move along the timeline, and fork it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import (
     AgentOption,
     AtOption,
@@ -15,8 +15,8 @@ from flue_cli.cli.options import (
     StoreOption,
     WaitOption,
     load_settings,
-    one_session,
-    opened,
+    open_run_store,
+    resolve_session,
 )
 from flue_cli.cli.session_change import session_to_change
 from flue_cli.names import session_name
@@ -37,7 +37,7 @@ def undo(
     wait: WaitOption = None,
     store: StoreOption = "",
 ) -> None:
-    """Take back the newest turn, or N: history and data as before. Failed turns do not count."""
+    """Undo the newest turn, or N: history and data are as before. Failed turns do not count."""
     _move(
         ctx.obj,
         session,
@@ -56,7 +56,10 @@ def redo(
     wait: WaitOption = None,
     store: StoreOption = "",
 ) -> None:
-    """Bring back what was undone, a turn or N, as long as nothing new was said."""
+    """Redo the turn that was undone, or N.
+
+    That is possible until something new is said in the session.
+    """
     _move(
         ctx.obj,
         session,
@@ -75,7 +78,7 @@ def rewind(
     wait: WaitOption = None,
     store: StoreOption = "",
 ) -> None:
-    """Go to a turn: history and data as they were after it."""
+    """Go back or forward to a turn, with the history and data after it."""
     _move(
         ctx.obj, session, agent, wait, store, lambda kept, head, **how: timeline.rewind(kept, head, to, **how)
     )
@@ -89,10 +92,13 @@ def fork(
     agent: AgentOption = "",
     store: StoreOption = "",
 ) -> None:
-    """Copy a session, as it is or as of a turn; the two go on independently."""
+    """Copy a session, as it is now or was at a turn.
+
+    The session and its copy go on independently.
+    """
     app: App = ctx.obj
-    with opened(load_settings(store)) as kept:
-        head = one_session(kept, session, agent, at=at)
+    with open_run_store(load_settings(store)) as kept:
+        head = resolve_session(kept, session, agent, at=at)
         made = kept.fork(head, session_name(new))
     app.output.note(f"{made.agent}/{made.name} is a copy of {head.agent}/{head.name} as of turn {head.turn}")
 

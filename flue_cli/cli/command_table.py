@@ -1,4 +1,4 @@
-"""The commands, as tables; only the one that is invoked is imported and built."""
+"""Tables of the commands; only the invoked command is imported and built."""
 
 from __future__ import annotations
 
@@ -9,50 +9,48 @@ from typing import Annotated, Any, NamedTuple, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from flue_cli.cli.completion.candidates import complete_shells
 from flue_cli.cli.signals import Signals
 from flue_cli.render.output import Output
 
 COMMANDS = {
     "chat": ("flue_cli.cli.chat:chat", "Talk to an agent, in the terminal or through a pipe."),
-    "agents": ("flue_cli.cli.agents:COMMANDS", "See which agents there are, check them, begin a new one."),
+    "agents": ("flue_cli.cli.agents:COMMANDS", "List, show, check and create agents."),
     "sessions": (
         "flue_cli.cli.sessions:COMMANDS",
         "List, show, search, undo, fork, edit, export, import, delete.",
     ),
-    "test": (
-        "flue_cli.cli.scripts:check_scripts",
-        "Play conversation scripts, and compare what comes of them.",
-    ),
-    "replay": ("flue_cli.cli.replay:replay", "Say a session's prompts again to today's agent, and compare."),
+    "test": ("flue_cli.cli.test:check_scripts", "Run conversation tests."),
+    "replay": ("flue_cli.cli.replay:replay", "Re-run a recorded session against the current agent."),
     "serve": ("flue_cli.cli.serve:serve", "Serve the same agents and sessions over HTTP."),
-    "doctor": ("flue_cli.cli.doctor:doctor", "Look everything over, and say what to do about what is wrong."),
+    "doctor": ("flue_cli.cli.doctor:doctor", "Check the installation, settings, agents and store."),
     "backup": (
         "flue_cli.cli.backup:backup",
-        "Copy the store while it is in use, or put a copy back.",
+        "Copy the store while it is in use, or restore a copy.",
     ),
     "config": ("flue_cli.cli.config:COMMANDS", "Show and edit your defaults."),
     "help": ("flue_cli.cli.help:help_", "Show the manual, topic by topic."),
 }
-"""Command to (`module:function`, or `module:table` of a group, and its line of help).
+"""Command to target and line of help. The target is `module:function`, or `module:table` for a group.
 
 A group's table has functions, or `module:function` for those that live elsewhere.
 """
 
 ABOUT_SHELLS = ("--install-completion", "--show-completion")
-"""Options that mean the shell they are used in, unless they name another."""
+"""Options that mean the current shell unless they name another."""
 
 GROUPS = tuple(name for name, (target, _) in COMMANDS.items() if target.endswith(":COMMANDS"))
 
 
 class App(NamedTuple):
-    """What every command is given, as `ctx.obj`."""
+    """Objects that every command gets as `ctx.obj`."""
 
     output: Output
     signals: Signals
 
 
 def root_command(*, with_options: bool = True) -> Any:
-    """The `flue` command itself; without options of its own it is built faster, and serves every command."""
+    """Build the `flue` command; without its own options it is built faster, and can run every subcommand."""
     app = _typer(_Root)
     app.callback()(flue if with_options else _nothing)
     return typer.main.get_command(app)
@@ -64,7 +62,7 @@ def flue(
         typer.Option(
             "--version",
             is_eager=True,
-            callback=lambda value: _show_version(value=value),
+            callback=lambda ctx, value: _show_version(ctx, value=value),
             help="Show the version and exit.",
         ),
     ] = False,
@@ -73,9 +71,10 @@ def flue(
         typer.Option(
             ABOUT_SHELLS[0],
             metavar="[SHELL]",
+            autocompletion=complete_shells,
             is_eager=True,
-            callback=lambda ctx, value: _install_completion(ctx.obj, value),
-            help="Have bash, zsh or fish complete commands, agents and sessions.",
+            callback=lambda ctx, value: _install_completion(ctx, shell=value),
+            help="Set up bash, zsh or fish to complete commands, agents and sessions.",
         ),
     ] = None,
     show_completion: Annotated[
@@ -83,31 +82,32 @@ def flue(
         typer.Option(
             ABOUT_SHELLS[1],
             metavar="[SHELL]",
+            autocompletion=complete_shells,
             is_eager=True,
-            callback=lambda ctx, value: _show_completion(ctx.obj, value),
-            help="Show what the shell is told for that.",
+            callback=lambda ctx, value: _show_completion(ctx, shell=value),
+            help="Print the completion script.",
         ),
     ] = None,
 ) -> None:
     """Stateful agents in your terminal: Python functions that remember."""
 
 
-class Unforeseen(Exception):
-    """An OSError out of a command's own work, told apart from those of printing its help."""
+class CommandOSError(Exception):
+    """An OSError from a command's own work, as opposed to one from printing help."""
 
 
 class _Command(TyperCommand):
-    """A command whose own OSError is not taken for one of its help's."""
+    """A command that wraps its own OSError, so that it differs from one raised by printing help."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except OSError as error:
-            raise Unforeseen from error
+            raise CommandOSError from error
 
 
 class _Group(TyperGroup):
-    """A group whose commands are made when they are asked for."""
+    """A group that builds a command only when it is used."""
 
     table: dict[str, Any]
 
@@ -116,11 +116,29 @@ class _Group(TyperGroup):
         self.commands = cast("Any", dict.fromkeys(self.table))  # the names: suggestions look there
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return self.build(cmd_name) if cmd_name in self.table else None
+        if cmd_name in self.table:
+            return self.build(cmd_name)
+        # To a shell that completes the line, an unknown command is one without arguments.
+        return TyperCommand(cmd_name) if ctx.resilient_parsing else None
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        from typer._click.shell_completion import CompletionItem
+
+        # Typer's own method builds, and so imports, every command to list them.
+        items = [
+            CompletionItem(name, help=self.help_line(name))
+            for name in self.table
+            if name.startswith(incomplete)
+        ]
+        return [*items, *super(TyperGroup, self).shell_complete(ctx, incomplete)]
+
+    def help_line(self, name: str) -> str:
+        """Return the line of help of the command `name`, if known before the command is built."""
+        return ""
 
     def build(self, name: str) -> Any:
-        """The command `name`."""
-        return _command(name, _named(self.table[name]))
+        """Build the command `name`."""
+        return _command(name, _load_target(self.table[name]))
 
 
 class _Root(_Group):
@@ -128,7 +146,7 @@ class _Root(_Group):
 
     def build(self, name: str) -> Any:
         target, help_line = COMMANDS[name]
-        found = _named(target)
+        found = _load_target(target)
         if callable(found):
             return _command(name, found)
         app = _typer(type("_Commands", (_Group,), {"table": found}))
@@ -137,13 +155,16 @@ class _Root(_Group):
         group.name = name
         return group
 
+    def help_line(self, name: str) -> str:
+        return COMMANDS[name][1]
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
 
 
-def _named(target: str | Callable[..., None]) -> Any:
-    """What `module:attribute` names; a function is itself."""
+def _load_target(target: str | Callable[..., None]) -> Any:
+    """Import the attribute that `module:attribute` names; return a function as it is."""
     if callable(target):
         return target
     module, _, attribute = target.partition(":")
@@ -157,26 +178,27 @@ def _command(name: str, function: Callable[..., None]) -> Any:
 
 
 def _typer(cls: type[TyperGroup] | None) -> typer.Typer:
-    # Rich help would double the time of every --help; our own edge handles exceptions.
+    # Rich help would double the time of every --help; cli/main.py handles exceptions.
     return typer.Typer(cls=cls, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def _nothing() -> None:
-    """A group does nothing by itself."""
+    """Do nothing: the callback of a group."""
 
 
-def _show_version(*, value: bool) -> None:
-    if value:
+def _show_version(ctx: typer.Context, *, value: bool) -> None:
+    if value and not ctx.resilient_parsing:  # not while a shell completes the line
         from flue_cli import __version__
 
         typer.echo(f"flue {__version__}")
         raise typer.Exit
 
 
-def _install_completion(app: App, shell: str | None) -> None:
-    if shell is not None:
-        from flue_cli.cli.shells import install
+def _install_completion(ctx: typer.Context, *, shell: str | None) -> None:
+    if shell is not None and not ctx.resilient_parsing:
+        from flue_cli.cli.completion.shell_scripts import install
 
+        app: App = ctx.obj
         name, path, is_new = install(shell)
         app.output.result(path)
         app.output.note(
@@ -185,9 +207,9 @@ def _install_completion(app: App, shell: str | None) -> None:
         raise typer.Exit
 
 
-def _show_completion(app: App, shell: str | None) -> None:
-    if shell is not None:
-        from flue_cli.cli.shells import script
+def _show_completion(ctx: typer.Context, *, shell: str | None) -> None:
+    if shell is not None and not ctx.resilient_parsing:
+        from flue_cli.cli.completion.shell_scripts import script
 
-        app.output.result(script(shell))
+        ctx.obj.output.result(script(shell))
         raise typer.Exit

@@ -1,11 +1,11 @@
-"""`flue sessions stats`: figures about what is kept."""
+"""`flue sessions stats`: statistics of the store."""
 
 from __future__ import annotations
 
 import typer
 
-from flue_cli.cli.commands import App
-from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
+from flue_cli.cli.command_table import App
+from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.names import agent_name
 from flue_cli.render import figures, plain
 from flue_cli.times import ahead_of_utc
@@ -14,9 +14,9 @@ from flue_cli.times import ahead_of_utc
 def stats(
     ctx: typer.Context, agent: AgentOption = "", as_json: JsonOption = False, store: StoreOption = ""
 ) -> None:
-    """Show figures: sessions, turns, messages, bytes, the busiest and the slowest."""
+    """Show statistics: sessions, turns, bytes, the busiest and slowest."""
     app: App = ctx.obj
-    with opened(load_settings(store)) as kept:
+    with open_run_store(load_settings(store)) as kept:
         found = kept.statistics(agent=agent_name(agent) if agent else "", ahead=ahead_of_utc())
     if as_json:
         app.output.result(plain.as_json(figures.document(found), indent=2))

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.commands import App
-from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
+from flue_cli.cli.command_table import App
+from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
 from flue_cli.names import agent_name
 from flue_cli.render import plain
@@ -36,7 +36,7 @@ def list_sessions(
     """List sessions, last used first."""
     app: App = ctx.obj
     bound = moment_of("--since", since) if since else None
-    with opened(load_settings(store)) as kept:
+    with open_run_store(load_settings(store)) as kept:
         whose = agent_name(agent) if agent else ""
         found = kept.sessions(agent=whose, limit=None if everything else limit, kept=everything, since=bound)
     branches = family(found) if tree else [Branch(summary) for summary in found]
@@ -49,7 +49,7 @@ def list_sessions(
 
 
 def show(app: App, branches: list[Branch], *, with_origin: bool = False, as_json: bool = False) -> None:
-    """A list of sessions: a table on a terminal, else lines, or a JSON document."""
+    """Show a list of sessions: a table on a terminal, else lines, or a JSON document."""
     if as_json:
         documents = [plain.summary_document(branch.summary, with_origin=with_origin) for branch in branches]
         app.output.result(plain.as_json(documents, indent=2))
@@ -62,7 +62,7 @@ def show(app: App, branches: list[Branch], *, with_origin: bool = False, as_json
 
 
 def moment_of(option: str, text: str) -> int:
-    """The moment that an option names, such as 7d; UsageError if it is none."""
+    """Parse the time of an option, such as 7d, to microseconds. Raises UsageError."""
     try:
         return earlier(text, time.time_ns() // 1000)
     except ValueError as error:

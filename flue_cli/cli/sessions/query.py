@@ -7,8 +7,8 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from flue_cli.cli.commands import App
-from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
+from flue_cli.cli.command_table import App
+from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import SessionChanged, StoreDamaged, UsageError
 from flue_cli.installation import install_extra_command
 from flue_cli.names import agent_name
@@ -19,7 +19,7 @@ from flue_cli.strict_json import MAX_DEPTH
 from flue_cli.turns.result import parse_data
 
 Find = Callable[[Any], Iterable[tuple[str, Any]]]
-"""What a query finds in a value: normalized path and value of each match."""
+"""A compiled query: from a value to the normalized path and value of each match."""
 
 
 class Match(NamedTuple):
@@ -40,13 +40,13 @@ def query(
     as_json: JsonOption = False,
     store: StoreOption = "",
 ) -> None:
-    """Look for something in the data of all sessions."""
+    """Query the data of all sessions with JSONPath."""
     app: App = ctx.obj
     if not jsonpath.strip():
         raise UsageError("the query is empty", hint="a query begins with $: '$.tasks[0].title', '$..title'")
     find = _compiled(jsonpath)
     damaged: list[StoreDamaged] = []
-    with opened(load_settings(store)) as kept:
+    with open_run_store(load_settings(store)) as kept:
         found = _matches(kept, agent_name(agent) if agent else "", find, damaged)
         if as_json:
             app.output.result(plain.as_json([match._asdict() for match in found], indent=2))
@@ -62,7 +62,7 @@ def query(
 
 
 def _matches(store: Store, agent: str, find: Find, damaged: list[StoreDamaged]) -> Iterator[Match]:
-    """What is found, session by session; those whose data cannot be read are put into `damaged`."""
+    """Yield matches session by session; append errors of unreadable data to `damaged`."""
     for summary in store.sessions(agent=agent):
         head = store.head(summary.agent, summary.name)
         if head.uid == ABSENT:  # deleted or renamed meanwhile
@@ -79,7 +79,7 @@ def _matches(store: Store, agent: str, find: Find, damaged: list[StoreDamaged]) 
 
 
 def _compiled(text: str) -> Find:
-    """What finds the matches of query `text`; UsageError if it is none, or if the library is missing."""
+    """Compile query `text`. Raises UsageError if it is invalid, or if the library is missing."""
     try:
         from jsonpath import JSONPathEnvironment, JSONPathError
     except ImportError as error:
@@ -92,7 +92,7 @@ def _compiled(text: str) -> Find:
     class Environment(JSONPathEnvironment):
         max_recursion_depth = MAX_DEPTH + 1
 
-    # What the library says of a query is not always its own error: of $[1e400] it is Python's.
+    # The library lets some of Python's errors through, such as for $[1e400].
     faults = (JSONPathError, RecursionError, ArithmeticError, ValueError, TypeError)
     try:
         path = Environment(strict=True).compile(text)
@@ -109,13 +109,15 @@ def _compiled(text: str) -> Find:
 
 
 def _unusable(text: str, error: Exception) -> UsageError:
-    """The library's complaint as ours, with the place where it has one."""
+    """Turn an error of the library into a UsageError, with the place if known."""
     endless = isinstance(error, RecursionError)
     words = "it is too long or nested too deeply" if endless else getattr(error, "message", str(error))
     place = getattr(getattr(error, "token", None), "index", -1)
     where = f" at character {place + 1}" if place >= 0 else ""
     hint = "a query begins with $: '$.tasks[0].title', '$..title'"
-    return UsageError(f"'{text}' is no JSONPath: {words}{where}", hint="" if text.startswith("$") else hint)
+    return UsageError(
+        f"'{text}' is not valid JSONPath: {words}{where}", hint="" if text.startswith("$") else hint
+    )
 
 
 def _show(app: App, lines: list[tuple[str, ...]]) -> None:

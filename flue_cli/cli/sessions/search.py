@@ -1,4 +1,4 @@
-"""`flue sessions search`: words in everything that was said."""
+"""`flue sessions search`: full-text search in prompts and replies."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.commands import App
-from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
+from flue_cli.cli.command_table import App
+from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
 from flue_cli.names import agent_name
 from flue_cli.render import plain
@@ -35,13 +35,11 @@ def search(
     everything: Annotated[
         bool, typer.Option("--all", help="All turns, however many, and those that were undone.")
     ] = False,
-    reindex: Annotated[
-        bool, typer.Option("--reindex", help="First make anew what words are looked up in.")
-    ] = False,
+    reindex: Annotated[bool, typer.Option("--reindex", help="First rebuild the full-text index.")] = False,
     as_json: JsonOption = False,
     store: StoreOption = "",
 ) -> None:
-    """Look for words in everything that was said, newest first.
+    """Search prompts and replies for words, newest first.
 
     Every word must occur as typed, ignoring case, where a word begins: deploy finds "Deployment".
     """
@@ -50,7 +48,7 @@ def search(
     if not words:
         raise UsageError("there is nothing to look for", hint="flue sessions search WORD")
     most = limit if limit is not None else None if everything else _LIMIT
-    with opened(load_settings(store)) as kept:
+    with open_run_store(load_settings(store)) as kept:
         if reindex:
             kept.reindex()
         found = kept.search(

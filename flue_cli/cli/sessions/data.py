@@ -1,4 +1,4 @@
-"""`flue sessions data`, `set`, `unset`, `edit`: a session's data, shown and changed by hand."""
+"""`flue sessions data`, `set`, `unset`, `edit`: show and edit a session's data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import (
     AgentOption,
     AtOption,
@@ -15,9 +15,9 @@ from flue_cli.cli.options import (
     StoreOption,
     WaitOption,
     load_settings,
-    one_session,
-    opened,
-    repeated,
+    open_run_store,
+    repeat_flags,
+    resolve_session,
 )
 from flue_cli.cli.session_change import session_to_change
 from flue_cli.jsondata import path as data_path
@@ -47,8 +47,8 @@ def data(
     """Print a session's data as JSON, all of it or what is at PATH."""
     app: App = ctx.obj
     steps = data_path.parse(path)
-    with opened(load_settings(store)) as kept:
-        head = one_session(kept, session, agent, at=at)
+    with open_run_store(load_settings(store)) as kept:
+        head = resolve_session(kept, session, agent, at=at)
         text = kept.data_at(head, head.turn)
     value = data_path.get(parse_data(text, head.name), steps)
     app.output.result(plain.as_json(value, indent=2))
@@ -68,7 +68,7 @@ def set_(
     wait: WaitOption = None,
     store: StoreOption = "",
 ) -> None:
-    """Put a value into a session's data; objects on the way are made.
+    """Set a value in a session's data; missing objects are created.
 
     The change is a turn of its own: flue sessions undo takes it back.
     """
@@ -86,7 +86,7 @@ def unset(
     wait: WaitOption = None,
     store: StoreOption = "",
 ) -> None:
-    """Take something out of a session's data.
+    """Remove a value from a session's data.
 
     The change is a turn of its own: flue sessions undo takes it back.
     """
@@ -105,13 +105,13 @@ def edit(
 ) -> None:
     """Change a session's data in your editor.
 
-    That is VISUAL, EDITOR, or vi. What you save is kept if it is right, as a
-    turn of its own: flue sessions undo takes it back.
+    That is VISUAL, EDITOR, or vi. Valid JSON is saved as a turn of its own: flue
+    sessions undo takes it back.
     """
     app: App = ctx.obj
     with session_to_change(app, session, agent, wait, store) as target:
         name = f"{target.head.agent}/{target.head.name}"
-        again = shlex.join(("flue", "sessions", "set", name, "", *repeated(store, None)))
+        again = shlex.join(("flue", "sessions", "set", name, "", *repeat_flags(store, None)))
         drafts = DraftFolder(load_settings(store).drafts, again, app.output.note)
         edited = data_edits.edit_as_text(target.store, target.head, drafts, target.waiting)
     app.output.note(edited.words)

@@ -1,4 +1,4 @@
-"""`flue sessions import`: sessions out of files of Flue and of other programs."""
+"""`flue sessions import`: read sessions from files of Flue and other programs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flue_cli.cli.commands import App
-from flue_cli.cli.options import StoreOption, load_settings, opened
+from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_agents, complete_files
+from flue_cli.cli.options import StoreOption, load_settings, open_run_store
 from flue_cli.errors import Conflict, FlueError, SessionExists, UsageError
 from flue_cli.render.progress import progress
 from flue_cli.text import safe_line, turns
@@ -24,30 +25,42 @@ if TYPE_CHECKING:
 
 def import_(
     ctx: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to read; - is standard input.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", autocompletion=complete_files, help="The file to read; - is standard input."
+        ),
+    ],
     form: Annotated[
         str,
         typer.Option(
             "--format",
             metavar="FORMAT",
+            autocompletion=lambda: READERS,
             help=f"{', '.join(READERS)}; what is in FILE tells.",
             show_default=False,
         ),
     ] = "",
     session: Annotated[
-        str, typer.Option("--session", metavar="NAME", help="Call it NAME, if it is only one.")
+        str, typer.Option("--session", metavar="NAME", help="Name of the session, if FILE has only one.")
     ] = "",
     agent: Annotated[
-        str, typer.Option("--agent", metavar="AGENT", help="The agent that it is to be a session of.")
+        str,
+        typer.Option(
+            "--agent",
+            metavar="AGENT",
+            autocompletion=complete_agents,
+            help="The agent of the imported sessions.",
+        ),
     ] = "",
     again: Annotated[
-        bool, typer.Option("--again", help="Where a session of that name exists, take another: NAME-2.")
+        bool, typer.Option("--again", help="If a session of that name exists, use another: NAME-2.")
     ] = False,
     store: StoreOption = "",
 ) -> None:
-    """Read sessions out of a file: of Flue, of llm, of openai-agents, or a list of messages.
+    """Import sessions of Flue, llm, openai-agents, or lists of messages.
 
-    What is here already, with the same content, is left alone.
+    Sessions that are here already, with the same content, are left alone.
     """
     from flue_cli.transcripts.importing import Names
     from flue_cli.transcripts.reading import Source
@@ -60,18 +73,18 @@ def import_(
     with Source(file) as source:
         tally = _Tally(app)
         found = reader(form or kind_of(source))(source, tally.skipped)
-        with opened(load_settings(store)) as kept, progress(app.output, "importing", None) as advance:
+        with open_run_store(load_settings(store)) as kept, progress(app.output, "importing", None) as advance:
             counted = (one._replace(entries=_counted(one.entries, advance)) for one in found)
             _bring_all(kept, _only_one(counted, source) if session else counted, names, tally, again=again)
         tally.close(source)
 
 
 _PLACES = ("line ", "thread ")
-"""How errors begin that say themselves where it is."""
+"""Prefixes of messages that already name the place."""
 
 
 class _Tally:
-    """What became of everything that was found, said as it happens and counted."""
+    """Reports each imported, skipped or failed session, and counts them."""
 
     def __init__(self, app: App) -> None:
         self._output = app.output
@@ -94,7 +107,7 @@ class _Tally:
         self._problems.append((called, error))
 
     def close(self, source: Source) -> None:
-        """Say how many; raise what stands for all that could not be imported."""
+        """Write the counts; raise one error for all sessions that were not imported."""
         failed = len(self._problems)
         found = self._imported + self._there + failed
         if found + self._left_out > 1:
@@ -110,12 +123,12 @@ class _Tally:
             raise self._all_problems()
 
     def tell_problems(self) -> None:
-        """A line for everything that could not be imported."""
+        """Write a line for every session that was not imported."""
         for called, error in self._problems:
             self._output.note(f"not imported: {safe_line(_named(called, error).message)}")
 
     def _all_problems(self) -> FlueError:
-        """One error for many, after a line for each; what cannot be read weighs more than what is taken."""
+        """Write a line for each problem, and return one error: unreadable sessions outweigh existing ones."""
         self.tell_problems()
         unusable = [error for _, error in self._problems if not isinstance(error, Conflict)]
         sentence = f"{len(self._problems)} sessions were not imported"
@@ -123,7 +136,7 @@ class _Tally:
 
 
 def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Tally, *, again: bool) -> None:
-    """Import session after session; one that cannot be does not keep the others out."""
+    """Import session after session; go on after one that fails."""
     from flue_cli.transcripts.importing import bring
 
     while one := _next(found, tally):
@@ -140,7 +153,7 @@ def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Ta
 
 
 def _next(found: Iterator[Incoming], tally: _Tally) -> Incoming | None:
-    """The next session; None at the end, and where the rest of the source cannot be read."""
+    """Return the next session; None at the end, or if the rest of the source cannot be read."""
     try:
         return next(found, None)
     except UsageError as error:
@@ -149,7 +162,7 @@ def _next(found: Iterator[Incoming], tally: _Tally) -> Incoming | None:
 
 
 def _named(called: str, error: FlueError) -> FlueError:
-    """What is wrong with one of several sessions, as an error that says which, or in which line."""
+    """Return the error of one of several sessions, with the session or line it is about."""
     if not called or isinstance(error, Conflict) or error.message.startswith((called, *_PLACES)):
         return error
     return type(error)(f"{called}: {error.message}", hint=error.hint)
@@ -162,7 +175,7 @@ def _counted(entries: Iterable[Entry], advance: Callable[[int], None]) -> Iterat
 
 
 def _only_one(found: Iterator[Incoming], source: Source) -> Iterator[Incoming]:
-    """The only session there is; its entries end in a UsageError if there are more."""
+    """Yield the only session; its entries end in a UsageError if the source has more."""
 
     def followed_by_none(entries: Iterable[Entry]) -> Iterator[Entry]:
         yield from entries

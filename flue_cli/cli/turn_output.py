@@ -1,4 +1,4 @@
-"""How a turn reaches standard output: as the reply itself, as a JSON document, or event by event."""
+"""Output of a turn: the reply itself, a JSON document, or one event a line."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from flue_cli.text import safe_line
 from flue_cli.turns.runner import Turn
 
 
-class Answer:
-    """Shows a turn as it goes; every method raises as Output.result."""
+class TurnOutput:
+    """Output of a turn while it runs; every method raises the errors of Output.result."""
 
     def __init__(self, output: Output) -> None:
         self.output = output
 
     def begun(self, begun: Begun) -> None:
-        """The prompt was accepted."""
+        """Handle the start of the turn."""
 
     def piece(self, text: str) -> None:
-        """The next piece of a streamed reply."""
+        """Show the next piece of a streamed reply."""
 
     def end(self, turn: Turn) -> None:
-        """What became of it."""
+        """Show the end of the turn."""
 
 
-class Text(Answer):
+class TextOutput(TurnOutput):
     """The reply as the agent gave it, piece by piece if it is streamed."""
 
     def __init__(self, output: Output) -> None:
@@ -47,15 +47,15 @@ class Text(Answer):
             self.output.result(turn.reply)
 
 
-class Document(Answer):
-    """One JSON document, when the turn has ended."""
+class JsonOutput(TurnOutput):
+    """One JSON document at the end of the turn."""
 
     def end(self, turn: Turn) -> None:
         self.output.result(plain.as_json(plain.turn_document(turn)))
 
 
-class Events(Answer):
-    """A line of JSON for everything that happens, as it happens.
+class EventOutput(TurnOutput):
+    """A line of JSON for each event as it happens.
 
     The deltas together are the whole reply, streamed or not.
     """
@@ -83,12 +83,12 @@ class Events(Answer):
         self.output.result(plain.as_json(event))
 
 
-FORMS: Mapping[str, type[Answer]] = {"text": Text, "json": Document, "stream-json": Events}
-"""What `--output-format` takes; made anew for every turn."""
+FORMS: Mapping[str, type[TurnOutput]] = {"text": TextOutput, "json": JsonOutput, "stream-json": EventOutput}
+"""Values of `--output-format`; an output is created for every turn."""
 
 
-def form_of(name: str, *, as_json: bool) -> str:
-    """The form that `--output-format NAME` and `--json` ask for; UsageError if there is none such."""
+def output_format_name(name: str, *, as_json: bool) -> str:
+    """Return the format that `--output-format` and `--json` select. Raises UsageError if it is unknown."""
     if name and name not in FORMS:
         raise UsageError(
             f"there is no output format '{safe_line(name)}'", hint=f"there are: {', '.join(FORMS)}"

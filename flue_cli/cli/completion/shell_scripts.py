@@ -1,4 +1,4 @@
-"""Completion in bash, zsh and fish: what each of them is told, and where that is installed."""
+"""Completion scripts for bash, zsh and fish, and their installation."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ complete -c flue -f -k -a '(__flue_complete)'
 """
 
 SHELLS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
-"""What each shell is to be told."""
+"""Shell to completion script."""
 
 
 class _Place(NamedTuple):
-    """Where a shell's part goes, and the line that its own start-up file needs for it, if any."""
+    """Path of an installed script, and the line that the shell's start-up file needs for it, if any."""
 
     script: str
     start_up: str = ""
@@ -83,15 +83,15 @@ class _Place(NamedTuple):
 
 
 def script(shell: str) -> str:
-    """What `shell` is to be told, "" being the one that this runs in; UsageError if we know none such."""
+    """Return the script for `shell`, or with "" for the current shell. Raises UsageError if it is unknown."""
     return SHELLS[_known(shell)].strip() + "\n"
 
 
 def install(shell: str) -> tuple[str, str, bool]:
-    """Have `shell` complete from its next start on, "" being the one that this runs in.
+    """Install completion for `shell`, or with "" for the current shell; it works from the shell's next start.
 
-    Gives its name, the file that was written, and whether anything is different now. Raises UsageError,
-    and OutputFailed.
+    Returns the shell's name, the path of the script, and True if anything changed. Raises UsageError and
+    OutputFailed.
     """
     shell = _known(shell)
     place = _place(shell, os.path.expanduser("~"))
@@ -104,18 +104,18 @@ def install(shell: str) -> tuple[str, str, bool]:
 
 
 def _known(shell: str) -> str:
-    """`shell`, or with "" the one that this runs in; UsageError if it is none of ours."""
+    """Return `shell`, or with "" the current shell. Raises UsageError if it is unknown."""
     hint = f"there are: {', '.join(SHELLS)}"
     name = shell or _around_us()
     if not name:
-        raise UsageError("there is no telling which shell this is", hint=f"say which: {', '.join(SHELLS)}")
+        raise UsageError("cannot detect the shell", hint=f"name one: {', '.join(SHELLS)}")
     if name not in SHELLS:
         raise UsageError(f"there is no completion for '{safe_line(name)}'", hint=hint)
     return name
 
 
 def _around_us() -> str:
-    """The shell that we were started from, "" if that is none."""
+    """Return the name of the shell that started this process, or ""."""
     import shellingham  # type: ignore[import-untyped]
 
     try:
@@ -126,7 +126,7 @@ def _around_us() -> str:
 
 
 def _place(shell: str, home: str) -> _Place:
-    """The files that Typer's commands use too, so that each start-up file needs one line for all of them."""
+    """Return the paths for `shell`: Typer's own, so that one start-up line serves all its programs."""
     if shell == "bash":
         file = os.path.join(home, ".bash_completions", "flue.sh")
         return _Place(file, os.path.join(home, ".bashrc"), f"source {shlex.quote(file)}")
@@ -139,7 +139,7 @@ def _place(shell: str, home: str) -> _Place:
 
 
 def _write(path: str, text: str) -> bool:
-    """Put `text` into a file of ours; whether it was not there already."""
+    """Write a file of ours; return True if it changed."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     if os.path.exists(path):
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -151,7 +151,7 @@ def _write(path: str, text: str) -> bool:
 
 
 def _add_line(path: str, line: str) -> bool:
-    """Add a line to somebody's own file, unless it is there; whether it was not. Nothing else is touched."""
+    """Append a line to a user's file unless it is there, and change nothing else; return True if added."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             there = file.read()

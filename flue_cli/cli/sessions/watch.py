@@ -1,18 +1,18 @@
-"""`flue sessions watch`: a session that others talk to, live."""
+"""`flue sessions watch`: follow a session live."""
 
 from __future__ import annotations
 
 import typer
 
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
 from flue_cli.cli.options import (
     AgentOption,
     JsonOption,
     SessionArgument,
     StoreOption,
     load_settings,
-    one_session,
-    opened,
+    open_run_store,
+    resolve_session,
 )
 from flue_cli.render.watched import Json, Text
 from flue_cli.sessions.follow import follow
@@ -26,15 +26,15 @@ def watch(
     as_json: JsonOption = False,
     store: StoreOption = "",
 ) -> None:
-    """Follow a session: every turn that another process makes, as it comes.
+    """Follow a session: show the turns of other processes live.
 
     Ctrl-C ends it. With --json an event a line: turn.started, and with its
     reply and data turn.completed, turn.failed or turn.cancelled; data.edited,
     turns.undone, session.renamed.
     """
     app: App = ctx.obj
-    with opened(load_settings(store)) as kept:
-        head = one_session(kept, session, agent)
+    with open_run_store(load_settings(store)) as kept:
+        head = resolve_session(kept, session, agent)
         if app.output.remarks_on_terminal:
             where = f"{safe_line(head.agent)}/{safe_line(head.name)} is at turn {head.turn}"
             app.output.note(f"{where}; what comes is shown here, until Ctrl-C")

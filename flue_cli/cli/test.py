@@ -1,4 +1,4 @@
-"""`flue test`: conversation scripts, played against today's agents."""
+"""`flue test`: run conversation tests against the current agents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import typer
 from flue_cli.agents import discovery
 from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.cli.agent_run import end_with_stuck_agent, prepare_for_agents, turn_cancellation
-from flue_cli.cli.commands import App
+from flue_cli.cli.command_table import App
+from flue_cli.cli.completion.candidates import complete_files
 from flue_cli.cli.options import AgentsOption, TimeoutOption, VerboseOption, load_settings
 from flue_cli.errors import AgentError, AgentNotFound, FlueError, StoppedBySignal, TurnCancelled
 from flue_cli.render import report
@@ -28,8 +29,8 @@ from flue_cli.turns.dry_run import AgentRun, DryRunner
 Result = TypeVar("Result")
 
 
-class How(NamedTuple):
-    """What is to be done with what comes of the scripts."""
+class TestOptions(NamedTuple):
+    """Options for the results of the scripts."""
 
     update: bool
     junit: str
@@ -42,6 +43,7 @@ def check_scripts(
         list[str] | None,
         typer.Argument(
             metavar="[FILE|FOLDER]...",
+            autocompletion=complete_files,
             show_default=False,
             help="Scripts, and folders with *.flue files in them; without: this folder.",
         ),
@@ -50,23 +52,29 @@ def check_scripts(
         bool, typer.Option("--update", help="Rewrite what the scripts expect, to what they find.")
     ] = False,
     junit: Annotated[
-        str, typer.Option("--junit", metavar="FILE", help="Write a report in JUnit's XML form, too.")
+        str,
+        typer.Option(
+            "--junit",
+            metavar="FILE",
+            autocompletion=complete_files,
+            help="Write a report in JUnit's XML form, too.",
+        ),
     ] = "",
     timeout: TimeoutOption = None,
     verbose: VerboseOption = False,
     agents_dirs: AgentsOption = None,
 ) -> None:
-    """Play conversation scripts, and compare replies and data with what they expect.
+    """Run conversation tests: scripts of prompts with the expected replies and data.
 
-    Nothing of it is kept. The exit code is 1 if anything is not as expected. A script is a text file:
+    Nothing is saved. The exit code is 1 if anything is not as expected. A script is a text file:
 
     \b
         agent: greeting
         > my name is Ada
-          Nice to meet you, Ada! How can I help?
+          Nice to meet you, Ada! TestOptions can I help?
         data: {"userName": "Ada"}
 
-    "flue sessions export SESSION -o NAME.flue" makes one of a session.
+    "flue sessions export SESSION -o NAME.flue" writes one from a session.
     """  # noqa: D301 - Typer's mark for a paragraph to be left as it is
     app: App = ctx.obj
     settings = load_settings(agents=agents_dirs, timeout=timeout)
@@ -80,16 +88,16 @@ def check_scripts(
     )
     prepare_for_agents(app)
     with closing(DryRunner()) as dry_runner:
-        run = _Run(app, How(update, junit, verbose), dry_runner, settings.timeout)
+        run = _Run(app, TestOptions(update, junit, verbose), dry_runner, settings.timeout)
         run.play(scripts, sources)
     if not all(result.passed for result in run.results):
         raise typer.Exit(1)
 
 
 class _Run:
-    """One run of scripts: it shows each turn as it ends, and the whole when all have ended."""
+    """A run of scripts that shows each turn as it ends, and a summary at the end."""
 
-    def __init__(self, app: App, how: How, dry_runner: DryRunner, timeout: float | None) -> None:
+    def __init__(self, app: App, how: TestOptions, dry_runner: DryRunner, timeout: float | None) -> None:
         self.results: list[ScriptResult] = []
         self._app, self._how = app, how
         self._agent_run = AgentRun(dry_runner, lambda: turn_cancellation(app), timeout, self._stuck)
@@ -98,7 +106,7 @@ class _Run:
         self._updated = 0
 
     def play(self, scripts: Sequence[Script], sources: dict[str, AgentSource]) -> None:
-        """Play all of them. Raises TurnCancelled or StoppedBySignal, after telling of the rest."""
+        """Run all scripts. Raises TurnCancelled or StoppedBySignal, after showing the results so far."""
         try:
             for script in scripts:
                 self._play(script, sources[script.agent])
@@ -131,7 +139,7 @@ class _Run:
         return self.results[-1]
 
     def _agent(self, source: AgentSource) -> Agent | AgentError:
-        """The agent, loaded once a run; or why it cannot be."""
+        """Load the agent once a run; return the error if that fails."""
         if source.name not in self._loaded:
             try:
                 self._loaded[source.name] = discovery.load_agent(source)
@@ -173,7 +181,7 @@ class _Run:
 
 
 def _all_of(app: App, read_one: Callable[[Any], Result], found: Iterable[Any]) -> list[Result]:
-    """What `read_one` gives for each; every mistake is told, and the last one raised."""
+    """Apply `read_one` to each; show all errors, and raise the last one."""
     results: list[Result] = []
     mistakes: list[FlueError] = []
     for one in found:
@@ -189,7 +197,7 @@ def _all_of(app: App, read_one: Callable[[Any], Result], found: Iterable[Any]) -
 
 
 def _source(settings: Settings, script: Script) -> AgentSource:
-    """The script's agent, found and not run; the error says which script wants it."""
+    """Find the script's agent without running it; the error names the script."""
     try:
         return discovery.find_agent(settings, script.agent)
     except AgentNotFound as error:

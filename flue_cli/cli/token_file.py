@@ -1,4 +1,4 @@
-"""The token that requests must carry: from a file or the environment, never from an argument."""
+"""The server's access token, from a file or the environment, never from an argument."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_BYTES = 4096
 
 
 def read_token(path: str, env: MutableMapping[str, str]) -> bytes:
-    """The token in the file `path`, else in `FLUE_TOKEN`, else b"" for none.
+    """Read the token from the file `path`, else from `FLUE_TOKEN`, else return b"".
 
     The variable is taken out of `env`, so that agents and what they start do not inherit it. Raises
     UsageError for a file that others can read, and for what cannot be a token; it never repeats one.
@@ -28,8 +28,8 @@ def _content(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
-            # As ssh does: of somebody else's file, such as a credential that systemd lends us, the bits
-            # do not say who can read it, nor could we change them.
+            # As in ssh, only our own files are checked: the mode of a file of another owner, such as a
+            # credential from systemd, does not tell its readers, and we could not change it.
             if status.st_uid == os.geteuid() and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise UsageError(
                     f"the token file {safe_line(path)} can be used by others than its owner",

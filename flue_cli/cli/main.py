@@ -1,4 +1,4 @@
-"""The one place where an error becomes a line on stderr and an exit code."""
+"""Dispatch of commands, and the error boundary: errors become lines on stderr and an exit code here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 import typer
 
-from flue_cli.cli.commands import ABOUT_SHELLS, COMMANDS, GROUPS, App, Unforeseen, root_command
+from flue_cli.cli.command_table import ABOUT_SHELLS, COMMANDS, GROUPS, App, CommandOSError, root_command
 from flue_cli.cli.signals import Signals
 from flue_cli.errors import (
     FlueError,
@@ -26,13 +26,13 @@ _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
 def dispatch(argv: list[str]) -> int:
-    """Run the command that `argv` names; its exit code. Nothing escapes but a bug of this function."""
+    """Run the command that `argv` names and return its exit code; raise nothing."""
     output, signals = Output(), Signals()
     signals.install()
     try:
-        return _invoke(_with_what_is_meant(argv), App(output, signals))
+        return _invoke(_default_to_help(argv), App(output, signals))
     except (OutputClosed, OutputFailed) as error:
-        _drop_stdout()
+        _silence_stdout()
         if not isinstance(error, OutputClosed):
             output.error(error)
         return error.exit_code
@@ -44,14 +44,14 @@ def dispatch(argv: list[str]) -> int:
         return 130
     except StoppedBySignal as stop:
         return 128 + stop.signum
-    except Unforeseen as error:
-        return _bug(output, error.__cause__ or error)
+    except CommandOSError as error:
+        return _report_bug(output, error.__cause__ or error)
     except Exception as error:  # noqa: BLE001 - a bug of ours, and the user gets a sentence, not a traceback
-        return _bug(output, error)
+        return _report_bug(output, error)
 
 
 def _invoke(argv: list[str], app: App) -> int:
-    """Have Typer run the command; what Typer and its printing raise becomes a FlueError."""
+    """Run the command with Typer, and turn Typer's errors, and those of printing help, into FlueErrors."""
     try:
         command = root_command(with_options=not argv or argv[0] not in COMMANDS)
         with command.make_context("flue", argv, obj=app, **_CONTEXT) as context:
@@ -69,15 +69,15 @@ def _invoke(argv: list[str], app: App) -> int:
     return 0
 
 
-def _with_what_is_meant(argv: list[str]) -> list[str]:
-    """A command that only groups others is to explain itself; without a shell's name, this one is meant."""
+def _default_to_help(argv: list[str]) -> list[str]:
+    """Add --help to a group without a command, and "" (the current shell) to a bare completion option."""
     if not argv or (len(argv) == 1 and argv[0] in GROUPS):
         return [*argv, "--help"]
     return [*argv, ""] if len(argv) == 1 and argv[0] in ABOUT_SHELLS else [*argv]
 
 
 def _usage_error(error: typer.TyperException, argv: list[str]) -> UsageError:
-    """Typer's complaint as ours."""
+    """Turn an error of Typer into a UsageError with a hint."""
     context = getattr(error, "ctx", None)
     known = context is None and argv and argv[0] in COMMANDS
     command = context.command_path if context else f"flue {argv[0]}" if known else "flue"
@@ -89,11 +89,11 @@ def _usage_error(error: typer.TyperException, argv: list[str]) -> UsageError:
         hint = f"a value that begins with '-' goes after '--'; or see: {command} --help"
     elif command == "flue chat" and "unexpected extra argument" in error.format_message():
         hint = "a prompt of several words needs quotes"
-    return UsageError(_plainly(error.format_message()), hint=hint)
+    return UsageError(_reword(error.format_message()), hint=hint)
 
 
-def _plainly(words: str) -> str:
-    """Typer's words for a kind of value as a person's."""
+def _reword(words: str) -> str:
+    """Replace Typer's names of types by everyday words."""
     for kind, plain in (
         ("valid int range", "whole number"),
         ("valid integer", "whole number"),
@@ -103,26 +103,26 @@ def _plainly(words: str) -> str:
     return words
 
 
-def _drop_stdout() -> None:
-    """Let what is still buffered for a lost stdout go nowhere when the interpreter ends."""
+def _silence_stdout() -> None:
+    """Redirect stdout to /dev/null, so that flushing its buffer at exit raises no further error."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)
 
 
 def _write_down(error: FlueError, argv: list[str]) -> None:
-    """Log an error that ended the command, where there is a log: a mistyped command makes none."""
+    """Log an error that ended the command if the log exists: a mistyped command creates none."""
     from flue_cli.log import Log
 
     log = Log(_log_file())
     if os.path.exists(log.path):
         command = argv[0] if argv[0] in COMMANDS else None
-        # Only the store's own words: all others may repeat what was said.
+        # Other messages may repeat parts of a prompt or reply, which the log must not hold.
         words = error.message if isinstance(error, StoreError) else None
         log.write("error", command=command, type=error.type, exit_code=error.exit_code, message=words)
 
 
-def _bug(output: Output, error: BaseException) -> int:
+def _report_bug(output: Output, error: BaseException) -> int:
     from flue_cli.log import Log, stack_frames
 
     log = Log(_log_file())
