@@ -21,8 +21,8 @@ from flue_cli.json_input import typed, typed_object
 from flue_cli.kept import data_of
 from flue_cli.render.plain import readable_json
 from flue_cli.strict_json import dumps
-from flue_cli.text import safe_line
-from flue_cli.timeline import edit_data, replace_data
+from flue_cli.text import safe_line, undone_fork_notice
+from flue_cli.timeline import edit_data, replace_data, undone_fork
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -59,16 +59,15 @@ def put(store: Store, head: Head, path: str, value: str, waiting: Waiting) -> Ed
     steps = data_path.parse(path)
     new = _value(value) if steps else typed_object(value, "VALUE")
     edited, differs = _edit(store, head, lambda data: data_path.put(data, steps, new), waiting)
-    state = "is" if differs else "is already"
-    words = f"{_called(edited, steps)} {state} {_short(new)}"
-    return Edited(edited, f"{words} (turn {edited.turn})" if differs else f"nothing was changed: {words}")
+    words = f"{_called(edited, steps)} {'is' if differs else 'is already'} {_short(new)}"
+    return Edited(edited, words + _turn_made(store, edited) if differs else f"nothing was changed: {words}")
 
 
 def take_out(store: Store, head: Head, path: str, waiting: Waiting) -> Edited:
     """Remove what is at `path`; NotFound if nothing is, BadPath, and as timeline.edit_data."""
     steps = data_path.parse(path)
     edited, _ = _edit(store, head, lambda data: data_path.remove(data, steps), waiting)
-    return Edited(edited, f"{_called(edited, steps)} is removed (turn {edited.turn})")
+    return Edited(edited, f"{_called(edited, steps)} is removed{_turn_made(store, edited)}")
 
 
 def in_editor(store: Store, head: Head, drafts: Drafts, waiting: Waiting) -> Edited:
@@ -86,7 +85,7 @@ def in_editor(store: Store, head: Head, drafts: Drafts, waiting: Waiting) -> Edi
         edited = replace_data(store, head, after, wait=waiting.seconds, pause=waiting.pause)
     if edited == head:
         return Edited(head, "nothing was changed")
-    return Edited(edited, f"the data of {_name(head)} is changed (turn {edited.turn})")
+    return Edited(edited, f"the data of {_name(head)} is changed{_turn_made(store, edited)}")
 
 
 def _edit(store: Store, head: Head, change: Callable[[Any], Any], waiting: Waiting) -> tuple[Head, bool]:
@@ -104,6 +103,12 @@ def _edit(store: Store, head: Head, change: Callable[[Any], Any], waiting: Waiti
     except DataError as error:
         raise UsageError(f"the data cannot be kept like this: {error}") from error
     return edited, differs
+
+
+def _turn_made(store: Store, edited: Head) -> str:
+    """Say which turn an edit is, and where the turns are that were undone before it."""
+    fork = undone_fork(store, edited)
+    return f" (turn {edited.turn})" + (f"\n{undone_fork_notice(fork)}" if fork else "")
 
 
 def _value(text: str) -> Any:

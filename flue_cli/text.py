@@ -46,6 +46,11 @@ def turn_numbers(which: Sequence[int]) -> str:
     return f"turn {which[0]}" if len(which) == 1 else f"turns {which[0]} to {which[-1]}"
 
 
+def undone_fork_notice(name: str) -> str:
+    """Say in which session the turns are now that were undone before something was added."""
+    return f"what was undone is in session {safe_line(name)}"
+
+
 def count_of(count: int, what: str) -> str:
     """`1 session`, `2,000 sessions`."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -90,6 +90,15 @@ def newest(store: Store, head: Head, move: Callable[..., Moved], *, wait: float,
             head = now
 
 
+def undone_fork(store: Store, head: Head) -> str:
+    """Name the fork that keeps what was undone before the entry at `head` was added; "" if nothing was."""
+    for fork in sorted(store.kept(head), reverse=True):  # newest first
+        origin = store.origin(fork)
+        if origin and origin.uid == head.uid:
+            return fork.name if origin.turn == head.turn - 1 else ""
+    return ""
+
+
 def edit_data(store: Store, head: Head, change: Callable[[Any], Any], *, wait: float, pause: Pause) -> Head:
     """Make the data what `change` makes of it, as an entry of its own; nothing if that is the same.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flue_cli.errors import AgentError, FlueError
 from flue_cli.render.output import Output
 from flue_cli.stores.records import Begun, Head, Holder
-from flue_cli.text import safe_line, turn_numbers, turns
+from flue_cli.text import safe_line, turn_numbers, turns, undone_fork_notice
 from flue_cli.times import whole_seconds
 
 if TYPE_CHECKING:
@@ -52,11 +52,13 @@ def show_traceback(error: FlueError | None, output: Output, *, verbose: bool) ->
         output.note(error.traceback.rstrip("\n"))
 
 
-def say_interrupted(output: Output, begun: Begun) -> None:
-    """Say that an earlier prompt was left unanswered by a crash, if one was."""
+def say_begun(output: Output, begun: Begun) -> None:
+    """Say what the beginning of a turn settled: a prompt that a crash left, and turns that were undone."""
     if begun.interrupted:
         lost = begun.interrupted
         output.note(f"note: turn {lost.turn} was interrupted and not answered: {safe_line(lost.prompt[:60])}")
+    if begun.undone_fork:
+        output.note(undone_fork_notice(begun.undone_fork))
 
 
 def say_moved(output: Output, moved: Moved) -> None:

@@ -97,11 +97,13 @@ class Lease(NamedTuple):
 class Begun(NamedTuple):
     """A prompt was accepted and is recorded as running.
 
-    `interrupted` is the earlier prompt that a crash left unanswered and this call settled.
+    `interrupted` is the earlier prompt that a crash left unanswered and this call settled. `undone_fork`
+    names the session that keeps what was undone before this prompt, "" if nothing was.
     """
 
     lease: Lease
     interrupted: Entry | None = None
+    undone_fork: str = ""
 
 
 class Replayed(NamedTuple):

@@ -365,7 +365,7 @@ class MemoryStore:
 
     def _take(self, session: Session, ask: Ask) -> Begun:
         interrupted = self._interrupt(session)
-        self._all.leave_undone(session)
+        fork = self._all.leave_undone(session)
         session.fence += 1
         session.expires = time.monotonic() + self.lease_seconds
         self._all.touch(session)
@@ -375,7 +375,7 @@ class MemoryStore:
         session.running = Entry(
             turn, "prompt", "running", ask.key, ask.prompt, None, (), now, None, None, {}, data
         )
-        return Begun(Lease(head, session.fence, 0, turn, now, ask.prompt, ask.key, data), interrupted)
+        return Begun(Lease(head, session.fence, 0, turn, now, ask.prompt, ask.key, data), interrupted, fork)
 
     def _interrupt(self, session: Session) -> Entry | None:
         """Settle the prompt that was forgotten, if there is one."""

@@ -143,11 +143,14 @@ class Sessions:
         self._last_use += 1
         session.used = self._last_use
 
-    def leave_undone(self, session: Session) -> None:
-        """Before something is added: what was undone becomes a kept fork, the session goes on on a copy."""
+    def leave_undone(self, session: Session) -> str:
+        """Before something is added: make what was undone a fork; the session goes on on a copy.
+
+        Gives the fork's name, "" if nothing was undone.
+        """
         head, line = session.head, session.line
         if len(line.entries) == head.turn:
-            return
+            return ""
         session.line = line.upto(head.turn)
         session.head = head._replace(line=self._number(session.line))
         origin = Origin(head.uid, head.name, head.turn, is_kept=True)
@@ -156,6 +159,7 @@ class Sessions:
         turn, when = len(line.entries), line.entries[-1].finished_at or head.updated_at
         fork.line, fork.used = line, session.used
         fork.head = fork.head._replace(line=head.line, turn=turn, messages=line.total(turn), updated_at=when)
+        return fork.head.name
 
     def completed(self, session: Session, key: str) -> Entry | None:
         """The turn that the key completed before, on the session's line or on one that it left."""

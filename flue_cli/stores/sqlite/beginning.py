@@ -83,11 +83,11 @@ class Beginning:
         self._owner.show()
         now = now_us()
         state, interrupted = self.settled(db, state)
-        tree.leave_undone(db, state)
+        fork = tree.leave_undone(db, state)
         lease = record(db, state.end, ask, self.data(db, state.head), now)
         take(db, state, lease, self._owner.name, term(lease_seconds))
         self._claims.begun(lease)
-        return Begun(lease, interrupted)
+        return Begun(lease, interrupted, fork)
 
 
 def _replay(db: sqlite3.Connection, state: State, ask: Ask) -> Replayed | None:

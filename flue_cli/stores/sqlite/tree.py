@@ -48,11 +48,15 @@ def move(db: sqlite3.Connection, state: State, turn: int) -> Head:
     return there._replace(version=head.version + 1, updated_at=now)
 
 
-def leave_undone(db: sqlite3.Connection, state: State) -> None:
-    """Before something is added: what was undone becomes a kept fork, last used when it was left."""
+def leave_undone(db: sqlite3.Connection, state: State) -> str:
+    """Before something is added: make what was undone a fork, last used when it was left.
+
+    Gives the fork's name, "" if nothing was undone.
+    """
     if state.tip is None:
-        return
+        return ""
     head = state.head
+    name = _kept_name(db, head.agent, head.name)
     db.execute(
         """
         INSERT INTO session (agent, name, created_at, updated_at, used, head,
@@ -61,11 +65,12 @@ def leave_undone(db: sqlite3.Connection, state: State) -> None:
             uid, name, ?, 1
         FROM session WHERE uid = ?
         """,
-        (_kept_name(db, head.agent, head.name), now_us(), head.turn, head.uid),
+        (name, now_us(), head.turn, head.uid),
     )
     db.execute(
         "UPDATE session SET tip = NULL, used = (SELECT max(used) + 1 FROM session) WHERE uid = ?", (head.uid,)
     )
+    return name
 
 
 def edit(db: sqlite3.Connection, state: State, data: str, before: str) -> Head:
