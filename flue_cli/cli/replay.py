@@ -27,7 +27,7 @@ from flue_cli.cli.options import (
 )
 from flue_cli.cli.replay_report import Report, report_of
 from flue_cli.errors import AgentError, AgentNotFound, TurnCancelled
-from flue_cli.names import session_name
+from flue_cli.names import bare_name
 from flue_cli.rehearsal import Rehearser
 from flue_cli.render.remarks import show_traceback
 from flue_cli.replay import Compared, Stage, replayed, run_through
@@ -69,10 +69,10 @@ def replay(
     """
     app: App = ctx.obj
     settings = load_settings(store, agents_dirs, timeout=timeout)
-    new = session_name(accept) if accept is not None else ""
     with opened(settings) as kept, closing(Rehearser()) as rehearser:
         head = one_session(kept, session, agent)
         head = head if at is None else kept.at(head, at)
+        new = bare_name(accept, head.agent) if accept is not None else ""
         if new and kept.head(head.agent, new).uid != ABSENT:
             raise taken(head.agent, new)
         report = report_of(app, head, as_json=as_json, verbose=verbose)

@@ -31,7 +31,7 @@ from flue_cli.cli.options import (
     repeated,
 )
 from flue_cli.errors import UsageError
-from flue_cli.names import session_name
+from flue_cli.names import bare_name
 from flue_cli.render import plain
 from flue_cli.render.remarks import described
 from flue_cli.stores.contract import Store
@@ -124,7 +124,7 @@ def rename(
                 f"session '{head.name}' was kept of '{origin.name}', and is named after it",
                 hint=f"make it one of your own: flue sessions fork {quote(head.name)} NEW",
             )
-        renamed = kept.rename(head, session_name(new), wait=settings.wait, pause=patiently(app))
+        renamed = kept.rename(head, bare_name(new, head.agent), wait=settings.wait, pause=patiently(app))
     app.output.note(f"{head.agent}/{head.name} is now {renamed.agent}/{renamed.name}")
 
 

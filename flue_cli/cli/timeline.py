@@ -20,7 +20,7 @@ from flue_cli.cli.options import (
     opened,
     patiently,
 )
-from flue_cli.names import session_name
+from flue_cli.names import bare_name
 from flue_cli.render.remarks import say_moved
 from flue_cli.timeline import Moved
 
@@ -93,7 +93,7 @@ def fork(
     app: App = ctx.obj
     with opened(load_settings(store)) as kept:
         head = one_session(kept, session, agent, at=at)
-        made = kept.fork(head, session_name(new))
+        made = kept.fork(head, bare_name(new, head.agent))
     app.output.note(f"{made.agent}/{made.name} is a copy of {head.agent}/{head.name} as of turn {head.turn}")
 
 

@@ -10,7 +10,7 @@ from flue_cli.cli import stdin
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import existing, one_session
 from flue_cli.errors import SessionNotFound, Stop, UsageError
-from flue_cli.names import agent_name, free_name, session_name
+from flue_cli.names import agent_name, bare_name, free_name, session_name
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, Summary
 from flue_cli.text import safe_line, turns
@@ -75,7 +75,15 @@ def chosen(
         raise UsageError("which agent?", hint="flue chat AGENT; see: flue agents list")
     if named.session is None:
         return _generated(store, agent_name(agent))
-    return Where(agent_name(agent), session_name(named.session), "new" if named.new else "any")
+    agent = agent_name(agent)
+    return Where(agent, _name(store, agent, named.session), "new" if named.new else "any")
+
+
+def _name(store: Store, agent: str, name: str) -> str:
+    """The name of a session of `agent`; AGENT/NAME is one only if there is a session called that."""
+    whole = session_name(name)
+    bare = bare_name(name, agent)
+    return bare if bare == whole or store.head(agent, whole).uid == ABSENT else whole
 
 
 def _last_used(store: Store, agent: str | None, prompt: str | None) -> Where:
@@ -90,7 +98,11 @@ def _last_used(store: Store, agent: str | None, prompt: str | None) -> Where:
 
 
 def _resumed(store: Store, agent: str | None, name: str) -> Where:
-    head = existing(store, agent_name(agent), session_name(name)) if agent else one_session(store, name)
+    head = (
+        existing(store, agent_name(agent), _name(store, agent_name(agent), name))
+        if agent
+        else one_session(store, name)
+    )
     return Where(head.agent, head.name, "existing")
 
 

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from flue_cli.errors import SessionExists
-from flue_cli.names import MAX_NAME, agent_name, session_name
+from flue_cli.names import MAX_NAME, agent_name, bare_name, session_name
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, Entry, Head, Origin
 from flue_cli.transcripts.fields import entries
@@ -56,7 +56,7 @@ class Names:
     def of(self, found: Incoming) -> tuple[str, str]:
         """Agent and name for a session that was found; BadName if its agent cannot be one."""
         agent = self._agent or agent_name(found.agent or self._default)
-        name = self._name or _valid(found.name)
+        name = bare_name(self._name, agent) if self._name else _valid(found.name)
         number, free = 1, name
         while (agent, free) in self._given:
             number += 1

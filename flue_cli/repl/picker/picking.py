@@ -8,7 +8,7 @@ from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 
 from flue_cli.errors import FlueError, SessionChanged, UsageError
-from flue_cli.names import session_name
+from flue_cli.names import bare_name
 from flue_cli.render.remarks import described
 from flue_cli.repl.picker.choices import Choices
 from flue_cli.stores.records import ABSENT, Entry, Head, Summary
@@ -70,7 +70,7 @@ class Picker:
     def rename(self) -> None:
         """Give it the name that was entered; BadName, SessionExists, SessionBusy while a turn runs."""
         if one := self._subject:
-            renamed = self.choices.rename(one, session_name(self.name.text))
+            renamed = self.choices.rename(one, bare_name(self.name.text, one.agent))
             self.leave_mode()
             self.say(f"{one.agent}/{one.name} is now {renamed.agent}/{renamed.name}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flue_cli.errors import UsageError
-from flue_cli.names import session_name
+from flue_cli.names import bare_name
 from flue_cli.render.remarks import say_moved
 from flue_cli.repl.slash.command import Chat, Command, Next, no_argument, number, show
 from flue_cli.text import safe_line, turn_numbers
@@ -71,7 +71,7 @@ def fork(argument: str, chat: Chat) -> None:
     if not name:
         raise UsageError("/fork takes the name of the copy")
     before = safe_line(chat.conversation.name)
-    head = chat.conversation.fork(session_name(name.strip()), at)
+    head = chat.conversation.fork(bare_name(name.strip(), chat.conversation.agent.name), at)
     chat.output.note(f"now in {head.name}, a copy of {before} as of turn {head.turn}; back: /resume {before}")
 
 
