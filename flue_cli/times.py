@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+def now() -> int:
+    """Read the wall clock."""
+    return time.time_ns() // 1000
+
+
 def moment(microseconds: int) -> datetime:
     """The aware UTC datetime of a time, exact to the microsecond."""
     from datetime import UTC, datetime, timedelta

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
 
+from flue_cli import times
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
 from flue_cli.errors import UsageError
@@ -64,6 +64,6 @@ def show(app: App, branches: list[Branch], *, with_origin: bool = False, as_json
 def moment_of(option: str, text: str) -> int:
     """The moment that an option names, such as 7d; UsageError if it is none."""
     try:
-        return earlier(text, time.time_ns() // 1000)
+        return earlier(text, times.now())
     except ValueError as error:
         raise UsageError(f"{option} {error}: not '{text}'") from error

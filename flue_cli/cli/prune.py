@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import Annotated, NamedTuple
 
 import typer
 
+from flue_cli import times
 from flue_cli.cli.asking import agreed
 from flue_cli.cli.commands import App
 from flue_cli.cli.listing import moment_of, show
@@ -158,7 +158,7 @@ def _delete(app: App, store: Store, going: list[Family]) -> int:
 
 
 def _question(going: list[Family]) -> str:
-    now = time.time_ns() // 1000
+    now = times.now()
     newest, oldest = going[0], going[-1]
     count = sum(1 + len(family.forks) for family in going)
     if len(going) == 1:

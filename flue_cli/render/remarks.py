@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from flue_cli import times
 from flue_cli.errors import AgentError, FlueError
 from flue_cli.render.output import Output
 from flue_cli.stores.records import Begun, Head, Holder
@@ -37,7 +38,7 @@ class Waiting:
 def whom(holder: Holder) -> str:
     """For whom a turn waits, and how long that has been at it."""
     who = f"process {holder.pid} on {safe_line(holder.host)}" if holder.pid else "another turn"
-    return f"{who} has been answering for {whole_seconds(max(0, time.time_ns() // 1000 - holder.since))}"
+    return f"{who} has been answering for {whole_seconds(max(0, times.now() - holder.since))}"
 
 
 def show_failure(error: FlueError, output: Output, *, verbose: bool) -> None:

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -16,6 +15,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from flue_cli import times
 from flue_cli.agents import AgentSource
 from flue_cli.agents.reading import Description
 from flue_cli.render.excerpt import excerpt
@@ -63,7 +63,7 @@ def paged(output: Output, text: str, *, pager: bool = True) -> None:
 def session_table(found: Iterable[Branch]) -> Table:
     """A table of sessions; what is cut on a narrow screen is the prompt, not the names."""
     table = _table(agent="names", session="names", turns="whole", last_used="whole", last_prompt="cut")
-    now = time.time_ns() // 1000
+    now = times.now()
     for summary, drawn in found:
         name = Text.assemble((drawn, "dim"), (safe_line(summary.name), "bold"))
         if drawn and summary.origin:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from flue_cli import agents
+from flue_cli import agents, times
 from flue_cli.agents import Agent, AgentSource
 from flue_cli.cancellation import AgentStopped, Cancellation
 from flue_cli.errors import AgentError, AgentNotFound, UsageError
@@ -65,7 +64,7 @@ class Agents(NamedTuple):
 def loaded(source: AgentSource) -> Loaded:
     """The agent of `source` as its file is now; raises as agents.load."""
     stamp = stamp_of(source)  # before it is read: what is saved meanwhile counts as a change
-    return Loaded(agents.load(source), source, stamp, at=time.time_ns() // 1000)
+    return Loaded(agents.load(source), source, stamp, at=times.now())
 
 
 def reloaded(old: Loaded) -> Loaded:

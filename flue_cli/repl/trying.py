@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from flue_cli import times
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.changes import Change, changes
@@ -56,7 +56,7 @@ class Trials:
             data=before,
             history=history_before(self._store, head),
             turn=head.turn + 1,
-            started_at=time.time_ns() // 1000,
+            started_at=times.now(),
             seed=new_seed(),
         )
         rehearsed = self._rehearser.run(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from typing import NamedTuple
 
+from flue_cli import times
 from flue_cli.errors import SessionExists
 from flue_cli.names import MAX_NAME, agent_name, bare_name, session_name
 from flue_cli.stores.contract import Store
@@ -38,7 +38,7 @@ def bring(store: Store, found: Incoming, agent: str, name: str, *, again: bool) 
         )
     if head.uid != ABSENT:
         name = _free(store, agent, name)
-    now = time.time_ns() // 1000
+    now = times.now()
     dated = (_dated(entry, now) for entry in found.entries)
     return Brought(store.bring(agent, name, dated, _origin(store, agent, found)), was_there=False)
 

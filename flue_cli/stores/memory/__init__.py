@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from flue_cli import times
 from flue_cli.errors import UsageError
 from flue_cli.session import Message
-from flue_cli.stores.memory.sessions import Session, Sessions, now_us
+from flue_cli.stores.memory.sessions import Session, Sessions
 from flue_cli.stores.queue import Held, wait_for
 from flue_cli.stores.records import (
     ABSENT,
@@ -256,7 +257,7 @@ class MemoryStore:
             if turn == session.head.turn:
                 return session.head
             self._all.touch(session)
-            return self._all.move(session, turn, now_us())
+            return self._all.move(session, turn, times.now())
 
         return self._when_free(claim(head, wait), pause, act)
 
@@ -266,7 +267,7 @@ class MemoryStore:
             self._interrupt(session)
             self._all.leave_undone(session)
             self._all.touch(session)
-            turn, now = session.head.turn + 1, now_us()
+            turn, now = session.head.turn + 1, times.now()
             entry = Entry(turn, "edit", "completed", None, "", None, (), now, now, None, {}, data)
             return self._settle(session, entry)
 
@@ -305,7 +306,7 @@ class MemoryStore:
             going = [session, *self._all.kept(head.uid)]
             for one in going:
                 if one.is_held:
-                    raise busy(one.head.name, one.holder, now_us())
+                    raise busy(one.head.name, one.holder, times.now())
             if seen is not None:
                 all_unchanged((head, *seen), [one.head for one in going])
             for one in going:
@@ -370,7 +371,7 @@ class MemoryStore:
         session.expires = time.monotonic() + self.lease_seconds
         self._all.touch(session)
         session.number = self._all.number_entry()
-        head, turn, now = session.head, session.head.turn + 1, now_us()
+        head, turn, now = session.head, session.head.turn + 1, times.now()
         data = self.data_at(head, head.turn)
         session.running = Entry(
             turn, "prompt", "running", ask.key, ask.prompt, None, (), now, None, None, {}, data
@@ -385,7 +386,7 @@ class MemoryStore:
         return deepcopy(session.line.entries[-1]._replace(data=""))
 
     def _settle(self, session: Session, entry: Entry) -> Head:
-        now = now_us()
+        now = times.now()
         number = session.number if session.running else self._all.number_entry()
         session.line.add(entry._replace(finished_at=now), session.head.uid, number)
         session.running = None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from itertools import repeat
 
+from flue_cli import times
 from flue_cli.stores.records import (
     PREVIEW,
     Entry,
@@ -81,7 +82,7 @@ class Session:
     @property
     def holder(self) -> Holder:
         """Whoever runs its turn."""
-        return Holder(0, "", self.running.started_at if self.running else now_us())
+        return Holder(0, "", self.running.started_at if self.running else times.now())
 
     @property
     def summary(self) -> Summary:
@@ -110,7 +111,7 @@ class Sessions:
         """A new session at the end of a line of its own, on which `entries` lie."""
         self._last_uid += 1
         line = Line(entries, repeat(self._last_uid), iter(self.number_entry, 0))
-        now, turn = now_us(), len(line.entries)
+        now, turn = times.now(), len(line.entries)
         head = Head(self._last_uid, agent, name, 0, self._number(line), turn, line.total(turn), now, now)
         session = self.by_name[agent, name] = self.by_uid[head.uid] = Session(head, line, origin)
         self.touch(session)
@@ -203,8 +204,3 @@ class Sessions:
         self._last_line += 1
         self._lines[self._last_line] = line
         return self._last_line
-
-
-def now_us() -> int:
-    """The wall clock, in microseconds since the epoch."""
-    return time.time_ns() // 1000
