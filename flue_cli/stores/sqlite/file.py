@@ -10,10 +10,12 @@ from contextlib import suppress
 from urllib.parse import quote
 
 from flue_cli.errors import FlueError, StoreDamaged, StoreError, StoreLocked, StoreNewer
-from flue_cli.files import make_private_folder, sync_folder
+from flue_cli.files import draft_beside, make_private_folder, place
 
 APPLICATION_ID = 0x464C5545
 """`FLUE` in the file's header, so that `file` and we can tell our stores from others."""
+SIDE_FILES = ("-journal", "-wal", "-shm")
+"""The endings of the files that SQLite makes beside a database."""
 SCHEMA_VERSION = 3
 """What this Flue writes in `user_version`; it grows with every migration."""
 BUSY_SECONDS = 0.25
@@ -39,7 +41,7 @@ def connect(path: str) -> sqlite3.Connection:
         raise StoreError(f"the store {path} is a folder", hint="name a file in it with --store")
     _mend_side_files(path, found.st_mode)
     if found.st_size == 0:
-        # We link stores into place whole, so this is a loss and not a store that is being made.
+        # Stores are put in their place whole, so this is a loss and not a store that is being made.
         raise StoreDamaged(
             f"the store {path} is empty (0 bytes)", hint="restore it, or move it out of the way"
         )
@@ -89,25 +91,16 @@ def connect_to_read(path: str, error: StoreError) -> sqlite3.Connection:
 def create(path: str) -> None:
     """Make an empty store at `path`, private to its owner; if another process was first, that is fine.
 
-    Built beside its place and then linked into it, so that nobody ever sees half a store.
+    Built beside its place and then put there, so that nobody ever sees half a store.
     """
-    folder = os.path.dirname(os.path.abspath(path))
-    draft = os.path.join(folder, f".flue-{os.urandom(6).hex()}.new")
     with plain_errors(path):
-        make_private_folder(folder)
-        try:
+        make_private_folder(os.path.dirname(os.path.abspath(path)))
+        with draft_beside(path, SIDE_FILES) as draft:
             # SQLite gives its side files the mode of the database.
             os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             _build(draft)
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                return
-        finally:
-            for leftover in (draft, f"{draft}-journal", f"{draft}-wal", f"{draft}-shm"):
-                if os.path.exists(leftover):
-                    os.unlink(leftover)
-        sync_folder(folder)
+            with suppress(FileExistsError):
+                place(draft, path, replace=False)
 
 
 def begin(connection: sqlite3.Connection, patience: float, *, is_next: bool = False) -> None:
