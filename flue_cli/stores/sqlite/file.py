@@ -48,7 +48,7 @@ def connect(path: str) -> sqlite3.Connection:
     if not _has_log(path) and not os.access(path, os.W_OK):
         raise _read_only(path)  # SQLite would open it, and leave files beside it that it cannot remove
     with plain_errors(path):
-        connection = _open(path)
+        connection = open_database(path)
         try:
             _prepare(connection)
             _check(connection, path)
@@ -70,7 +70,7 @@ def connect_to_read(path: str, error: StoreError) -> sqlite3.Connection:
     if type(error) is not StoreError or os.path.isdir(path):
         raise error
     has_log = _has_log(path)
-    connection = _open(path, "mode=rw" if has_log else "mode=ro&immutable=1")
+    connection = open_database(path, "mode=rw" if has_log else "mode=ro&immutable=1")
     try:
         if has_log:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first read
@@ -85,6 +85,22 @@ def connect_to_read(path: str, error: StoreError) -> sqlite3.Connection:
                 hint="copy both files elsewhere, and name the copy with --store",
             ) from failure
         raise error from failure
+    return connection
+
+
+def open_database(
+    path: str, options: str = "mode=rw", *, timeout: float = BUSY_SECONDS
+) -> sqlite3.Connection:
+    """Open the file at `path`, unchecked, with SQLite's own URI options."""
+    connection = sqlite3.connect(
+        f"file:{quote(os.fsencode(os.path.abspath(path)))}?{options}",
+        uri=True,
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=False,  # closed by whoever closes the store
+    )
+    # Bytes that are no text any more are found by their checksum, which can name the turn.
+    connection.text_factory = lambda data: data.decode(errors="surrogateescape")
     return connection
 
 
@@ -173,19 +189,7 @@ def _mend_side_files(path: str, mode: int) -> None:
                 os.chmod(side, stat.S_IMODE(mode))
 
 
-def _open(path: str, how: str = "mode=rw") -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"file:{quote(os.fsencode(os.path.abspath(path)))}?{how}",
-        uri=True,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,  # closed by whoever closes the store
-    )
-
-
 def _prepare(connection: sqlite3.Connection) -> None:
-    # Bytes that are no text any more are found by their checksum, which can name the turn.
-    connection.text_factory = lambda data: data.decode(errors="surrogateescape")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")  # what was deleted is overwritten, not just unlinked
     connection.execute("PRAGMA foreign_keys = ON")
@@ -217,7 +221,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 def _build(path: str) -> None:
-    connection = _open(path)
+    connection = open_database(path)
     try:
         _prepare(connection)
         _migrate(connection)
