@@ -6,16 +6,26 @@ run through, from what the turns before it gave this time. Calls are answered fr
 
 from __future__ import annotations
 
+import pickle
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from copy import deepcopy
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.changes import Change, changes, reapply
-from flue_cli.errors import AgentError, Conflict, DataError, FlueError, StoreError, TurnCancelled
+from flue_cli.errors import (
+    AgentError,
+    Conflict,
+    DataError,
+    FlueError,
+    OutputFailed,
+    StoreError,
+    TurnCancelled,
+)
 from flue_cli.kept import data_of
 from flue_cli.rehearsal import Rehearsed, Rehearser, Scene
 from flue_cli.session import History, Message
@@ -24,6 +34,8 @@ from flue_cli.stores.records import Entry, Failure, Head
 from flue_cli.stores.rules import history_of
 from flue_cli.strict_json import dumps
 from flue_cli.turn import history_before
+
+Record = TypeVar("Record")
 
 
 class Said(NamedTuple):
@@ -70,6 +82,35 @@ class Stage(NamedTuple):
     cancelling: Callable[[], AbstractContextManager[Cancellation]]
     timeout: float | None = None
     stuck: Callable[[Compared], None] = lambda _: None
+
+
+class Spool(Generic[Record]):
+    """Records that wait on disk until all of them are there, so that memory is no limit.
+
+    A private file without a name: they come out in the order in which they went in.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+
+    def add(self, record: Record) -> None:
+        """Put a record at the end; OutputFailed if there is no room."""
+        try:
+            pickle.dump(record, self._file)
+        except OSError as error:
+            raise OutputFailed(f"no room for what is to be kept: {error.strerror}") from error
+
+    def __iter__(self) -> Iterator[Record]:
+        self._file.seek(0)
+        while True:
+            try:
+                yield pickle.load(self._file)  # noqa: S301 - what we wrote ourselves
+            except EOFError:
+                return
+
+    def close(self) -> None:
+        """Let the file go, and what is in it."""
+        self._file.close()
 
 
 def replayed(store: Store, head: Head, stage: Stage) -> Iterator[Compared | Skipped]:

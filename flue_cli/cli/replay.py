@@ -30,7 +30,7 @@ from flue_cli.errors import AgentError, AgentNotFound, TurnCancelled
 from flue_cli.names import bare_name
 from flue_cli.rehearsal import Rehearser
 from flue_cli.render.remarks import show_traceback
-from flue_cli.replay import Compared, Stage, replayed, run_through
+from flue_cli.replay import Compared, Spool, Stage, replayed, run_through
 from flue_cli.settings import Settings
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, Entry, Head, Origin
@@ -93,8 +93,6 @@ def replay(
 
 def _accept(app: App, store: Store, head: Head, stage: Stage, report: Report, new: str) -> None:
     """Run through, and keep what comes of it as the session `new`, forked from the empty start."""
-    from flue_cli.spool import Spool
-
     with closing(Spool[Entry]()) as spool:
         report.show(run_through(store, head, stage, spool.add))
         store.bring(head.agent, new, spool, Origin(head.uid, head.name, 0))
