@@ -8,10 +8,10 @@ from typing import Annotated, NamedTuple
 import typer
 
 from flue_cli import times
-from flue_cli.cli.asking import agreed
 from flue_cli.cli.commands import App
 from flue_cli.cli.listing import moment_of, show
 from flue_cli.cli.options import AgentOption, StoreOption, load_settings, opened
+from flue_cli.cli.stdin import confirm
 from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, UsageError
 from flue_cli.names import agent_name
 from flue_cli.render.family import Branch
@@ -76,7 +76,7 @@ def prune(
             app.output.note("there is nothing to prune")
         if not going or dry_run:
             return
-        if not yes and not agreed(_question(going)):
+        if not yes and not confirm(_question(going)):
             app.output.note("nothing was deleted")
             return
         deleted = _delete(app, kept, going)

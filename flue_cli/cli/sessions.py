@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.asking import agreed
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import (
     AgentOption,
@@ -30,6 +29,7 @@ from flue_cli.cli.options import (
     patiently,
     repeated,
 )
+from flue_cli.cli.stdin import confirm
 from flue_cli.errors import UsageError
 from flue_cli.names import bare_name
 from flue_cli.render import plain
@@ -145,7 +145,7 @@ def delete(
             head: below for head, below in forks.items() if not any(head in more for more in forks.values())
         }
         heads = [one for head, below in going.items() for one in (head, *below)]
-        if not yes and not agreed(f"delete {', '.join(described(kept, head) for head in heads)} for good?"):
+        if not yes and not confirm(f"delete {', '.join(described(kept, head) for head in heads)} for good?"):
             app.output.note("nothing was deleted")
             return
         for head, below in going.items():

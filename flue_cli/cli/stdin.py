@@ -88,6 +88,17 @@ def ask(question: str) -> str:
     return answer.decode(errors="replace").partition("\n")[0].strip()
 
 
+def confirm(question: str) -> bool:
+    """Ask on stderr, read the answer from standard input; UsageError, which names --yes, if there is none."""
+    try:
+        answer = ask(f"{question} [y/N] ")
+    except UsageError as error:
+        raise UsageError(
+            "nothing was deleted: " + error.message, hint="to delete without asking: --yes"
+        ) from error
+    return answer.lower() in ("y", "yes")
+
+
 def _read_all(source: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
