@@ -169,3 +169,11 @@ class Hit(NamedTuple):
     started_at: int
     prompt: str
     reply: str | None
+
+
+class Finding(NamedTuple):
+    """What a check-up found: `level` is "ok", "note" or "problem"; `advice` is what to do about it."""
+
+    level: str
+    what: str
+    advice: str = ""

@@ -21,6 +21,7 @@ from flue_cli.stores.records import (
     Begun,
     Entry,
     Failure,
+    Finding,
     Head,
     Hit,
     Lease,
@@ -48,7 +49,6 @@ from flue_cli.stores.rules import (
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Advance
-    from flue_cli.stores.finding import Finding
     from flue_cli.stores.statistics import Statistics
 
 _NO_FILE = "sessions in memory end with the process: there is nothing to back up or restore"
@@ -211,8 +211,6 @@ class MemoryStore:
         raise UsageError(_NO_FILE)
 
     def health(self) -> Iterator[Finding]:
-        from flue_cli.stores.finding import Finding
-
         yield Finding("ok", "sessions are kept in memory, as long as the process lives")
 
     # Turns

@@ -21,6 +21,7 @@ from flue_cli.stores.records import (
     Begun,
     Entry,
     Failure,
+    Finding,
     Head,
     Hit,
     Lease,
@@ -59,7 +60,6 @@ from flue_cli.stores.sqlite.texts import json_or_none
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Advance
-    from flue_cli.stores.finding import Finding
     from flue_cli.stores.statistics import Statistics
 
 
@@ -313,7 +313,6 @@ class SqliteStore:
         self._index.renew()
 
     def health(self) -> Iterator[Finding]:
-        from flue_cli.stores.finding import Finding
         from flue_cli.stores.sqlite import health
 
         yield health.of_version()

@@ -12,8 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from flue_cli.errors import SessionChanged, StoreDamaged
-from flue_cli.stores.finding import Finding
-from flue_cli.stores.records import Head
+from flue_cli.stores.records import Finding, Head
 from flue_cli.stores.sqlite import reading, texts, tree, words
 from flue_cli.stores.sqlite.file import SCHEMA_VERSION
 from flue_cli.stores.sqlite.rows import STATE, State, state_of
