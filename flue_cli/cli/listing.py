@@ -13,7 +13,7 @@ from flue_cli.errors import UsageError
 from flue_cli.names import agent_name
 from flue_cli.render import plain
 from flue_cli.render.family import Branch, family
-from flue_cli.times import earlier, local_time
+from flue_cli.times import local_time, parse_since
 
 
 def list_sessions(
@@ -64,6 +64,6 @@ def show(app: App, branches: list[Branch], *, with_origin: bool = False, as_json
 def moment_of(option: str, text: str) -> int:
     """The moment that an option names, such as 7d; UsageError if it is none."""
     try:
-        return earlier(text, times.now())
+        return parse_since(text, times.now())
     except ValueError as error:
         raise UsageError(f"{option} {error}: not '{text}'") from error

@@ -14,11 +14,11 @@ from typing import Any
 
 from flue_cli.errors import UsageError
 from flue_cli.stores.records import Entry
+from flue_cli.times import parse_iso
 from flue_cli.transcripts.foreign_database import opened, plain_errors, tables_of, text_in
 from flue_cli.transcripts.foreign_turns import Said, turns_of
 from flue_cli.transcripts.parsing import parse
 from flue_cli.transcripts.reading import UNDATED, Incoming, Skipped, Source
-from flue_cli.transcripts.times import microseconds_of
 
 _AGENT = "llm"
 _LONGEST = 10**9
@@ -282,7 +282,7 @@ def _attachment(row: sqlite3.Row) -> dict[str, Any]:
 
 def _times(row: sqlite3.Row) -> tuple[int, int]:
     """When a response began and when it had come."""
-    since = microseconds_of(row["datetime_utc"])
+    since = parse_iso(row["datetime_utc"])
     if since is None:
         return UNDATED, UNDATED
     took = row["duration_ms"]

@@ -8,9 +8,9 @@ from flue_cli.errors import UsageError
 from flue_cli.session import Message
 from flue_cli.stores.records import Entry, Failure
 from flue_cli.text import safe_line
+from flue_cli.times import parse_iso
 from flue_cli.transcripts.fields import VERSION
 from flue_cli.transcripts.parsing import bounded, packed
-from flue_cli.transcripts.times import microseconds_of
 
 _MOST_TURNS = 2**63
 """No store counts further."""
@@ -173,7 +173,7 @@ def _time(fields: dict[str, Any], name: str, where: str) -> int | None:
     text = fields.get(name)
     if text is None:
         return None
-    found = microseconds_of(text)
+    found = parse_iso(text)
     if found is None:
         _refuse(where, f'"{name}" is no time: {_shown(text)}')
     return found
