@@ -17,10 +17,8 @@ from flue_cli.changes import changes
 from flue_cli.editor import run_editor
 from flue_cli.errors import DataError, UsageError
 from flue_cli.files import make_private_folder, write_whole
-from flue_cli.json_input import typed, typed_object
+from flue_cli.jsondata.strict import dumps, parse_typed, parse_typed_object, readable_json
 from flue_cli.kept import data_of
-from flue_cli.render.plain import readable_json
-from flue_cli.strict_json import dumps
 from flue_cli.text import safe_line, undone_fork_notice
 from flue_cli.timeline import edit_data, replace_data, undone_fork
 
@@ -57,7 +55,7 @@ def put(store: Store, head: Head, path: str, value: str, waiting: Waiting) -> Ed
     Raises BadPath, UsageError for what is no JSON, and as timeline.edit_data.
     """
     steps = data_path.parse(path)
-    new = _value(value) if steps else typed_object(value, "VALUE")
+    new = _value(value) if steps else parse_typed_object(value, "VALUE")
     edited, differs = _edit(store, head, lambda data: data_path.put(data, steps, new), waiting)
     words = f"{_called(edited, steps)} {'is' if differs else 'is already'} {_short(new)}"
     return Edited(edited, words + _turn_made(store, edited) if differs else f"nothing was changed: {words}")
@@ -81,7 +79,7 @@ def in_editor(store: Store, head: Head, drafts: Drafts, waiting: Waiting) -> Edi
     with _draft(drafts, start) as draft:
         run_editor(draft)
         text = _read(draft)
-        after = before if text == start else dumps(typed_object(text, "what you wrote"))
+        after = before if text == start else dumps(parse_typed_object(text, "what you wrote"))
         edited = replace_data(store, head, after, wait=waiting.seconds, pause=waiting.pause)
     if edited == head:
         return Edited(head, "nothing was changed")
@@ -113,7 +111,7 @@ def _turn_made(store: Store, edited: Head) -> str:
 
 def _value(text: str) -> Any:
     try:
-        return typed(text, "VALUE")
+        return parse_typed(text, "VALUE")
     except UsageError as error:
         if isinstance(error.__cause__, json.JSONDecodeError) and text.lstrip()[:1] not in tuple('{["'):
             error.hint = f"text needs quotes of its own: {shlex.quote(json.dumps(text, ensure_ascii=False))}"

@@ -15,8 +15,8 @@ from typing import Any, NoReturn, TypeVar
 from flue_cli.agents import SIGNATURE_HINT, AgentFunction
 from flue_cli.cancellation import AgentStopped, Cancellation
 from flue_cli.errors import AgentError, FlueError, StoreError, traceback_of, words_of
+from flue_cli.jsondata.strict import MAX_BYTES
 from flue_cli.session import AgentContext, AgentSession, Reply
-from flue_cli.strict_json import MAX_BYTES
 
 Checked = TypeVar("Checked")
 OnPiece = Callable[[str], None]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flue_cli.errors import AgentError, DataError, StoreDamaged, words_of
+from flue_cli.jsondata.strict import dumps, loads
 from flue_cli.session import AgentSession, Message, Reply
-from flue_cli.strict_json import dumps, loads
 
 
 class Kept(NamedTuple):

@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from flue_cli.errors import AgentError, DataError
+from flue_cli.jsondata.strict import MAX_BYTES, dumps, loads
 from flue_cli.raised import as_exception, as_object
-from flue_cli.strict_json import MAX_BYTES, dumps, loads
 
 Call = dict[str, Any]
 """The record of a call."""

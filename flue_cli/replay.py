@@ -26,13 +26,13 @@ from flue_cli.errors import (
     StoreError,
     TurnCancelled,
 )
+from flue_cli.jsondata.strict import dumps
 from flue_cli.kept import data_of
 from flue_cli.rehearsal import Rehearsed, Rehearser, Scene
 from flue_cli.session import History, Message
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Failure, Head
 from flue_cli.stores.rules import history_of
-from flue_cli.strict_json import dumps
 from flue_cli.turn import history_before
 
 Record = TypeVar("Record")

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from flue_cli.errors import NothingToMove, SessionChanged, StoreError, TurnNotFound
+from flue_cli.jsondata.strict import dumps
 from flue_cli.kept import data_of
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head, Pause
-from flue_cli.strict_json import dumps
 
 _PAGE = 64
 

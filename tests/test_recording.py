@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flue_cli.errors import AgentError
+from flue_cli.jsondata.strict import MAX_BYTES
 from flue_cli.raised import as_exception, as_object
 from flue_cli.recording import Player, Recorder, Recording
-from flue_cli.strict_json import MAX_BYTES
 
 if TYPE_CHECKING:
     from conftest import Flue

@@ -32,11 +32,11 @@ from flue_cli.cli.options import (
 )
 from flue_cli.cli.which import Named, Where, chosen
 from flue_cli.errors import AgentError, SessionExists, UsageError
+from flue_cli.jsondata.strict import WARN_BYTES
 from flue_cli.log import Log
 from flue_cli.render.remarks import Waiting, say_begun, show_traceback
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, Ask, Begun
-from flue_cli.strict_json import WARN_BYTES
 from flue_cli.text import size
 from flue_cli.turn import Listener, Runner, Turn
 

@@ -10,12 +10,12 @@ import typer
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
 from flue_cli.errors import SessionChanged, StoreDamaged, UsageError
+from flue_cli.jsondata.strict import MAX_DEPTH, readable_json
 from flue_cli.kept import data_of
 from flue_cli.names import agent_name
 from flue_cli.render import plain
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT
-from flue_cli.strict_json import MAX_DEPTH
 
 Find = Callable[[Any], Iterable[tuple[str, Any]]]
 """What a query finds in a value: normalized path and value of each match."""
@@ -50,7 +50,7 @@ def query(
         if as_json:
             app.output.result(plain.as_json([match._asdict() for match in found], indent=2))
         elif app.output.is_terminal:
-            _show(app, [(*match[:3], plain.readable_json(match.value)) for match in found])
+            _show(app, [(*match[:3], readable_json(match.value)) for match in found])
         else:
             for match in found:
                 app.output.piece(plain.rows([(*match[:3], plain.as_json(match.value))]))

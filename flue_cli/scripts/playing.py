@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 from flue_cli.agents import Agent
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import FlueError, TurnCancelled
+from flue_cli.jsondata.strict import dumps, loads
 from flue_cli.kept import Kept
 from flue_cli.rehearsal import Rehearser, Scene
 from flue_cli.scripts.checking import Failure, Outcome, check
 from flue_cli.scripts.script import Script, Step
 from flue_cli.session import History, Message
-from flue_cli.strict_json import dumps, loads
 
 _SECOND = 1_000_000
 

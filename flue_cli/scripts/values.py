@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 from flue_cli.errors import words_of
+from flue_cli.jsondata.strict import dumps, loads
 from flue_cli.recording import Player
 from flue_cli.scripts.script import UNCHANGED
-from flue_cli.strict_json import dumps, loads
 from flue_cli.times import parse_iso
 
 

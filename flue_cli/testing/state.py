@@ -11,10 +11,10 @@ from flue_cli import times
 from flue_cli.errors import (
     TurnNotFound,
 )
+from flue_cli.jsondata.strict import MAX_DEPTH, dumps
 from flue_cli.session import Message
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Failure, Head
-from flue_cli.strict_json import MAX_DEPTH, dumps
 from flue_cli.testing.steps import (
     AGENT,
     BROKEN,

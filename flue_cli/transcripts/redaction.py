@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flue_cli.errors import UsageError
+from flue_cli.jsondata.strict import dumps, loads
 from flue_cli.session import Message
 from flue_cli.stores.records import Entry, Head, Origin
-from flue_cli.strict_json import dumps, loads
 from flue_cli.text import safe_line
 from flue_cli.transcripts.readable import Readable
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flue_cli.errors import StoreDamaged
+from flue_cli.jsondata.strict import loads
 from flue_cli.session import Message
 from flue_cli.stores.records import Entry, Failure
-from flue_cli.strict_json import loads
 
 TEXTS = (
     "turn, kind, outcome, key, prompt, reply, messages, started_at, finished_at,"

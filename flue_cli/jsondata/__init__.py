@@ -1,0 +1,1 @@
+"""JSON values: checked on their way in and out."""
