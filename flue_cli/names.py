@@ -66,6 +66,11 @@ def agent_name(text: str) -> str:
     return text.replace("_", "-")
 
 
+def agent_or_any(text: str | None) -> str:
+    """`text` as an agent's name, or "" for any agent if none is given; BadName as agent_name."""
+    return agent_name(text) if text else ""
+
+
 def generated_name() -> str:
     """A readable name for a session that was given none, such as `calm-otter-417`."""
     number = int.from_bytes(os.urandom(4), "big")

@@ -10,7 +10,7 @@ from flue_cli import times
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, opened
 from flue_cli.errors import UsageError
-from flue_cli.names import agent_name
+from flue_cli.names import agent_or_any
 from flue_cli.render import plain
 from flue_cli.render.family import Branch, family
 from flue_cli.times import local_time, parse_since
@@ -37,7 +37,7 @@ def list_sessions(
     app: App = ctx.obj
     bound = moment_of("--since", since) if since else None
     with opened(load_settings(store)) as kept:
-        whose = agent_name(agent) if agent else ""
+        whose = agent_or_any(agent)
         found = kept.sessions(agent=whose, limit=None if everything else limit, kept=everything, since=bound)
     branches = family(found) if tree else [Branch(summary) for summary in found]
     if found or as_json or not app.output.is_terminal:

@@ -13,7 +13,7 @@ import typer
 
 from flue_cli.cli.commands import App
 from flue_cli.errors import AmbiguousName, SessionNotFound, TurnNotFound
-from flue_cli.names import agent_name, normal_name
+from flue_cli.names import agent_or_any, normal_name
 from flue_cli.render.remarks import Waiting
 from flue_cli.settings import WAIT_SECONDS, Settings
 from flue_cli.stores import open_store
@@ -121,7 +121,7 @@ def one_session(store: Store, name: str, agent: str = "", *, at: int | None = No
 
     Raises SessionNotFound (with near misses), AmbiguousName and TurnNotFound.
     """
-    found = store.resolve(normal_name(name), agent=agent_name(agent) if agent else "")
+    found = store.resolve(normal_name(name), agent=agent_or_any(agent))
     if len(found) == 1:
         return found[0] if at is None else _as_of(store, found[0], at)
     if found:

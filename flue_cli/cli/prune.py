@@ -13,7 +13,7 @@ from flue_cli.cli.listing import moment_of, show
 from flue_cli.cli.options import AgentOption, StoreOption, load_settings, opened
 from flue_cli.cli.stdin import confirm
 from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, UsageError
-from flue_cli.names import agent_name
+from flue_cli.names import agent_or_any
 from flue_cli.render.family import Branch
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Head, Summary
@@ -68,7 +68,7 @@ def prune(
     before = moment_of("--older-than", older_than) if older_than else None
     settings = load_settings(store)
     with opened(settings) as kept:
-        whose = agent_name(agent) if agent else ""
+        whose = agent_or_any(agent)
         going = _families(app, kept, whose, before, empty=empty, forks=everything)
         if dry_run and going:
             show(app, [Branch(summary) for family in going for summary in family.listed])

@@ -12,7 +12,7 @@ from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_sett
 from flue_cli.errors import SessionChanged, StoreDamaged, UsageError
 from flue_cli.jsondata.strict import MAX_DEPTH, readable_json
 from flue_cli.kept import data_of
-from flue_cli.names import agent_name
+from flue_cli.names import agent_or_any
 from flue_cli.render import plain
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT
@@ -46,7 +46,7 @@ def query(
     find = _compiled(jsonpath)
     damaged: list[StoreDamaged] = []
     with opened(load_settings(store)) as kept:
-        found = _matches(kept, agent_name(agent) if agent else "", find, damaged)
+        found = _matches(kept, agent_or_any(agent), find, damaged)
         if as_json:
             app.output.result(plain.as_json([match._asdict() for match in found], indent=2))
         elif app.output.is_terminal:

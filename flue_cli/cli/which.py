@@ -10,7 +10,7 @@ from flue_cli.cli import stdin
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import existing, one_session
 from flue_cli.errors import SessionNotFound, Stop, UsageError
-from flue_cli.names import agent_name, bare_name, free_name, session_name
+from flue_cli.names import agent_name, agent_or_any, bare_name, free_name, session_name
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, Summary
 from flue_cli.text import safe_line, turns
@@ -87,7 +87,7 @@ def _name(store: Store, agent: str, name: str) -> str:
 
 
 def _last_used(store: Store, agent: str | None, prompt: str | None) -> Where:
-    found = store.sessions(agent=agent_name(agent) if agent else "", limit=1)
+    found = store.sessions(agent=agent_or_any(agent), limit=1)
     if not found:
         whose = f" of agent '{agent}'" if agent else ""
         hint = (
@@ -116,7 +116,7 @@ def _picked(app: App, store: Store, agent: str | None) -> Where:
         raise UsageError(
             "--pick needs a terminal", hint="name the session with -r, or continue the last with -c"
         )
-    whose = agent_name(agent) if agent else ""
+    whose = agent_or_any(agent)
     if os.environ.get("TERM") == "dumb":
         one: Summary | None = _numbered(app, store, whose)
     else:

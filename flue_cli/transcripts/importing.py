@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from flue_cli import times
 from flue_cli.errors import SessionExists
-from flue_cli.names import MAX_NAME, agent_name, bare_name, session_name
+from flue_cli.names import MAX_NAME, agent_name, agent_or_any, bare_name, session_name
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, Entry, Head, Origin
 from flue_cli.transcripts.fields import entries
@@ -48,7 +48,7 @@ class Names:
 
     def __init__(self, agent: str, name: str, default_agent: str) -> None:
         """`agent` and `name` are what the person wants, "" for what the file says; BadName for bad ones."""
-        self._agent = agent_name(agent) if agent else ""
+        self._agent = agent_or_any(agent)
         self._name = session_name(name) if name else ""
         self._default = default_agent
         self._given: set[tuple[str, str]] = set()
