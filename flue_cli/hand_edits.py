@@ -19,7 +19,7 @@ from flue_cli.errors import DataError, UsageError
 from flue_cli.files import make_private_folder, write_whole
 from flue_cli.jsondata.strict import dumps, parse_typed, parse_typed_object, readable_json
 from flue_cli.kept import data_of
-from flue_cli.text import safe_line, undone_fork_notice
+from flue_cli.text import session_label, undone_fork_notice
 from flue_cli.timeline import edit_data, replace_data, undone_fork
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def in_editor(store: Store, head: Head, drafts: Drafts, waiting: Waiting) -> Edi
         edited = replace_data(store, head, after, wait=waiting.seconds, pause=waiting.pause)
     if edited == head:
         return Edited(head, "nothing was changed")
-    return Edited(edited, f"the data of {_name(head)} is changed{_turn_made(store, edited)}")
+    return Edited(edited, f"the data of {session_label(head)} is changed{_turn_made(store, edited)}")
 
 
 def _edit(store: Store, head: Head, change: Callable[[Any], Any], waiting: Waiting) -> tuple[Head, bool]:
@@ -158,11 +158,7 @@ def _read(path: str) -> str:
 
 
 def _called(head: Head, steps: data_path.Path) -> str:
-    return f"{_name(head)}: {data_path.shown(steps) or 'the data'}"
-
-
-def _name(head: Head) -> str:
-    return safe_line(f"{head.agent}/{head.name}")
+    return f"{session_label(head)}: {data_path.shown(steps) or 'the data'}"
 
 
 def _short(value: Any) -> str:

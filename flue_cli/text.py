@@ -9,6 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class SessionName(Protocol):
+        """Agent and name of a session: a head, or a line of a list."""
+
+        @property
+        def agent(self) -> str: ...
+
+        @property
+        def name(self) -> str: ...
+
 
 # C0 but newline and tab, DEL, C1; bidirectional controls; line and paragraph separators; surrogates;
 # tag characters. Unicode 15.1, chapters 23.1 (control codes), 23.2, 23.9 (tags), and UAX #9.
@@ -32,6 +46,11 @@ def safe_text(text: str) -> str:
 def safe_line(text: str) -> str:
     """`safe_text` on one line: newlines and tabs become spaces, so that a field stays a field."""
     return safe_text(text).replace("\n", " ").replace("\t", " ")
+
+
+def session_label(session: SessionName) -> str:
+    """Give AGENT/NAME, safe and on one line."""
+    return safe_line(f"{session.agent}/{session.name}")
 
 
 def turns(count: int) -> str:

@@ -10,7 +10,7 @@ from flue_cli.cli.commands import App
 from flue_cli.cli.options import StoreOption, load_settings, opened
 from flue_cli.errors import Conflict, FlueError, SessionExists, UsageError
 from flue_cli.render.progress import progress
-from flue_cli.text import safe_line, turns
+from flue_cli.text import safe_line, session_label, turns
 from flue_cli.transcripts import READERS, reader
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Ta
             tally.tell_problems()
             raise
         else:
-            tally.brought(f"{head.agent}/{safe_line(head.name)}", head.turn, was_there=was_there)
+            tally.brought(session_label(head), head.turn, was_there=was_there)
 
 
 def _next(found: Iterator[Incoming], tally: _Tally) -> Incoming | None:

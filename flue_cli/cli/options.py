@@ -18,7 +18,7 @@ from flue_cli.render.remarks import Waiting
 from flue_cli.settings import WAIT_SECONDS, Settings
 from flue_cli.stores import open_store
 from flue_cli.stores.records import ABSENT, Head, Holder, Pause
-from flue_cli.text import safe_line
+from flue_cli.text import safe_line, session_label
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -125,7 +125,7 @@ def one_session(store: Store, name: str, agent: str = "", *, at: int | None = No
     if len(found) == 1:
         return found[0] if at is None else _as_of(store, found[0], at)
     if found:
-        which = ", ".join(sorted(f"{head.agent}/{head.name}" for head in found))
+        which = ", ".join(sorted(session_label(head) for head in found))
         raise AmbiguousName(f"'{name}' could be: {which}", hint="say which: AGENT/NAME, or --agent AGENT")
     whose = f" of agent '{agent}'" if agent else ""
     raise SessionNotFound(f"there is no session '{name}'{whose}", hint=_near(store, name))

@@ -17,7 +17,7 @@ from flue_cli.names import agent_or_any
 from flue_cli.render.family import Branch
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Head, Summary
-from flue_cli.text import count_of, safe_line, size
+from flue_cli.text import count_of, session_label, size
 from flue_cli.times import ago
 
 _SECONDS_TO_COMPACT = 3.0
@@ -110,7 +110,7 @@ def _families(
         if not all(map(may_go, family)):
             continue
         if running := [one for one in family if _runs(store, one)]:
-            app.output.note(f"skipped {_name(running[0])}: a turn is running")
+            app.output.note(f"skipped {session_label(running[0])}: a turn is running")
             continue
         gone.update(one.uid for one in family)
         listed = [found[one.uid] for one in family if one.uid in found]
@@ -150,9 +150,9 @@ def _delete(app: App, store: Store, going: list[Family]) -> int:
                 store.delete(head, seen=forks)
                 deleted += 1 + len(forks)
             except SessionBusy:
-                app.output.note(f"skipped {_name(head)}: a turn is running")
+                app.output.note(f"skipped {session_label(head)}: a turn is running")
             except SessionChanged:
-                app.output.note(f"skipped {_name(head)}: it was used or changed just now")
+                app.output.note(f"skipped {session_label(head)}: it was used or changed just now")
             advance(1)
     return deleted
 
@@ -171,8 +171,4 @@ def _question(going: list[Family]) -> str:
 
 def _named(family: Family) -> str:
     forks = f" and {count_of(len(family.forks), 'session')} kept of it" if family.forks else ""
-    return f"{_name(family.head)}{forks}"
-
-
-def _name(head: Head) -> str:
-    return f"{safe_line(head.agent)}/{safe_line(head.name)}"
+    return f"{session_label(family.head)}{forks}"

@@ -36,6 +36,7 @@ from flue_cli.render import plain
 from flue_cli.render.remarks import described
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head
+from flue_cli.text import session_label
 from flue_cli.transcripts import exporter
 from flue_cli.transcripts.readable import AsOf, Readable
 
@@ -125,7 +126,7 @@ def rename(
                 hint=f"make it one of your own: flue sessions fork {quote(head.name)} NEW",
             )
         renamed = kept.rename(head, bare_name(new, head.agent), wait=settings.wait, pause=patiently(app))
-    app.output.note(f"{head.agent}/{head.name} is now {renamed.agent}/{renamed.name}")
+    app.output.note(f"{session_label(head)} is now {session_label(renamed)}")
 
 
 def delete(
@@ -151,7 +152,7 @@ def delete(
         for head, below in going.items():
             kept.delete(head)
             for one in (head, *below):
-                app.output.note(f"deleted {one.agent}/{one.name}")
+                app.output.note(f"deleted {session_label(one)}")
     if any(os.path.exists(settings.input_history(head.agent)) for head in heads):
         app.output.note("note: the chat's input history still has the prompts that were typed")
 

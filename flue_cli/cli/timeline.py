@@ -22,6 +22,7 @@ from flue_cli.cli.options import (
 )
 from flue_cli.names import bare_name
 from flue_cli.render.remarks import say_moved
+from flue_cli.text import session_label
 from flue_cli.timeline import Moved
 
 CountArgument = Annotated[
@@ -94,7 +95,7 @@ def fork(
     with opened(load_settings(store)) as kept:
         head = one_session(kept, session, agent, at=at)
         made = kept.fork(head, bare_name(new, head.agent))
-    app.output.note(f"{made.agent}/{made.name} is a copy of {head.agent}/{head.name} as of turn {head.turn}")
+    app.output.note(f"{session_label(made)} is a copy of {session_label(head)} as of turn {head.turn}")
 
 
 def _move(

@@ -13,7 +13,7 @@ from flue_cli.errors import SessionNotFound, Stop, UsageError
 from flue_cli.names import agent_name, agent_or_any, bare_name, free_name, session_name
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, Summary
-from flue_cli.text import safe_line, turns
+from flue_cli.text import safe_line, session_label, turns
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -134,9 +134,7 @@ def _numbered(app: App, store: Store, agent: str) -> Summary:
     if not found:
         raise SessionNotFound("there is no session to pick")
     for number, summary in reversed(list(enumerate(found, 1))):  # the likeliest nearest to the question
-        line = (
-            f"{number:>3}  {summary.agent}/{summary.name}  ({turns(summary.turns)})  {summary.preview[:60]}"
-        )
+        line = f"{number:>3}  {session_label(summary)}  ({turns(summary.turns)})  {summary.preview[:60]}"
         app.output.note(safe_line(line))
     answer = ""
     while not (answer.isascii() and answer.isdigit() and 1 <= int(answer) <= len(found)):

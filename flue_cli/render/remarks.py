@@ -9,7 +9,7 @@ from flue_cli import times
 from flue_cli.errors import AgentError, FlueError
 from flue_cli.render.output import Output
 from flue_cli.stores.records import Begun, Head, Holder
-from flue_cli.text import safe_line, turn_numbers, turns, undone_fork_notice
+from flue_cli.text import safe_line, session_label, turn_numbers, turns, undone_fork_notice
 from flue_cli.times import whole_seconds
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def say_moved(output: Output, moved: Moved) -> None:
     before, after = moved.before, moved.after
     what = "undone" if after.turn < before.turn else "done again"
     which = moved.turns
-    where = f"{safe_line(after.agent)}/{safe_line(after.name)} is at turn {after.turn}"
+    where = f"{session_label(after)} is at turn {after.turn}"
     output.note(f"{turn_numbers(which)} {what}: {where}" if which else where)
 
 
@@ -75,4 +75,4 @@ def described(store: Store, head: Head) -> str:
     """A session and how much there is of it, with what was undone and can be done again."""
     undone = store.tip(head).turn - head.turn
     size = f"{turns(head.turn)}, {undone} undone" if undone else turns(head.turn)
-    return f"{safe_line(head.agent)}/{safe_line(head.name)} ({size})"
+    return f"{session_label(head)} ({size})"
