@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from flue_cli.errors import FileExists, OutputFailed
+
+_NO_HARD_LINKS = {
+    *(errno.EPERM, errno.EACCES, errno.EMLINK),
+    *(errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP),
+}
+"""Errors of a system without hard links: exFAT, Android, FUSE, folders shared with virtual machines."""
 
 
 def make_private_folder(folder: str) -> None:
@@ -36,6 +43,80 @@ def sync_folder(folder: str) -> None:
         os.close(descriptor)
 
 
+def atomic_write(path: str, pieces: Iterable[bytes], *, replace: bool, mode: int = 0o600) -> None:
+    """Write a file whole or not at all, and durably; nobody ever sees a part of it.
+
+    Raises FileExistsError unless `replace`, and other OSErrors.
+    """
+    with draft_beside(path) as draft:
+        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with open(descriptor, "wb") as file:
+            file.writelines(pieces)
+            if mode != 0o600:
+                os.fchmod(descriptor, mode)
+            file.flush()
+            os.fsync(descriptor)
+        place(draft, path, replace=replace)
+
+
+@contextmanager
+def draft_beside(path: str, endings: Sequence[str] = ()) -> Iterator[str]:
+    """Give the name of a file to be made in the folder of `path`; it is removed at the end if it is there.
+
+    So are the files whose names are the draft's and one of `endings`.
+    """
+    draft = os.path.join(os.path.dirname(os.path.abspath(path)), f".flue-{os.urandom(6).hex()}")
+    try:
+        yield draft
+    finally:
+        for leftover in (draft, *(draft + ending for ending in endings)):
+            if os.path.lexists(leftover):  # on a read-only disk even removing what is not there fails
+                os.unlink(leftover)
+
+
+def place(draft: str, path: str, *, replace: bool) -> None:
+    """Give the durable file `draft` the name `path`, durably; the draft may keep its own name too.
+
+    Raises FileExistsError unless `replace`, also if something came into the way this moment.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    if replace:
+        os.replace(draft, path)
+    elif not linked(draft, path):
+        _move_if_free(draft, path, folder)
+    with suppress(PermissionError):  # a folder that may be written and not read cannot be synced
+        sync_folder(folder)
+
+
+def linked(path: str, name: str) -> bool:
+    """Give the file at `path` a second name; False if it cannot have one, where there are no hard links.
+
+    Raises FileExistsError, and other OSErrors.
+    """
+    try:
+        os.link(path, name)
+    except OSError as error:
+        if error.errno in _NO_HARD_LINKS:
+            return False
+        raise
+    return True
+
+
+def _move_if_free(draft: str, path: str, folder: str) -> None:
+    """Rename the draft unless something is there; a lock on the folder keeps other Flues out meanwhile."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # not every file system can lock a folder
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        os.rename(draft, path)
+    finally:
+        os.close(descriptor)
+
+
 def write_whole(path: str, pieces: Iterable[str], *, force: bool) -> None:
     """Write a private file (0600) whole or not at all; a device or pipe is written to as it is.
 
@@ -49,7 +130,7 @@ def write_whole(path: str, pieces: Iterable[str], *, force: bool) -> None:
         elif os.path.lexists(path) and not force:
             raise FileExistsError
         else:
-            _write_and_place(path, pieces, force=force)
+            atomic_write(path, (piece.encode() for piece in pieces), replace=force)
     except FileExistsError as error:
         raise FileExists(f"{path} exists already", hint="replace it with --force") from error
     except OSError as error:
@@ -59,21 +140,3 @@ def write_whole(path: str, pieces: Iterable[str], *, force: bool) -> None:
 def _is_of_the_system(path: str) -> bool:
     """Whether it is one of the names in /dev, such as /dev/stderr, that may lead to a file."""
     return os.path.dirname(os.path.abspath(path)) == "/dev"
-
-
-def _write_and_place(path: str, pieces: Iterable[str], *, force: bool) -> None:
-    folder, name = os.path.split(os.path.abspath(path))
-    draft = os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}")
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(descriptor)
-        if force:
-            os.replace(draft, path)
-        else:
-            os.link(draft, path)  # fails if something came into the way meanwhile
-    finally:
-        if os.path.lexists(draft):
-            os.unlink(draft)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import time
 
+from flue_cli import times
 from flue_cli.files import make_private_folder
 from flue_cli.times import timestamp
 
@@ -29,7 +29,7 @@ class Log:
         """Append one event; whether it could be written. A log that cannot be is no reason to stop."""
         if not self.path:
             return False
-        now = time.time_ns() // 1000
+        now = times.now()
         line = json.dumps({"time": timestamp(now), "pid": os.getpid(), "event": event, **fields}) + "\n"
         try:
             make_private_folder(os.path.dirname(self.path))

@@ -28,6 +28,15 @@ def session_name(text: str) -> str:
     return text
 
 
+def bare_name(text: str, agent: str) -> str:
+    """`text` as the name of a session of `agent`, which may be given as AGENT/NAME, as elsewhere.
+
+    Raises as session_name. The name of another agent is not one here: names may hold slashes.
+    """
+    first, slash, rest = text.partition("/")
+    return session_name(rest if slash and first.replace("_", "-") == agent else text)
+
+
 def normal_name(text: str) -> str:
     """The same for SESSION, which may be AGENT/NAME and so a little longer."""
     if not text.isascii():
@@ -55,6 +64,11 @@ def agent_name(text: str) -> str:
             hint="agent names are 1-64 lower-case letters, digits, '.', '_' or '-'",
         )
     return text.replace("_", "-")
+
+
+def agent_or_any(text: str | None) -> str:
+    """`text` as an agent's name, or "" for any agent if none is given; BadName as agent_name."""
+    return agent_name(text) if text else ""
 
 
 def generated_name() -> str:

@@ -9,6 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class SessionName(Protocol):
+        """Agent and name of a session: a head, or a line of a list."""
+
+        @property
+        def agent(self) -> str: ...
+
+        @property
+        def name(self) -> str: ...
+
 
 # C0 but newline and tab, DEL, C1; bidirectional controls; line and paragraph separators; surrogates;
 # tag characters. Unicode 15.1, chapters 23.1 (control codes), 23.2, 23.9 (tags), and UAX #9.
@@ -34,6 +48,11 @@ def safe_line(text: str) -> str:
     return safe_text(text).replace("\n", " ").replace("\t", " ")
 
 
+def session_label(session: SessionName) -> str:
+    """Give AGENT/NAME, safe and on one line."""
+    return safe_line(f"{session.agent}/{session.name}")
+
+
 def turns(count: int) -> str:
     """`1 turn`, `2 turns`."""
     return f"{count} turn" if count == 1 else f"{count} turns"
@@ -44,6 +63,11 @@ def turn_numbers(which: Sequence[int]) -> str:
     if not which:
         return ""
     return f"turn {which[0]}" if len(which) == 1 else f"turns {which[0]} to {which[-1]}"
+
+
+def undone_fork_notice(name: str) -> str:
+    """Say in which session the turns are now that were undone before something was added."""
+    return f"what was undone is in session {safe_line(name)}"
 
 
 def count_of(count: int, what: str) -> str:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+def now() -> int:
+    """Read the wall clock."""
+    return time.time_ns() // 1000
 
 
 def moment(microseconds: int) -> datetime:
@@ -33,20 +38,39 @@ def local_time(microseconds: int) -> str:
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-def earlier(text: str, now: int) -> int:
-    """The moment that `text` names: so long before `now` (`30m`, `12h`, `7d`, `2w`), or an ISO date or time.
+def parse_since(text: str, now: int) -> int:
+    """Read a moment: so long before `now` (`30m`, `12h`, `7d`, `2w`), or an ISO date or time.
 
     A time without a zone is one where the person is. ValueError says what would do.
     """
     number, unit = text[:-1], text[-1:]
     if unit in _SECONDS and number.isascii() and number.isdigit():
         return now - int(number) * _SECONDS[unit] * 1_000_000
-    from datetime import datetime
+    found = parse_iso(text, is_local=True)
+    if found is None:
+        raise ValueError("takes a time such as 30m, 12h, 7d, 2w, or 2026-11-23 or 2026-11-23T08:30")
+    return found
+
+
+def parse_iso(text: Any, *, is_local: bool = False) -> int | None:
+    """Read an ISO 8601 date or time; None for anything else.
+
+    One without a zone is in UTC, or where the person is if `is_local`. None also for a time within days
+    of the first or last one of the calendar, which could not be shown in every time zone.
+    """
+    if not isinstance(text, str):
+        return None
+    from datetime import UTC, datetime, timedelta
 
     try:
-        return int(datetime.fromisoformat(text).timestamp() * 1_000_000)
+        found = datetime.fromisoformat(text.strip())
+        if found.tzinfo is None:
+            found = found.astimezone() if is_local else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
-        raise ValueError("takes a time such as 30m, 12h, 7d, 2w, or 2026-11-23 or 2026-11-23T08:30") from None
+        return None
+    if not datetime(1, 1, 3, tzinfo=UTC) <= found <= datetime(9999, 12, 29, tzinfo=UTC):
+        return None
+    return (found - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def ago(microseconds: int, now: int) -> str:

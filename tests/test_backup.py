@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sqlite3
@@ -370,3 +371,84 @@ def test_one_process_restores_at_a_time(flue: Flue, store: Store) -> None:
     other.close()
     kept = store.restore(str(file), quiet, force=True)
     assert os.path.exists(kept)
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EACCES, errno.ENOTSUP])
+def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """A store is made, backed up and restored there too, and nothing is replaced unasked."""
+
+    def no_links(old: str, new: str) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("os.link", no_links)
+    path, copy = tmp_path / "s.db", tmp_path / "b.db"
+    store = open_store(str(path))
+    talk(store, "one")
+    store.back_up(str(copy), quiet)
+    with pytest.raises(FileExists):
+        store.back_up(str(copy), quiet)
+    before = everything(store)
+    talk(store, "two")
+    store.close()
+
+    kept = store.restore(str(copy), quiet, force=True)
+
+    assert everything(store) == before
+    store.close()
+    other = open_store(kept)
+    assert [entry.prompt for entry in other.entries(other.head(AGENT, "main"), 1, 2)] == ["one", "two"]
+    other.close()
+
+
+def test_the_first_to_write_wins_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came into the way while a file was written is not replaced."""
+    from flue_cli.files import atomic_write
+
+    file = tmp_path / "out"
+
+    def no_links(old: str, new: str) -> None:
+        file.write_text("first")
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", no_links)
+    with pytest.raises(FileExistsError):
+        atomic_write(str(file), [b"second"], replace=False)
+
+    assert file.read_text() == "first"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_restore_that_fails_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the very last step fails there, the store gets its place back."""
+
+    def no_links(old: str, new: str) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    def fail(old: str, new: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path, copy = tmp_path / "s.db", tmp_path / "b.db"
+    store = open_store(str(path))
+    talk(store, "one")
+    store.back_up(str(copy), quiet)
+    talk(store, "two")
+    before = everything(store)
+    store.close()
+
+    monkeypatch.setattr("os.link", no_links)
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(StoreError, match="No space left"):
+        store.restore(str(copy), quiet, force=True)
+    monkeypatch.undo()
+
+    assert everything(store) == before
+    store.close()
+
+
+def test_a_file_whose_name_is_as_long_as_can_be(tmp_path: Path) -> None:
+    """The name of a draft is short, whatever the file is called."""
+    from flue_cli.files import write_whole
+
+    file = tmp_path / ("🙂" * 63)
+    write_whole(str(file), ["text"], force=False)
+    assert file.read_text() == "text"

@@ -862,3 +862,12 @@ def test_how_things_stand_before_anything_was_said(desk: Desk) -> None:
 
 def page_of_a_terminal() -> Any:
     return Page()
+
+
+@pytest.mark.parametrize("command", ["/rename tester/trip", "/fork tester/trip", "/new tester/trip"])
+def test_a_new_name_may_be_given_with_our_agent(desk: Desk, command: str) -> None:
+    """AGENT/NAME with the agent that we talk to is NAME, as it is for /resume."""
+    desk.chat(echo, "one" + ENTER, command + ENTER, "two" + ENTER, CTRL_D)
+
+    assert desk.store.head("tester", "trip").turn > 0
+    assert desk.store.head("tester", "tester/trip").turn == 0

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from needs import needs
 
+from flue_cli.jsondata.strict import loads
 from flue_cli.stores import open_store
 from flue_cli.stores.records import Ask, Begun
-from flue_cli.strict_json import loads
 
 if TYPE_CHECKING:
     from conftest import Flue

@@ -14,7 +14,7 @@ from terminal import Terminal
 
 from flue_cli.stores import open_store
 from flue_cli.stores.records import Entry
-from flue_cli.times import ago, earlier, length
+from flue_cli.times import ago, length, parse_since
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -108,9 +108,9 @@ def test_moments_as_people_say_them(monkeypatch: pytest.MonkeyPatch) -> None:
         ):
             assert ago(now - age, now) == said
         assert ago(now, now + 9 * 60 * MINUTE) == "today 00:10"
-        assert earlier("2026-11-25T00:10", 0) == now
-        assert earlier("2026-11-24T23:10Z", 0) == now
-        assert earlier("2026-11-25", 0) == now - 10 * MINUTE
+        assert parse_since("2026-11-25T00:10", 0) == now
+        assert parse_since("2026-11-24T23:10Z", 0) == now
+        assert parse_since("2026-11-25", 0) == now - 10 * MINUTE
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -124,14 +124,14 @@ def test_a_duration_is_so_long_ago(count: int, unit: tuple[str, int]) -> None:
     """A number and a letter is exactly so much before now, however much."""
     now = 1_800_000_000_000_000
 
-    assert now - earlier(f"{count}{unit[0]}", now) == count * unit[1] * 1_000_000
+    assert now - parse_since(f"{count}{unit[0]}", now) == count * unit[1] * 1_000_000
 
 
 @given(some.text() | some.text("0123456789-:TZsmhdw", max_size=20))
 def test_any_text_is_a_moment_or_refused(text: str) -> None:
     """A text without a digit is no moment; nothing is raised that no user could understand."""
     try:
-        found = earlier(text, 1_800_000_000_000_000)
+        found = parse_since(text, 1_800_000_000_000_000)
     except ValueError as error:
         said = str(error)
     else:

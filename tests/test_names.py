@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flue_cli.errors import BadName
-from flue_cli.names import MAX_NAME, agent_name, generated_name, session_name
+from flue_cli.names import MAX_NAME, agent_name, bare_name, generated_name, session_name
 
 
 @pytest.mark.parametrize(
@@ -147,3 +147,24 @@ def test_a_session_without_a_name_is_given_a_readable_one() -> None:
     assert all(session_name(name) == name for name in names)
     assert all(name.replace("-", "").isalnum() and name.isascii() and len(name) < 30 for name in names)
     assert len(set(names)) > 190
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("work", "work"),
+        ("task-planner/work", "work"),
+        ("task_planner/work", "work"),
+        ("task-planner/a/b", "a/b"),
+        ("other/work", "other/work"),
+        ("task-planner", "task-planner"),
+    ],
+)
+def test_a_session_named_with_its_own_agent_has_the_bare_name(text: str, name: str) -> None:
+    assert bare_name(text, "task-planner") == name
+
+
+@pytest.mark.parametrize("text", ["task-planner/", "task-planner/-x", "task-planner/" + "x" * (MAX_NAME + 1)])
+def test_the_bare_name_must_be_one(text: str) -> None:
+    with pytest.raises(BadName):
+        bare_name(text, "task-planner")

@@ -286,7 +286,10 @@ def test_only_sessions_of_the_agent(window: Window) -> None:
 
 
 def test_a_session_is_renamed(window: Window) -> None:
-    """Ctrl-R renames; a name that is taken or cannot be one is refused, and the person asked again."""
+    """Ctrl-R renames; a name that is taken or cannot be one is refused, and the person asked again.
+
+    AGENT/NAME is the same as NAME.
+    """
     add(window.store, "taken")
     add(window.store, "old")
 
@@ -297,7 +300,7 @@ def test_a_session_is_renamed(window: Window) -> None:
         window.sees("error: session 'taken' of agent 'greeting' exists already", "new name: taken")
         window.type(CTRL_U + "-x" + ENTER)
         window.sees("error: a session name cannot start with a hyphen")
-        window.type(CTRL_U + "new" + ENTER)
+        window.type(CTRL_U + "greeting/new" + ENTER)
         window.sees("greeting/old is now greeting/new")
         window.type(CTRL_R)
         window.sees("new name: new")

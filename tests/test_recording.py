@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from flue_cli.agents.call_recording import CallRecorder, CallReplayer, CallSource
 from flue_cli.agents.recorded_errors import error_from_json, error_to_json
 from flue_cli.errors import AgentError
-from flue_cli.strict_json import MAX_BYTES
+from flue_cli.jsondata.strict import MAX_BYTES
 
 if TYPE_CHECKING:
     from conftest import Flue

@@ -152,9 +152,43 @@ def test_a_prompt_is_sent_again(desk: Desk) -> None:
 
     page = desk.chat(counting, "one" + ENTER, "two" + ENTER, "/retry" + ENTER, CTRL_D)
 
-    assert "> two\ntwo 3, 2 before\n" in page
+    assert "> two\nwhat was undone is in session work~1\ntwo 3, 2 before\n" in page
     assert [message.content for message in history(desk)][-2:] == ["two", "two 3, 2 before"]
     assert [message.content for message in history(desk, "work~1")][-2:] == ["two", "two 2, 2 before"]
+
+
+@pytest.mark.parametrize(
+    ("edits", "words"),
+    [
+        (1, "turn 3, which changed the data by hand, is undone with it\n"),
+        (2, "turns 3 to 4, which changed the data by hand, are undone with it\n"),
+    ],
+)
+@pytest.mark.parametrize(("command", "draft"), [("/retry", ""), ("/edit", ENTER)])
+def test_an_edit_after_the_prompt_is_named_when_it_goes(
+    desk: Desk, command: str, draft: str, edits: int, words: str
+) -> None:
+    """/retry and /edit say that a change of the data is undone as well, and which session keeps it."""
+    changes = [f"/data set n {number}" + ENTER for number in range(1, edits + 1)]
+
+    page = desk.chat(echo, "one" + ENTER, "two" + ENTER, *changes, command + ENTER + draft, CTRL_D)
+
+    assert f"turns 2 to {edits + 2} undone: tester/work is at turn 1\n{words}" in page
+    assert "what was undone is in session work~1\n" in page
+    assert [entry.kind for entry in desk.entries("work~1")] == ["prompt", "prompt", *["edit"] * edits]
+    assert f'"n":{edits}' in desk.entries("work~1")[-1].data
+    assert '"n"' not in desk.entries()[-1].data
+
+
+@pytest.mark.parametrize("what", ["another", "/data set n 1", "/data unset said"])
+def test_whatever_is_added_after_an_undo_names_the_fork(desk: Desk, what: str) -> None:
+    """A prompt or an edit after /undo says which session has what was undone; the next says nothing."""
+    page = desk.chat(
+        echo, *(line + ENTER for line in ("one", "two", "/undo", what, "more", "/data set m 2")), CTRL_D
+    )
+
+    assert page.count("what was undone is in session work~1\n") == 1
+    assert page.count("what was undone") == 1
 
 
 def test_a_prompt_that_failed_is_sent_again(desk: Desk) -> None:

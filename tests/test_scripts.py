@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from terminal import Terminal
 from test_startup import HEAVY, modules
 
+from flue_cli.jsondata.strict import dumps
 from flue_cli.script_tests.checks import Outcome, check
 from flue_cli.script_tests.parser import parse_script
 from flue_cli.script_tests.runner import PlayedTurn
 from flue_cli.script_tests.updater import update_script
 from flue_cli.stores.memory import MemoryStore
 from flue_cli.stores.records import Entry, Failure
-from flue_cli.strict_json import dumps
 from flue_cli.transcripts.script import export
 
 if TYPE_CHECKING:

@@ -347,3 +347,42 @@ def test_a_running_session_is_not_deleted(flue: Flue) -> None:
 
     assert done.code == 4
     assert "is busy" in done.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sessions", "rename", "old", "greeting/new"],
+        ["sessions", "rename", "greeting/old", "greeting/new"],
+        ["sessions", "fork", "old", "greeting/new"],
+        ["replay", "old", "--accept", "greeting/new"],
+        ["chat", "greeting", "-s", "greeting/new", "hello"],
+        ["chat", "greeting", "-r", "greeting/old", "hello"],
+        ["sessions", "import", "old.json", "--session", "greeting/new", "--again"],
+    ],
+)
+def test_a_new_name_may_be_given_with_its_agent(flue: Flue, command: list[str]) -> None:
+    """AGENT/NAME is taken for NAME where a session of that agent gets its name, or is named."""
+    flue("chat", "greeting", "-s", "old", "hello")
+    flue("sessions", "export", "old", "-o", "old.json")
+
+    done = flue(*command)
+
+    assert done.code == 0, done.err
+    found = {(one["agent"], one["session"]) for one in json.loads(flue("sessions", "list", "--json").out)}
+    assert found <= {("greeting", "old"), ("greeting", "new")}
+    assert (("greeting", "new") in found) == any("new" in word for word in command)
+
+
+def test_a_session_that_is_called_like_another_is_still_found(flue: Flue) -> None:
+    """A session whose name begins with its agent's keeps it: -s and -r mean the whole name first."""
+    flue("chat", "greeting", "-s", "old", "hello")
+    document = json.loads(flue("sessions", "export", "old").out)
+    document["session"] = "greeting/old"
+    flue("sessions", "import", "-", stdin=json.dumps(document))
+
+    flue("chat", "greeting", "-s", "greeting/old", "again")
+    flue("chat", "greeting", "-r", "greeting/old", "and again")
+
+    turns = {one["session"]: one["turns"] for one in json.loads(flue("sessions", "list", "--json").out)}
+    assert turns == {"old": 1, "greeting/old": 3}

@@ -26,6 +26,7 @@ from flue_cli.errors import (
     SessionNotFound,
     TurnNotFound,
 )
+from flue_cli.jsondata.strict import dumps
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import (
@@ -41,7 +42,6 @@ from flue_cli.stores.records import (
     Origin,
     Replayed,
 )
-from flue_cli.strict_json import dumps
 
 AGENTS = ("one", "two")
 NAMES = ("a", "b", "one/a", "a~1")

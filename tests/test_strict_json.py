@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flue_cli.errors import DataError
-from flue_cli.strict_json import MAX_BYTES, MAX_DEPTH, dumps, loads
+from flue_cli.jsondata.strict import MAX_BYTES, MAX_DEPTH, dumps, loads
 
 texts = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('\\"/ud8🙂\x00\x7f\u2028'))
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts

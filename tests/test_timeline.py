@@ -408,3 +408,19 @@ def test_a_deletion_tells_of_what_was_undone(flue: Flue) -> None:
 
     assert "Delete greeting/a (1 turn, 2 undone) for good?" in asked.err
     assert asked.code == 0
+
+
+@pytest.mark.parametrize(
+    "added", [["chat", "counting", "-s", "a", "three"], ["sessions", "set", "a", "n", "1"]]
+)
+def test_what_is_added_after_an_undo_names_the_fork(counting: Flue, added: list[str]) -> None:
+    """A prompt, or a change of the data, says which session has what was undone before it."""
+    say(counting, "a", "one", "two")
+    sessions(counting, "undo", "a")
+
+    done = counting(*added)
+    again = counting(*added[:-1], "4")
+
+    assert "what was undone is in session a~1\n" in done.err
+    assert "undone" not in again.err
+    assert said(counting, "a~1") == ["one", "two"]

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from flue_cli.agents.recorded_errors import error_from_json, error_to_json
 from flue_cli.errors import AgentError, DataError
-from flue_cli.strict_json import MAX_BYTES, dumps, loads
+from flue_cli.jsondata.strict import MAX_BYTES, dumps, loads
 
 Call = dict[str, Any]
 """The record of a call."""

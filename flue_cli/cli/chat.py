@@ -37,11 +37,11 @@ from flue_cli.cli.options import (
 from flue_cli.cli.session_choice import SessionFlags, SessionTarget, choose_session
 from flue_cli.cli.turn_output import FORMS, TurnOutput, output_format_name
 from flue_cli.errors import AgentError, SessionExists, UsageError
+from flue_cli.jsondata.strict import WARN_BYTES
 from flue_cli.log import Log
-from flue_cli.render.remarks import Waiting, say_interrupted, show_traceback
+from flue_cli.render.remarks import Waiting, say_begun, show_traceback
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, Ask, Begun
-from flue_cli.strict_json import WARN_BYTES
 from flue_cli.text import size
 from flue_cli.turns.runner import Listener, Runner, Turn
 
@@ -245,7 +245,7 @@ def _one_turn(
     answer = FORMS[how.form](app.output)
 
     def begun(found: Begun) -> None:
-        say_interrupted(app.output, found)
+        say_begun(app.output, found)
         answer.begun(found)
 
     def stuck(turn: Turn) -> None:

@@ -23,7 +23,7 @@ from flue_cli.installation import install_command
 from flue_cli.render import plain
 from flue_cli.settings import Settings, config_path
 from flue_cli.stores import open_store
-from flue_cli.stores.finding import Finding
+from flue_cli.stores.records import Finding
 
 _LIBRARIES = ("typer", "rich", "prompt-toolkit", "sqlite-utils", "platformdirs")
 

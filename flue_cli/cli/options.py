@@ -20,12 +20,12 @@ from flue_cli.cli.completion.candidates import (
     complete_sessions,
 )
 from flue_cli.errors import AmbiguousName, SessionNotFound, TurnNotFound
-from flue_cli.names import agent_name, normal_name
+from flue_cli.names import agent_or_any, normal_name
 from flue_cli.render.remarks import Waiting
 from flue_cli.settings import WAIT_SECONDS, Settings
 from flue_cli.stores import open_store
 from flue_cli.stores.records import ABSENT, Head, Holder, Pause
-from flue_cli.text import safe_line
+from flue_cli.text import safe_line, session_label
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -143,11 +143,11 @@ def resolve_session(store: Store, name: str, agent: str = "", *, at: int | None 
 
     Raises SessionNotFound (with near misses), AmbiguousName and TurnNotFound.
     """
-    found = store.resolve(normal_name(name), agent=agent_name(agent) if agent else "")
+    found = store.resolve(normal_name(name), agent=agent_or_any(agent))
     if len(found) == 1:
         return found[0] if at is None else _as_of(store, found[0], at)
     if found:
-        which = ", ".join(sorted(f"{head.agent}/{head.name}" for head in found))
+        which = ", ".join(sorted(session_label(head) for head in found))
         raise AmbiguousName(f"'{name}' could be: {which}", hint="say which: AGENT/NAME, or --agent AGENT")
     whose = f" of agent '{agent}'" if agent else ""
     raise SessionNotFound(f"there is no session '{name}'{whose}", hint=_near(store, name))

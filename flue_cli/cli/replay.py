@@ -26,7 +26,7 @@ from flue_cli.cli.options import (
 )
 from flue_cli.cli.replay_output import Report, create_report
 from flue_cli.errors import AgentError, AgentNotFound, TurnCancelled
-from flue_cli.names import session_name
+from flue_cli.names import bare_name
 from flue_cli.render.remarks import show_traceback
 from flue_cli.settings import Settings
 from flue_cli.stores.contract import Store
@@ -79,10 +79,11 @@ def replay(
     """
     app: App = ctx.obj
     settings = load_settings(store, agents_dirs, timeout=timeout)
-    new = session_name(accept) if accept is not None else ""
     with open_run_store(settings) as kept, closing(DryRunner()) as dry_runner:
         head = resolve_session(kept, session, agent)
         head = head if at is None else kept.at(head, at)
+        new = bare_name(accept, head.agent) if accept is not None else ""
+        new = bare_name(accept, head.agent) if accept is not None else ""
         if new and kept.head(head.agent, new).uid != ABSENT:
             raise taken(head.agent, new)
         report = create_report(app, head, as_json=as_json, verbose=verbose)

@@ -10,10 +10,10 @@ from flue_cli.cli import stdin
 from flue_cli.cli.command_table import App
 from flue_cli.cli.options import require_session, resolve_session
 from flue_cli.errors import SessionNotFound, StoppedBySignal, UsageError
-from flue_cli.names import agent_name, free_name, session_name
+from flue_cli.names import agent_name, agent_or_any, bare_name, free_name, session_name
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, Summary
-from flue_cli.text import safe_line, turns
+from flue_cli.text import safe_line, session_label, turns
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -78,11 +78,19 @@ def choose_session(
         raise UsageError("which agent?", hint="flue chat AGENT; see: flue agents list")
     if flags.session is None:
         return _generated(store, agent_name(agent))
-    return SessionTarget(agent_name(agent), session_name(flags.session), "new" if flags.new else "any")
+    agent = agent_name(agent)
+    return SessionTarget(agent, _name(store, agent, flags.session), "new" if flags.new else "any")
+
+
+def _name(store: Store, agent: str, name: str) -> str:
+    """The name of a session of `agent`; AGENT/NAME is one only if there is a session called that."""
+    whole = session_name(name)
+    bare = bare_name(name, agent)
+    return bare if bare == whole or store.head(agent, whole).uid == ABSENT else whole
 
 
 def _last_used(store: Store, agent: str | None, prompt: str | None) -> SessionTarget:
-    found = store.sessions(agent=agent_name(agent) if agent else "", limit=1)
+    found = store.sessions(agent=agent_or_any(agent), limit=1)
     if not found:
         whose = f" of agent '{agent}'" if agent else ""
         hint = (
@@ -94,7 +102,7 @@ def _last_used(store: Store, agent: str | None, prompt: str | None) -> SessionTa
 
 def _resumed(store: Store, agent: str | None, name: str) -> SessionTarget:
     head = (
-        require_session(store, agent_name(agent), session_name(name))
+        require_session(store, agent_name(agent), _name(store, agent_name(agent), name))
         if agent
         else resolve_session(store, name)
     )
@@ -111,7 +119,7 @@ def _picked(app: App, store: Store, agent: str | None) -> SessionTarget:
         raise UsageError(
             "--pick needs a terminal", hint="name the session with -r, or continue the last with -c"
         )
-    whose = agent_name(agent) if agent else ""
+    whose = agent_or_any(agent)
     if os.environ.get("TERM") == "dumb":
         one: Summary | None = _pick_by_number(app, store, whose)
     else:
@@ -129,9 +137,7 @@ def _pick_by_number(app: App, store: Store, agent: str) -> Summary:
     if not found:
         raise SessionNotFound("there is no session to pick")
     for number, summary in reversed(list(enumerate(found, 1))):  # the likeliest nearest to the question
-        line = (
-            f"{number:>3}  {summary.agent}/{summary.name}  ({turns(summary.turns)})  {summary.preview[:60]}"
-        )
+        line = f"{number:>3}  {session_label(summary)}  ({turns(summary.turns)})  {summary.preview[:60]}"
         app.output.note(safe_line(line))
     answer = ""
     while not (answer.isascii() and answer.isdigit() and 1 <= int(answer) <= len(found)):

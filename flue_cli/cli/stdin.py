@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 
 from flue_cli.errors import UsageError
+from flue_cli.jsondata.strict import MAX_BYTES
 from flue_cli.render.output import Output
-from flue_cli.strict_json import MAX_BYTES
 
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 65536
@@ -86,6 +86,17 @@ def ask(question: str) -> str:
         sys.stderr.write("\n")
         raise UsageError("nobody answered")
     return answer.decode(errors="replace").partition("\n")[0].strip()
+
+
+def confirm(question: str) -> bool:
+    """Ask on stderr, read the answer from standard input; UsageError, which names --yes, if there is none."""
+    try:
+        answer = ask(f"{question} [y/N] ")
+    except UsageError as error:
+        raise UsageError(
+            "nothing was deleted: " + error.message, hint="to delete without asking: --yes"
+        ) from error
+    return answer.lower() in ("y", "yes")
 
 
 def _read_all(source: int) -> bytes:

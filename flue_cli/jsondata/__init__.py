@@ -1,1 +1,1 @@
-"""JSON values: addressed and compared."""
+"""JSON values: checked on their way in and out, addressed and compared."""

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from flue_cli.jsondata.diff import Change
 from flue_cli.jsondata.path import Path, shown
-from flue_cli.render.plain import readable_json
+from flue_cli.jsondata.strict import readable_json
 from flue_cli.text import safe_line
 
 _STYLES = {"+": "green", "~": "yellow", "-": "red", " ": ""}

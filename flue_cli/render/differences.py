@@ -12,7 +12,7 @@ from rich.text import Text
 
 from flue_cli.jsondata.diff import Change
 from flue_cli.jsondata.path import shown
-from flue_cli.render.plain import readable_json
+from flue_cli.jsondata.strict import readable_json
 from flue_cli.render.unified import Line, pair_lines, said, stretches, title, unified
 from flue_cli.sessions.comparison import Comparison, TurnPair
 from flue_cli.text import safe_line, turns

@@ -21,16 +21,6 @@ def as_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
 
 
-def readable_json(value: Any, *, indent: int | None = None) -> str:
-    """JSON to read and edit: letters of all languages stand for themselves, nothing else does."""
-    import re
-
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return re.sub(
-        r"[^\n -~]", lambda found: found[0] if found[0].isprintable() else as_json(found[0])[1:-1], text
-    )
-
-
 def rows(lines: Iterable[Sequence[object]]) -> str:
     """Tab-separated lines without a heading, every field on one line and made safe."""
     return "".join("\t".join(safe_line(str(field)) for field in line) + "\n" for line in lines)

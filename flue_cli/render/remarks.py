@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from flue_cli import times
 from flue_cli.errors import AgentError, FlueError
 from flue_cli.render.output import Output
 from flue_cli.stores.records import Begun, Head, Holder
-from flue_cli.text import safe_line, turn_numbers, turns
+from flue_cli.text import safe_line, session_label, turn_numbers, turns, undone_fork_notice
 from flue_cli.times import whole_seconds
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Waiting:
 def whom(holder: Holder) -> str:
     """For whom a turn waits, and how long that has been at it."""
     who = f"process {holder.pid} on {safe_line(holder.host)}" if holder.pid else "another turn"
-    return f"{who} has been answering for {whole_seconds(max(0, time.time_ns() // 1000 - holder.since))}"
+    return f"{who} has been answering for {whole_seconds(max(0, times.now() - holder.since))}"
 
 
 def show_failure(error: FlueError, output: Output, *, verbose: bool) -> None:
@@ -52,11 +53,13 @@ def show_traceback(error: FlueError | None, output: Output, *, verbose: bool) ->
         output.note(error.traceback.rstrip("\n"))
 
 
-def say_interrupted(output: Output, begun: Begun) -> None:
-    """Say that an earlier prompt was left unanswered by a crash, if one was."""
+def say_begun(output: Output, begun: Begun) -> None:
+    """Say what the beginning of a turn settled: a prompt that a crash left, and turns that were undone."""
     if begun.interrupted:
         lost = begun.interrupted
         output.note(f"note: turn {lost.turn} was interrupted and not answered: {safe_line(lost.prompt[:60])}")
+    if begun.undone_fork:
+        output.note(undone_fork_notice(begun.undone_fork))
 
 
 def say_moved(output: Output, moved: TimelineMove) -> None:
@@ -64,7 +67,7 @@ def say_moved(output: Output, moved: TimelineMove) -> None:
     before, after = moved.before, moved.after
     what = "undone" if after.turn < before.turn else "done again"
     which = moved.turns
-    where = f"{safe_line(after.agent)}/{safe_line(after.name)} is at turn {after.turn}"
+    where = f"{session_label(after)} is at turn {after.turn}"
     output.note(f"{turn_numbers(which)} {what}: {where}" if which else where)
 
 
@@ -72,4 +75,4 @@ def described(store: Store, head: Head) -> str:
     """A session and how much there is of it, with what was undone and can be done again."""
     undone = store.tip(head).turn - head.turn
     size = f"{turns(head.turn)}, {undone} undone" if undone else turns(head.turn)
-    return f"{safe_line(head.agent)}/{safe_line(head.name)} ({size})"
+    return f"{session_label(head)} ({size})"

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -16,14 +15,14 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from flue_cli import times
 from flue_cli.agents.description import Description
 from flue_cli.agents.discovery import AgentSource
 from flue_cli.render.excerpt import excerpt
 from flue_cli.render.family import Branch
 from flue_cli.render.output import Output
-from flue_cli.stores.finding import Finding
 from flue_cli.stores.matching import Query
-from flue_cli.stores.records import Entry, Hit
+from flue_cli.stores.records import Entry, Finding, Hit
 from flue_cli.stores.rules import mark_of
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import ago, local_time
@@ -63,7 +62,7 @@ def paged(output: Output, text: str, *, pager: bool = True) -> None:
 def session_table(found: Iterable[Branch]) -> Table:
     """A table of sessions; what is cut on a narrow screen is the prompt, not the names."""
     table = _table(agent="names", session="names", turns="whole", last_used="whole", last_prompt="cut")
-    now = time.time_ns() // 1000
+    now = times.now()
     for summary, drawn in found:
         name = Text.assemble((drawn, "dim"), (safe_line(summary.name), "bold"))
         if drawn and summary.origin:

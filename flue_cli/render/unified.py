@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flue_cli.jsondata.diff import diff_ranges
 from flue_cli.jsondata.path import shown
 from flue_cli.render.plain import as_json
-from flue_cli.text import safe_line, turns
+from flue_cli.text import safe_line, session_label, turns
 
 if TYPE_CHECKING:
     from flue_cli.jsondata.diff import Change
@@ -42,7 +42,7 @@ def unified(found: Comparison) -> Iterator[Line]:
 
 def title(moment: SessionAtTurn) -> str:
     """Which session, as of which turn; safe."""
-    return safe_line(f"{moment.head.agent}/{moment.head.name} turn {moment.turn}")
+    return safe_line(f"{session_label(moment.head)} turn {moment.turn}")
 
 
 def pair_lines(pair: TurnPair) -> Iterator[Line]:

@@ -12,7 +12,7 @@ from flue_cli.render.report import Piece, show
 from flue_cli.sessions.follow import Happening, SessionRenamed, TurnBegan, TurnSettled, TurnsUndone
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import mark_of
-from flue_cli.text import safe_line, safe_text, turn_numbers
+from flue_cli.text import safe_line, safe_text, session_label, turn_numbers
 from flue_cli.times import local_time, timestamp
 
 
@@ -27,7 +27,7 @@ class Text:
     def __call__(self, what: Happening) -> None:
         """Show one happening; raises as Output.result."""
         if isinstance(what, SessionRenamed):
-            self._output.note(f"it is {safe_line(what.head.agent)}/{safe_line(what.head.name)} now")
+            self._output.note(f"it is {session_label(what.head)} now")
             return
         pieces = list(self._on_terminal(what) if self._output.is_terminal else _in_pipe(what))
         if not pieces:

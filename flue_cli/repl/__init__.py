@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.errors import FlueError, StoppedBySignal, TurnCancelled
 from flue_cli.render.output import Output
-from flue_cli.render.remarks import say_interrupted, show_failure
+from flue_cli.render.remarks import say_begun, show_failure
 from flue_cli.render.unified import data_lines
 from flue_cli.render.working import Working, ring
 from flue_cli.repl.conversation import Conversation
@@ -110,7 +110,7 @@ def _answer(prompt: str, talk: _Talk) -> None:
 
         def begun(found: Begun) -> None:
             working.begun()
-            say_interrupted(output, found)
+            say_begun(output, found)
             show_missed(conversation.missed_before(found), conversation, output)
 
         listener = Listener(waiting=working.waiting, begun=begun, piece=shown.piece)

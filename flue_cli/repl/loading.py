@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from flue_cli import times
 from flue_cli.agents import discovery
 from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.errors import AgentError, AgentNotFound, UsageError
@@ -65,7 +65,7 @@ class Agents(NamedTuple):
 def loaded(source: AgentSource) -> Loaded:
     """The agent of `source` as its file is now; raises as discovery.load_agent."""
     stamp = stamp_of(source)  # before it is read: what is saved meanwhile counts as a change
-    return Loaded(discovery.load_agent(source), source, stamp, at=time.time_ns() // 1000)
+    return Loaded(discovery.load_agent(source), source, stamp, at=times.now())
 
 
 def reloaded(old: Loaded) -> Loaded:

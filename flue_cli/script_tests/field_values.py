@@ -7,8 +7,9 @@ from typing import Any
 
 from flue_cli.agents.call_recording import CallReplayer
 from flue_cli.errors import describe_exception
+from flue_cli.jsondata.strict import dumps, loads
 from flue_cli.script_tests.model import UNCHANGED
-from flue_cli.strict_json import dumps, loads
+from flue_cli.times import parse_iso
 
 
 def json_text(text: str) -> str:
@@ -82,14 +83,10 @@ def turn_number(text: str) -> int:
 
 def moment_of(text: str) -> int:
     """Parse an ISO 8601 time to microseconds since the epoch; UTC unless it says otherwise."""
-    from datetime import UTC, datetime, timedelta
-
-    try:
-        found = datetime.fromisoformat(text)
-        aware = found if found.tzinfo else found.replace(tzinfo=UTC)
-        return (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    except (ValueError, OverflowError) as error:
-        raise ValueError("this is no time like 2026-01-31T09:00:00Z") from error
+    found = parse_iso(text)
+    if found is None:
+        raise ValueError("this is no time like 2026-01-31T09:00:00Z")
+    return found
 
 
 def _json(text: str) -> Any:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from flue_cli.agents.api import History, Message
 from flue_cli.agents.discovery import Agent
 from flue_cli.errors import FlueError, TurnCancelled
+from flue_cli.jsondata.strict import dumps, loads
 from flue_cli.script_tests.checks import Failure, Outcome, check
 from flue_cli.script_tests.model import Script, Step
-from flue_cli.strict_json import dumps, loads
 from flue_cli.turns.dry_run import AgentRun, DryRunResult
 from flue_cli.turns.result import TurnInput, TurnResult
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from flue_cli.errors import Conflict, OutputFailed
+from flue_cli.files import atomic_write
 from flue_cli.script_tests.checks import Outcome, part_of
 from flue_cli.script_tests.model import DATA, FAILS, INCLUDES, MATCHES, REPLY, Expected, Script
 from flue_cli.script_tests.runner import PlayedTurn
@@ -45,22 +46,13 @@ def rewrite(path: str, before: str, after: str) -> None:
     Raises Conflict if it is not `before` any more, OutputFailed when it cannot be written.
     """
     place = os.path.realpath(path)  # a link stays one
-    draft = os.path.join(os.path.dirname(place), f".flue-{os.urandom(4).hex()}")
     try:
         with open(place, "rb") as file:
             if file.read() != before.encode():
                 raise Conflict(f"{path} was changed meanwhile, and is not updated", hint="run it again")
-        with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(after.encode())
-            os.fchmod(file.fileno(), os.stat(place).st_mode & 0o7777)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, place)
+        atomic_write(place, [after.encode()], replace=True, mode=os.stat(place).st_mode & 0o7777)
     except OSError as error:
         raise OutputFailed(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        if os.path.lexists(draft):
-            os.unlink(draft)
 
 
 def _mended(turn: PlayedTurn) -> PlayedTurn:

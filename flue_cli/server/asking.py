@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from flue_cli.errors import BadName, UsageError
-from flue_cli.json_input import typed
 from flue_cli.jsondata.path import kind
+from flue_cli.jsondata.strict import MAX_BYTES, parse_typed
 from flue_cli.names import session_name
 from flue_cli.server.body import Limits, check_type, read_body
 from flue_cli.server.errors import TooLarge
-from flue_cli.strict_json import MAX_BYTES
 from flue_cli.text import safe_line
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def _object(text: str) -> dict[str, Any]:
     try:
         value = _DECODER.decode(text)
     except (ValueError, RecursionError):
-        value = typed(text, _BODY)  # slower, and says where the fault is
+        value = parse_typed(text, _BODY)  # slower, and says where the fault is
     if not isinstance(value, dict):
         raise UsageError(f"{_BODY} is {kind(value)}, not an object")
     return value

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
+from flue_cli.jsondata.strict import MAX_BYTES
 from flue_cli.server.refusal import Refusal
-from flue_cli.strict_json import MAX_BYTES
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flue_cli.editor import run_editor
 from flue_cli.errors import DataError, UsageError
 from flue_cli.files import make_private_folder, write_whole
-from flue_cli.json_input import typed, typed_object
 from flue_cli.jsondata import path as data_path
 from flue_cli.jsondata.diff import changes
-from flue_cli.render.plain import readable_json
-from flue_cli.sessions.timeline import edit_data, replace_data
-from flue_cli.strict_json import dumps
-from flue_cli.text import safe_line
+from flue_cli.jsondata.strict import dumps, parse_typed, parse_typed_object, readable_json
+from flue_cli.sessions.timeline import edit_data, replace_data, undone_fork
+from flue_cli.text import session_label, undone_fork_notice
 from flue_cli.turns.result import parse_data
 
 if TYPE_CHECKING:
@@ -57,18 +55,17 @@ def set_value(store: Store, head: Head, path: str, value: str, waiting: WaitOpti
     Raises BadPath, UsageError for what is no JSON, and as timeline.edit_data.
     """
     steps = data_path.parse(path)
-    new = _value(value) if steps else typed_object(value, "VALUE")
+    new = _value(value) if steps else parse_typed_object(value, "VALUE")
     edited, differs = _edit(store, head, lambda data: data_path.put(data, steps, new), waiting)
-    state = "is" if differs else "is already"
-    words = f"{_called(edited, steps)} {state} {_short(new)}"
-    return DataEdit(edited, f"{words} (turn {edited.turn})" if differs else f"nothing was changed: {words}")
+    words = f"{_called(edited, steps)} {'is' if differs else 'is already'} {_short(new)}"
+    return DataEdit(edited, words + _turn_made(store, edited) if differs else f"nothing was changed: {words}")
 
 
 def unset_value(store: Store, head: Head, path: str, waiting: WaitOptions) -> DataEdit:
     """Remove what is at `path`; NotFound if nothing is, BadPath, and as timeline.edit_data."""
     steps = data_path.parse(path)
     edited, _ = _edit(store, head, lambda data: data_path.remove(data, steps), waiting)
-    return DataEdit(edited, f"{_called(edited, steps)} is removed (turn {edited.turn})")
+    return DataEdit(edited, f"{_called(edited, steps)} is removed{_turn_made(store, edited)}")
 
 
 def edit_as_text(store: Store, head: Head, drafts: DraftFolder, waiting: WaitOptions) -> DataEdit:
@@ -82,11 +79,11 @@ def edit_as_text(store: Store, head: Head, drafts: DraftFolder, waiting: WaitOpt
     with _draft(drafts, start) as draft:
         run_editor(draft)
         text = _read(draft)
-        after = before if text == start else dumps(typed_object(text, "what you wrote"))
+        after = before if text == start else dumps(parse_typed_object(text, "what you wrote"))
         edited = replace_data(store, head, after, wait=waiting.seconds, pause=waiting.pause)
     if edited == head:
         return DataEdit(head, "nothing was changed")
-    return DataEdit(edited, f"the data of {_name(head)} is changed (turn {edited.turn})")
+    return DataEdit(edited, f"the data of {session_label(head)} is changed{_turn_made(store, edited)}")
 
 
 def _edit(store: Store, head: Head, change: Callable[[Any], Any], waiting: WaitOptions) -> tuple[Head, bool]:
@@ -106,9 +103,15 @@ def _edit(store: Store, head: Head, change: Callable[[Any], Any], waiting: WaitO
     return edited, differs
 
 
+def _turn_made(store: Store, edited: Head) -> str:
+    """Say which turn an edit is, and where the turns are that were undone before it."""
+    fork = undone_fork(store, edited)
+    return f" (turn {edited.turn})" + (f"\n{undone_fork_notice(fork)}" if fork else "")
+
+
 def _value(text: str) -> Any:
     try:
-        return typed(text, "VALUE")
+        return parse_typed(text, "VALUE")
     except UsageError as error:
         if isinstance(error.__cause__, json.JSONDecodeError) and text.lstrip()[:1] not in tuple('{["'):
             error.hint = f"text needs quotes of its own: {shlex.quote(json.dumps(text, ensure_ascii=False))}"
@@ -155,11 +158,7 @@ def _read(path: str) -> str:
 
 
 def _called(head: Head, steps: data_path.Path) -> str:
-    return f"{_name(head)}: {data_path.shown(steps) or 'the data'}"
-
-
-def _name(head: Head) -> str:
-    return safe_line(f"{head.agent}/{head.name}")
+    return f"{session_label(head)}: {data_path.shown(steps) or 'the data'}"
 
 
 def _short(value: Any) -> str:

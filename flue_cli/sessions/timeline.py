@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from flue_cli.errors import NothingToMove, SessionChanged, StoreError, TurnNotFound
+from flue_cli.jsondata.strict import dumps
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head, Pause
-from flue_cli.strict_json import dumps
 from flue_cli.turns.result import parse_data
 
 _PAGE = 64
@@ -90,6 +90,15 @@ def move_when_idle(
             if now.uid != head.uid or now.version == head.version:
                 raise
             head = now
+
+
+def undone_fork(store: Store, head: Head) -> str:
+    """Name the fork that keeps what was undone before the entry at `head` was added; "" if nothing was."""
+    for fork in sorted(store.kept(head), reverse=True):  # newest first
+        origin = store.origin(fork)
+        if origin and origin.uid == head.uid:
+            return fork.name if origin.turn == head.turn - 1 else ""
+    return ""
 
 
 def edit_data(store: Store, head: Head, change: Callable[[Any], Any], *, wait: float, pause: Pause) -> Head:

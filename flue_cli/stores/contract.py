@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from flue_cli.agents.api import Message
-    from flue_cli.stores.finding import Finding
     from flue_cli.stores.records import (
         Ask,
         Begun,
         Entry,
         Failure,
+        Finding,
         Head,
         Hit,
         Lease,

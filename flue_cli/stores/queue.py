@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
+from flue_cli import times
 from flue_cli.stores.records import Ask, Holder, Pause
 from flue_cli.stores.rules import busy
 
@@ -42,7 +43,7 @@ def wait_for(attempt: Callable[[], Taken | Held], ask: Ask, pause: Pause) -> Tak
             return result
         now = time.monotonic()
         if now - began >= ask.wait:
-            raise busy(ask.name, result.holder, time.time_ns() // 1000)
+            raise busy(ask.name, result.holder, times.now())
         if result != before:
             before, moved = result, now
         looks_after = _CALLED_PAUSE if result.is_called else 0.001 * result.place

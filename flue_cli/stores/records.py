@@ -97,11 +97,13 @@ class Lease(NamedTuple):
 class Begun(NamedTuple):
     """A prompt was accepted and is recorded as running.
 
-    `interrupted` is the earlier prompt that a crash left unanswered and this call settled.
+    `interrupted` is the earlier prompt that a crash left unanswered and this call settled. `undone_fork`
+    names the session that keeps what was undone before this prompt, "" if nothing was.
     """
 
     lease: Lease
     interrupted: Entry | None = None
+    undone_fork: str = ""
 
 
 class Replayed(NamedTuple):
@@ -167,3 +169,11 @@ class Hit(NamedTuple):
     started_at: int
     prompt: str
     reply: str | None
+
+
+class Finding(NamedTuple):
+    """What a check-up found: `level` is "ok", "note" or "problem"; `advice` is what to do about it."""
+
+    level: str
+    what: str
+    advice: str = ""

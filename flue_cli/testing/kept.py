@@ -66,6 +66,17 @@ class KeptCases:
         assert store.data_at(now, 2) == ('{"n":1}' if what == "failed prompt" else '{"n":2}')
         assert prompts(store)[0] == "one"
 
+    def test_a_turn_names_the_fork_that_it_made(self, store: Store) -> None:
+        """Who sends a prompt after an undo is told which session has what was undone; else there is none."""
+        talk(store, "one", "two")
+        move(store, 1)
+        forks = []
+        for prompt in ("instead", "next"):
+            begun = begin(store, prompt)
+            finish(store, begun.lease)
+            forks.append(begun.undone_fork)
+        assert forks == ["main~1", ""]
+
     def test_kept_forks_are_numbered(self, store: Store) -> None:
         """NAME~1, NAME~2 … in the order in which they were left; a fork kept of one has its name first."""
         talk(store, "one", "two")

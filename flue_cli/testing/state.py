@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
 
+from flue_cli import times
 from flue_cli.agents.api import Message
 from flue_cli.errors import (
     TurnNotFound,
 )
+from flue_cli.jsondata.strict import MAX_DEPTH, dumps
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Failure, Head
-from flue_cli.strict_json import MAX_DEPTH, dumps
 from flue_cli.testing.steps import (
     AGENT,
     BROKEN,
@@ -99,7 +99,7 @@ class State:
         """The timeline shows prompt, reply, messages between, data, meta, key and both times of a turn."""
         call = Message("assistant", None, {"tool_calls": [{"id": "1", "args": {"q": "ü"}}]})
         result = Message("tool", [{"type": "text", "text": "42"}], {"tool_call_id": "1"})
-        before = time.time_ns() // 1000
+        before = times.now()
 
         head = turn(
             store,
@@ -113,7 +113,7 @@ class State:
 
         (entry,) = timeline(store, head, with_data=True)
         assert entry.finished_at is not None
-        assert before <= entry.started_at <= entry.finished_at <= time.time_ns() // 1000
+        assert before <= entry.started_at <= entry.finished_at <= times.now()
         assert entry == Entry(
             turn=1,
             kind="prompt",

@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
-from urllib.parse import quote as url_quoted
 
 from flue_cli.errors import UsageError
+from flue_cli.stores.sqlite.file import open_database
 from flue_cli.transcripts.reading import Source
 
 _KINDS = {
@@ -22,6 +22,9 @@ _KINDS = {
 """Format to the sets of tables of which one must be there."""
 
 _FORMAT_AT, _WAL = 18, 2
+
+_PATIENCE = 10.0
+"""Seconds to wait while the other program writes."""
 
 
 def kind_of_database(source: Source) -> str:
@@ -55,6 +58,7 @@ def opened(source: Source) -> Iterator[sqlite3.Connection]:
     with ExitStack() as stack, plain_errors(source):
         db = stack.enter_context(_connected(os.path.realpath(source.path)))
         db.row_factory = _row
+        db.text_factory = str  # what is no text is the file's fault
         db.execute("PRAGMA query_only = ON")
         db.execute("BEGIN")
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from here on nothing changes for us
@@ -96,7 +100,7 @@ def _connected(path: str) -> Iterator[sqlite3.Connection]:
     is_quiet = not os.path.exists(log) or not os.path.getsize(log)
     if _format(path) == _WAL and is_quiet:
         # Nobody has it open. To open it would leave two files beside it, or fail in a read-only folder.
-        db = _connect(path, "mode=ro&immutable=1")
+        db = open_database(path, "mode=ro&immutable=1", timeout=_PATIENCE)
         before = _state(path)
     elif _format(path) == _WAL and not os.path.exists(f"{path}-shm"):
         # What a crash left in the log belongs to it, and reading it in place would make a file beside it.
@@ -104,14 +108,14 @@ def _connected(path: str) -> Iterator[sqlite3.Connection]:
             copy = os.path.join(folder, "copy.db")
             shutil.copyfile(path, copy)
             shutil.copyfile(log, f"{copy}-wal")
-            db = _connect(copy, "mode=rw")
+            db = open_database(copy, "mode=rw", timeout=_PATIENCE)
             try:
                 yield db
             finally:
                 db.close()
         return
     else:
-        db = _connect(path, "mode=ro")
+        db = open_database(path, "mode=ro", timeout=_PATIENCE)
         before = None
     try:
         yield db
@@ -124,10 +128,6 @@ def _connected(path: str) -> Iterator[sqlite3.Connection]:
 def _state(path: str) -> tuple[int, int]:
     found = os.stat(path)
     return found.st_size, found.st_mtime_ns
-
-
-def _connect(path: str, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{url_quoted(path)}?{mode}", uri=True, timeout=10, isolation_level=None)
 
 
 def _format(path: str) -> int:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
+from flue_cli.jsondata.strict import bounded_text, pack_foreign
 from flue_cli.stores.records import Entry, Failure
-from flue_cli.transcripts.parsing import bounded, packed
 from flue_cli.transcripts.reading import UNDATED
 
 ORIGINAL = "original"
@@ -98,18 +98,18 @@ def _entry(before: list[Said], turn: list[Said], after: list[Said], notes: str) 
     meta: dict[str, Any] = {ORIGINAL: original} if original else {}
     meta |= {notes: known} if known else {}
     if meta:
-        packed(meta, f"{asked.where}: meta")
+        pack_foreign(meta, f"{asked.where}: meta")
     messages = tuple(Message.from_dict(one.message) for one in between)
     if messages:
-        packed([message.as_dict() for message in messages], f"{asked.where}: messages")
+        pack_foreign([message.as_dict() for message in messages], f"{asked.where}: messages")
     until = max((one.until for one in turn), default=UNDATED)
     return Entry(
         turn=0,
         kind="prompt",
         outcome="completed" if answer else "interrupted",
         key=None,
-        prompt=bounded(text_of(asked.message["content"]), asked.where),
-        reply=bounded(_answer(answer.message), answer.where) if answer else None,
+        prompt=bounded_text(text_of(asked.message["content"]), asked.where),
+        reply=bounded_text(_answer(answer.message), answer.where) if answer else None,
         messages=messages,
         started_at=asked.since,
         finished_at=max(asked.since, until),

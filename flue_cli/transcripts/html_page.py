@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from flue_cli.agents.api import Message
 from flue_cli.jsondata.diff import Change, changes
 from flue_cli.jsondata.path import shown
+from flue_cli.jsondata.strict import loads
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import mark_of
-from flue_cli.strict_json import loads
 from flue_cli.text import safe_line, safe_text, turns
 from flue_cli.times import moment, timestamp
 from flue_cli.transcripts.fields import body_of, entries, said_in

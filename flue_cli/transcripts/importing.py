@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from typing import NamedTuple
 
+from flue_cli import times
 from flue_cli.errors import SessionExists
-from flue_cli.names import MAX_NAME, agent_name, session_name
+from flue_cli.names import MAX_NAME, agent_name, agent_or_any, bare_name, session_name
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, Entry, Head, Origin
 from flue_cli.transcripts.fields import entries
@@ -38,7 +38,7 @@ def bring(store: Store, found: Incoming, agent: str, name: str, *, again: bool) 
         )
     if head.uid != ABSENT:
         name = _free(store, agent, name)
-    now = time.time_ns() // 1000
+    now = times.now()
     dated = (_dated(entry, now) for entry in found.entries)
     return Brought(store.bring(agent, name, dated, _origin(store, agent, found)), was_there=False)
 
@@ -48,7 +48,7 @@ class Names:
 
     def __init__(self, agent: str, name: str, default_agent: str) -> None:
         """`agent` and `name` are what the person wants, "" for what the file says; BadName for bad ones."""
-        self._agent = agent_name(agent) if agent else ""
+        self._agent = agent_or_any(agent)
         self._name = session_name(name) if name else ""
         self._default = default_agent
         self._given: set[tuple[str, str]] = set()
@@ -56,7 +56,7 @@ class Names:
     def of(self, found: Incoming) -> tuple[str, str]:
         """Agent and name for a session that was found; BadName if its agent cannot be one."""
         agent = self._agent or agent_name(found.agent or self._default)
-        name = self._name or _valid(found.name)
+        name = bare_name(self._name, agent) if self._name else _valid(found.name)
         number, free = 1, name
         while (agent, free) in self._given:
             number += 1

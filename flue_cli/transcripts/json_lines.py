@@ -81,13 +81,13 @@ class _Lines:
 
 
 def _objects(source: Source) -> Iterator[tuple[str, Any]]:
-    from flue_cli.transcripts.parsing import parse
+    from flue_cli.jsondata.strict import parse_foreign
 
     for number, line in source.raw_lines():
         where = f"line {number}"
         try:
             text = source.text_of(number, line)
-            value = parse(text, where) if text.strip() else None
+            value = parse_foreign(text, where) if text.strip() else None
         except UsageError as error:
             yield where, error
         else:

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from flue_cli.errors import UsageError
+from flue_cli.jsondata.strict import parse_foreign
 from flue_cli.stores.records import Entry
+from flue_cli.times import parse_iso
 from flue_cli.transcripts.foreign_database import opened, plain_errors, tables_of, text_in
 from flue_cli.transcripts.foreign_turns import Said, turns_of
-from flue_cli.transcripts.parsing import parse
 from flue_cli.transcripts.reading import UNDATED, Incoming, Skipped, Source
-from flue_cli.transcripts.times import microseconds_of
 
 _AGENT = "llm"
 _LONGEST = 10**9
@@ -215,13 +215,13 @@ def _more(parts: list[dict[str, Any]], row: sqlite3.Row) -> dict[str, Any]:
     kept: list[Any] = [{key: value for key, value in part.items() if key != "shown"} for part in parts]
     if row["provider_metadata"]:
         where = f"messages row {row['number']}: provider_metadata"
-        kept.append({"provider_metadata": parse(row["provider_metadata"], where)})
+        kept.append({"provider_metadata": parse_foreign(row["provider_metadata"], where)})
     return {"parts": kept}
 
 
 def _part(db: sqlite3.Connection, row: sqlite3.Row, where: str) -> dict[str, Any]:
     """A part, with the text of fragments and what was attached put in."""
-    payload = parse(row["payload"], f"parts row {row['id']}") if row["payload"] else {}
+    payload = parse_foreign(row["payload"], f"parts row {row['id']}") if row["payload"] else {}
     if not isinstance(payload, dict):
         raise UsageError(f"{where}: part {row['position']} is no object")
     part = payload | {"type": row["type"]}
@@ -282,7 +282,7 @@ def _attachment(row: sqlite3.Row) -> dict[str, Any]:
 
 def _times(row: sqlite3.Row) -> tuple[int, int]:
     """When a response began and when it had come."""
-    since = microseconds_of(row["datetime_utc"])
+    since = parse_iso(row["datetime_utc"])
     if since is None:
         return UNDATED, UNDATED
     took = row["duration_ms"]
@@ -294,7 +294,7 @@ def _note(row: sqlite3.Row, where: str) -> dict[str, Any]:
     known = {name: row[name] for name in _KNOWN if _has(row, name)}
     for name in ("options_json", "token_details"):
         if name in known:
-            known[name] = parse(known[name], f"{where}: {name}")
+            known[name] = parse_foreign(known[name], f"{where}: {name}")
     return {name.removesuffix("_json"): value for name, value in known.items() if value != {}}
 
 

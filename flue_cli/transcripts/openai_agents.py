@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from flue_cli.errors import UsageError
+from flue_cli.jsondata.strict import parse_foreign
 from flue_cli.stores.records import Entry
+from flue_cli.times import parse_iso
 from flue_cli.transcripts.foreign_database import opened, plain_errors
 from flue_cli.transcripts.foreign_turns import Said, turns_of
-from flue_cli.transcripts.parsing import parse
 from flue_cli.transcripts.reading import UNDATED, Incoming, Skipped, Source
-from flue_cli.transcripts.times import microseconds_of
 
 _CALL = {"type", "call_id", "name", "arguments"}
 _OUTPUT = {"type", "call_id", "output"}
@@ -51,10 +51,10 @@ def _said(db: sqlite3.Connection, session: str) -> Iterator[Said]:
     )
     for row in rows:
         where = f"agent_messages row {row['id']}"
-        item = parse(row["message_data"], where)
+        item = parse_foreign(row["message_data"], where)
         if not isinstance(item, dict):
             raise UsageError(f"{where} is no object")
-        at = microseconds_of(row["created_at"])
+        at = parse_iso(row["created_at"])
         said = Said(_message(item, where), where, *((UNDATED, UNDATED) if at is None else (at, at)))
         if item.get("type") == "function_call":
             calls = _together(calls, said)

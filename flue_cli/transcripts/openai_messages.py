@@ -114,13 +114,13 @@ def _lists(source: Source) -> Iterator[list[Said] | UsageError]:
 
 def _line(source: Source, number: int, line: bytes) -> tuple[list[Said], bool]:
     """The messages of a line, and whether they are a list by themselves; UsageError."""
-    from flue_cli.transcripts.parsing import parse
+    from flue_cli.jsondata.strict import parse_foreign
 
     where = f"line {number}"
     text = source.text_of(number, line)
     if not text.strip():
         return [], False
-    value = parse(text, where)
+    value = parse_foreign(text, where)
     if _is_message(value):
         return _said([value], where), False
     return _said(_list_of(value, where), where + ": messages[{}]"), True

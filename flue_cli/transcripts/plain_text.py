@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from flue_cli.stores.records import Head
 from flue_cli.stores.rules import mark_of
-from flue_cli.text import safe_line, safe_text
+from flue_cli.text import safe_line, safe_text, session_label
 from flue_cli.times import moment
 from flue_cli.transcripts.fields import body_of, entries, said_in
 from flue_cli.transcripts.readable import Readable
@@ -14,7 +14,7 @@ from flue_cli.transcripts.readable import Readable
 
 def export(store: Readable, head: Head, first: int) -> Iterator[str]:
     """Each turn's number and time, then its messages, the role before each."""
-    yield f"{safe_line(head.agent)}/{safe_line(head.name)}\n"
+    yield f"{session_label(head)}\n"
     for entry in entries(store, head, first):
         mark = f" ({mark_of(entry)})" if mark_of(entry) else ""
         yield f"\n[{entry.turn}] {moment(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"

@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import IO, Any, NamedTuple, Self
 
 from flue_cli.errors import UsageError
+from flue_cli.jsondata.strict import decode_utf8, parse_foreign
 from flue_cli.stores.records import Entry
 from flue_cli.text import safe_line
-from flue_cli.transcripts.parsing import decoded, parse
 
 MAX_LINE = 256 * 2**20
 """The longest line, in bytes: a turn has several texts of up to 16 MiB, and JSON may escape each byte."""
@@ -106,7 +106,7 @@ class Source:
 
     def text_of(self, number: int, line: bytes) -> str:
         """A line's text; UsageError for what is not UTF-8."""
-        return decoded(line, f"line {number} of {self.called}", is_first=number == 1)
+        return decode_utf8(line, f"line {number} of {self.called}", is_first=number == 1)
 
     @cached_property
     def document(self) -> Any:
@@ -118,7 +118,7 @@ class Source:
                 f"{self.called} has more than {MAX_DOCUMENT // 2**20} MiB in one document",
                 hint="jsonl, a turn a line, may be of any size",
             )
-        return parse(decoded(data, self.called, is_first=True), self.called)
+        return parse_foreign(decode_utf8(data, self.called, is_first=True), self.called)
 
     def _line(self) -> bytes:
         try:

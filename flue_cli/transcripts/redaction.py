@@ -8,8 +8,8 @@ from typing import Any
 
 from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
+from flue_cli.jsondata.strict import dumps, loads
 from flue_cli.stores.records import Entry, Head, Origin
-from flue_cli.strict_json import dumps, loads
 from flue_cli.text import safe_line
 from flue_cli.transcripts.readable import Readable
 

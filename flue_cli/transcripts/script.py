@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from flue_cli.jsondata.strict import loads
 from flue_cli.script_tests.field_values import call_record_error
 from flue_cli.script_tests.model import UNCHANGED
 from flue_cli.script_tests.writer import json_line, name_line, prompt_lines, reply_lines
 from flue_cli.stores.records import Entry, Head
-from flue_cli.strict_json import loads
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import timestamp
 from flue_cli.transcripts.fields import entries

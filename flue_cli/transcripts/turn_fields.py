@@ -7,11 +7,11 @@ from typing import Any, NoReturn
 from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
 from flue_cli.installation import upgrade_hint
+from flue_cli.jsondata.strict import bounded_text, pack_foreign
 from flue_cli.stores.records import Entry, Failure
 from flue_cli.text import safe_line
+from flue_cli.times import parse_iso
 from flue_cli.transcripts.fields import VERSION
-from flue_cli.transcripts.parsing import bounded, packed
-from flue_cli.transcripts.times import microseconds_of
 
 _MOST_TURNS = 2**63
 """No store counts further."""
@@ -45,7 +45,7 @@ def origin_of(fields: dict[str, Any], where: str) -> tuple[str, int] | None:
         _refuse(where, '"forked_from" does not name a session and a turn')
     if not 0 <= turn < _MOST_TURNS:
         _refuse(where, '"forked_from" does not name a session and a turn')
-    return bounded(name, where), turn
+    return bounded_text(name, where), turn
 
 
 def entry_of(fields: Any, where: str) -> Entry:
@@ -82,7 +82,7 @@ def data_of(fields: dict[str, Any], where: str) -> str:
     data = fields.get("data")
     if not isinstance(data, dict):
         _refuse(where, '"data" is no object')
-    return packed(data, f"{where}: data")
+    return pack_foreign(data, f"{where}: data")
 
 
 def _said(messages: Any, kind: str, outcome: str, where: str) -> tuple[str, tuple[Message, ...], str | None]:
@@ -96,20 +96,20 @@ def _said(messages: Any, kind: str, outcome: str, where: str) -> tuple[str, tupl
     prompt = _plain(messages[:1], "user")
     if prompt is None:
         _refuse(where, 'the first message is no text by "user"')
-    bounded(prompt, f"{where}: messages[0]")
+    bounded_text(prompt, f"{where}: messages[0]")
     if outcome != "completed":
         return prompt, _between(messages[1:], where), None
     reply = _plain(messages[-1:], "assistant")
     if reply is None:
         _refuse(where, 'the last message of a completed turn is no text by "assistant"')
-    bounded(reply, f"{where}: messages[{len(messages) - 1}]")
+    bounded_text(reply, f"{where}: messages[{len(messages) - 1}]")
     return prompt, _between(messages[1:-1], where), reply
 
 
 def _between(messages: list[Any], where: str) -> tuple[Message, ...]:
     found = [_message(fields, f"{where}: messages[{number}]") for number, fields in enumerate(messages, 1)]
     if found:
-        packed(messages, f"{where}: messages")
+        pack_foreign(messages, f"{where}: messages")
     return tuple(found)
 
 
@@ -136,14 +136,14 @@ def _error(error: Any, where: str) -> Failure | None:
     kind, message = error.get("type"), error.get("message")
     if not isinstance(kind, str) or not kind or not isinstance(message, str):
         _refuse(where, '"error" needs a "type" and a "message"')
-    return Failure(bounded(kind, where), bounded(message, f"{where}: error"))
+    return Failure(bounded_text(kind, where), bounded_text(message, f"{where}: error"))
 
 
 def _object(value: Any, name: str, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         _refuse(where, f'"{name}" is no object')
     if not _is_simple(value):
-        packed(value, f"{where}: {name}")
+        pack_foreign(value, f"{where}: {name}")
     return value
 
 
@@ -165,14 +165,14 @@ def _text_or_none(fields: dict[str, Any], name: str, where: str) -> str | None:
         return None
     if not isinstance(text, str):
         _refuse(where, f'"{name}" is no text')
-    return bounded(text, f"{where}: {name}")
+    return bounded_text(text, f"{where}: {name}")
 
 
 def _time(fields: dict[str, Any], name: str, where: str) -> int | None:
     text = fields.get(name)
     if text is None:
         return None
-    found = microseconds_of(text)
+    found = parse_iso(text)
     if found is None:
         _refuse(where, f'"{name}" is no time: {_shown(text)}')
     return found

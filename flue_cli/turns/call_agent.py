@@ -16,7 +16,7 @@ from flue_cli.agents.api import AgentContext, AgentSession, Reply
 from flue_cli.agents.call_recording import CallSource
 from flue_cli.agents.discovery import SIGNATURE_HINT, Agent, AgentFunction
 from flue_cli.errors import AgentError, FlueError, StoreError, describe_exception, format_traceback
-from flue_cli.strict_json import MAX_BYTES
+from flue_cli.jsondata.strict import MAX_BYTES
 from flue_cli.turns.cancellation import AgentStopped, Cancellation
 from flue_cli.turns.result import TurnInput, TurnResult, make_result
 

@@ -6,11 +6,11 @@ perhaps recorded calls.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from flue_cli import times
 from flue_cli.agents.call_recording import CallRecorder, CallReplayer
 from flue_cli.agents.discovery import Agent
 from flue_cli.errors import FlueError, StoreDamaged
@@ -135,7 +135,7 @@ def next_turn_input(store: Store, head: Head, prompt: str) -> TurnInput:
         data=store.data_at(head, head.turn),
         history=history_before(store, head),
         turn=head.turn + 1,
-        started_at=time.time_ns() // 1000,
+        started_at=times.now(),
         seed=new_seed(),
     )
 

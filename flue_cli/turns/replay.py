@@ -23,10 +23,10 @@ from flue_cli.errors import (
     TurnCancelled,
 )
 from flue_cli.jsondata.diff import Change, apply_changes, changes
+from flue_cli.jsondata.strict import dumps
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Failure, Head
 from flue_cli.stores.rules import history_of
-from flue_cli.strict_json import dumps
 from flue_cli.turns.dry_run import AgentRun, DryRunResult
 from flue_cli.turns.result import TurnInput, history_before, parse_data
 

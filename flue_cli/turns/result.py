@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flue_cli.agents.api import AgentSession, History, Message, Reply
 from flue_cli.errors import AgentError, DataError, StoreDamaged, describe_exception
-from flue_cli.strict_json import dumps, loads
+from flue_cli.jsondata.strict import dumps, loads
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.asking import agreed
 from flue_cli.cli.command_table import App
 from flue_cli.cli.completion.candidates import complete_sessions
 from flue_cli.cli.options import (
@@ -31,12 +30,14 @@ from flue_cli.cli.options import (
     repeat_flags,
     resolve_session,
 )
+from flue_cli.cli.stdin import confirm
 from flue_cli.errors import UsageError
-from flue_cli.names import session_name
+from flue_cli.names import bare_name
 from flue_cli.render import plain
 from flue_cli.render.remarks import described
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head
+from flue_cli.text import session_label
 from flue_cli.transcripts import exporter
 from flue_cli.transcripts.readable import AsOf, Readable
 
@@ -128,8 +129,10 @@ def rename(
                 f"session '{head.name}' was kept of '{origin.name}', and is named after it",
                 hint=f"make it one of your own: flue sessions fork {quote(head.name)} NEW",
             )
-        renamed = kept.rename(head, session_name(new), wait=settings.wait, pause=pause_with_notice(app))
-    app.output.note(f"{head.agent}/{head.name} is now {renamed.agent}/{renamed.name}")
+        renamed = kept.rename(
+            head, bare_name(new, head.agent), wait=settings.wait, pause=pause_with_notice(app)
+        )
+    app.output.note(f"{session_label(head)} is now {session_label(renamed)}")
 
 
 def delete(
@@ -149,13 +152,13 @@ def delete(
             head: below for head, below in forks.items() if not any(head in more for more in forks.values())
         }
         heads = [one for head, below in going.items() for one in (head, *below)]
-        if not yes and not agreed(f"Delete {', '.join(described(kept, head) for head in heads)} for good?"):
+        if not yes and not confirm(f"Delete {', '.join(described(kept, head) for head in heads)} for good?"):
             app.output.note("nothing was deleted")
             return
         for head, below in going.items():
             kept.delete(head)
             for one in (head, *below):
-                app.output.note(f"deleted {one.agent}/{one.name}")
+                app.output.note(f"deleted {session_label(one)}")
     if any(os.path.exists(settings.input_history(head.agent)) for head in heads):
         app.output.note("note: the chat's input history still has the prompts that were typed")
 

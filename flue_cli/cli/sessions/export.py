@@ -22,7 +22,7 @@ from flue_cli.cli.options import (
 )
 from flue_cli.errors import FileExists, OutputFailed, UsageError
 from flue_cli.files import make_private_folder, write_whole
-from flue_cli.names import agent_name
+from flue_cli.names import agent_or_any
 from flue_cli.stores.records import ABSENT, Head
 from flue_cli.text import safe_line
 from flue_cli.transcripts import ENDINGS, FORMATS, exporter, format_of
@@ -143,7 +143,7 @@ def _resolve_all(store: Store, names: list[str], agent: str, at: int | None) -> 
 
 def _all(store: Store, agent: str) -> list[Head]:
     """List every session, last used last: imported in this order, they are listed as they are here."""
-    found = store.sessions(agent=agent_name(agent) if agent else "", kept=True)
+    found = store.sessions(agent=agent_or_any(agent), kept=True)
     heads = [store.head(summary.agent, summary.name) for summary in reversed(found)]
     return [head for head in heads if head.uid != ABSENT]  # deleted meanwhile
 

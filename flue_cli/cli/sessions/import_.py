@@ -11,7 +11,7 @@ from flue_cli.cli.completion.candidates import complete_agents, complete_files
 from flue_cli.cli.options import StoreOption, load_settings, open_run_store
 from flue_cli.errors import Conflict, FlueError, SessionExists, UsageError
 from flue_cli.render.progress import progress
-from flue_cli.text import safe_line, turns
+from flue_cli.text import safe_line, session_label, turns
 from flue_cli.transcripts import READERS, reader
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Ta
             tally.tell_problems()
             raise
         else:
-            tally.brought(f"{head.agent}/{safe_line(head.name)}", head.turn, was_there=was_there)
+            tally.brought(session_label(head), head.turn, was_there=was_there)
 
 
 def _next(found: Iterator[Incoming], tally: _Tally) -> Incoming | None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
 
+from flue_cli import times
 from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
-from flue_cli.names import agent_name
+from flue_cli.names import agent_or_any
 from flue_cli.render import plain
 from flue_cli.render.family import Branch, family
-from flue_cli.times import earlier, local_time
+from flue_cli.times import local_time, parse_since
 
 
 def list_sessions(
@@ -37,7 +37,7 @@ def list_sessions(
     app: App = ctx.obj
     bound = moment_of("--since", since) if since else None
     with open_run_store(load_settings(store)) as kept:
-        whose = agent_name(agent) if agent else ""
+        whose = agent_or_any(agent)
         found = kept.sessions(agent=whose, limit=None if everything else limit, kept=everything, since=bound)
     branches = family(found) if tree else [Branch(summary) for summary in found]
     if found or as_json or not app.output.is_terminal:
@@ -64,6 +64,6 @@ def show(app: App, branches: list[Branch], *, with_origin: bool = False, as_json
 def moment_of(option: str, text: str) -> int:
     """Parse the time of an option, such as 7d, to microseconds. Raises UsageError."""
     try:
-        return earlier(text, time.time_ns() // 1000)
+        return parse_since(text, times.now())
     except ValueError as error:
         raise UsageError(f"{option} {error}: not '{text}'") from error

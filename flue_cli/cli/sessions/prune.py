@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import Annotated, NamedTuple
 
 import typer
 
-from flue_cli.cli.asking import agreed
+from flue_cli import times
 from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentOption, StoreOption, load_settings, open_run_store
 from flue_cli.cli.sessions.list import moment_of, show
+from flue_cli.cli.stdin import confirm
 from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, UsageError
-from flue_cli.names import agent_name
+from flue_cli.names import agent_or_any
 from flue_cli.render.family import Branch
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Head, Summary
-from flue_cli.text import count_of, safe_line, size
+from flue_cli.text import count_of, session_label, size
 from flue_cli.times import ago
 
 _SECONDS_TO_COMPACT = 3.0
@@ -68,7 +68,7 @@ def prune(
     before = moment_of("--older-than", older_than) if older_than else None
     settings = load_settings(store)
     with open_run_store(settings) as kept:
-        whose = agent_name(agent) if agent else ""
+        whose = agent_or_any(agent)
         going = _families(app, kept, whose, before, empty=empty, forks=everything)
         if dry_run and going:
             show(app, [Branch(summary) for family in going for summary in family.listed])
@@ -76,7 +76,7 @@ def prune(
             app.output.note("there is nothing to prune")
         if not going or dry_run:
             return
-        if not yes and not agreed(_question(going)):
+        if not yes and not confirm(_question(going)):
             app.output.note("nothing was deleted")
             return
         deleted = _delete(app, kept, going)
@@ -110,7 +110,7 @@ def _families(
         if not all(map(may_go, family)):
             continue
         if running := [one for one in family if _runs(store, one)]:
-            app.output.note(f"skipped {_name(running[0])}: a turn is running")
+            app.output.note(f"skipped {session_label(running[0])}: a turn is running")
             continue
         gone.update(one.uid for one in family)
         listed = [found[one.uid] for one in family if one.uid in found]
@@ -150,15 +150,15 @@ def _delete(app: App, store: Store, going: list[Family]) -> int:
                 store.delete(head, seen=forks)
                 deleted += 1 + len(forks)
             except SessionBusy:
-                app.output.note(f"skipped {_name(head)}: a turn is running")
+                app.output.note(f"skipped {session_label(head)}: a turn is running")
             except SessionChanged:
-                app.output.note(f"skipped {_name(head)}: it was used or changed just now")
+                app.output.note(f"skipped {session_label(head)}: it was used or changed just now")
             advance(1)
     return deleted
 
 
 def _question(going: list[Family]) -> str:
-    now = time.time_ns() // 1000
+    now = times.now()
     newest, oldest = going[0], going[-1]
     count = sum(1 + len(family.forks) for family in going)
     if len(going) == 1:
@@ -171,8 +171,4 @@ def _question(going: list[Family]) -> str:
 
 def _named(family: Family) -> str:
     forks = f" and {count_of(len(family.forks), 'session')} kept of it" if family.forks else ""
-    return f"{_name(family.head)}{forks}"
-
-
-def _name(head: Head) -> str:
-    return f"{safe_line(head.agent)}/{safe_line(head.name)}"
+    return f"{session_label(family.head)}{forks}"

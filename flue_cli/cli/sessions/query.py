@@ -11,11 +11,11 @@ from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import SessionChanged, StoreDamaged, UsageError
 from flue_cli.installation import install_extra_command
-from flue_cli.names import agent_name
+from flue_cli.jsondata.strict import MAX_DEPTH, readable_json
+from flue_cli.names import agent_or_any
 from flue_cli.render import plain
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT
-from flue_cli.strict_json import MAX_DEPTH
 from flue_cli.turns.result import parse_data
 
 Find = Callable[[Any], Iterable[tuple[str, Any]]]
@@ -47,11 +47,11 @@ def query(
     find = _compiled(jsonpath)
     damaged: list[StoreDamaged] = []
     with open_run_store(load_settings(store)) as kept:
-        found = _matches(kept, agent_name(agent) if agent else "", find, damaged)
+        found = _matches(kept, agent_or_any(agent), find, damaged)
         if as_json:
             app.output.result(plain.as_json([match._asdict() for match in found], indent=2))
         elif app.output.is_terminal:
-            _show(app, [(*match[:3], plain.readable_json(match.value)) for match in found])
+            _show(app, [(*match[:3], readable_json(match.value)) for match in found])
         else:
             for match in found:
                 app.output.piece(plain.rows([(*match[:3], plain.as_json(match.value))]))

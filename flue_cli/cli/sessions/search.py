@@ -9,7 +9,7 @@ import typer
 from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
-from flue_cli.names import agent_name
+from flue_cli.names import agent_or_any
 from flue_cli.render import plain
 from flue_cli.render.excerpt import hit_document, hit_rows
 from flue_cli.stores.matching import Query
@@ -53,7 +53,7 @@ def search(
             kept.reindex()
         found = kept.search(
             words,
-            agent=agent_name(agent) if agent else "",
+            agent=agent_or_any(agent),
             limit=None if most is None else most + 1,
             ranked=rank,
             kept=everything,

@@ -6,7 +6,7 @@ import typer
 
 from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
-from flue_cli.names import agent_name
+from flue_cli.names import agent_or_any
 from flue_cli.render import figures, plain
 from flue_cli.times import ahead_of_utc
 
@@ -17,7 +17,7 @@ def stats(
     """Show statistics: sessions, turns, bytes, the busiest and slowest."""
     app: App = ctx.obj
     with open_run_store(load_settings(store)) as kept:
-        found = kept.statistics(agent=agent_name(agent) if agent else "", ahead=ahead_of_utc())
+        found = kept.statistics(agent=agent_or_any(agent), ahead=ahead_of_utc())
     if as_json:
         app.output.result(plain.as_json(figures.document(found), indent=2))
     elif app.output.is_terminal:

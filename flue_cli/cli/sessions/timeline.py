@@ -19,10 +19,11 @@ from flue_cli.cli.options import (
     resolve_session,
 )
 from flue_cli.cli.session_change import session_to_change
-from flue_cli.names import session_name
+from flue_cli.names import bare_name
 from flue_cli.render.remarks import say_moved
 from flue_cli.sessions import timeline
 from flue_cli.sessions.timeline import TimelineMove
+from flue_cli.text import session_label
 
 CountArgument = Annotated[
     int, typer.Argument(metavar="[N]", min=1, help="How many turns.", show_default=False)
@@ -99,8 +100,8 @@ def fork(
     app: App = ctx.obj
     with open_run_store(load_settings(store)) as kept:
         head = resolve_session(kept, session, agent, at=at)
-        made = kept.fork(head, session_name(new))
-    app.output.note(f"{made.agent}/{made.name} is a copy of {head.agent}/{head.name} as of turn {head.turn}")
+        made = kept.fork(head, bare_name(new, head.agent))
+    app.output.note(f"{session_label(made)} is a copy of {session_label(head)} as of turn {head.turn}")
 
 
 def _move(

@@ -16,7 +16,7 @@ from flue_cli.cli.options import (
 )
 from flue_cli.render.watched import Json, Text
 from flue_cli.sessions.follow import follow
-from flue_cli.text import safe_line
+from flue_cli.text import session_label
 
 
 def watch(
@@ -36,7 +36,7 @@ def watch(
     with open_run_store(load_settings(store)) as kept:
         head = resolve_session(kept, session, agent)
         if app.output.remarks_on_terminal:
-            where = f"{safe_line(head.agent)}/{safe_line(head.name)} is at turn {head.turn}"
+            where = f"{session_label(head)} is at turn {head.turn}"
             app.output.note(f"{where}; what comes is shown here, until Ctrl-C")
         shown = Json(app.output, head) if as_json else Text(app.output)
         for what in follow(kept, head, with_data=as_json):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from unicodedata import normalize
 
+from flue_cli import times
 from flue_cli.errors import SessionBusy
 from flue_cli.sessions.timeline import last_turns
 from flue_cli.stores.contract import Store
@@ -44,7 +44,7 @@ class Choices:
     def load(self) -> None:
         """Read the list anew; the same session stays selected, or else what is now in its place."""
         self._stamp = self.store.stamp()
-        self.loaded_at = time.time_ns() // 1000
+        self.loaded_at = times.now()
         self.all = self.store.sessions(agent=self._agent)
         self._texts = [f"{one.agent}/{one.name} {one.preview}".casefold() for one in self.all]
         self._show(stay=True)

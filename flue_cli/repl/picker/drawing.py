@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.layout.controls import UIContent, UIControl
 from prompt_toolkit.utils import get_cwidth
 
+from flue_cli import times
 from flue_cli.repl.columns import beginning, filled
 from flue_cli.repl.picker.choices import Choices
 from flue_cli.stores.records import Entry, Summary
@@ -35,7 +35,7 @@ class Drawn(UIControl):
 def rows(choices: Choices, width: int, height: int) -> list[StyleAndTextTuples]:
     """A line for each session that there is room for; the selected one stands out."""
     found = choices.window(height)
-    now = time.time_ns() // 1000
+    now = times.now()
     cells = [_cells(one, now) for one, _ in found]
     widths = _widths(cells, width - 2)
     lines: list[StyleAndTextTuples] = []

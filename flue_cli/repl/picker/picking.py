@@ -8,11 +8,11 @@ from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 
 from flue_cli.errors import FlueError, SessionChanged, UsageError
-from flue_cli.names import session_name
+from flue_cli.names import bare_name
 from flue_cli.render.remarks import described
 from flue_cli.repl.picker.choices import Choices
 from flue_cli.stores.records import ABSENT, Entry, Head, Summary
-from flue_cli.text import safe_line
+from flue_cli.text import safe_line, session_label
 
 TURNS_SHOWN = 3
 """How many of a session's newest turns the preview reads."""
@@ -70,9 +70,9 @@ class Picker:
     def rename(self) -> None:
         """Give it the name that was entered; BadName, SessionExists, SessionBusy while a turn runs."""
         if one := self._subject:
-            renamed = self.choices.rename(one, session_name(self.name.text))
+            renamed = self.choices.rename(one, bare_name(self.name.text, one.agent))
             self.leave_mode()
-            self.say(f"{one.agent}/{one.name} is now {renamed.agent}/{renamed.name}")
+            self.say(f"{session_label(one)} is now {session_label(renamed)}")
 
     def begin_delete(self) -> None:
         """Ask whether the selected session is to go, naming all that would go with it."""
@@ -86,7 +86,7 @@ class Picker:
         """Delete what was asked about; SessionBusy while a turn runs."""
         self.leave_mode()
         self.choices.delete(self._going)
-        names = ", ".join(f"{head.agent}/{head.name}" for head in self._going)
+        names = ", ".join(session_label(head) for head in self._going)
         self.say(f"deleted {names}; the chat's input history may still have the prompts that were typed")
 
     def leave_mode(self) -> None:
@@ -99,7 +99,7 @@ class Picker:
         if not self.choices.look():
             return False
         if before and all(one.uid != before.uid for one in self.choices.all):
-            self.say(f"{before.agent}/{before.name} is gone: it was deleted meanwhile")
+            self.say(f"{session_label(before)} is gone: it was deleted meanwhile")
         return True
 
     def previewed(self) -> tuple[list[Entry], str]:

@@ -13,7 +13,7 @@ from prompt_toolkit.layout.processors import BeforeInput
 from flue_cli.repl.columns import filled, shortened
 from flue_cli.repl.picker.drawing import Drawn, preview, rows
 from flue_cli.repl.picker.picking import Picker
-from flue_cli.text import safe_line
+from flue_cli.text import session_label
 
 STYLE = {
     "selected": "reverse",
@@ -65,7 +65,7 @@ def _count(picker: Picker) -> str:
 
 def _heading(picker: Picker, width: int) -> list[StyleAndTextTuples]:
     one = picker.choices.selected
-    title = f" {safe_line(one.agent)}/{safe_line(one.name)} " if one else ""
+    title = f" {session_label(one)} " if one else ""
     return [[("", "──" + shortened(title, width - 4) + "─" * width)]]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 
+from flue_cli import times
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.slash.command import Chat, Command, no_argument, number
 from flue_cli.repl.spent import spending
@@ -45,7 +45,7 @@ def status(argument: str, chat: Chat) -> None:
 
 def _standing(conversation: Conversation) -> Iterator[tuple[str, str]]:
     loaded, head, store = conversation.loaded, conversation.head(), conversation.store
-    now = time.time_ns() // 1000
+    now = times.now()
     yield "agent", loaded.agent.name
     if loaded.source:
         stale = "" if loaded.now() == loaded.stamp else ", changed since: /reload takes it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from flue_cli.errors import UsageError
-from flue_cli.names import agent_name, free_name, session_name
+from flue_cli.names import agent_name, bare_name, free_name, session_name
 from flue_cli.render.family import Branch
 from flue_cli.render.terminal import hit_table, page, paged, session_table, transcript
 from flue_cli.repl.loading import stoppable
@@ -25,7 +25,7 @@ def new(argument: str, chat: Chat) -> None:
     conversation = chat.conversation
     ours = conversation.agent.name
     conversation.begin(
-        session_name(argument) if argument else free_name(lambda name: conversation.has(ours, name))
+        bare_name(argument, ours) if argument else free_name(lambda name: conversation.has(ours, name))
     )
     chat.output.note(f"new session {conversation.name}")
 
@@ -47,7 +47,7 @@ def rename(argument: str, chat: Chat) -> None:
     """Give this session another name: /rename NEW."""
     if not argument:
         raise UsageError("/rename takes the new name")
-    before = chat.conversation.rename(session_name(argument), chat.pause)
+    before = chat.conversation.rename(bare_name(argument, chat.conversation.agent.name), chat.pause)
     chat.output.note(f"{safe_line(before)} is now {chat.conversation.name}")
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from flue_cli.errors import UsageError
-from flue_cli.names import session_name
+from flue_cli.names import bare_name
 from flue_cli.render.remarks import say_moved
 from flue_cli.repl.slash.command import Chat, Command, Next, no_argument, number, show
-from flue_cli.text import safe_line
+from flue_cli.text import safe_line, turn_numbers
 
 
 def undo(argument: str, chat: Chat) -> None:
@@ -29,7 +29,10 @@ def rewind(argument: str, chat: Chat) -> Next:
 
 
 def retry(argument: str, chat: Chat) -> Next:
-    """Send the last prompt again; the old reply is kept as a fork."""
+    """Send the last prompt again; the old reply is kept as a fork.
+
+    A change of the data that was made after the reply goes with it, and is kept there too.
+    """
     no_argument(argument, "/retry")
     prompt = _last_prompt(chat)
     chat.output.note(f"> {prompt}")
@@ -37,7 +40,10 @@ def retry(argument: str, chat: Chat) -> Next:
 
 
 def edit(argument: str, chat: Chat) -> Next:
-    """Bring the last prompt back to edit it; its reply is kept as a fork."""
+    """Bring the last prompt back to edit it; its reply is kept as a fork.
+
+    A change of the data that was made after the reply goes with it, and is kept there too.
+    """
     no_argument(argument, "/edit")
     return Next(draft=_last_prompt(chat))
 
@@ -65,7 +71,7 @@ def fork(argument: str, chat: Chat) -> None:
     if not name:
         raise UsageError("/fork takes the name of the copy")
     before = safe_line(chat.conversation.name)
-    head = chat.conversation.fork(session_name(name.strip()), at)
+    head = chat.conversation.fork(bare_name(name.strip(), chat.conversation.agent.name), at)
     chat.output.note(f"now in {head.name}, a copy of {before} as of turn {head.turn}; back: /resume {before}")
 
 
@@ -90,6 +96,10 @@ def _last_prompt(chat: Chat) -> str:
     moved, prompt = chat.conversation.before_last_prompt(chat.pause)
     if moved:
         say_moved(chat.output, moved)
+        edits = moved.turns[1:]  # whatever came after the last prompt
+        if edits:
+            verb = "is" if len(edits) == 1 else "are"
+            chat.output.note(f"{turn_numbers(edits)}, which changed the data by hand, {verb} undone with it")
     return prompt
 
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from flue_cli import times
 from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
-from flue_cli.stores.memory.sessions import Session, Sessions, now_us
+from flue_cli.stores.memory.sessions import Session, Sessions
 from flue_cli.stores.queue import Held, wait_for
 from flue_cli.stores.records import (
     ABSENT,
@@ -20,6 +21,7 @@ from flue_cli.stores.records import (
     Begun,
     Entry,
     Failure,
+    Finding,
     Head,
     Hit,
     Lease,
@@ -47,7 +49,6 @@ from flue_cli.stores.rules import (
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Advance
-    from flue_cli.stores.finding import Finding
     from flue_cli.stores.statistics import Statistics
 
 _NO_FILE = "sessions in memory end with the process: there is nothing to back up or restore"
@@ -210,8 +211,6 @@ class MemoryStore:
         raise UsageError(_NO_FILE)
 
     def health(self) -> Iterator[Finding]:
-        from flue_cli.stores.finding import Finding
-
         yield Finding("ok", "sessions are kept in memory, as long as the process lives")
 
     # Turns
@@ -256,7 +255,7 @@ class MemoryStore:
             if turn == session.head.turn:
                 return session.head
             self._all.touch(session)
-            return self._all.move(session, turn, now_us())
+            return self._all.move(session, turn, times.now())
 
         return self._when_free(claim(head, wait), pause, act)
 
@@ -266,7 +265,7 @@ class MemoryStore:
             self._interrupt(session)
             self._all.leave_undone(session)
             self._all.touch(session)
-            turn, now = session.head.turn + 1, now_us()
+            turn, now = session.head.turn + 1, times.now()
             entry = Entry(turn, "edit", "completed", None, "", None, (), now, now, None, {}, data)
             return self._settle(session, entry)
 
@@ -305,7 +304,7 @@ class MemoryStore:
             going = [session, *self._all.kept(head.uid)]
             for one in going:
                 if one.is_held:
-                    raise busy(one.head.name, one.holder, now_us())
+                    raise busy(one.head.name, one.holder, times.now())
             if seen is not None:
                 all_unchanged((head, *seen), [one.head for one in going])
             for one in going:
@@ -365,17 +364,17 @@ class MemoryStore:
 
     def _take(self, session: Session, ask: Ask) -> Begun:
         interrupted = self._interrupt(session)
-        self._all.leave_undone(session)
+        fork = self._all.leave_undone(session)
         session.fence += 1
         session.expires = time.monotonic() + self.lease_seconds
         self._all.touch(session)
         session.number = self._all.number_entry()
-        head, turn, now = session.head, session.head.turn + 1, now_us()
+        head, turn, now = session.head, session.head.turn + 1, times.now()
         data = self.data_at(head, head.turn)
         session.running = Entry(
             turn, "prompt", "running", ask.key, ask.prompt, None, (), now, None, None, {}, data
         )
-        return Begun(Lease(head, session.fence, 0, turn, now, ask.prompt, ask.key, data), interrupted)
+        return Begun(Lease(head, session.fence, 0, turn, now, ask.prompt, ask.key, data), interrupted, fork)
 
     def _interrupt(self, session: Session) -> Entry | None:
         """Settle the prompt that was forgotten, if there is one."""
@@ -385,7 +384,7 @@ class MemoryStore:
         return deepcopy(session.line.entries[-1]._replace(data=""))
 
     def _settle(self, session: Session, entry: Entry) -> Head:
-        now = now_us()
+        now = times.now()
         number = session.number if session.running else self._all.number_entry()
         session.line.add(entry._replace(finished_at=now), session.head.uid, number)
         session.running = None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from itertools import repeat
 
+from flue_cli import times
 from flue_cli.stores.records import (
     PREVIEW,
     Entry,
@@ -81,7 +82,7 @@ class Session:
     @property
     def holder(self) -> Holder:
         """Whoever runs its turn."""
-        return Holder(0, "", self.running.started_at if self.running else now_us())
+        return Holder(0, "", self.running.started_at if self.running else times.now())
 
     @property
     def summary(self) -> Summary:
@@ -110,7 +111,7 @@ class Sessions:
         """A new session at the end of a line of its own, on which `entries` lie."""
         self._last_uid += 1
         line = Line(entries, repeat(self._last_uid), iter(self.number_entry, 0))
-        now, turn = now_us(), len(line.entries)
+        now, turn = times.now(), len(line.entries)
         head = Head(self._last_uid, agent, name, 0, self._number(line), turn, line.total(turn), now, now)
         session = self.by_name[agent, name] = self.by_uid[head.uid] = Session(head, line, origin)
         self.touch(session)
@@ -143,11 +144,14 @@ class Sessions:
         self._last_use += 1
         session.used = self._last_use
 
-    def leave_undone(self, session: Session) -> None:
-        """Before something is added: what was undone becomes a kept fork, the session goes on on a copy."""
+    def leave_undone(self, session: Session) -> str:
+        """Before something is added: make what was undone a fork; the session goes on on a copy.
+
+        Gives the fork's name, "" if nothing was undone.
+        """
         head, line = session.head, session.line
         if len(line.entries) == head.turn:
-            return
+            return ""
         session.line = line.upto(head.turn)
         session.head = head._replace(line=self._number(session.line))
         origin = Origin(head.uid, head.name, head.turn, is_kept=True)
@@ -156,6 +160,7 @@ class Sessions:
         turn, when = len(line.entries), line.entries[-1].finished_at or head.updated_at
         fork.line, fork.used = line, session.used
         fork.head = fork.head._replace(line=head.line, turn=turn, messages=line.total(turn), updated_at=when)
+        return fork.head.name
 
     def completed(self, session: Session, key: str) -> Entry | None:
         """The turn that the key completed before, on the session's line or on one that it left."""
@@ -199,8 +204,3 @@ class Sessions:
         self._last_line += 1
         self._lines[self._last_line] = line
         return self._last_line
-
-
-def now_us() -> int:
-    """The wall clock, in microseconds since the epoch."""
-    return time.time_ns() // 1000

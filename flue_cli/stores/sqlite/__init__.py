@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from flue_cli import times
 from flue_cli.agents.api import Message
 from flue_cli.errors import StoreError
 from flue_cli.stores.records import (
@@ -20,6 +21,7 @@ from flue_cli.stores.records import (
     Begun,
     Entry,
     Failure,
+    Finding,
     Head,
     Hit,
     Lease,
@@ -51,7 +53,6 @@ from flue_cli.stores.sqlite.rows import (
     End,
     State,
     load_state,
-    now_us,
     release,
     state_of,
 )
@@ -59,7 +60,6 @@ from flue_cli.stores.sqlite.texts import json_or_none
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Advance
-    from flue_cli.stores.finding import Finding
     from flue_cli.stores.statistics import Statistics
 
 
@@ -243,7 +243,7 @@ class SqliteStore:
             forks = tree.kept(db, head.uid)
             for one in (state, *forks):
                 if self._claims.is_held(one):
-                    raise busy(one.head.name, self._claims.holder(one), now_us())
+                    raise busy(one.head.name, self._claims.holder(one), times.now())
             if seen is not None:
                 all_unchanged((head, *seen), [one.head for one in (state, *forks)])
             tree.delete(db, state)
@@ -313,7 +313,6 @@ class SqliteStore:
         self._index.renew()
 
     def health(self) -> Iterator[Finding]:
-        from flue_cli.stores.finding import Finding
         from flue_cli.stores.sqlite import health
 
         yield health.of_version()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
+from flue_cli import times
 from flue_cli.errors import StoreLocked
 from flue_cli.stores.records import ABSENT, Ask, Begun, Entry, Head, Replayed
 from flue_cli.stores.rules import same_prompt
@@ -14,7 +15,7 @@ from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.entries import interrupt, record
 from flue_cli.stores.sqlite.left import Left
 from flue_cli.stores.sqlite.owner import Owner, term
-from flue_cli.stores.sqlite.rows import State, load_state, now_us, retake, take
+from flue_cli.stores.sqlite.rows import State, load_state, retake, take
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import Pause
@@ -47,7 +48,7 @@ class Beginning:
         """The session once the prompt that a crash left unanswered is settled, and that prompt."""
         if state.running is None:
             return state, None
-        interrupted = interrupt(db, state, state.running, now_us())
+        interrupted = interrupt(db, state, state.running, times.now())
         return load_state(db, state.head.agent, state.head.name) or state, interrupted
 
     def data(self, db: sqlite3.Connection, head: Head) -> str:
@@ -72,7 +73,7 @@ class Beginning:
                 self._owner.show()
                 if not retake(db, end, self._owner.name, term(lease_seconds)):
                     return None
-                lease = record(db, end, ask, data, now_us())
+                lease = record(db, end, ask, data, times.now())
                 self._claims.begun(lease)
         except StoreLocked:
             return None
@@ -81,13 +82,13 @@ class Beginning:
     def _take(self, db: sqlite3.Connection, state: State, ask: Ask, lease_seconds: float) -> Begun:
         """Settle what a crash left, record the prompt as running, take the lease."""
         self._owner.show()
-        now = now_us()
+        now = times.now()
         state, interrupted = self.settled(db, state)
-        tree.leave_undone(db, state)
+        fork = tree.leave_undone(db, state)
         lease = record(db, state.end, ask, self.data(db, state.head), now)
         take(db, state, lease, self._owner.name, term(lease_seconds))
         self._claims.begun(lease)
-        return Begun(lease, interrupted)
+        return Begun(lease, interrupted, fork)
 
 
 def _replay(db: sqlite3.Connection, state: State, ask: Ask) -> Replayed | None:

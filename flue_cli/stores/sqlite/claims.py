@@ -7,12 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from flue_cli import times
 from flue_cli.errors import StoreError, StoreLocked
 from flue_cli.stores.queue import Held, wait_for
 from flue_cli.stores.records import ABSENT, Ask, Holder, Lease
 from flue_cli.stores.sqlite.line import WaitingLine
 from flue_cli.stores.sqlite.owner import Owner, pid_and_host
-from flue_cli.stores.sqlite.rows import State, admit, load_state, now_us
+from flue_cli.stores.sqlite.rows import State, admit, load_state
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import Pause
@@ -63,7 +64,7 @@ class Claims:
             except StoreLocked:
                 if ask.wait == 0:
                     raise
-                return Held(Holder(0, "", now_us()), 1)  # some program writes: as good as a turn before us
+                return Held(Holder(0, "", times.now()), 1)  # some program writes: as good as a turn before us
 
         def wait(seconds: float, holder: Holder) -> None:
             if waiter.bell and seconds > _MOMENT:
@@ -142,7 +143,7 @@ class Claims:
         """`held`, once the waiter stands in the line if it may wait at all."""
         if not waiter.ticket and ask.wait > 0:
             waiter.ticket, waiter.bell = self._line.join(waiter.uid)
-            waiter.since = now_us()
+            waiter.since = times.now()
         return held
 
     def _call_next(self, uid: int) -> None:
@@ -181,4 +182,4 @@ class Claims:
     def holder(self, state: State) -> Holder:
         """Whoever holds it."""
         pid, host = pid_and_host(state.owner or "")
-        return Holder(pid, host, state.since or now_us())
+        return Holder(pid, host, state.since or times.now())

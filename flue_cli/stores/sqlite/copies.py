@@ -20,10 +20,16 @@ from flue_cli.errors import (
     StoreNewer,
     UsageError,
 )
-from flue_cli.files import make_private_folder, sync_folder
+from flue_cli.files import draft_beside, linked, make_private_folder, place
 from flue_cli.installation import upgrade_hint
-from flue_cli.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION, connect, plain_errors
-from flue_cli.stores.sqlite.upkeep import opened
+from flue_cli.stores.sqlite.file import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    SIDE_FILES,
+    connect,
+    open_database,
+    plain_errors,
+)
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Advance
@@ -41,8 +47,7 @@ def back_up(source: sqlite3.Connection, path: str, file: str, advance: Advance, 
     _may_be_written(file, path)
     if os.path.lexists(file) and not force:
         raise _in_the_way(file)
-    draft = _draft_beside(file)
-    try:
+    with draft_beside(file, SIDE_FILES) as draft:
         with plain_errors(path):
             try:
                 _copy(source, draft, advance)
@@ -52,17 +57,11 @@ def back_up(source: sqlite3.Connection, path: str, file: str, advance: Advance, 
                 raise
         _check(draft, f"the store {path}", advance)
         try:
-            if force:
-                os.replace(draft, file)
-            else:
-                os.link(draft, file)
-            sync_folder(os.path.dirname(draft))
+            place(draft, file, replace=force)
         except FileExistsError as error:
             raise _in_the_way(file) from error
         except OSError as error:
             raise OutputFailed(f"{file} cannot be written: {error.strerror}") from error
-    finally:
-        _remove(draft)
 
 
 def restore(path: str, owner: Owner, file: str, advance: Advance, *, force: bool) -> str:
@@ -72,18 +71,14 @@ def restore(path: str, owner: Owner, file: str, advance: Advance, *, force: bool
     _may_replace(path, force=force)
     with plain_errors(path):
         make_private_folder(os.path.dirname(path))
-    draft = _draft_beside(path)
-    try:
+    with draft_beside(path, SIDE_FILES) as draft:
         _bring(file, draft, path, advance)
         _check(draft, f"the backup {file}", advance)
         with plain_errors(path):
             _may_replace(path, force=force)
-            kept = _replace(draft, path, owner) if os.path.lexists(path) else _place(draft, path)
-            sync_folder(os.path.dirname(path))
-    finally:
-        _remove(draft)
+            kept = _replace(draft, path, owner) if os.path.lexists(path) else _place_anew(draft, path)
     if kept:
-        with suppress(sqlite3.Error), closing(opened(kept, "mode=rw")) as db:
+        with suppress(sqlite3.Error), closing(open_database(kept, "mode=rw")) as db:
             db.execute("PRAGMA journal_mode = WAL")  # as it was
     return kept
 
@@ -93,7 +88,7 @@ def _may_be_written(file: str, path: str) -> None:
 
     A file in the place of /dev/null would break the whole machine, one in the place of the log the store.
     """
-    sides = [f"{path}{ending}" for ending in ("-wal", "-shm", "-journal")]
+    sides = [f"{path}{ending}" for ending in SIDE_FILES]
     if os.path.isdir(file):
         raise UsageError(f"{file} is a folder")
     if os.path.exists(file) and not os.path.isfile(file):
@@ -111,7 +106,7 @@ def _copy(source: sqlite3.Connection, target: str, advance: Advance) -> None:
     page, so what `advance` raises ends it at once. Raises sqlite3.Error and OSError.
     """
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    with closing(opened(target, "mode=rw")) as copied:
+    with closing(open_database(target, "mode=rw")) as copied:
         source.execute("BEGIN")
         try:
             source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -136,16 +131,9 @@ def _check(path: str, name: str, advance: Advance) -> None:
     """
     from flue_cli.stores.sqlite import health
 
-    with plain_errors(name), closing(opened(path, "mode=ro&immutable=1")) as db:
+    with plain_errors(name), closing(open_database(path, "mode=ro&immutable=1")) as db:
         for finding in health.of_rows(db, lambda done, total: advance("checking", done, total)):
             raise StoreDamaged(f"{name} is damaged: {finding.what}", hint="see: flue doctor")
-
-
-def _remove(path: str) -> None:
-    """Remove a draft, and what SQLite may have left beside it."""
-    for leftover in (path, f"{path}-journal", f"{path}-wal", f"{path}-shm"):
-        if os.path.lexists(leftover):  # on a read-only disk even removing what is not there fails otherwise
-            os.unlink(leftover)
 
 
 def _bring(file: str, draft: str, path: str, advance: Advance) -> None:
@@ -154,7 +142,7 @@ def _bring(file: str, draft: str, path: str, advance: Advance) -> None:
     try:
         with (
             plain_errors(file),
-            closing(opened(file, f"mode=ro{'' if has_log else '&immutable=1'}")) as source,
+            closing(open_database(file, f"mode=ro{'' if has_log else '&immutable=1'}")) as source,
         ):
             _known(source, file)
             try:
@@ -217,11 +205,11 @@ def _replace(draft: str, path: str, owner: Owner) -> str:
             return _exchange(draft, path)
 
 
-def _place(draft: str, path: str) -> str:
+def _place_anew(draft: str, path: str) -> str:
     """Put the draft where no store is; the log of one that was lost would spoil it."""
     _set_log_aside(path, _free_name(path))
     try:
-        os.link(draft, path)
+        place(draft, path, replace=False)
     except FileExistsError as error:  # somebody began a new one this moment
         raise FileExists(f"the store {path} exists already", hint="try again") from error
     return ""
@@ -235,7 +223,7 @@ def _alone(path: str) -> Iterator[None]:
     that of another store.
     """
     place = os.stat(path).st_ino
-    with closing(opened(path, "mode=rw")) as db:
+    with closing(open_database(path, "mode=rw")) as db:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first look
         try:
             db.execute("BEGIN EXCLUSIVE")
@@ -256,13 +244,18 @@ def _alone(path: str) -> Iterator[None]:
 def _exchange(draft: str, path: str) -> str:
     """Put the draft in the place of the store, which is never empty; the name that the store has then."""
     kept = _free_name(path)
-    os.link(path, kept)
+    is_linked = linked(path, kept)
     try:
         _set_log_aside(path, kept)
-        os.replace(draft, path)
+        if not is_linked:
+            os.rename(path, kept)
+        place(draft, path, replace=True)
     except BaseException:
-        if os.path.lexists(draft):  # a store of two names would be two stores, each with a log of its own
-            os.unlink(kept)
+        if os.path.lexists(draft):
+            if is_linked:  # a store of two names would be two stores, each with a log of its own
+                os.unlink(kept)
+            elif os.path.lexists(kept):
+                os.rename(kept, path)
             with suppress(FileNotFoundError):
                 os.rename(f"{kept}-wal", f"{path}-wal")
         raise
@@ -296,11 +289,6 @@ def _about_the_copy(error: OSError | sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     of_disks = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
     return str(error) if code in of_disks else ""
-
-
-def _draft_beside(file: str) -> str:
-    folder, name = os.path.split(os.path.abspath(file))
-    return os.path.join(folder, f".{name[:100]}.{os.urandom(6).hex()}")
 
 
 def _in_the_way(file: str) -> FileExists:

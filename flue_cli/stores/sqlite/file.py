@@ -10,11 +10,13 @@ from contextlib import suppress
 from urllib.parse import quote
 
 from flue_cli.errors import FlueError, StoreDamaged, StoreError, StoreLocked, StoreNewer
-from flue_cli.files import make_private_folder, sync_folder
+from flue_cli.files import draft_beside, make_private_folder, place
 from flue_cli.installation import upgrade_hint
 
 APPLICATION_ID = 0x464C5545
 """`FLUE` in the file's header, so that `file` and we can tell our stores from others."""
+SIDE_FILES = ("-journal", "-wal", "-shm")
+"""The endings of the files that SQLite makes beside a database."""
 SCHEMA_VERSION = 3
 """What this Flue writes in `user_version`; it grows with every migration."""
 BUSY_SECONDS = 0.25
@@ -40,14 +42,14 @@ def connect(path: str) -> sqlite3.Connection:
         raise StoreError(f"the store {path} is a folder", hint="name a file in it with --store")
     _mend_side_files(path, found.st_mode)
     if found.st_size == 0:
-        # We link stores into place whole, so this is a loss and not a store that is being made.
+        # Stores are put in their place whole, so this is a loss and not a store that is being made.
         raise StoreDamaged(
             f"the store {path} is empty (0 bytes)", hint="restore it, or move it out of the way"
         )
     if not _has_log(path) and not os.access(path, os.W_OK):
         raise _read_only(path)  # SQLite would open it, and leave files beside it that it cannot remove
     with plain_errors(path):
-        connection = _open(path)
+        connection = open_database(path)
         try:
             _prepare(connection)
             _check(connection, path)
@@ -69,7 +71,7 @@ def connect_to_read(path: str, error: StoreError) -> sqlite3.Connection:
     if type(error) is not StoreError or os.path.isdir(path):
         raise error
     has_log = _has_log(path)
-    connection = _open(path, "mode=rw" if has_log else "mode=ro&immutable=1")
+    connection = open_database(path, "mode=rw" if has_log else "mode=ro&immutable=1")
     try:
         if has_log:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first read
@@ -87,28 +89,35 @@ def connect_to_read(path: str, error: StoreError) -> sqlite3.Connection:
     return connection
 
 
+def open_database(
+    path: str, options: str = "mode=rw", *, timeout: float = BUSY_SECONDS
+) -> sqlite3.Connection:
+    """Open the file at `path`, unchecked, with SQLite's own URI options."""
+    connection = sqlite3.connect(
+        f"file:{quote(os.fsencode(os.path.abspath(path)))}?{options}",
+        uri=True,
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=False,  # closed by whoever closes the store
+    )
+    # Bytes that are no text any more are found by their checksum, which can name the turn.
+    connection.text_factory = lambda data: data.decode(errors="surrogateescape")
+    return connection
+
+
 def create(path: str) -> None:
     """Make an empty store at `path`, private to its owner; if another process was first, that is fine.
 
-    Built beside its place and then linked into it, so that nobody ever sees half a store.
+    Built beside its place and then put there, so that nobody ever sees half a store.
     """
-    folder = os.path.dirname(os.path.abspath(path))
-    draft = os.path.join(folder, f".flue-{os.urandom(6).hex()}.new")
     with plain_errors(path):
-        make_private_folder(folder)
-        try:
+        make_private_folder(os.path.dirname(os.path.abspath(path)))
+        with draft_beside(path, SIDE_FILES) as draft:
             # SQLite gives its side files the mode of the database.
             os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             _build(draft)
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                return
-        finally:
-            for leftover in (draft, f"{draft}-journal", f"{draft}-wal", f"{draft}-shm"):
-                if os.path.exists(leftover):
-                    os.unlink(leftover)
-        sync_folder(folder)
+            with suppress(FileExistsError):
+                place(draft, path, replace=False)
 
 
 def begin(connection: sqlite3.Connection, patience: float, *, is_next: bool = False) -> None:
@@ -181,19 +190,7 @@ def _mend_side_files(path: str, mode: int) -> None:
                 os.chmod(side, stat.S_IMODE(mode))
 
 
-def _open(path: str, how: str = "mode=rw") -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"file:{quote(os.fsencode(os.path.abspath(path)))}?{how}",
-        uri=True,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,  # closed by whoever closes the store
-    )
-
-
 def _prepare(connection: sqlite3.Connection) -> None:
-    # Bytes that are no text any more are found by their checksum, which can name the turn.
-    connection.text_factory = lambda data: data.decode(errors="surrogateescape")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")  # what was deleted is overwritten, not just unlinked
     connection.execute("PRAGMA foreign_keys = ON")
@@ -225,7 +222,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 def _build(path: str) -> None:
-    connection = _open(path)
+    connection = open_database(path)
     try:
         _prepare(connection)
         _migrate(connection)

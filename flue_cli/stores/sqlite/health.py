@@ -12,12 +12,11 @@ import sys
 from collections.abc import Callable, Iterator
 
 from flue_cli.errors import SessionChanged, StoreDamaged
-from flue_cli.stores.finding import Finding
-from flue_cli.stores.records import Head
+from flue_cli.stores.records import Finding, Head
 from flue_cli.stores.sqlite import reading, texts, tree, words
 from flue_cli.stores.sqlite.file import SCHEMA_VERSION
 from flue_cli.stores.sqlite.rows import STATE, State, state_of
-from flue_cli.text import turns
+from flue_cli.text import session_label, turns
 
 _NETWORKS = frozenset(
     "9p afs afpfs ceph cifs fuse.sshfs gfs2 glusterfs lustre nfs nfs4 ocfs2 smb3 smbfs webdav".split()
@@ -93,7 +92,7 @@ def of_content(db: sqlite3.Connection, is_held: Callable[[State], bool]) -> Iter
     for head in _interrupted(db, is_held):
         yield Finding(
             "note",
-            f"turn {head.turn + 1} of {head.agent}/{head.name} was interrupted",
+            f"turn {head.turn + 1} of {session_label(head)} was interrupted",
             "nothing to do: the session's next prompt reports it",
         )
 
@@ -137,7 +136,7 @@ def _damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | Non
                 texts.entry_of(entry, head.name)
             except StoreDamaged as error:
                 told.add(error.message)
-                yield f"{head.agent}/{head.name}: {error.message}"
+                yield f"{session_label(head)}: {error.message}"
         try:
             for _ in reading.entries(db, head, 1, head.turn, with_data=True):
                 continue
@@ -145,7 +144,7 @@ def _damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | Non
             continue
         except StoreDamaged as error:  # the turns behind it rest upon its data
             if error.message not in told:
-                yield f"{head.agent}/{head.name}: {error.message}"
+                yield f"{session_label(head)}: {error.message}"
 
 
 def _interrupted(db: sqlite3.Connection, is_held: Callable[[State], bool]) -> Iterator[Head]:

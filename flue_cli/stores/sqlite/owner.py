@@ -15,6 +15,7 @@ from contextlib import suppress
 from itertools import count
 from typing import NamedTuple
 
+from flue_cli import times
 from flue_cli.stores.records import LEASE_SECONDS
 from flue_cli.stores.sqlite.bell import Bell, ring
 
@@ -112,7 +113,7 @@ class Owner:
         """
         _, host, token = _parts(other)
         here = host == os.uname().nodename
-        by_wall = time.time_ns() // 1000 < expires.wall
+        by_wall = times.now() < expires.wall
         by_monotonic = time.monotonic_ns() // 1000 < expires.monotonic
         if self._alive(token):
             # A name that differs may be a container beside us, which shares the clock, or a host that
@@ -157,7 +158,7 @@ class Owner:
 def term(seconds: float = LEASE_SECONDS) -> Term:
     """A claim that begins now and holds that long."""
     length = int(seconds * 1_000_000)
-    return Term(time.time_ns() // 1000 + length, time.monotonic_ns() // 1000 + length)
+    return Term(times.now() + length, time.monotonic_ns() // 1000 + length)
 
 
 def pid_and_host(owner: str) -> tuple[int, str]:

@@ -6,10 +6,10 @@ Each function works inside a transaction of the caller's.
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from flue_cli import times
 from flue_cli.errors import StoreDamaged
 from flue_cli.stores.records import ABSENT, Ask, Head, Lease
 from flue_cli.stores.rules import let_in, lost
@@ -97,7 +97,7 @@ def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> St
     """The session's row, made if it may be; whatever forbids the prompt is raised."""
     let_in(ask, uid, state.head.uid if state else ABSENT)
     if state is None:
-        now = now_us()
+        now = times.now()
         db.execute(
             "INSERT INTO session (agent, name, created_at, updated_at, used)"
             " VALUES (?, ?, ?, ?, (SELECT coalesce(max(used), 0) + 1 FROM session))",
@@ -146,7 +146,7 @@ def used(state: State) -> str:
 
 def release(db: sqlite3.Connection, lease: Lease, total: int) -> Head:
     """Move the head to the lease's entry and free the session; LeaseLost unless both guards hold."""
-    now = now_us()
+    now = times.now()
     done = db.execute(
         "UPDATE session SET head = running, running = NULL, owner = NULL, version = version + 1,"
         " updated_at = ? WHERE uid = ? AND fence = ? AND version = ? AND running = ?",
@@ -156,8 +156,3 @@ def release(db: sqlite3.Connection, lease: Lease, total: int) -> Head:
         raise lost(lease)
     uid, agent, name, version, _, _, _, created_at, _ = lease.head
     return Head(uid, agent, name, version + 1, lease.line, lease.turn, total, created_at, now)
-
-
-def now_us() -> int:
-    """The wall clock, in microseconds since the epoch."""
-    return time.time_ns() // 1000

@@ -12,8 +12,8 @@ from typing import Any
 
 from flue_cli.agents.api import Message
 from flue_cli.errors import StoreDamaged
+from flue_cli.jsondata.strict import loads
 from flue_cli.stores.records import Entry, Failure
-from flue_cli.strict_json import loads
 
 TEXTS = (
     "turn, kind, outcome, key, prompt, reply, messages, started_at, finished_at,"

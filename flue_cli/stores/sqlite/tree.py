@@ -9,12 +9,13 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+from flue_cli import times
 from flue_cli.errors import StoreDamaged
 from flue_cli.stores.records import Entry, Head, Origin
 from flue_cli.stores.rules import changed, history_of, kept_name, one_turn_a_key, taken
 from flue_cli.stores.sqlite import reading, texts, words
 from flue_cli.stores.sqlite.entries import append, change_to
-from flue_cli.stores.sqlite.rows import STATE, State, load_state, now_us, state_of, used
+from flue_cli.stores.sqlite.rows import STATE, State, load_state, state_of, used
 
 
 def tip(db: sqlite3.Connection, state: State) -> Head:
@@ -39,7 +40,7 @@ def move(db: sqlite3.Connection, state: State, turn: int) -> Head:
     there = reading.at(db, end, turn)
     entry = reading.entry_id(db, there) if turn else None
     undone = state.tip or state.entry
-    now = now_us()
+    now = times.now()
     db.execute(
         f"UPDATE session SET head = ?, tip = ?, version = version + 1, updated_at = ?{used(state)}"  # noqa: S608 - our own words
         " WHERE uid = ?",
@@ -48,11 +49,15 @@ def move(db: sqlite3.Connection, state: State, turn: int) -> Head:
     return there._replace(version=head.version + 1, updated_at=now)
 
 
-def leave_undone(db: sqlite3.Connection, state: State) -> None:
-    """Before something is added: what was undone becomes a kept fork, last used when it was left."""
+def leave_undone(db: sqlite3.Connection, state: State) -> str:
+    """Before something is added: make what was undone a fork, last used when it was left.
+
+    Gives the fork's name, "" if nothing was undone.
+    """
     if state.tip is None:
-        return
+        return ""
     head = state.head
+    name = _kept_name(db, head.agent, head.name)
     db.execute(
         """
         INSERT INTO session (agent, name, created_at, updated_at, used, head,
@@ -61,17 +66,18 @@ def leave_undone(db: sqlite3.Connection, state: State) -> None:
             uid, name, ?, 1
         FROM session WHERE uid = ?
         """,
-        (_kept_name(db, head.agent, head.name), now_us(), head.turn, head.uid),
+        (name, times.now(), head.turn, head.uid),
     )
     db.execute(
         "UPDATE session SET tip = NULL, used = (SELECT max(used) + 1 FROM session) WHERE uid = ?", (head.uid,)
     )
+    return name
 
 
 def edit(db: sqlite3.Connection, state: State, data: str, before: str) -> Head:
     """Add an entry of kind "edit" that changes the data from `before` to `data`."""
     leave_undone(db, state)
-    head, turn, now = state.head, state.head.turn + 1, now_us()
+    head, turn, now = state.head, state.head.turn + 1, times.now()
     base, snapshot, splice = change_to(data, before, turn, state.base)
     checksum = texts.texts_checksum((turn, "edit", "completed", head.messages), None, "")
     entry, line = append(
@@ -166,7 +172,7 @@ def _new_session(db: sqlite3.Connection, agent: str, name: str, origin: Origin |
     """An empty session; SessionExists."""
     if load_state(db, agent, name):
         raise taken(agent, name)
-    now = now_us()
+    now = times.now()
     parent = (origin.uid, origin.name, origin.turn) if origin else (None, None, None)
     uid = db.execute(
         "INSERT INTO session (agent, name, created_at, updated_at, used, parent, parent_name, parent_turn)"

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from flue_cli.stores.finding import Finding
+    from flue_cli.stores.records import Finding
 
 LOOKED_THROUGH = 500
 """How many entries a search looks through before it asks the index: common words are found among them."""
@@ -98,7 +98,7 @@ def clear(db: sqlite3.Connection) -> None:
 
 def faults(db: sqlite3.Connection) -> Iterator[Finding]:
     """Whether every entry that should be in the index is there, told by the longest of its words."""
-    from flue_cli.stores.finding import Finding
+    from flue_cli.stores.records import Finding
 
     advice = "make it anew: flue sessions search --reindex WORD"
     upto, erased, _ = extent(db)

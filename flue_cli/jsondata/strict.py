@@ -3,21 +3,28 @@
 Python's encoder quietly turns tuples into lists and numbers into keys, and emits NaN, which is not
 JSON. A conversation's data must not change by being saved, so here all of that is refused, with the
 path of the value: `data.tasks[3]: set`.
+
+`dumps` and `loads` serve what agents leave and the store holds, `parse_typed` what a person typed, and
+`parse_foreign` what other programs wrote: errors say where, and nothing is guessed.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
-from flue_cli.errors import DataError
-from flue_cli.jsondata.path import step
+from flue_cli.errors import DataError, UsageError
+from flue_cli.jsondata.path import kind, step
 
 MAX_BYTES = 16 * 1024 * 1024
 """The largest data, reply or prompt, in bytes."""
 WARN_BYTES = 1024 * 1024
 """Data this large still works, but every turn pays for reading it."""
+
+_BOM = b"\xef\xbb\xbf"
+_SURROGATE = "[\ud800-\udfff]"
 
 MAX_DEPTH = 200
 """The deepest nesting: Python's own JSON gives up near 1,000 levels less the caller's stack."""
@@ -51,6 +58,92 @@ def loads(text: str) -> Any:
         return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def parse_typed(text: str, what: str) -> Any:
+    """Read JSON that a person typed; UsageError, which calls it `what`, with line and column of the fault."""
+    try:
+        loads(text)
+        value = json.loads(text, object_pairs_hook=_each_once)
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"{what} is not JSON: {_lower(error.msg).removesuffix(' at')} {_place(text, error.pos)}"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"{what} is not JSON: {_constant(text) or error}") from error
+    try:
+        dumps(value, root="")
+    except DataError as error:
+        where = f"{error.path.removeprefix('.')}: " if error.path else ""
+        raise UsageError(f"{what} cannot be kept: {where}{error.problem}") from error
+    return value
+
+
+def parse_typed_object(text: str, what: str) -> dict[str, Any]:
+    """Read data that a person typed, as parse_typed; UsageError also if they are not an object."""
+    value = parse_typed(text, what)
+    if not isinstance(value, dict):
+        raise UsageError(f"{what} is {kind(value)}: a session's data is an object, {{…}}")
+    return value
+
+
+def decode_utf8(data: bytes, where: str, *, is_first: bool = False) -> str:
+    """Decode bytes, without the mark that some editors put first; UsageError for what is not UTF-8."""
+    start = len(_BOM) if is_first and data.startswith(_BOM) else 0
+    try:
+        return data[start:].decode() if start else data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where} is not UTF-8 at byte {start + error.start}") from error
+
+
+def parse_foreign(text: str, where: str) -> Any:
+    """Read JSON of another program; UsageError for anything else, and for a key given twice."""
+    try:
+        return _FOREIGN_DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        parse_typed(text, where)  # says it in more words, and with the place
+        raise UsageError(f"{where} is not JSON: {error}") from error
+
+
+def pack_foreign(value: Any, where: str) -> str:
+    """Encode a value that parse_foreign gave, as the store keeps it; UsageError if it cannot be kept.
+
+    Faster than `dumps`, since a value that was parsed can have no other faults.
+    """
+    try:
+        text = _ENCODER.encode(value)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where} cannot be kept: {error}") from error
+    many_levels = text.count("[") + text.count("{") > MAX_DEPTH
+    if len(text) > MAX_BYTES or many_levels or "\\ud" in text:
+        try:
+            return dumps(value, root=where)
+        except DataError as error:
+            raise UsageError(f"{error.path}: {error.problem}") from error
+    return text
+
+
+def bounded_text(text: str, where: str) -> str:
+    """Give the text if it may be kept; UsageError for more than 16 MiB and for half a surrogate pair."""
+    if not text.isascii():
+        if re.search(_SURROGATE, text):
+            raise UsageError(f"{where} has a lone surrogate")
+        too_long = len(text) * 4 > MAX_BYTES and len(text.encode()) > MAX_BYTES
+    else:
+        too_long = len(text) > MAX_BYTES
+    if too_long:
+        raise UsageError(f"{where} has more than {MAX_BYTES // 2**20} MiB")
+    return text
+
+
+def readable_json(value: Any, *, indent: int | None = None) -> str:
+    """Encode JSON to read and edit: letters of all languages stay, what is not printable is escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return re.sub(r"[^\n -~]", lambda found: found[0] if found[0].isprintable() else _escaped(found[0]), text)
+
+
+def _escaped(character: str) -> str:
+    return json.dumps(character)[1:-1].replace("\x7f", "\\u007f")
 
 
 def _no_constant(name: str) -> Any:
@@ -150,3 +243,48 @@ def _has_surrogate(text: str) -> bool:
 
 def _shortened(path: str) -> str:
     return path if len(path) <= 80 else f"{path[:40]}…{path[-20:]}"
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"an object has the key {json.dumps(key)} twice")
+        found[key] = value
+    return found
+
+
+def _place(text: str, at: int) -> str:
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    return f"at line {line} column {column}"
+
+
+def _constant(text: str) -> str:
+    """The NaN or Infinity that stands in `text` outside of strings, and where; "" if none does."""
+    for found in re.finditer(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN', text):
+        if not found[0].startswith('"'):
+            return f"{found[0]} {_place(text, found.start())}"
+    return ""
+
+
+def _lower(words: str) -> str:
+    return words[:1].lower() + words[1:]
+
+
+def _each_once_fast(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object has a key twice")
+    return found
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits} is too large a number")
+    return number
+
+
+_FOREIGN_DECODER = json.JSONDecoder(
+    object_pairs_hook=_each_once_fast, parse_float=_finite, parse_constant=_no_constant
+)
