@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flue_cli.stores.records import LEASE_SECONDS
+
 if TYPE_CHECKING:
     from conftest import Flue
 
@@ -47,6 +49,12 @@ def hold(flue: Flue, prompt: str = "hold") -> subprocess.Popen[bytes]:
 
 def open_gate(flue: Flue) -> None:
     (flue.folder / "gate").touch()
+
+
+def shorten_leases(flue: Flue, seconds: float) -> None:
+    """Have all that `flue` runs from now on take leases of so many seconds."""
+    python, *_ = flue.command
+    flue.command = [python, str(Path(__file__).parent / "short_lease.py"), str(seconds)]
 
 
 def in_line(flue: Flue) -> int:
@@ -106,20 +114,34 @@ def test_a_killed_waiter_loses_its_place_alone(gated: Flue) -> None:
     assert in_line(gated) == 0
 
 
+def test_a_short_lease_is_short(gated: Flue) -> None:
+    """What the tests below rest on: a session and a place in line are claimed for as long as they say."""
+    shorten_leases(gated, 2)
+    hold(gated)
+    ask(gated, "first")
+
+    with closing(sqlite3.connect(gated.store)) as db:
+        expiries = db.execute("SELECT expires_at FROM session UNION ALL SELECT expires_at FROM waiting")
+        left = [expires / 1_000_000 - time.time() for (expires,) in expiries.fetchall()]
+    assert len(left) == 2
+    assert all(seconds < 2 for seconds in left)
+
+
 @pytest.mark.slow
 def test_a_stopped_waiter_holds_up_no_longer_than_a_lease(gated: Flue) -> None:
     """A waiter that is stopped is passed over when its claim runs out, and gets in when it wakes."""
-    python, *_ = gated.command
-    gated.command = [python, str(Path(__file__).parent / "short_lease.py"), "1.5"]
+    shorten_leases(gated, 1.5)
     holder = hold(gated)
     stopped = ask(gated, "stopped")
     stopped.send_signal(signal.SIGSTOP)
     behind = ask(gated, "behind")
     time.sleep(0.5)
     open_gate(gated)
+    opened = time.monotonic()
 
     assert ended(holder)[0] == 0
     assert ended(behind)[0] == 0
+    assert time.monotonic() - opened < LEASE_SECONDS / 2  # far less than with usual leases
     stopped.send_signal(signal.SIGCONT)
     assert ended(stopped)[0] == 0
     assert order(gated) == ["hold", "behind", "stopped"]
@@ -128,8 +150,7 @@ def test_a_stopped_waiter_holds_up_no_longer_than_a_lease(gated: Flue) -> None:
 @pytest.mark.slow
 def test_a_waiter_keeps_its_place_past_a_lease(gated: Flue) -> None:
     """Who waits longer than a lease lasts keeps its place before those who came later."""
-    python, *_ = gated.command
-    gated.command = [python, str(Path(__file__).parent / "short_lease.py"), "1"]
+    shorten_leases(gated, 1)
     holder = hold(gated)
     first = ask(gated, "first")
     time.sleep(2.2)
@@ -250,8 +271,7 @@ def test_a_slow_agent_keeps_its_session(flue: Flue, kind: str) -> None:
         "async": "import asyncio\nasync def agent(p, s, c):\n    yield 'begun\\n'\n    await asyncio.sleep(3)\n    yield 'done'",
     }[kind]
     flue.agent("slow", body)
-    python, *_ = flue.command
-    flue.command = [python, str(Path(__file__).parent / "short_lease.py"), "0.6"]
+    shorten_leases(flue, 0.6)
     process = flue.start("chat", "slow", "-s", "a", "x", stdin=subprocess.DEVNULL)
     assert process.stdout.readline() == b"begun\n"
 
