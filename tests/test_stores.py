@@ -203,6 +203,25 @@ class ReadsWhatStandsNow(MemoryStore):
         return super().data_at(self.head(head.agent, head.name), turn)
 
 
+class PromisesToLast(MemoryStore):
+    """Says that another process can come back to it."""
+
+    is_ephemeral = False
+
+
+class NamesFilesItHasNot(MemoryStore):
+    """Names a file that it never writes."""
+
+    files = ("/nowhere/flue.db",)
+
+
+class NamesFilesByHalf(MemoryStore):
+    """Names a file that depends on the working folder."""
+
+    is_ephemeral = False
+    files = ("flue.db",)
+
+
 BROKEN: dict[type[MemoryStore], list[str]] = {
     ForgetsTheFence: ["test_a_late_commit_does_not_reach_a_session_made_anew"],
     ForgetsTheVersion: ["test_a_turn_settles_once"],
@@ -224,6 +243,9 @@ BROKEN: dict[type[MemoryStore], list[str]] = {
     LeavesKeptForks: ["test_kept_forks_are_deleted_with_their_session"],
     BringsWhatItGot: ["test_what_is_brought_is_all_there_or_not_at_all"],
     ForgetsKeysOfUndoneTurns: ["test_keys_of_undone_turns_still_replay"],
+    PromisesToLast: ["test_a_store_is_found_again_by_its_url"],
+    NamesFilesItHasNot: ["test_what_ends_with_the_process_has_no_files"],
+    NamesFilesByHalf: ["test_files_are_named_in_full"],
     ReadsWhatStandsNow: ["test_a_head_seen_before_it_was_undone_still_reads"],
 }
 """Broken stores, and the cases of the contract that must notice them."""
@@ -258,5 +280,6 @@ def test_the_contract_is_large_enough() -> None:
             "forks",
             "upkeep",
             "search",
+            "identity",
         )
     ]

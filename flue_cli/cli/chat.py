@@ -27,12 +27,12 @@ from flue_cli.cli.options import (
     VerboseOption,
     WaitOption,
     load_settings,
+    log_of,
     opened,
     repeated,
 )
 from flue_cli.cli.which import Named, Where, chosen
 from flue_cli.errors import AgentError, SessionExists, UsageError
-from flue_cli.log import Log
 from flue_cli.render.remarks import Waiting, say_interrupted, show_traceback
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, Ask, Begun
@@ -149,7 +149,7 @@ def converse(
     source_of_prompts = stdin.keep_from_agents()
     with _traceback_shown(app, how):
         agent = agents.load(source)
-    with closing(Runner(store, Log(settings.log_file))) as runner:
+    with closing(Runner(store, log_of(settings, store))) as runner:
         if how.lines:
             for line in stdin.read_lines(source_of_prompts):
                 where = _one_turn(app, settings, runner, agent, where, line, how)
@@ -170,7 +170,7 @@ def _talk(app: App, settings: Settings, store: "Store", where: Where, source: Ag
 
     if where.expect == "new" and store.head(where.agent, where.name).uid != ABSENT:
         raise SessionExists(f"session '{where.name}' exists already", hint="resume it with -r")
-    keeps = store.url != "memory:"
+    keeps = not store.is_ephemeral
     manners = Manners(settings.wait, settings.timeout, keeps, how.verbose, how.repeat, settings.drafts)
     reach = Agents(
         lambda name: _loaded(agents.find(settings, name)), lambda: agents.found(settings), watches=how.watch
@@ -178,7 +178,7 @@ def _talk(app: App, settings: Settings, store: "Store", where: Where, source: Ag
     app.output.keep_from_agents()
     with quiet_keyboard(), _traceback_shown(app, how):  # what is typed meanwhile is the first prompt
         agent = _loaded(source)
-    with closing(Runner(store, Log(settings.log_file))) as runner:
+    with closing(Runner(store, log_of(settings, store))) as runner:
         conversation = Conversation(runner, agent, where.name, where.expect, manners, reach)
         repl_chat(
             conversation,

@@ -13,6 +13,7 @@ import typer
 
 from flue_cli.cli.commands import App
 from flue_cli.errors import AmbiguousName, SessionNotFound, TurnNotFound
+from flue_cli.log import Log
 from flue_cli.names import agent_name, normal_name
 from flue_cli.render.remarks import Waiting
 from flue_cli.settings import WAIT_SECONDS, Settings
@@ -97,6 +98,11 @@ def opened(settings: Settings) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def log_of(settings: Settings, store: Store) -> Log:
+    """Return the log of a run; an ephemeral store leaves nothing behind, in the log either."""
+    return Log("" if store.is_ephemeral else settings.log_file)
 
 
 def patiently(app: App) -> Pause:

@@ -17,11 +17,11 @@ from flue_cli.cli.options import (
     VerboseOption,
     WaitOption,
     load_settings,
+    log_of,
     opened,
 )
 from flue_cli.cli.token import read_token
 from flue_cli.errors import FlueError, Stop, UsageError
-from flue_cli.log import Log
 from flue_cli.render.remarks import show_traceback
 from flue_cli.settings import Settings
 from flue_cli.text import count_of, safe_line
@@ -120,7 +120,7 @@ def _serve(app: App, settings: Settings, store: Store, address: Address, manner:
         )
 
     sockets = bind(address)
-    log = Log(settings.log_file)
+    log = log_of(settings, store)
     served = build_app(
         store, Installed(settings), wait=settings.wait, timeout=settings.timeout, log=log, report=report
     )
