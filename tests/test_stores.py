@@ -91,9 +91,9 @@ class ReadsFromTheWrongEnd(MemoryStore):
 class LeavesTraces(MemoryStore):
     """Deletes what was said, and keeps the name."""
 
-    def delete(self, head: Any) -> None:
+    def delete(self, head: Any, *, seen: Any = None) -> None:
         session = self._all.by_name[head.agent, head.name]
-        super().delete(head)
+        super().delete(head, seen=seen)
         self._all.by_name[head.agent, head.name] = session
 
 
@@ -124,8 +124,8 @@ class LetsTheLastInFirst(MemoryStore):
 class UsesUidsAgain(MemoryStore):
     """Gives a session made anew the identity of the deleted one."""
 
-    def delete(self, head: Any) -> None:
-        super().delete(head)
+    def delete(self, head: Any, *, seen: Any = None) -> None:
+        super().delete(head, seen=seen)
         self._all._last_uid = head.uid - 1
 
 
@@ -148,7 +148,8 @@ class ThrowsAwayWhatWasUndone(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self._all.leave_undone = self._cut_off
+        assert hasattr(self._all, "leave_undone")
+        setattr(self._all, "leave_undone", self._cut_off)  # noqa: B010 - a method, of this store only
 
     def _cut_off(self, session: Any) -> None:
         for part in (session.line.entries, session.line.totals, session.line.makers):
@@ -172,7 +173,7 @@ class ForksWhatWasUndone(MemoryStore):
 class LeavesKeptForks(MemoryStore):
     """Deletes a session and not what was kept of it."""
 
-    def delete(self, head: Any) -> None:
+    def delete(self, head: Any, *, seen: Any = None) -> None:
         self._all.remove(self._all.by_uid[head.uid])
 
 

@@ -18,7 +18,7 @@ import pytest
 from flue_cli.stores.records import LEASE_SECONDS
 
 if TYPE_CHECKING:
-    from conftest import Flue
+    from conftest import Flue, Process
 
 GATED = """
 import os, time
@@ -40,7 +40,7 @@ def gated(flue: Flue) -> Flue:
     return flue
 
 
-def hold(flue: Flue, prompt: str = "hold") -> subprocess.Popen[bytes]:
+def hold(flue: Flue, prompt: str = "hold") -> Process:
     """A turn that runs until the gate opens."""
     process = flue.start("chat", "gated", "-s", "a", prompt, stdin=subprocess.DEVNULL)
     assert process.stdout.readline() == b"begun\n"
@@ -64,7 +64,7 @@ def in_line(flue: Flue) -> int:
     return int(count)
 
 
-def wait_behind(flue: Flue, *arguments: str) -> subprocess.Popen[bytes]:
+def wait_behind(flue: Flue, *arguments: str) -> Process:
     """A command that waits, once it stands in line."""
     before = in_line(flue)
     process = flue.start(*arguments, stdin=subprocess.DEVNULL)
@@ -74,17 +74,18 @@ def wait_behind(flue: Flue, *arguments: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def ask(flue: Flue, prompt: str) -> subprocess.Popen[bytes]:
+def ask(flue: Flue, prompt: str) -> Process:
     """A prompt that waits."""
     return wait_behind(flue, "chat", "gated", "-s", "a", prompt)
 
 
 def order(flue: Flue, session: str = "a") -> list[str]:
     """The completed prompts, in the order in which they were answered."""
-    return json.loads(flue("sessions", "export", session, stdin=None).out)["data"]["order"]
+    answered: list[str] = json.loads(flue("sessions", "export", session, stdin=None).out)["data"]["order"]
+    return answered
 
 
-def ended(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
+def ended(process: Process) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=30)
     return process.returncode, out.decode(), err.decode()
 
@@ -305,9 +306,7 @@ def test_a_line_of_prompts_waits_as_one(gated: Flue) -> None:
     writers = []
     for writer in "xy":
         process = gated.start("chat", "gated", "-s", "a", "--lines")
-        process.stdin.write("".join(f"{writer}{number}\n" for number in range(10)).encode())
-        process.stdin.close()
-        process.stdin = None
+        process.end_input("".join(f"{writer}{number}\n" for number in range(10)).encode())
         writers.append(process)
     open_gate(gated)
 
