@@ -50,8 +50,8 @@ class Settings(NamedTuple):
 
     @property
     def log_file(self) -> str:
-        """The log of this run; "" where nothing is to be kept."""
-        return "" if self.store == "memory:" else log_file(self.home)
+        """Where the log of this home is."""
+        return log_file(self.home)
 
     def input_history(self, agent: str) -> str:
         """The file that keeps what was typed in chats with `agent`."""
@@ -81,7 +81,10 @@ class Settings(NamedTuple):
         """
         home = home_folder(env)
         said = config_file.load(config_path() if file is None else file)
-        agent_path = tuple(part for part in env.get("FLUE_AGENTS", "").split(os.pathsep) if part)
+        # No shell expands what stands behind `--store=`, nor do systemd, cron or .env files.
+        expand = os.path.expanduser
+        agents = tuple(expand(folder) for folder in agents)
+        agent_path = tuple(expand(part) for part in env.get("FLUE_AGENTS", "").split(os.pathsep) if part)
         config_agents: tuple[str, ...] = said.get("agents", ())
         folders = {"--agents": agents, "FLUE_AGENTS": agent_path, "config.toml": config_agents}
         found: dict[str, Any] = {}
@@ -101,12 +104,13 @@ class Settings(NamedTuple):
                 (said.get(name), "config.toml"),
                 otherwise=(default, "default"),
             )
+        found["store"] = expand(found["store"])
         style = {name: said[name] for name in ChatStyle._fields if name in said}
         origins |= {name: "config.toml" if name in style else "default" for name in ChatStyle._fields}
         return cls(
             home=home,
             chat=ChatStyle(**style),
-            agent_dirs=tuple(agents),
+            agent_dirs=agents,
             agent_path=agent_path,
             config_agents=config_agents,
             origins=origins,
@@ -116,7 +120,7 @@ class Settings(NamedTuple):
 
 def home_folder(env: Mapping[str, str]) -> str:
     """The folder for the store and all that goes with it; UsageError if there is no telling."""
-    folder = env.get("FLUE_HOME") or _user_folder("data")
+    folder = os.path.expanduser(env.get("FLUE_HOME", "")) or _user_folder("data")
     if not folder:
         raise UsageError("there is no home folder to keep sessions in", hint="set FLUE_HOME to a folder")
     return os.path.abspath(folder)

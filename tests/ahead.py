@@ -74,7 +74,7 @@ class Ahead:
         """Run the command to its end: its code, its stdout, its stderr."""
         pipes = [os.pipe(), os.pipe()]
         source, feed = os.pipe() if stdin is not None else (os.open(os.devnull, os.O_RDONLY), -1)
-        files = (source, *(end for _, end in pipes))
+        files = (source, pipes[0][1], pipes[1][1])
         ended = self.start(arguments, folder, env, files)
         for descriptor in files:
             os.close(descriptor)

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from ahead import Ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from io import BufferedReader
     from types import FrameType
 
     from desk import Desk
@@ -39,6 +40,20 @@ class Done(NamedTuple):
     err: str
 
 
+class Process(subprocess.Popen[bytes]):
+    """A started command, whose pipes are there unless its start said otherwise."""
+
+    stdin: IO[bytes]
+    stdout: BufferedReader
+    stderr: BufferedReader
+
+    def end_input(self, content: bytes = b"") -> None:
+        """Write `content` as the last of its input; `communicate` then has nothing left to write."""
+        self.stdin.write(content)
+        self.stdin.close()
+        setattr(self, "stdin", None)  # noqa: B010 - typed as always there
+
+
 class Flue:
     """The `flue` command in a home of its own."""
 
@@ -54,7 +69,7 @@ class Flue:
             "LANG": "C.UTF-8",
             "TERM": "xterm-256color",
         }
-        self.started: list[subprocess.Popen[bytes]] = []
+        self.started: list[Process] = []
         self.command = COMMAND
 
     def __call__(
@@ -85,12 +100,14 @@ class Flue:
         )
         return done.returncode, done.stdout, done.stderr
 
-    def start(self, *arguments: str, **settings: object) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, **settings: Any) -> Process:
         """Start it and come back at once; the end of the test ends it."""
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        process = subprocess.Popen(
-            [*self.command, *arguments], cwd=self.folder, env=self.env, **(pipes | settings)
-        )
+        pipes: dict[str, Any] = {
+            "stdin": subprocess.PIPE,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        }
+        process = Process([*self.command, *arguments], cwd=self.folder, env=self.env, **(pipes | settings))
         self.started.append(process)
         return process
 

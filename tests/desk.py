@@ -23,7 +23,7 @@ from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Entry
 from flue_cli.text import SafeStream, safe_text
-from flue_cli.turns.cancellation import Cancellation
+from flue_cli.turns.cancellation import Cancellation, Stoppable
 from flue_cli.turns.runner import Runner, Turn
 
 
@@ -82,7 +82,7 @@ class Desk:
         self.history = folder / "history" / "tester.txt"
         self.store: Store = open_store(str(self.file))
         self.runner = Runner(self.store)
-        self.cancellation: Cancellation | None = None
+        self.cancellation: Stoppable | None = None
 
     def conversation(
         self,
@@ -111,11 +111,12 @@ class Desk:
         try:
             chat(conversation, self.page, self.cancelling, history_of=self.history_of)
         finally:
-            seen, self.page.text = self.page.text, ""
+            seen: str = self.page.text
+            self.page.text = ""
         return seen
 
     @contextmanager
-    def cancelling(self, cancellation: Cancellation) -> Iterator[None]:
+    def cancelling(self, cancellation: Stoppable) -> Iterator[None]:
         """What the signal handlers do around a turn: `signal` ends it from here on."""
         self.cancellation = cancellation
         try:

@@ -26,12 +26,12 @@ def step(*_: object) -> None:
 
 
 def traced(*arguments: Any, **settings: Any) -> sqlite3.Connection:
-    connection = connect(*arguments, **settings)
+    connection: sqlite3.Connection = connect(*arguments, **settings)
     connection.set_trace_callback(step)
     return connection
 
 
-sqlite3.connect = traced
+setattr(sqlite3, "connect", traced)  # noqa: B010 - of other overloads
 
 from flue_cli.cli import run_command  # noqa: E402 - only now
 from flue_cli.cli.signals import die_by  # noqa: E402

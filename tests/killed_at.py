@@ -13,7 +13,7 @@ connect = sqlite3.connect
 
 
 def traced(*arguments: Any, **settings: Any) -> sqlite3.Connection:
-    connection = connect(*arguments, **settings)
+    connection: sqlite3.Connection = connect(*arguments, **settings)
     connection.set_trace_callback(count)
     return connection
 
@@ -25,7 +25,7 @@ def count(statement: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-sqlite3.connect = traced
+setattr(sqlite3, "connect", traced)  # noqa: B010 - of other overloads
 
 from flue_cli.cli import run  # noqa: E402 - only now
 

@@ -192,7 +192,11 @@ class AnsweringTerminal(Terminal):
 
     def __init__(self, *arguments: Any, env: Mapping[str, str], **settings: Any) -> None:
         super().__init__(*arguments, env={**env, "PROMPT_TOOLKIT_NO_CPR": ""}, **settings)
-        self._screen.write_process_input = lambda data: os.write(self._child.child_fd, data.encode())
+        assert hasattr(self._screen, "write_process_input")
+        setattr(self._screen, "write_process_input", self._answer)  # noqa: B010 - of this screen only
+
+    def _answer(self, data: str) -> None:
+        os.write(self._child.child_fd, data.encode())
 
 
 def untouched_settings() -> list[Any]:

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,14 +153,15 @@ def test_a_damaged_store_makes_no_backup(flue: Flue, store: Store) -> None:
 def test_a_backup_that_is_stopped_leaves_nothing(flue: Flue, store: Store, tmp_path: Path) -> None:
     """A signal ends it at once; the store goes on."""
 
-    def stop(what: str, done: int, total: int) -> None:
-        raise StoppedBySignal(signal.SIGINT)
+    def stop(at: str, what: str, done: int, total: int) -> None:
+        if what == at:
+            raise StoppedBySignal(signal.SIGINT)
 
     for what in ("copying", "checking"):
         with pytest.raises(StoppedBySignal):
             store.back_up(
                 str(tmp_path / "b.db"),
-                lambda now, done, total, what=what: what == now and stop(now, done, total),
+                partial(stop, what),
             )
     assert not [file for file in tmp_path.iterdir() if "b.db" in file.name]
     talk(store, "more")
@@ -328,7 +330,9 @@ def test_a_turn_that_ran_during_the_backup_is_interrupted(flue: Flue, store: Sto
     assert flue("backup", "b.db", "--restore", "--force", stdin=None).code == 0
 
     assert "[3] (interrupted)\n> half\n" in flue("sessions", "show", "main", stdin=None).out
-    assert begin(store, "next").interrupted.prompt == "half"
+    interrupted = begin(store, "next").interrupted
+    assert interrupted
+    assert interrupted.prompt == "half"
 
 
 def test_a_restore_that_fails_last_leaves_the_store(

@@ -39,7 +39,8 @@ def agent(prompt, session, context):
 def document(text: str) -> dict[str, Any]:
     """The one JSON document that `text` is, which must be ASCII."""
     assert text.isascii()
-    return json.loads(text)
+    document: dict[str, Any] = json.loads(text)
+    return document
 
 
 def wait_until_running(flue: Flue, session: str) -> None:

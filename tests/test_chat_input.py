@@ -53,7 +53,8 @@ def styled(desk: Desk, style: ChatStyle, *typed: str) -> str:
     """Chat in a style of one's own; what the page shows then."""
     desk.keys.send_text("".join(typed))
     chat(desk.conversation(echo), desk.page, desk.cancelling, history_of=desk.history_of, style=style)
-    return desk.page.text
+    shown: str = desk.page.text
+    return shown
 
 
 # Several lines

@@ -213,7 +213,7 @@ def test_the_bell_after_a_long_turn(
 ) -> None:
     """The bell rings once after a turn that took as long as the settings say; 0 is never."""
     monkeypatch.setenv("TERM", "xterm")
-    assert _rung(desk, bell, lambda *_: time.sleep(0.1) or "done") == rings
+    assert _rung(desk, bell, thinks) == rings
 
 
 def test_the_bell_after_a_long_failure(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,14 +234,20 @@ def test_the_bell_after_a_long_failure(desk: Desk, monkeypatch: pytest.MonkeyPat
 def test_no_bell_on_a_dumb_terminal(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal that can do nothing is not rung."""
     monkeypatch.setenv("TERM", "dumb")
-    assert _rung(desk, 0.01, lambda *_: time.sleep(0.1) or "done") == 0
+    assert _rung(desk, 0.01, thinks) == 0
+
+
+def thinks(prompt: str, session: Any, context: Any) -> str:
+    time.sleep(0.1)
+    return "done"
 
 
 def _rung(desk: Desk, bell: float, agent: Any, prompt: str = "go") -> int:
     desk.keys.send_text(prompt + ENTER + CTRL_D)
     conversation = desk.conversation(agent)
     chat(conversation, desk.page, desk.cancelling, history_of=lambda agent: "", style=ChatStyle(bell=bell))
-    seen, desk.page.text = desk.page.text, ""
+    seen: str = desk.page.text
+    desk.page.text = ""
     return seen.count("\a")
 
 

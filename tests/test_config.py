@@ -101,9 +101,7 @@ def test_the_file_is_obeyed(flue: Flue, file: Path) -> None:
     assert (flue.folder / "kept.db").exists()
     assert not flue.store.exists()
     running = flue.start("chat", "-s", "a", "--timeout", "60")
-    running.stdin.write(b"hi")
-    running.stdin.close()
-    running.stdin = None
+    running.end_input(b"hi")
     while "running" not in flue("sessions", "show", "a", stdin=None).out:
         assert running.poll() is None
     busy = flue("chat", "-s", "a", stdin="hi")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flue_cli.errors import NotFound
 from flue_cli.jsondata.path import BadPath, Path, get, kind, parse, put, remove, shown
 
-KEYS = st.text(st.characters(exclude_categories=("Cs",)), max_size=6) | st.sampled_from(["a", "b", "tasks"])
+KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(["a", "b", "tasks"])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text("ab", max_size=2),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),

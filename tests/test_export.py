@@ -161,7 +161,7 @@ def test_a_browser_shows_the_page(flue: Flue, tmp_path: Path) -> None:
     (flue.folder / "frame.html").write_text(frame)
 
     done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
+        [str(browser), "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
          f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000", "--dump-dom",
          f"file://{flue.folder / 'frame.html'}"],
         capture_output=True, text=True, timeout=120, check=True,

@@ -11,7 +11,7 @@ import signal
 import subprocess
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from needs import needs
@@ -122,7 +122,7 @@ def faulty_turns(flue: Flue, fault: str, *, existing: bool) -> list[tuple[int, s
         flue.home.mkdir(mode=0o700)
     flue.home.rename(pristine)
     turns, last = (["my name is Ada"], "second") if existing else ([], "my name is Ada")
-    results = []
+    results: list[Any] = []
     for number in range(1, 200):
         shutil.copytree(pristine, flue.home)
         hit = run_with_fault(flue, calls, inject, number, "chat", "greeting", "-s", "a", last)

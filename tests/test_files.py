@@ -414,7 +414,7 @@ def at(flue: Flue) -> Callable[..., Done]:
 HOUR, DAY = 3600.0, 86400.0
 
 
-def test_turns_keep_their_order_when_the_clock_jumps(flue: Flue, at) -> None:
+def test_turns_keep_their_order_when_the_clock_jumps(flue: Flue, at: Callable[..., Done]) -> None:
     """With a clock an hour ahead, an hour back, 400 days back: turns are numbered and listed as they came."""
     for number, moved in enumerate((0, HOUR, -HOUR, -400 * DAY, 0), 1):
         done = at(moved, "chat", "journal", "-s", "a", "--wait", "0", f"entry {number}")

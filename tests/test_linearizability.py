@@ -146,7 +146,8 @@ def test_a_turn_that_was_stopped_too_long(flue: Flue) -> None:
 
     early = flue("chat", "slow", "-s", "a", "--wait", "0.1", "two", stdin=None)
     assert (early.code, "is busy" in early.err) == (4, True)
-    taken = flue("chat", "slow", "-s", "a", "--wait", "20", "three", stdin=None)
+    # Far less than a usual lease lasts.
+    taken = flue("chat", "slow", "-s", "a", "--wait", "8", "three", stdin=None)
     assert taken == (0, "begun\nanswer to three\n", "note: turn 1 was interrupted and not answered: one\n")
 
     stopped.send_signal(signal.SIGCONT)

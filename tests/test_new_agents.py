@@ -51,7 +51,7 @@ def test_every_template_is_sound(flue: Flue, template: str) -> None:
     ]
     assert mine["description"]
     command = [
-        sys.executable, "-m", "mypy", "--strict", "--cache-dir", os.devnull, flue.folder / "agents" / "mine.py",
+        sys.executable, "-m", "mypy", "--strict", "--cache-dir", os.devnull, str(flue.folder / "agents" / "mine.py"),
     ]  # fmt: skip
     assert subprocess.run(command, cwd=PROJECT, capture_output=True, check=False).returncode == 0
 

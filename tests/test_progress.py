@@ -13,6 +13,7 @@ PROGRAM = """
 import time
 from flue_cli.render import progress
 from flue_cli.render.output import Output
+assert hasattr(progress, "_PATIENCE")
 progress._PATIENCE = {patience}
 with progress.progress(Output(), "importing", {total}) as advance:
     for _ in range(5):

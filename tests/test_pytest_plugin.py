@@ -119,6 +119,7 @@ def test_ctrl_c_ends_the_run(pytester: pytest.Pytester) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", "-s"], stdout=subprocess.PIPE, env=dict(os.environ), text=True
     )
+    assert process.stdout
     while "thinking" not in process.stdout.readline():
         pass
 

@@ -27,7 +27,7 @@ VALUES = st.recursive(
     st.integers(0, 3) | st.none(),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=4), inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), inner, max_size=3)
     ),
     max_leaves=10,
 )

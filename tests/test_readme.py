@@ -93,7 +93,7 @@ def test_agents_are_typed(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(agent.replace('data["count"] =', 'data["cuont"] ='))
 
     def checked(*files: Path) -> str:
-        command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", os.devnull, *files]
+        command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", os.devnull, *map(str, files)]
         return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False).stdout
 
     assert checked(tmp_path / "right.py", *sorted((PROJECT / "agents").glob("*.py"))).startswith("Success")

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 
@@ -60,6 +61,10 @@ async def later(value: Any) -> Any:
     return value
 
 
+def same(value: Any) -> Any:
+    return value
+
+
 def pieces(*values: Any) -> Iterator[Any]:
     for value in values:
         if isinstance(value, BaseException):
@@ -104,14 +109,14 @@ def test_a_replay_gets_what_the_live_agent_got(calls: list[tuple[str, str, Any]]
             for name, shape, value in calls:
                 match shape:
                     case "r":
-                        got.append(context.record(name, lambda v=value: v))
+                        got.append(context.record(name, partial(same, value)))
                     case "c":
-                        got.append(await context.record(name, lambda v=value: later(v)))
+                        got.append(await context.record(name, partial(later, value)))
                     case "i":
-                        got.append(list(context.record(name, lambda v=value: pieces(v, v))))
+                        got.append(list(context.record(name, partial(pieces, value, value))))
                     case _:
                         got.append(
-                            [one async for one in context.record(name, lambda v=value: async_pieces(v, v))]
+                            [one async for one in context.record(name, partial(async_pieces, value, value))]
                         )
             return got
 

@@ -609,7 +609,8 @@ def test_a_signal_while_a_prompt_is_sent_is_not_lost(desk: Desk, monkeypatch: py
 
 def test_the_moment_between_reply_and_prompt(desk: Desk, tty: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between a reply and the next prompt the keyboard is as quiet as before, and one Ctrl-C does not leave."""
-    look, settings = desk.store.head, []
+    look = desk.store.head
+    settings: list[list[Any]] = []
 
     def head(agent: str, name: str) -> Head:
         if "<one>" in desk.page.text and not settings:

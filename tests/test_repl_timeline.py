@@ -6,6 +6,7 @@ import itertools
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from terminal import CTRL_C, CTRL_D, ENTER
 
 from flue_cli.agents.api import Message
 from flue_cli.errors import SessionChanged
-from flue_cli.repl.conversation import Manners
+from flue_cli.repl.manners import Manners
 from flue_cli.sessions import timeline
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
@@ -375,11 +376,12 @@ def test_nobody_takes_back_what_is_not_on_the_screen(desk: Desk, command: str) -
     desk.chat(echo, "mine" + ENTER, CTRL_D)
     conversation = desk.conversation(echo)
     desk.elsewhere("theirs")
-    act = {
+    acts: dict[str, Callable[[], object]] = {
         "undo": lambda: conversation.undo(1, now),
         "retry": lambda: conversation.before_last_prompt(now),
         "rewind": lambda: conversation.rewind(0, now),
-    }[command]
+    }
+    act = acts[command]
 
     with pytest.raises(SessionChanged, match="it is at turn 2 now"):
         act()

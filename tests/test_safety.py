@@ -230,7 +230,7 @@ def test_exports_to_a_terminal_are_harmless(flue: Flue, form: str) -> None:
 def test_settings_and_files_are_harmless(flue: Flue, text: str) -> None:
     """What comes from the environment, config.toml, file names and options is shown and not obeyed."""
     usual = dict(flue.env)
-    for variable, command in (
+    commands: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("FLUE_STORE", ("sessions", "list")),
         ("FLUE_STORE", ("config", "show")),
         ("FLUE_STORE", ("doctor",)),
@@ -238,7 +238,9 @@ def test_settings_and_files_are_harmless(flue: Flue, text: str) -> None:
         ("FLUE_AGENTS", ("config", "show")),
         ("TERM", ("doctor",)),
         ("VISUAL", ("config", "edit")),
-    ):
+    )
+    command: tuple[str, ...]
+    for variable, command in commands:
         flue.env = usual | {variable: f"/nowhere/{text}"}
         harmless(flue, *command)
     flue.env = usual

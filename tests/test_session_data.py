@@ -15,7 +15,7 @@ from terminal import Terminal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Done, Flue
+    from conftest import Done, Flue, Process
 
 KEEPS = """
 import json
@@ -194,7 +194,7 @@ def test_unset(flue: Flue) -> None:
     assert data_of(flue, "--at", "1") == {"n": 1, "tasks": ["a", "b", "c"]}
 
 
-def begun(flue: Flue) -> subprocess.Popen[bytes]:
+def begun(flue: Flue) -> Process:
     """A turn of session `a` that runs until the file `done` is there."""
     flue.agent("slow", SLOW)
     process = flue.start("chat", "slow", "-s", "a", "done")

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,9 +22,10 @@ BUSY = "def agent(prompt, session, context):\n    print('asleep', flush=True)\n 
 REGEX = "import re\ndef agent(prompt, session, context):\n    print('asleep', flush=True)\n    session.data['x'] = 1\n    re.match(r'(a+)+$', 'a' * 40 + 'b')"
 
 
-def last_turn(flue: Flue, session: str = "a") -> dict[str, object]:
+def last_turn(flue: Flue, session: str = "a") -> dict[str, Any]:
     """The newest turn as exported."""
-    return json.loads(flue("sessions", "export", session, stdin=None).out)["turns"][-1]
+    turn: dict[str, Any] = json.loads(flue("sessions", "export", session, stdin=None).out)["turns"][-1]
+    return turn
 
 
 @pytest.mark.parametrize(

@@ -388,8 +388,9 @@ def test_a_file_that_is_no_store_is_let_go_of(path: Path, monkeypatch: pytest.Mo
     connect = sqlite3.connect
 
     def recorded(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        opened.append(connect(*arguments, **options))
-        return opened[-1]
+        connection: sqlite3.Connection = connect(*arguments, **options)
+        opened.append(connection)
+        return connection
 
     monkeypatch.setattr(sqlite3, "connect", recorded)
     for use in uses(store):
@@ -739,7 +740,7 @@ def test_a_change_that_is_killed_is_whole_or_none(
     connect = sqlite3.connect
 
     def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **options)
+        connection: sqlite3.Connection = connect(*arguments, **options)
         connection.set_trace_callback(dies_here)
         return connection
 

@@ -59,6 +59,8 @@ DATA = st.recursive(
     max_leaves=6,
 )
 WORDS = ("hello", "AGAIN", "hel", "ok", "a", "b", "ab", "ü", "🦜", "\x1b", "lo", "never")
+UNSAID: tuple[Any, ...] = (1, "edit", "completed", None, "", None, (), 1, 1, None, {})
+"""The fields of an edit, but for its data."""
 OBJECTS = st.dictionaries(st.text("xyzü", max_size=3), DATA, max_size=4)
 TEXTS = st.text("ab\n🦜\x1b", max_size=6)
 MESSAGES = st.lists(
@@ -89,7 +91,7 @@ ENTRIES = st.lists(
     )
     | st.builds(
         Entry,
-        *(st.just(field) for field in (1, "edit", "completed", None, "", None, (), 1, 1, None, {})),
+        *map(st.just, UNSAID),
         data=OBJECTS.map(dumps),
     ),
     max_size=3,

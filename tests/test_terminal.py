@@ -10,6 +10,7 @@ import stat
 import termios
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Flue
@@ -111,7 +112,7 @@ class Desk:
         """A terminal that runs `flue`, with `env` added to its environment."""
         return self._open([*self._flue.command, *arguments], env, rows, columns)
 
-    def chat(self, *arguments: str, **settings: str) -> Terminal:
+    def chat(self, *arguments: str, **settings: Any) -> Terminal:
         """A terminal that runs `flue chat`."""
         return self.flue("chat", *arguments, **settings)
 

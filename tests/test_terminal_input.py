@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Flue
@@ -116,7 +117,7 @@ def test_a_narrow_toolbar_is_cut(seat: Seat) -> None:
     [(["--no-toolbar"], "", {}), ([], "toolbar = false", {}), ([], "", {"TERM": "dumb"})],
     ids=["option", "config", "dumb"],
 )
-def test_no_toolbar(seat: Seat, options: list[str], config: str, env: dict[str, str]) -> None:
+def test_no_toolbar(seat: Seat, options: list[str], config: str, env: dict[str, Any]) -> None:
     """Who wants none, or has a terminal that can do little, sees the prompt and nothing below it."""
     seat.configure(config)
     terminal = seat.chat("echo", "-s", "work", *options, **env)

@@ -362,7 +362,11 @@ def test_markdown_comes_block_by_block(desk: Desk, flue: Flue) -> None:
         ]
     ):
         opened(flue, f"gate{number}")
-        terminal.until(lambda text=shown: text in re.sub(r"[⠙⠹⠸⠼⠴⠦⠧⠇⠏]", "⠋", terminal.screen), repr(shown))
+
+        def is_shown(text: str = shown) -> bool:
+            return text in re.sub(r"[⠙⠹⠸⠼⠴⠦⠧⠇⠏]", "⠋", terminal.screen)
+
+        terminal.until(is_shown, repr(shown))
     terminal.resize(30, 60)
     for number in range(3, 7):
         opened(flue, f"gate{number}")

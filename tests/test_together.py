@@ -26,9 +26,7 @@ def test_no_turn_is_lost(flue: Flue) -> None:
     flue.agent("counting", COUNTING)
     processes = [flue.start("chat", "counting", "-s", "shared", "--lines") for _ in range(8)]
     for number, process in enumerate(processes):
-        process.stdin.write("".join(f"{number}.{line}\n" for line in range(25)).encode())
-        process.stdin.close()
-        process.stdin = None
+        process.end_input("".join(f"{number}.{line}\n" for line in range(25)).encode())
     results = [process.communicate(timeout=120) for process in processes]
 
     assert [(process.returncode, err) for process, (_, err) in zip(processes, results, strict=True)] == [

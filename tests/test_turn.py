@@ -13,13 +13,13 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -170,7 +170,7 @@ class Promise:
     def __init__(self, prompt: str, session: Any, context: Any) -> None:
         self.prompt = prompt
 
-    def __await__(self) -> Iterator[Any]:
+    def __await__(self) -> Generator[Any, Any, str]:
         yield from asyncio.sleep(0).__await__()
         return f"you said {self.prompt}"
 
@@ -543,7 +543,8 @@ def breaking_off(error: BaseException) -> Any:
         yield Message("tool", "t")
         raise error
 
-    return lambda *_: Reply("ok", messages())
+    given: Any = messages()  # types allow no iterator
+    return lambda *_: Reply("ok", given)
 
 
 def cycle() -> dict[str, Any]:
@@ -591,7 +592,7 @@ RETURNED = [
     (returning(5), "bad_reply", "the agent returned int, not str"),
     (returning(["x"]), "bad_reply", "the agent returned list, not str"),
     (returning(("x", [], {})), "bad_reply", "the agent returned tuple, not str"),
-    (returning(Reply(None)), "bad_reply", "the text of the agent's Reply is NoneType, not str"),
+    (returning(Reply(cast("Any", None))), "bad_reply", "the text of the agent's Reply is NoneType, not str"),
     (returning("a\ud83d"), "bad_reply", "the reply has a lone surrogate at character 1"),
     (returning(Reply("\ud83d")), "bad_reply", "the reply has a lone surrogate at character 0"),
     (async_returning(None), "bad_reply", "the agent returned NoneType, not str"),
@@ -600,7 +601,7 @@ RETURNED = [
     (yielding(None), "bad_reply", "the agent yielded NoneType, not str"),
     (yielding(b"x"), "bad_reply", "the agent yielded bytes, not str"),
     (yielding("\ud83d", "\ude00"), "bad_reply", "lone surrogate"),
-    (yielding(Reply(5)), "bad_reply", "the agent yielded int, not str"),
+    (yielding(Reply(cast("Any", 5))), "bad_reply", "the agent yielded int, not str"),
     (yielding(Reply("x"), "y"), "bad_reply", "the agent yielded more after its Reply"),
     (yielding(Reply("x"), Reply("y")), "bad_reply", "the agent yielded more after its Reply"),
     (async_yielding("x", 5), "bad_reply", "the agent yielded int, not str"),
@@ -1252,4 +1253,5 @@ def test_a_bug_of_ours_leaves_no_session_held(monkeypatch: pytest.MonkeyPatch) -
             cancellation=Cancellation(),
         )
     (entry,) = store.entries(store.head("x", "a"), 1, 1)
+    assert entry.error
     assert (entry.outcome, entry.error.type) == ("failed", "bug")

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flue_cli.stores.records import LEASE_SECONDS
+
 if TYPE_CHECKING:
-    from conftest import Flue
+    from conftest import Flue, Process
 
 GATED = """
 import os, time
@@ -38,7 +40,7 @@ def gated(flue: Flue) -> Flue:
     return flue
 
 
-def hold(flue: Flue, prompt: str = "hold") -> subprocess.Popen[bytes]:
+def hold(flue: Flue, prompt: str = "hold") -> Process:
     """A turn that runs until the gate opens."""
     process = flue.start("chat", "gated", "-s", "a", prompt, stdin=subprocess.DEVNULL)
     assert process.stdout.readline() == b"begun\n"
@@ -49,6 +51,12 @@ def open_gate(flue: Flue) -> None:
     (flue.folder / "gate").touch()
 
 
+def shorten_leases(flue: Flue, seconds: float) -> None:
+    """Have all that `flue` runs from now on take leases of so many seconds."""
+    python, *_ = flue.command
+    flue.command = [python, str(Path(__file__).parent / "short_lease.py"), str(seconds)]
+
+
 def in_line(flue: Flue) -> int:
     """How many prompts stand in line."""
     with closing(sqlite3.connect(flue.store, timeout=5)) as db:
@@ -56,7 +64,7 @@ def in_line(flue: Flue) -> int:
     return int(count)
 
 
-def wait_behind(flue: Flue, *arguments: str) -> subprocess.Popen[bytes]:
+def wait_behind(flue: Flue, *arguments: str) -> Process:
     """A command that waits, once it stands in line."""
     before = in_line(flue)
     process = flue.start(*arguments, stdin=subprocess.DEVNULL)
@@ -66,17 +74,18 @@ def wait_behind(flue: Flue, *arguments: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def ask(flue: Flue, prompt: str) -> subprocess.Popen[bytes]:
+def ask(flue: Flue, prompt: str) -> Process:
     """A prompt that waits."""
     return wait_behind(flue, "chat", "gated", "-s", "a", prompt)
 
 
 def order(flue: Flue, session: str = "a") -> list[str]:
     """The completed prompts, in the order in which they were answered."""
-    return json.loads(flue("sessions", "export", session, stdin=None).out)["data"]["order"]
+    answered: list[str] = json.loads(flue("sessions", "export", session, stdin=None).out)["data"]["order"]
+    return answered
 
 
-def ended(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
+def ended(process: Process) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=30)
     return process.returncode, out.decode(), err.decode()
 
@@ -106,20 +115,34 @@ def test_a_killed_waiter_loses_its_place_alone(gated: Flue) -> None:
     assert in_line(gated) == 0
 
 
+def test_a_short_lease_is_short(gated: Flue) -> None:
+    """What the tests below rest on: a session and a place in line are claimed for as long as they say."""
+    shorten_leases(gated, 2)
+    hold(gated)
+    ask(gated, "first")
+
+    with closing(sqlite3.connect(gated.store)) as db:
+        expiries = db.execute("SELECT expires_at FROM session UNION ALL SELECT expires_at FROM waiting")
+        left = [expires / 1_000_000 - time.time() for (expires,) in expiries.fetchall()]
+    assert len(left) == 2
+    assert all(seconds < 2 for seconds in left)
+
+
 @pytest.mark.slow
 def test_a_stopped_waiter_holds_up_no_longer_than_a_lease(gated: Flue) -> None:
     """A waiter that is stopped is passed over when its claim runs out, and gets in when it wakes."""
-    python, *_ = gated.command
-    gated.command = [python, str(Path(__file__).parent / "short_lease.py"), "1.5"]
+    shorten_leases(gated, 1.5)
     holder = hold(gated)
     stopped = ask(gated, "stopped")
     stopped.send_signal(signal.SIGSTOP)
     behind = ask(gated, "behind")
     time.sleep(0.5)
     open_gate(gated)
+    opened = time.monotonic()
 
     assert ended(holder)[0] == 0
     assert ended(behind)[0] == 0
+    assert time.monotonic() - opened < LEASE_SECONDS / 2  # far less than with usual leases
     stopped.send_signal(signal.SIGCONT)
     assert ended(stopped)[0] == 0
     assert order(gated) == ["hold", "behind", "stopped"]
@@ -128,8 +151,7 @@ def test_a_stopped_waiter_holds_up_no_longer_than_a_lease(gated: Flue) -> None:
 @pytest.mark.slow
 def test_a_waiter_keeps_its_place_past_a_lease(gated: Flue) -> None:
     """Who waits longer than a lease lasts keeps its place before those who came later."""
-    python, *_ = gated.command
-    gated.command = [python, str(Path(__file__).parent / "short_lease.py"), "1"]
+    shorten_leases(gated, 1)
     holder = hold(gated)
     first = ask(gated, "first")
     time.sleep(2.2)
@@ -250,8 +272,7 @@ def test_a_slow_agent_keeps_its_session(flue: Flue, kind: str) -> None:
         "async": "import asyncio\nasync def agent(p, s, c):\n    yield 'begun\\n'\n    await asyncio.sleep(3)\n    yield 'done'",
     }[kind]
     flue.agent("slow", body)
-    python, *_ = flue.command
-    flue.command = [python, str(Path(__file__).parent / "short_lease.py"), "0.6"]
+    shorten_leases(flue, 0.6)
     process = flue.start("chat", "slow", "-s", "a", "x", stdin=subprocess.DEVNULL)
     assert process.stdout.readline() == b"begun\n"
 
@@ -285,9 +306,7 @@ def test_a_line_of_prompts_waits_as_one(gated: Flue) -> None:
     writers = []
     for writer in "xy":
         process = gated.start("chat", "gated", "-s", "a", "--lines")
-        process.stdin.write("".join(f"{writer}{number}\n" for number in range(10)).encode())
-        process.stdin.close()
-        process.stdin = None
+        process.end_input("".join(f"{writer}{number}\n" for number in range(10)).encode())
         writers.append(process)
     open_gate(gated)
 

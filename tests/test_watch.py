@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +21,7 @@ from flue_cli.stores import open_store
 from flue_cli.testing.steps import AGENT, begin, edit, failed_turn, finish, forgotten, move, talk
 
 if TYPE_CHECKING:
-    import subprocess
-
-    from conftest import Flue
+    from conftest import Flue, Process
 
     from flue_cli.stores.contract import Store
 
@@ -44,7 +42,7 @@ class Watching:
     """A watching process, and the lines that came from it."""
 
     def __init__(self, flue: Flue, *options: str) -> None:
-        self.process: subprocess.Popen[bytes] = flue.start("sessions", "watch", "main", *options)
+        self.process: Process = flue.start("sessions", "watch", "main", *options)
         self.process.stdin.close()
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -212,7 +210,7 @@ class Looks:
     """What `follow` tells of a store of ours, look by look."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
-        self._between = iter(())
+        self._between: Iterator[Callable[[], object]] = iter(())
         self._store = store
         monkeypatch.setattr("flue_cli.sessions.follow.time.sleep", self._pause)
 

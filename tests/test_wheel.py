@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ PROJECT = Path(__file__).parent.parent
 @pytest.mark.slow
 def test_a_wheel_in_an_empty_environment(tmp_path: Path) -> None:
     """Built, installed into an empty environment and run from an empty folder, the samples answer."""
-    run = {"check": True, "capture_output": True, "text": True, "timeout": 300}
+    run: dict[str, Any] = {"check": True, "capture_output": True, "text": True, "timeout": 300}
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", PROJECT],
         **run,
@@ -27,7 +28,7 @@ def test_a_wheel_in_an_empty_environment(tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "LANG": "C.UTF-8"}
-    here = {"cwd": folder, "env": env, "input": ""} | run
+    here: dict[str, Any] = {"cwd": folder, "env": env, "input": ""} | run
 
     flue = tmp_path / "venv" / "bin" / "flue"
     assert subprocess.run([flue, "chat", "greeting", "-s", "a", "my name is Ada"], **here).stdout.startswith(

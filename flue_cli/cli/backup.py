@@ -46,7 +46,7 @@ def backup(
             before = kept.restore(os.path.abspath(file), advance, force=force)
         else:
             kept.back_up(os.path.abspath(file), advance, force=force)
-    place = kept.url.removeprefix("sqlite:///")
+    place = kept.files[0] if kept.files else kept.url
     if not restore:
         app.output.note(f"{safe_line(place)} is copied to {safe_line(file)} ({size(os.path.getsize(file))})")
         return

@@ -31,6 +31,7 @@ from flue_cli.cli.options import (
     VerboseOption,
     WaitOption,
     load_settings,
+    log_of,
     open_run_store,
     repeat_flags,
 )
@@ -38,7 +39,6 @@ from flue_cli.cli.session_choice import SessionFlags, SessionTarget, choose_sess
 from flue_cli.cli.turn_output import FORMS, TurnOutput, output_format_name
 from flue_cli.errors import AgentError, SessionExists, UsageError
 from flue_cli.jsondata.strict import WARN_BYTES
-from flue_cli.log import Log
 from flue_cli.render.remarks import Waiting, say_begun, show_traceback
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, Ask, Begun
@@ -168,7 +168,7 @@ def converse(
     source_of_prompts = prepare_for_agents(app)
     with _traceback_shown(app, how):
         agent = discovery.load_agent(source)
-    with closing(Runner(store, Log(settings.log_file))) as runner:
+    with closing(Runner(store, log_of(settings, store))) as runner:
         if how.lines:
             for line in stdin.read_lines(source_of_prompts):
                 where = _one_turn(app, settings, runner, agent, where, line, how)
@@ -191,7 +191,7 @@ def _talk(
 
     if where.expect == "new" and store.head(where.agent, where.name).uid != ABSENT:
         raise SessionExists(f"session '{where.name}' exists already", hint="resume it with -r")
-    keeps = store.url != "memory:"
+    keeps = not store.is_ephemeral
     manners = Manners(settings.wait, settings.timeout, keeps, how.verbose, how.repeat, settings.drafts)
     reach = Agents(
         lambda name: _loaded(discovery.find_agent(settings, name)),
@@ -202,7 +202,7 @@ def _talk(
     app.output.keep_from_agents()
     with quiet_keyboard(), _traceback_shown(app, how):  # what is typed meanwhile is the first prompt
         agent = _loaded(source)
-    with closing(Runner(store, Log(settings.log_file))) as runner:
+    with closing(Runner(store, log_of(settings, store))) as runner:
         conversation = Conversation(runner, agent, where.name, where.expect, manners, reach)
         repl_chat(
             conversation,

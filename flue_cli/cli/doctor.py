@@ -96,15 +96,15 @@ def _folders(settings: Settings) -> Iterator[Finding]:
         (settings.home, 0o022, "700"),
         (os.path.join(settings.home, "history"), 0o077, "700"),
         (settings.drafts, 0o077, "700"),
-        (os.path.dirname(settings.log_file) if settings.log_file else "", 0o077, "700"),
+        (os.path.dirname(settings.log_file), 0o077, "700"),
     ):
-        if path and os.path.exists(path) and stat.S_IMODE(os.stat(path).st_mode) & forbidden:
+        if os.path.exists(path) and stat.S_IMODE(os.stat(path).st_mode) & forbidden:
             yield Finding("problem", f"{path} is open to others", f"chmod {right} {shlex.quote(path)}")
     if os.path.exists(settings.home) and not os.access(settings.home, os.W_OK | os.X_OK):
         yield Finding(
             "problem", f"{settings.home} cannot be written to", f"chmod 700 {shlex.quote(settings.home)}"
         )
-    if settings.log_file and os.path.exists(settings.log_file):
+    if os.path.exists(settings.log_file):
         yield Finding("ok", f"log {settings.log_file}")
 
 

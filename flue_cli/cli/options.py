@@ -20,6 +20,7 @@ from flue_cli.cli.completion.candidates import (
     complete_sessions,
 )
 from flue_cli.errors import AmbiguousName, SessionNotFound, TurnNotFound
+from flue_cli.log import Log
 from flue_cli.names import agent_or_any, normal_name
 from flue_cli.render.remarks import Waiting
 from flue_cli.settings import WAIT_SECONDS, Settings
@@ -119,6 +120,11 @@ def open_run_store(settings: Settings) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def log_of(settings: Settings, store: Store) -> Log:
+    """Return the log of a run; an ephemeral store leaves nothing behind, in the log either."""
+    return Log("" if store.is_ephemeral else settings.log_file)
 
 
 def pause_with_notice(app: App) -> Pause:

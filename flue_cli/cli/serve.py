@@ -17,12 +17,12 @@ from flue_cli.cli.options import (
     VerboseOption,
     WaitOption,
     load_settings,
+    log_of,
     open_run_store,
 )
 from flue_cli.cli.token_file import read_token
 from flue_cli.errors import FlueError, StoppedBySignal, UsageError
 from flue_cli.installation import install_extra_command
-from flue_cli.log import Log
 from flue_cli.render.remarks import show_traceback
 from flue_cli.settings import Settings
 from flue_cli.text import count_of, safe_line
@@ -122,7 +122,7 @@ def _serve(app: App, settings: Settings, store: Store, address: Address, manner:
         )
 
     sockets = bind(address)
-    log = Log(settings.log_file)
+    log = log_of(settings, store)
     served = build_app(
         store, Installed(settings), wait=settings.wait, timeout=settings.timeout, log=log, report=report
     )

@@ -70,6 +70,6 @@ class AgentRouter:
             self._roster,
             wait=settings.wait,
             timeout=settings.timeout,
-            log=Log(settings.log_file if store.url != "memory:" else ""),
+            log=Log("" if store.is_ephemeral else settings.log_file),
             closes_store=store is not given,
         )

@@ -48,6 +48,14 @@ class Store(Protocol):
     url: str
     """How to name this store again, as `--store` takes it."""
 
+    is_ephemeral: bool
+    """True if all of it ends with the process: then nothing else is to be written about it either."""
+
+    files: tuple[str, ...]
+    """The absolute paths of all files that it may have, the main one first; none if it has no files.
+
+    They need not be there yet. Nothing but the store may write them."""
+
     lease_seconds: float
     """How long the leases that it gives and renews hold, in seconds: LEASE_SECONDS unless set."""
 

@@ -8,7 +8,8 @@
             store.close()
 
 Every test is a promise of flue_cli.stores.contract.Store, and its docstring says which. Nothing is
-assumed about how a store works, but that `lease_seconds` can be set: some turns must be forgotten.
+assumed about how a store works, but that `lease_seconds` can be set, since some turns must be
+forgotten, and that `open_store` knows its scheme, from an entry point if need be.
 """
 
 from __future__ import annotations
@@ -17,12 +18,25 @@ from collections.abc import Iterator
 
 import pytest
 
-_GROUPS = ("state", "history", "turns", "lease", "lifecycle", "timeline", "kept", "forks", "upkeep", "search")
+_GROUPS = (
+    "state",
+    "history",
+    "turns",
+    "lease",
+    "lifecycle",
+    "timeline",
+    "kept",
+    "forks",
+    "upkeep",
+    "search",
+    "identity",
+)
 pytest.register_assert_rewrite(*(f"flue_cli.testing.{room}" for room in (*_GROUPS, "steps")))
 
 from flue_cli.stores.contract import Store  # noqa: E402 - assertions are only explained in what comes later
 from flue_cli.testing.forks import ForkCases  # noqa: E402
 from flue_cli.testing.history import HistoryCases  # noqa: E402
+from flue_cli.testing.identity import IdentityCases  # noqa: E402
 from flue_cli.testing.kept import KeptCases  # noqa: E402
 from flue_cli.testing.lease import LeaseCases  # noqa: E402
 from flue_cli.testing.lifecycle import Lifecycle  # noqa: E402
@@ -44,6 +58,7 @@ class StoreContract(
     ForkCases,
     UpkeepCases,
     SearchCases,
+    IdentityCases,
 ):
     """What every store promises, from state and history to kept forks, upkeep and search."""
 

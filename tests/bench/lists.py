@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from flue_cli.agents.api import Message
@@ -88,7 +89,7 @@ def main() -> None:
         print(f"{'':8}{SMALL:>10,}{LARGE:>10,}   {'ratio':>8}{'limit':>8}")
         compared(
             "list",
-            *(milliseconds(lambda kept=kept: kept.sessions(limit=SHOWN), 200) for kept in stores.values()),
+            *(milliseconds(partial(kept.sessions, limit=SHOWN), 200) for kept in stores.values()),
         )
         compared("command", *(milliseconds(command(path), 15) for path in paths.values()))
         kept = stores[LARGE]

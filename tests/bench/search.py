@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from flue_cli.stores import open_store
@@ -123,7 +124,7 @@ def main() -> None:
         with closing(open_store(str(path))) as store:
             for name, query in words(speaker).items():
                 found = store.search(query.split(), limit=20)
-                spent = milliseconds(lambda query=query: store.search(query.split(), limit=20), 20)
+                spent = milliseconds(partial(store.search, query.split(), limit=20), 20)
                 show(name, spent, "ms", f"{query}: {len(found)} turns")
             one = [speaker.words[0]]
             show("ranked", milliseconds(lambda: store.search(one, limit=20, ranked=True)) / 1000, "s", one[0])

@@ -19,7 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flue_cli import AgentContext, AgentSession
 
 SECONDS = 1.0
 ROUNDS = 7
@@ -43,7 +48,7 @@ def serve(url: str) -> None:
         "greeting",
         discovery.load_agent(discovery.find_agent(Settings.load({}, file=""), "greeting")).function,
     )
-    roster.add("sleeper", lambda *_: time.sleep(1) or "slept")
+    roster.add("sleeper", sleep)
     roster.add("counter", count)
     app = build_app(open_store(url), roster)
 
@@ -61,17 +66,24 @@ def serve(url: str) -> None:
     server.run([socket])
 
 
-def count(prompt: str, session: object, context: object) -> str:
+def sleep(prompt: str, session: AgentSession[dict[str, Any]], context: AgentContext) -> str:
+    """Take as long as a model does."""
+    time.sleep(1)
+    return "slept"
+
+
+def count(prompt: str, session: AgentSession[dict[str, Any]], context: AgentContext) -> str:
     """An agent that counts its turns."""
     session.data["count"] = session.data.get("count", 0) + 1
     return str(session.data["count"])
 
 
 @contextmanager
-def server(url: str):
+def server(url: str) -> Iterator[int]:
     """The port of a server on the store `url`."""
     with subprocess.Popen([sys.executable, __file__, "--serve", url], stdout=subprocess.PIPE) as process:
         try:
+            assert process.stdout
             yield int(process.stdout.readline())
         finally:
             process.terminate()

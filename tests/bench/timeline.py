@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from flue_cli.stores import open_store
@@ -135,9 +136,7 @@ def main() -> None:
         reading(store, dice, remembered)
         show("bytes", per_turn, "bytes", f"a turn, of which about {ENTRY} are the change")
         head = store.head("bench", "long")
-        times = [
-            milliseconds(lambda number=number: store.fork(head, f"fork {number}")) for number in range(5)
-        ]
+        times = [milliseconds(partial(store.fork, head, f"fork {number}")) for number in range(5)]
         show("fork", statistics.median(times), "ms", f"worst {max(times):.1f}")
         store.close()
 

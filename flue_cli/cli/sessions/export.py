@@ -122,9 +122,7 @@ def export(
 
 def _refuse_the_store(store: Store, file: str) -> None:
     """Raise UsageError if `file` is the store or a part of it: --force would lose every session."""
-    path = store.url.removeprefix("sqlite:///")
-    parts = {os.path.realpath(f"{path}{ending}") for ending in ("", "-wal", "-shm", "-journal")}
-    if file and store.url.startswith("sqlite:") and os.path.realpath(file) in parts:
+    if file and os.path.realpath(file) in map(os.path.realpath, store.files):
         raise UsageError(f"{file} is the store itself", hint="write to another file")
 
 

@@ -46,6 +46,7 @@ from flue_cli.stores.rules import (
     taken,
     unchanged,
 )
+from flue_cli.text import safe_line
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Advance
@@ -60,7 +61,12 @@ Act = Callable[[Session], Result]
 class MemoryStore:
     """The contract without a disk; a lease is held by a thread and dies only by expiry."""
 
-    def __init__(self, place: str = "") -> None:
+    is_ephemeral = True
+    files: tuple[str, ...] = ()
+
+    def __init__(self, url: str = "memory:") -> None:
+        if url.removeprefix("memory:").strip("/"):
+            raise UsageError(f"memory: takes no path, but got '{safe_line(url)}'", hint="memory: is all")
         self.url = "memory:"
         self.lease_seconds = LEASE_SECONDS
         self._lock = threading.RLock()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flue_cli import times
 from flue_cli.agents.api import Message
-from flue_cli.errors import StoreError
+from flue_cli.errors import StoreError, UsageError
 from flue_cli.stores.records import (
     ABSENT,
     LEASE_SECONDS,
@@ -57,6 +57,7 @@ from flue_cli.stores.sqlite.rows import (
     state_of,
 )
 from flue_cli.stores.sqlite.texts import json_or_none
+from flue_cli.text import safe_line
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Advance
@@ -64,15 +65,19 @@ if TYPE_CHECKING:
 
 
 class SqliteStore:
-    """Sessions in the SQLite file at `path`, which the first prompt creates.
+    """Sessions in the SQLite file that a URL or a path names, which the first prompt creates.
 
     Every thread gets a connection of its own.
     """
 
-    def __init__(self, path: str) -> None:
+    is_ephemeral = False
+
+    def __init__(self, url: str) -> None:
+        path = _path_of(url)
         with plain_errors(path):
             self.path = os.path.realpath(path)  # SQLite follows links, and the owners' files must too
         self.url = f"sqlite:///{self.path}"
+        self.files = (self.path, *(f"{self.path}{ending}" for ending in ("-wal", "-shm", "-journal")))
         self.lease_seconds = LEASE_SECONDS
         self._owner = Owner(self.path)
         self._connections = Connections(self.path)
@@ -340,3 +345,15 @@ class SqliteStore:
     def _state(self, db: sqlite3.Connection | None, head: Head) -> State | None:
         row = db.execute(f"{STATE} WHERE s.uid = ?", (head.uid,)).fetchone() if db else None
         return state_of(row) if row else None
+
+
+def _path_of(url: str) -> str:
+    """Return the path in `sqlite:///PATH`, or `url` itself if it is a path; UsageError if it has none."""
+    if not url.startswith("sqlite:"):
+        return url
+    path = url.removeprefix("sqlite:///")
+    if path in ("", url):
+        raise UsageError(
+            f"'{safe_line(url)}' names no file", hint="sqlite:///relative.db, or sqlite:////absolute.db"
+        )
+    return path
