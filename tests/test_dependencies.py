@@ -46,7 +46,7 @@ IMPORTS = third_party_imports()
 
 
 @pytest.mark.parametrize("package", sorted(IMPORTS))
-def test_every_import_is_declared(package):
+def test_every_import_is_declared(package: str) -> None:
     """Nothing is imported that only another package happens to bring along."""
     extras = PROJECT["optional-dependencies"].values()
     requirements = [*PROJECT["dependencies"], *(one for extra in extras for one in extra)]
@@ -56,6 +56,6 @@ def test_every_import_is_declared(package):
     assert owners & declared, f"{package}, imported by {IMPORTS[package]}, is not declared in pyproject.toml"
 
 
-def test_imports_are_found():
+def test_imports_are_found() -> None:
     """The search sees imports at the top of a file, in functions, and for type checking alone."""
     assert {"rich", "prompt_toolkit", "sqlite_utils", "markdown_it"} <= IMPORTS.keys()
