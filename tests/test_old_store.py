@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +107,19 @@ def test_an_undone_fork_can_be_deleted(old: Flue) -> None:
     assert old("sessions", "delete", "clerk/main~1", "--yes", stdin=None).code == 0
     assert turns(old, "clerk/main") == before
     assert old("doctor", stdin=None).code == 0
+
+
+def test_a_waiter_of_the_old_version_that_died_holds_nobody_up(old: Flue) -> None:
+    """0.1.0 woke its waiters through FIFOs beside the store; what a killed one left is no hindrance."""
+    folder = Path(f"{old.store}-owners")
+    folder.mkdir()
+    (folder / "0123456789abcdef").touch()
+    os.mkfifo(folder / ".0123456789abcdef:1.bell")
+    waiter = (1, f"999999 {os.uname().nodename} 0123456789abcdef:1", 2**62, 2**62)
+    with closing(sqlite3.connect(old.store)) as db, db:
+        db.execute("INSERT INTO waiting VALUES (NULL, ?, ?, ?, ?)", waiter)
+    done = old("chat", "clerk", "-s", "long", "--wait", "0", "hello", stdin=None)
+    assert (done.code, done.out) == (0, "306: hello\n")
 
 
 def test_old_words_are_found(old: Flue) -> None:

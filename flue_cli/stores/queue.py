@@ -12,27 +12,21 @@ from flue_cli.stores.rules import busy
 Taken = TypeVar("Taken")
 
 _LONGEST_PAUSE = 0.1
-_CALLED_PAUSE = 0.05
-"""How long who will be called waits before looking all the same: a call may be lost."""
+"""Poll interval of a waiter behind a turn that takes long, in seconds."""
 
 
 class Held(NamedTuple):
-    """An attempt found the session taken; `place` in the queue is 1 for whoever is next.
-
-    `is_called` tells that whoever comes before wakes the one who waits, unless it is killed.
-    """
+    """Result of an attempt that found the session taken; `place` in the queue is 1 for the next waiter."""
 
     holder: Holder
     place: int
-    is_called: bool = False
 
 
 def wait_for(attempt: Callable[[], Taken | Held], ask: Ask, pause: Pause) -> Taken:
     """Call `attempt` until it gives something other than Held; SessionBusy after `ask.wait` seconds.
 
-    The next in line looks every millisecond, so that a queue of quick turns moves quickly; those behind it
-    look less often, and so does everybody when nothing has moved for long. Who will be called mostly waits
-    for that.
+    The first waiter polls every millisecond, so that a queue of quick turns moves quickly; later ones, and
+    all once the queue stalls, poll less often.
     """
     began = moved = time.monotonic()
     before: Held | None = None
@@ -45,6 +39,5 @@ def wait_for(attempt: Callable[[], Taken | Held], ask: Ask, pause: Pause) -> Tak
             raise busy(ask.name, result.holder, time.time_ns() // 1000)
         if result != before:
             before, moved = result, now
-        looks_after = _CALLED_PAUSE if result.is_called else 0.001 * result.place
-        interval = min(max(looks_after, 0.05 * (now - moved)), _LONGEST_PAUSE)
+        interval = min(max(0.001 * result.place, 0.05 * (now - moved)), _LONGEST_PAUSE)
         pause(min(interval, ask.wait - (now - began)), result.holder)

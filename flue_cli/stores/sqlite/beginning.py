@@ -65,7 +65,7 @@ class Beginning:
         if left is None or ask.key is not None or ask.expect == "new":
             return None
         end, data = left
-        if ask.uid not in (ABSENT, end.head.uid) or self._claims.is_awaited(end.head.uid):
+        if ask.uid not in (ABSENT, end.head.uid):
             return None
         try:
             with self._connections.writing(patience=0.0, together=True) as db:

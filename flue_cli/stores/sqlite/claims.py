@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from flue_cli.errors import StoreError, StoreLocked
+from flue_cli.errors import StoreLocked
 from flue_cli.stores.queue import Held, wait_for
 from flue_cli.stores.records import ABSENT, Ask, Holder, Lease
 from flue_cli.stores.sqlite.line import WaitingLine
@@ -16,25 +15,18 @@ from flue_cli.stores.sqlite.rows import State, admit, load_state, now_us
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import Pause
-    from flue_cli.stores.sqlite.bell import Bell
     from flue_cli.stores.sqlite.connections import Connections
 
 Result = TypeVar("Result")
 Act = Callable[[sqlite3.Connection, State], Result]
 
 
-_MOMENT = 1e-6
-"""What the caller gets of a pause, in seconds, once most of it was spent at the bell."""
-
-
 class _Waiter:
-    """Who waits: the session it has seen (0: none yet), its place in line (0: none), since when, its bell."""
+    """A waiting prompt: the session it has seen (0: none yet), and its ticket in the queue (0: none)."""
 
     def __init__(self, uid: int) -> None:
         self.uid = uid
         self.ticket = 0
-        self.since = 0
-        self.bell: Bell | None = None
 
 
 class Claims:
@@ -45,8 +37,6 @@ class Claims:
         self._owner = owner
         self._line = WaitingLine(connections, owner)
         self._active: set[tuple[int, int]] = set()  # (uid, fence) of turns that run in this process
-        self._crowded: set[tuple[int, int]] = set()  # those of them that others stood in line behind
-        self._awaited: set[int] = set()  # sessions that others stood in line for when we last knew
 
     def when_free(
         self, ask: Ask, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
@@ -65,35 +55,25 @@ class Claims:
                     raise
                 return Held(Holder(0, "", now_us()), 1)  # some program writes: as good as a turn before us
 
-        def wait(seconds: float, holder: Holder) -> None:
-            if waiter.bell and seconds > _MOMENT:
-                waiter.bell.wait(seconds - _MOMENT)
-                seconds = _MOMENT
-            pause(seconds, holder)
-
         try:
-            return wait_for(attempt, ask, wait)
+            return wait_for(attempt, ask, pause)
         finally:
-            if waiter.bell:
-                self._owner.give_back(waiter.bell)
             if waiter.ticket:
                 self._line.leave(waiter.ticket)
-                self._call_next(waiter.uid)  # the call for this one may have come already
 
     def _attempt(
         self, ask: Ask, waiter: _Waiter, act: Act[Result], early: Act[Result | None] | None
     ) -> Result | Held:
-        if waiter.ticket or (ask.uid in self._awaited and ask.key is None):
+        if waiter.ticket:
             held = self._look(ask, waiter)
             if held:
-                return self._in_line(ask, waiter, held)
+                return held
         # Other sessions' commits take milliseconds each: they are no reason to refuse a --wait 0.
         patience = 0.0 if ask.wait else 5.0
         with self._connections.writing(
             create_store=waiter.uid == ABSENT,
             patience=patience,
             together=True,
-            is_next=waiter.ticket > 0,
         ) as db:
             state = load_state(db, ask.agent, ask.name)
             if early and state and waiter.uid in (ABSENT, state.head.uid):
@@ -103,7 +83,7 @@ class Claims:
             state = admit(db, state, ask, waiter.uid)
             waiter.uid = state.head.uid
             place = self._line.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
-            held = self._held(state, place, waiter)
+            held = self._held(state, place)
             if not held:
                 if state.is_awaited:
                     self._line.clear(db, waiter.uid, waiter.ticket)
@@ -111,13 +91,6 @@ class Claims:
         if held:
             return self._in_line(ask, waiter, held)
         waiter.ticket = 0  # cleared, and committed so
-        if state.is_awaited:
-            turn = waiter.uid, state.fence + 1
-            if turn in self._active:
-                self._crowded.add(turn)
-                self._awaited.add(waiter.uid)
-            else:
-                self._call_next(waiter.uid)
         return result
 
     def _look(self, ask: Ask, waiter: _Waiter) -> Held | None:
@@ -128,27 +101,17 @@ class Claims:
                 return None
             self._line.renew(db, waiter.ticket)
             place = self._line.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
-        return self._held(state, place, waiter)
+        return self._held(state, place)
 
-    def _held(self, state: State, place: int, waiter: _Waiter) -> Held | None:
-        """What keeps a waiter from going; whoever found others in line calls the next of them in the end."""
-        if place == 1 and not self.is_held(state):
-            return None
-        bell = waiter.bell
-        is_called = bell is not None and (place > 1 or state.since > waiter.since) and bell.hangs()
-        return Held(self.holder(state), place, is_called)
+    def _held(self, state: State, place: int) -> Held | None:
+        """The turn or the waiters ahead; None if the session is free for the one at `place`."""
+        return None if place == 1 and not self.is_held(state) else Held(self.holder(state), place)
 
     def _in_line(self, ask: Ask, waiter: _Waiter, held: Held) -> Held:
         """`held`, once the waiter stands in the line if it may wait at all."""
         if not waiter.ticket and ask.wait > 0:
-            waiter.ticket, waiter.bell = self._line.join(waiter.uid)
-            waiter.since = now_us()
+            waiter.ticket = self._line.join(waiter.uid)
         return held
-
-    def _call_next(self, uid: int) -> None:
-        with suppress(StoreError):  # they look by themselves, and what was done before is done
-            change = self._awaited.add if self._line.call_next(uid) else self._awaited.discard
-            change(uid)
 
     def begun(self, lease: Lease) -> None:
         """A turn of this process runs now."""
@@ -156,19 +119,11 @@ class Claims:
 
     def ended(self, lease: Lease) -> None:
         """It does not run any more, even if its end could not be written."""
-        turn = lease.head.uid, lease.fence
-        self._active.discard(turn)
-        if turn in self._crowded:
-            self._crowded.discard(turn)
-            self._call_next(lease.head.uid)
+        self._active.discard((lease.head.uid, lease.fence))
 
     def runs(self, uid: int) -> bool:
         """Whether a turn of this process runs on the session."""
         return any(uid == running for running, _ in tuple(self._active))
-
-    def is_awaited(self, uid: int) -> bool:
-        """Whether others stood in line for the session when this process last knew."""
-        return uid in self._awaited
 
     def is_held(self, state: State) -> bool:
         """Whether a turn that lives holds the session."""

@@ -55,14 +55,12 @@ class Connections:
         create_store: bool = False,
         patience: float = 30.0,
         together: bool = False,
-        is_next: bool = False,
     ) -> Iterator[sqlite3.Connection]:
         """A connection inside a transaction of ours, committed at the end or rolled back.
 
         Not durable: what a power failure may take (leases and queues, never turns) saves an fsync.
         StoreLocked if another program keeps writing for `patience` seconds. `together`: what is done takes
         no longer than a turn's own, and may become durable with others'; it is durable in any case then.
-        `is_next`: others wait for this, and the file is asked for more often.
         """
         with plain_errors(self.path):
             if together and self._shared:
@@ -73,7 +71,7 @@ class Connections:
             if not durable:
                 db.execute("PRAGMA synchronous = NORMAL")
             try:
-                begin(db, patience, is_next=is_next)
+                begin(db, patience)
                 yield db
                 self._still_there()
                 db.execute("COMMIT")

@@ -20,8 +20,6 @@ BUSY_SECONDS = 0.25
 """How long a statement waits inside SQLite while another process writes, which takes milliseconds.
 
 Short, because nothing can interrupt it: who wants to wait longer asks again."""
-_SOON, _SOON_SECONDS = 20, 0.0002
-"""How often, and how far apart, whoever is next in line asks for the file before waiting like others."""
 MIGRATION_SECONDS = 60.0
 """How long a process waits while others bring the store to a newer schema: it may be large."""
 _UNCONFIRMED = "the disk did not confirm what was written last: look whether it is there before you repeat it"
@@ -110,14 +108,11 @@ def create(path: str) -> None:
         sync_folder(folder)
 
 
-def begin(connection: sqlite3.Connection, patience: float, *, is_next: bool = False) -> None:
+def begin(connection: sqlite3.Connection, patience: float) -> None:
     """BEGIN IMMEDIATE, asked again until it succeeds or `patience` seconds are over.
 
     SQLite's own waiting cannot be interrupted, so it is kept short and a signal is handled in between.
-    `is_next`: all others wait for this one, so whoever writes just now is about to end.
     """
-    if is_next and _begin_soon(connection):
-        return
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -127,27 +122,6 @@ def begin(connection: sqlite3.Connection, patience: float, *, is_next: bool = Fa
                 raise
         else:
             return
-
-
-def _begin_soon(connection: sqlite3.Connection) -> bool:
-    """BEGIN IMMEDIATE as soon as it is possible; False if that is not soon.
-
-    SQLite sleeps 1, 2, 5, 10 and more milliseconds at a time, which is several turns long.
-    """
-    connection.execute("PRAGMA busy_timeout = 0")
-    try:
-        for _ in range(_SOON):
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                    raise
-                time.sleep(_SOON_SECONDS)
-            else:
-                return True
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
-    return False
 
 
 class plain_errors:  # noqa: N801 - used as a statement's word

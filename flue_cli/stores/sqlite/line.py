@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 
 from flue_cli.stores.records import LEASE_SECONDS
-from flue_cli.stores.sqlite.bell import Bell
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.owner import Owner, Term, term
 
@@ -39,21 +38,17 @@ class WaitingLine:
                 return 1 + len(rows) - number
         return 1
 
-    def join(self, session: int) -> tuple[int, Bell | None]:
-        """A ticket at the end of the line, 0 if the session is gone, and the bell by which it is called.
-
-        The bell hangs before anybody can see the ticket; give it back when it is over.
-        """
+    def join(self, session: int) -> int:
+        """Take a ticket at the end of the queue; 0 if the session is gone."""
         with self._connections.writing(durable=False) as db:
             self._owner.show()
             if not db.execute("SELECT 1 FROM session WHERE uid = ?", (session,)).fetchone():
-                return 0, None
-            bell = self._owner.take_bell()
+                return 0
             done = db.execute(
                 "INSERT INTO waiting (session, owner, expires_at, expires_monotonic) VALUES (?, ?, ?, ?)",
-                (session, self._owner.name_with(bell), *term()),
+                (session, self._owner.name, *term()),
             )
-            return done.lastrowid or 0, bell
+            return done.lastrowid or 0
 
     def renew(self, db: sqlite3.Connection, ticket: int) -> None:
         """Keep the claim on a place; most calls find that it is fresh enough and write nothing."""
@@ -69,21 +64,6 @@ class WaitingLine:
         """Give up a place."""
         with self._connections.writing(durable=False) as db:
             db.execute("DELETE FROM waiting WHERE ticket = ?", (ticket,))
-
-    def call_next(self, session: int) -> bool:
-        """Wake whoever is next; whether there is anybody."""
-        with self._connections.reading() as db:
-            if db is None:
-                return False
-            rows = db.execute(
-                "SELECT owner, expires_at, expires_monotonic FROM waiting WHERE session = ? ORDER BY ticket",
-                (session,),
-            ).fetchall()
-        for owner, *expires in rows:
-            if self._owner.holds(owner, Term(*expires)):
-                self._owner.call(owner)
-                return True
-        return False
 
     def clear(self, db: sqlite3.Connection, session: int, ticket: int) -> None:
         """Remove `ticket`, whose turn it is, and those before it, whose owners are dead (0: all)."""

@@ -1,4 +1,4 @@
-"""Who holds a lease, whether they still live, and how they are woken.
+"""Leases and the processes that hold them: a lock on a file tells that its process lives.
 
 Every process that answers turns holds a lock (flock) on a file of its own beside the store. The
 kernel lets go of it when the process ends, however it ends, so that the others notice at once.
@@ -12,11 +12,9 @@ import os
 import threading
 import time
 from contextlib import suppress
-from itertools import count
 from typing import NamedTuple
 
 from flue_cli.stores.records import LEASE_SECONDS
-from flue_cli.stores.sqlite.bell import Bell, ring
 
 
 class Term(NamedTuple):
@@ -27,18 +25,13 @@ class Term(NamedTuple):
 
 
 class Owner:
-    """This process as a holder of leases. `name` is what the store records: `PID HOST TOKEN`.
-
-    Of one who waits, it records `PID HOST TOKEN:BELL`.
-    """
+    """This process as a holder of leases. `name` is what the store records: `PID HOST TOKEN`."""
 
     def __init__(self, store_path: str) -> None:
         self._folder = f"{store_path}-owners"
         self._file = -1
         self._lock = threading.Lock()
         self._token = os.urandom(8).hex()
-        self._bells: list[Bell] = []  # those that nobody waits at just now
-        self._numbers = count(1)
         self.name = f"{os.getpid()} {os.uname().nodename} {self._token}"
 
     def show(self) -> None:
@@ -59,44 +52,13 @@ class Owner:
             # A process that an agent forked may outlive this one, and must not pass for it.
             os.register_at_fork(after_in_child=self._let_go)
 
-    def take_bell(self) -> Bell:
-        """A bell for one of this process who is going to wait, who gives it back."""
-        while self._bells:
-            bell = self._bells.pop()
-            if bell.hangs():
-                return bell
-            bell.take_down()
-        number = next(self._numbers)
-        return Bell(self._bell_of(f"{self._token}:{number}"), number)
-
-    def give_back(self, bell: Bell) -> None:
-        """For the next one; what rings for the last one yet wakes it for nothing."""
-        if self._file >= 0:
-            self._bells.append(bell)
-        else:
-            bell.take_down()
-
-    def name_with(self, bell: Bell) -> str:
-        """The name under which it waits, by which it is called."""
-        return f"{self.name}:{bell.number}"
-
-    def call(self, other: str) -> None:
-        """Wake whoever waits under that name."""
-        ring(self._bell_of(other.rpartition(" ")[2]))
-
     def hide(self) -> None:
         """Let go of the lock and remove the file."""
-        while self._bells:
-            self._bells.pop().take_down()
         if self._file >= 0:
             _remove(os.path.join(self._folder, self._token))
             with suppress(OSError):  # an agent closed every descriptor that it found
                 os.close(self._file)
             self._file = -1
-
-    def _bell_of(self, token: str) -> str:
-        """Where the bell of a token that ends with `:NUMBER` hangs."""
-        return os.path.join(self._folder, f".{token}.bell")
 
     def _let_go(self) -> None:
         if self._file >= 0:
@@ -148,9 +110,7 @@ class Owner:
     def _sweep(self) -> None:
         """Remove the files of processes that died; their leases read as dead all the same."""
         for name in os.listdir(self._folder):
-            is_bell = name.endswith(".bell")
-            token = name[1:].partition(":")[0] if is_bell else name
-            if (is_bell or not name.startswith(".")) and not self._alive(token):
+            if not name.startswith(".") and not self._alive(name):
                 _remove(os.path.join(self._folder, name))
 
 
@@ -169,7 +129,7 @@ def pid_and_host(owner: str) -> tuple[int, str]:
 def _parts(owner: str) -> tuple[int, str, str]:
     pid, _, rest = owner.partition(" ")
     host, _, token = rest.rpartition(" ")
-    token = token.partition(":")[0]
+    token = token.partition(":")[0]  # a waiter of Flue 0.1.0 has its number there
     return (int(pid) if pid.isdigit() else 0), host, token
 
 
