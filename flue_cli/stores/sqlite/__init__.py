@@ -44,11 +44,9 @@ from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.entries import complete, settle
 from flue_cli.stores.sqlite.file import plain_errors
 from flue_cli.stores.sqlite.indexing import Indexing
-from flue_cli.stores.sqlite.left import Left
 from flue_cli.stores.sqlite.owner import Owner, term
 from flue_cli.stores.sqlite.rows import (
     STATE,
-    End,
     State,
     load_state,
     now_us,
@@ -78,8 +76,7 @@ class SqliteStore:
         self._connections = Connections(self.path)
         self._claims = Claims(self._connections, self._owner)
         self._index = Indexing(self._connections)
-        self._left = Left()
-        self._beginning = Beginning(self._connections, self._owner, self._claims, self._left)
+        self._beginning = Beginning(self._owner, self._claims)
 
     # Reading
 
@@ -102,9 +99,6 @@ class SqliteStore:
             return entry if self._claims.is_held(state) else entry._replace(outcome="interrupted")
 
     def messages(self, head: Head, start: int, stop: int) -> list[Message]:
-        # While a turn of ours runs, the session is nobody else's to change.
-        if self._claims.runs(head.uid) and (found := self._left.messages(head, start, stop)) is not None:
-            return found
         with self._connections.reading() as db:
             return reading.messages(db, head, start, stop) if db else []
 
@@ -173,28 +167,22 @@ class SqliteStore:
     def commit(
         self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
     ) -> Head:
-        forgotten = self._left.forgotten
         try:
             between = json_or_none([message.as_dict() for message in messages])
             with self._connections.writing(together=True) as db:
                 head = release(db, lease, lease.head.messages + len(messages) + 2)
-                end = complete(db, lease, head, reply, between, data, meta)
+                complete(db, lease, head, reply, between, data, meta)
                 words.settled(db, lease.entry, len(lease.prompt) + len(reply))
-            said = lease.head.messages, lease.prompt, between, reply
-            self._left.put(lease.head, end, data, forgotten, said)
         finally:
             self._claims.ended(lease)
         return head
 
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
-        forgotten = self._left.forgotten
         try:
             with self._connections.writing(together=True) as db:
                 head = release(db, lease, lease.head.messages)
                 settle(db, lease.entry, lease, head.messages, outcome, error, meta, head.updated_at)
                 words.settled(db, lease.entry, len(lease.prompt))
-            end = End(head, lease.entry, lease.base, lease.fence)
-            self._left.put(lease.head, end, lease.data, forgotten)
         finally:
             self._claims.ended(lease)
         return head
@@ -216,7 +204,7 @@ class SqliteStore:
         def act(db: sqlite3.Connection, state: State) -> Head:
             unchanged(head, state.head)
             settled, _ = self._beginning.settled(db, state)
-            return tree.edit(db, settled, data, self._beginning.data(db, settled.head))
+            return tree.edit(db, settled, data, reading.data_at(db, settled.head, settled.head.turn))
 
         return self._claims.when_free(claim(head, wait), pause, act)
 
@@ -248,8 +236,6 @@ class SqliteStore:
                 all_unchanged((head, *seen), [one.head for one in (state, *forks)])
             tree.delete(db, state)
             self._index.erased(db)
-        for one in (state, *forks):
-            self._left.forget(one.head.uid)
         with self._connections.reading() as reader:
             if reader:  # the log still has what was just overwritten in the file
                 reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -333,7 +319,6 @@ class SqliteStore:
         self._connections.disconnect()
 
     def close(self) -> None:
-        self._left.clear()
         self._index.settle()
         self._connections.close()
         self._owner.hide()

@@ -121,10 +121,6 @@ class Claims:
         """It does not run any more, even if its end could not be written."""
         self._active.discard((lease.head.uid, lease.fence))
 
-    def runs(self, uid: int) -> bool:
-        """Whether a turn of this process runs on the session."""
-        return any(uid == running for running, _ in tuple(self._active))
-
     def is_held(self, state: State) -> bool:
         """Whether a turn that lives holds the session."""
         if state.owner is None:

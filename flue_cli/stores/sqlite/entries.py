@@ -14,35 +14,35 @@ from flue_cli.stores.records import Ask, Entry, Failure, Head, Lease
 from flue_cli.stores.rules import INTERRUPTED
 from flue_cli.stores.splice import splice
 from flue_cli.stores.sqlite import reading, texts
-from flue_cli.stores.sqlite.rows import End, State
+from flue_cli.stores.sqlite.rows import State
 
 _SNAPSHOT_EVERY = 256
 _BYTES_A_TURN = 128
 _BYTES_MOVED = 2**28
 
 
-def record(db: sqlite3.Connection, end: End, ask: Ask, data: str, now: int) -> Lease:
+def record(db: sqlite3.Connection, state: State, ask: Ask, data: str, now: int) -> Lease:
     """Insert the running entry after the head; the lease on it.
 
     Data that has not changed for long gets a snapshot here, or finding it would cost ever more.
     """
-    head, turn = end.head, end.head.turn + 1
-    snapshot = data if _is_due(data, turn, end.base) else None
-    base = end.base if snapshot is None else turn
+    head, turn = state.head, state.head.turn + 1
+    snapshot = data if _is_due(data, turn, state.base) else None
+    base = state.base if snapshot is None else turn
     checksum = texts.texts_checksum((turn, "prompt", "running", head.messages), ask.key, ask.prompt)
     entry, line = append(
         db,
-        end,
+        state,
         ("prompt", "running", now, 0, checksum),
         (base, texts.data_checksum(data), snapshot or "", ""),
         (ask.key, ask.prompt),
     )
-    return Lease(head, end.fence + 1, entry, turn, now, ask.prompt, ask.key, data, line, base)
+    return Lease(head, state.fence + 1, entry, turn, now, ask.prompt, ask.key, data, line, base)
 
 
 def append(
     db: sqlite3.Connection,
-    end: End,
+    state: State,
     what: tuple[str, str, int, int, int],
     data: tuple[int, int, str, str],
     said: tuple[str | None, str],
@@ -52,9 +52,9 @@ def append(
     `what` is (kind, outcome, started_at, finished_at or 0, checksum), `data` (base, checksum, snapshot or
     "", splice or ""), `said` (key, prompt). What was undone before is not touched: see tree.leave_undone.
     """
-    head = end.head
-    rest = (head.turn + 1, end.entry, head.messages, *what, *data, *said)
-    if end.owns_line:
+    head = state.head
+    rest = (head.turn + 1, state.entry, head.messages, *what, *data, *said)
+    if state.owns_line:
         try:
             done = db.execute(_APPEND, (head.uid, head.line, *rest))
             return done.lastrowid or 0, head.line
@@ -121,7 +121,7 @@ def complete(
     between: str | None,
     data: str,
     meta: Mapping[str, Any],
-) -> End:
+) -> None:
     """Write down the lease's entry as completed; `head` is the session as it stands then.
 
     `between` is the JSON text of the messages between prompt and reply.
@@ -153,7 +153,6 @@ def complete(
     )
     if not done.rowcount:
         raise _gone(lease.turn)
-    return End(head, lease.entry, base, lease.fence)
 
 
 def _gone(turn: int) -> StoreDamaged:

@@ -47,21 +47,6 @@ class State(NamedTuple):
         """When the lease ends."""
         return Term(self.wall, self.monotonic)
 
-    @property
-    def end(self) -> End:
-        """Where the session goes on."""
-        return End(self.head, self.entry, self.base, self.fence, self.owns_line)
-
-
-class End(NamedTuple):
-    """Where a session goes on: what the next entry of it is added to. The fields are those of State."""
-
-    head: Head
-    entry: int | None
-    base: int
-    fence: int
-    owns_line: bool = True
-
 
 # No more columns than that: sqlite3 describes each anew at every execute, which costs more than reading it.
 STATE = """
@@ -115,28 +100,6 @@ def take(db: sqlite3.Connection, state: State, lease: Lease, owner: str, expires
         f"{used(state)} WHERE uid = ?",
         (lease.fence, owner, *expires, lease.entry, lease.head.uid),
     )
-
-
-def retake(db: sqlite3.Connection, end: End, owner: str, expires: Term) -> bool:
-    """Give the session to the turn that is recorded next; False, and nothing is done, unless it is at `end`.
-
-    At `end` means: no turn began since, nothing was changed, not even its name, and nothing undone; nobody
-    waits for it, and no other was used since. Nor is it one that came as far in a store made anew: it was
-    updated at another time. So one statement does what `load_state` and `take` do.
-    """
-    head = end.head
-    place = head.uid, head.agent, head.name, head.version, end.fence, head.updated_at
-    done = db.execute(_RETAKE, (owner, *expires, *place, head.uid))
-    return done.rowcount == 1
-
-
-_RETAKE = """
-    UPDATE session SET fence = fence + 1, owner = ?, expires_at = ?, expires_monotonic = ?,
-        running = (SELECT max(id) + 1 FROM entry)
-    WHERE uid = ? AND agent = ? AND name = ? AND version = ? AND fence = ? AND updated_at = ?
-        AND tip IS NULL AND used = (SELECT max(used) FROM session)
-        AND NOT EXISTS (SELECT 1 FROM waiting WHERE session = ?)
-"""
 
 
 def used(state: State) -> str:

@@ -76,7 +76,7 @@ def edit(db: sqlite3.Connection, state: State, data: str, before: str) -> Head:
     checksum = texts.texts_checksum((turn, "edit", "completed", head.messages), None, "")
     entry, line = append(
         db,
-        state.end,
+        state,
         ("edit", "completed", now, now, checksum),
         (base, texts.data_checksum(data), snapshot or "", splice or ""),
         (None, ""),
