@@ -805,7 +805,7 @@ def test_an_older_flue_that_still_runs_loses_nothing(
     talk(file_store, "one", "two", "three")
     move(file_store, 1)
     with monkeypatch.context() as older:
-        older.setattr("flue_cli.stores.sqlite.tree.leave_undone", lambda db, state: None)
+        older.setattr("flue_cli.stores.sqlite.forks.fork_undone_branch", lambda db, state: None)
         head = talk(file_store, "instead")
 
     assert file_store.tip(head) == head

@@ -37,23 +37,22 @@ from flue_cli.stores.rules import (
     lost,
     unchanged,
 )
-from flue_cli.stores.sqlite import reading, tree, words
+from flue_cli.stores.sqlite import forks, reading, timeline, words
 from flue_cli.stores.sqlite.beginning import Beginning
 from flue_cli.stores.sqlite.claims import Claims
 from flue_cli.stores.sqlite.connections import Connections
-from flue_cli.stores.sqlite.entries import complete, settle
+from flue_cli.stores.sqlite.entries import running_entry, settle, snapshot_or_delta
 from flue_cli.stores.sqlite.file import plain_errors
 from flue_cli.stores.sqlite.indexing import Indexing
 from flue_cli.stores.sqlite.owner import Owner, term
 from flue_cli.stores.sqlite.rows import (
-    STATE,
-    State,
-    load_state,
+    SessionRow,
+    load_session,
+    load_session_by_uid,
     now_us,
     release,
-    state_of,
 )
-from flue_cli.stores.sqlite.texts import json_or_none
+from flue_cli.stores.sqlite.texts import encode
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Advance
@@ -82,7 +81,7 @@ class SqliteStore:
 
     def head(self, agent: str, name: str) -> Head:
         with self._connections.reading() as db:
-            state = load_state(db, agent, name) if db else None
+            state = load_session(db, agent, name) if db else None
         return state.head if state else Head(ABSENT, agent, name)
 
     def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
@@ -92,7 +91,7 @@ class SqliteStore:
 
     def running(self, head: Head) -> Entry | None:
         with self._connections.reading() as db:
-            state = self._state(db, head)
+            state = load_session_by_uid(db, head.uid) if db else None
             if db is None or state is None or state.running is None:
                 return None
             entry = reading.one_entry(db, state.running, head.name)
@@ -118,16 +117,16 @@ class SqliteStore:
 
     def tip(self, head: Head) -> Head:
         with self._connections.reading() as db:
-            state = self._state(db, head)
-            return tree.tip(db, state) if db and state and state.head.version == head.version else head
+            state = load_session_by_uid(db, head.uid) if db else None
+            return timeline.tip(db, state) if db and state and state.head.version == head.version else head
 
     def origin(self, head: Head) -> Origin | None:
         with self._connections.reading() as db:
-            return tree.origin(db, head.uid) if db else None
+            return forks.origin(db, head.uid) if db else None
 
     def kept(self, head: Head) -> list[Head]:
         with self._connections.reading() as db:
-            return [state.head for state in tree.kept(db, head.uid)] if db else []
+            return [state.head for state in forks.kept(db, head.uid)] if db else []
 
     def sessions(
         self, *, agent: str = "", limit: int | None = None, kept: bool = False, since: int | None = None
@@ -168,10 +167,15 @@ class SqliteStore:
         self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
     ) -> Head:
         try:
-            between = json_or_none([message.as_dict() for message in messages])
+            total, now = lease.head.messages + len(messages) + 2, now_us()
+            entry = running_entry(lease)._replace(
+                outcome="completed", reply=reply, messages=tuple(messages), meta=meta, finished_at=now
+            )
+            row = encode(entry, total)
+            stored = snapshot_or_delta(data, lease.data, lease.turn, lease.base)
             with self._connections.writing(together=True) as db:
-                head = release(db, lease, lease.head.messages + len(messages) + 2)
-                complete(db, lease, head, reply, between, data, meta)
+                head = release(db, lease, total, now)
+                settle(db, lease.entry, row, stored)
                 words.settled(db, lease.entry, len(lease.prompt) + len(reply))
         finally:
             self._claims.ended(lease)
@@ -179,9 +183,12 @@ class SqliteStore:
 
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
         try:
+            now = now_us()
+            entry = running_entry(lease)._replace(outcome=outcome, error=error, meta=meta, finished_at=now)
+            row = encode(entry, lease.head.messages)
             with self._connections.writing(together=True) as db:
-                head = release(db, lease, lease.head.messages)
-                settle(db, lease.entry, lease, head.messages, outcome, error, meta, head.updated_at)
+                head = release(db, lease, lease.head.messages, now)
+                settle(db, lease.entry, row)
                 words.settled(db, lease.entry, len(lease.prompt))
         finally:
             self._claims.ended(lease)
@@ -193,48 +200,48 @@ class SqliteStore:
     # The timeline
 
     def move(self, head: Head, turn: int, *, wait: float, pause: Pause) -> Head:
-        def act(db: sqlite3.Connection, state: State) -> Head:
+        def act(db: sqlite3.Connection, state: SessionRow) -> Head:
             unchanged(head, state.head)
-            known_turn(tree.tip(db, state), turn)
-            return tree.move(db, self._beginning.settled(db, state)[0], turn)
+            known_turn(timeline.tip(db, state), turn)
+            return timeline.move(db, self._beginning.settled(db, state)[0], turn)
 
         return self._claims.when_free(claim(head, wait), pause, act)
 
     def edit(self, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
-        def act(db: sqlite3.Connection, state: State) -> Head:
+        def act(db: sqlite3.Connection, state: SessionRow) -> Head:
             unchanged(head, state.head)
             settled, _ = self._beginning.settled(db, state)
-            return tree.edit(db, settled, data, reading.data_at(db, settled.head, settled.head.turn))
+            return timeline.edit(db, settled, data, reading.data_at(db, settled.head, settled.head.turn))
 
         return self._claims.when_free(claim(head, wait), pause, act)
 
     def fork(self, head: Head, name: str) -> Head:
         with self._connections.writing() as db:
-            return tree.fork(db, head, name)
+            return forks.fork(db, head, name)
 
     def bring(self, agent: str, name: str, entries: Iterable[Entry], origin: Origin | None = None) -> Head:
         with self._connections.writing(create_store=True) as db:
-            return tree.bring(db, agent, name, entries, origin)
+            return forks.bring(db, agent, name, entries, origin)
 
     def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
         return self._claims.when_free(
-            claim(head, wait), pause, lambda db, state: tree.rename(db, state.head, name)
+            claim(head, wait), pause, lambda db, state: forks.rename(db, state.head, name)
         )
 
     def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
         if head.uid == ABSENT:
             raise changed(head.name)
         with self._connections.writing() as db:
-            state = load_state(db, head.agent, head.name)
+            state = load_session(db, head.agent, head.name)
             if state is None or state.head.uid != head.uid:
                 raise changed(head.name)
-            forks = tree.kept(db, head.uid)
-            for one in (state, *forks):
+            going = [state, *forks.kept(db, head.uid)]
+            for one in going:
                 if self._claims.is_held(one):
                     raise busy(one.head.name, self._claims.holder(one), now_us())
             if seen is not None:
-                all_unchanged((head, *seen), [one.head for one in (state, *forks)])
-            tree.delete(db, state)
+                all_unchanged((head, *seen), [one.head for one in going])
+            forks.delete(db, state)
             self._index.erased(db)
         with self._connections.reading() as reader:
             if reader:  # the log still has what was just overwritten in the file
@@ -322,7 +329,3 @@ class SqliteStore:
         self._index.settle()
         self._connections.close()
         self._owner.hide()
-
-    def _state(self, db: sqlite3.Connection | None, head: Head) -> State | None:
-        row = db.execute(f"{STATE} WHERE s.uid = ?", (head.uid,)).fetchone() if db else None
-        return state_of(row) if row else None

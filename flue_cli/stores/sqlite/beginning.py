@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from flue_cli.stores.records import Ask, Begun, Entry, Replayed
 from flue_cli.stores.rules import same_prompt
-from flue_cli.stores.sqlite import reading, tree
+from flue_cli.stores.sqlite import forks, reading, timeline
 from flue_cli.stores.sqlite.claims import Claims
-from flue_cli.stores.sqlite.entries import interrupt, record
+from flue_cli.stores.sqlite.entries import insert_running, interrupt
 from flue_cli.stores.sqlite.owner import Owner, term
-from flue_cli.stores.sqlite.rows import State, load_state, now_us, take
+from flue_cli.stores.sqlite.rows import SessionRow, load_session, now_us, take
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import Pause
@@ -27,38 +27,38 @@ class Beginning:
     def begin(self, ask: Ask, pause: Pause, lease_seconds: float) -> Begun | Replayed:
         """As Store.begin does."""
 
-        def act(db: sqlite3.Connection, state: State) -> Begun | Replayed:
+        def act(db: sqlite3.Connection, state: SessionRow) -> Begun | Replayed:
             return self._take(db, state, ask, lease_seconds)
 
-        def replay(db: sqlite3.Connection, state: State) -> Replayed | None:
+        def replay(db: sqlite3.Connection, state: SessionRow) -> Replayed | None:
             return _replay(db, state, ask)
 
         return self._claims.when_free(ask, pause, act, early=replay)
 
-    def settled(self, db: sqlite3.Connection, state: State) -> tuple[State, Entry | None]:
+    def settled(self, db: sqlite3.Connection, state: SessionRow) -> tuple[SessionRow, Entry | None]:
         """The session once the prompt that a crash left unanswered is settled, and that prompt."""
         if state.running is None:
             return state, None
         interrupted = interrupt(db, state, state.running, now_us())
-        return load_state(db, state.head.agent, state.head.name) or state, interrupted
+        return load_session(db, state.head.agent, state.head.name) or state, interrupted
 
-    def _take(self, db: sqlite3.Connection, state: State, ask: Ask, lease_seconds: float) -> Begun:
+    def _take(self, db: sqlite3.Connection, state: SessionRow, ask: Ask, lease_seconds: float) -> Begun:
         """Settle what a crash left, record the prompt as running, take the lease."""
         self._owner.show()
         now = now_us()
         state, interrupted = self.settled(db, state)
-        tree.leave_undone(db, state)
-        lease = record(db, state, ask, reading.data_at(db, state.head, state.head.turn), now)
+        forks.fork_undone_branch(db, state)
+        lease = insert_running(db, state, ask, reading.data_at(db, state.head, state.head.turn), now)
         take(db, state, lease, self._owner.name, term(lease_seconds))
         self._claims.begun(lease)
         return Begun(lease, interrupted)
 
 
-def _replay(db: sqlite3.Connection, state: State, ask: Ask) -> Replayed | None:
+def _replay(db: sqlite3.Connection, state: SessionRow, ask: Ask) -> Replayed | None:
     """The turn that this key completed before, wherever on the session's tree it is."""
     if ask.key is None:
         return None
-    row = tree.completed(db, state, ask.key)
+    row = timeline.completed(db, state, ask.key)
     if row is None:
         return None
     identity, line, turn = row

@@ -11,14 +11,14 @@ from flue_cli.stores.queue import Held, wait_for
 from flue_cli.stores.records import ABSENT, Ask, Holder, Lease
 from flue_cli.stores.sqlite.line import WaitingLine
 from flue_cli.stores.sqlite.owner import Owner, pid_and_host
-from flue_cli.stores.sqlite.rows import State, admit, load_state, now_us
+from flue_cli.stores.sqlite.rows import SessionRow, admit, load_session, now_us
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import Pause
     from flue_cli.stores.sqlite.connections import Connections
 
 Result = TypeVar("Result")
-Act = Callable[[sqlite3.Connection, State], Result]
+Act = Callable[[sqlite3.Connection, SessionRow], Result]
 
 
 class _Waiter:
@@ -75,7 +75,7 @@ class Claims:
             patience=patience,
             together=True,
         ) as db:
-            state = load_state(db, ask.agent, ask.name)
+            state = load_session(db, ask.agent, ask.name)
             if early and state and waiter.uid in (ABSENT, state.head.uid):
                 found = early(db, state)
                 if found is not None:
@@ -96,14 +96,14 @@ class Claims:
     def _look(self, ask: Ask, waiter: _Waiter) -> Held | None:
         """Whether a waiter may not go yet: a look that takes no lock and mostly writes nothing."""
         with self._connections.reading() as db:
-            state = load_state(db, ask.agent, ask.name) if db else None
+            state = load_session(db, ask.agent, ask.name) if db else None
             if db is None or state is None or state.head.uid != waiter.uid:
                 return None
             self._line.renew(db, waiter.ticket)
             place = self._line.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
         return self._held(state, place)
 
-    def _held(self, state: State, place: int) -> Held | None:
+    def _held(self, state: SessionRow, place: int) -> Held | None:
         """The turn or the waiters ahead; None if the session is free for the one at `place`."""
         return None if place == 1 and not self.is_held(state) else Held(self.holder(state), place)
 
@@ -121,7 +121,7 @@ class Claims:
         """It does not run any more, even if its end could not be written."""
         self._active.discard((lease.head.uid, lease.fence))
 
-    def is_held(self, state: State) -> bool:
+    def is_held(self, state: SessionRow) -> bool:
         """Whether a turn that lives holds the session."""
         if state.owner is None:
             return False
@@ -129,7 +129,7 @@ class Claims:
             return False  # a turn of ours whose end could not be written
         return self._owner.holds(state.owner, state.expires)
 
-    def holder(self, state: State) -> Holder:
+    def holder(self, state: SessionRow) -> Holder:
         """Whoever holds it."""
         pid, host = pid_and_host(state.owner or "")
         return Holder(pid, host, state.since or now_us())

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from flue_cli.errors import SessionChanged, StoreDamaged
 from flue_cli.stores.finding import Finding
 from flue_cli.stores.records import Head
-from flue_cli.stores.sqlite import reading, texts, tree, words
+from flue_cli.stores.sqlite import reading, texts, timeline, words
 from flue_cli.stores.sqlite.file import SCHEMA_VERSION
-from flue_cli.stores.sqlite.rows import STATE, State, state_of
+from flue_cli.stores.sqlite.rows import SESSION, SessionRow, session_row
 from flue_cli.text import turns
 
 _NETWORKS = frozenset(
@@ -78,7 +78,7 @@ def of_place(path: str) -> Iterator[Finding]:
         yield Finding("note", f"the store's write-ahead log has grown to {size} MiB", advice)
 
 
-def of_content(db: sqlite3.Connection, is_held: Callable[[State], bool]) -> Iterator[Finding]:
+def of_content(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) -> Iterator[Finding]:
     """The tables, every row, and what crashed turns left behind; `is_held` tells a lease that stands."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (sessions,) = db.execute("SELECT count(*) FROM session").fetchone()
@@ -118,23 +118,23 @@ def of_rows(db: sqlite3.Connection, advance: Callable[[int, int], object] | None
 
 def _damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | None) -> Iterator[str]:
     """What is wrong with rows in which SQLite itself finds no fault, each with its session and turn."""
-    rows = db.execute(f"{STATE} ORDER BY s.uid").fetchall()
+    rows = db.execute(f"{SESSION} ORDER BY s.uid").fetchall()
     for number, row in enumerate(rows):
         if advance:
             advance(number, len(rows))
         try:
-            head = tree.tip(db, state_of(row))
+            head = timeline.tip(db, session_row(row))
         except StoreDamaged as error:
             yield error.message
             continue
         told = set()
         rows_of_entries = db.execute(
-            f"SELECT {texts.TEXTS} FROM entry WHERE session = ? ORDER BY id",  # noqa: S608 - our own words
+            f"SELECT {texts.ENTRY_COLUMNS} FROM entry WHERE session = ? ORDER BY id",  # noqa: S608 - our own words
             (head.uid,),
         )
         for entry in rows_of_entries:
             try:
-                texts.entry_of(entry, head.name)
+                texts.decode(texts.EntryRow._make(entry), head.name)
             except StoreDamaged as error:
                 told.add(error.message)
                 yield f"{head.agent}/{head.name}: {error.message}"
@@ -148,10 +148,10 @@ def _damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | Non
                 yield f"{head.agent}/{head.name}: {error.message}"
 
 
-def _interrupted(db: sqlite3.Connection, is_held: Callable[[State], bool]) -> Iterator[Head]:
-    for row in db.execute(f"{STATE} WHERE s.running IS NOT NULL ORDER BY s.uid").fetchall():
+def _interrupted(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) -> Iterator[Head]:
+    for row in db.execute(f"{SESSION} WHERE s.running IS NOT NULL ORDER BY s.uid").fetchall():
         try:
-            state = state_of(row)
+            state = session_row(row)
         except StoreDamaged:  # told with the damages
             continue
         if not is_held(state):

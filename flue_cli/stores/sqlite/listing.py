@@ -8,7 +8,7 @@ from typing import Any
 
 from flue_cli.stores.records import PREVIEW, Head, Origin, Summary
 from flue_cli.stores.rules import meant
-from flue_cli.stores.sqlite.rows import STATE, state_of
+from flue_cli.stores.sqlite.rows import SESSION, session_row
 
 _MOST = 2**63 - 1
 """The largest number that SQLite knows."""
@@ -59,6 +59,6 @@ def resolve(db: sqlite3.Connection, name: str, agent: str) -> list[Head]:
     found: list[Head] = []
     for whose, what in meant(name, agent):
         only = "AND s.agent = :agent" if whose else ""
-        rows = db.execute(f"{STATE} WHERE s.name = :name {only}", {"name": what, "agent": whose})
-        found += [state_of(row).head for row in rows.fetchall()]
+        rows = db.execute(f"{SESSION} WHERE s.name = :name {only}", {"name": what, "agent": whose})
+        found += [session_row(row).head for row in rows.fetchall()]
     return found

@@ -11,11 +11,22 @@ from flue_cli.session import Message
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import changed
 from flue_cli.stores.splice import apply
-from flue_cli.stores.sqlite.texts import TEXTS, Added, added_by, damaged, entry_of, verified
+from flue_cli.stores.sqlite.texts import (
+    ALL_COLUMNS,
+    ENTRY_COLUMNS,
+    Added,
+    EntryRow,
+    StoredData,
+    damaged,
+    decode,
+    messages_added,
+    split,
+    verified,
+)
 
 _PAGE = 64
 _SEGMENT = "SELECT {} FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ? ORDER BY turn"
-_TEXTS_OF_SEGMENT = _SEGMENT.format(TEXTS)
+_ENTRIES_OF_SEGMENT = _SEGMENT.format(ENTRY_COLUMNS)
 
 
 class Segment(NamedTuple):
@@ -70,10 +81,11 @@ def entries(db: sqlite3.Connection, head: Head, first: int, last: int, *, with_d
     for segment in segments(db, head, first, last):
         for start in range(segment.first, segment.last + 1, _PAGE):
             page = segment._replace(first=start, last=min(start + _PAGE - 1, segment.last))
-            for row in _rows(db, head, page, f"id, snapshot, splice, data_checksum, {TEXTS}"):
-                entry = entry_of(row[4:], head.name)
+            for columns in _rows(db, head, page, ALL_COLUMNS):
+                row, stored = split(columns)
+                entry = decode(row, head.name)
                 if with_data:
-                    data = _changed(data, row[1], row[2], row[3], entry.turn, head.name)
+                    data = _data_after(data, stored, entry.turn, head.name)
                     entry = entry._replace(data=data)
                 yield entry
 
@@ -102,10 +114,10 @@ def entry_id(db: sqlite3.Connection, head: Head) -> int:
 
 def one_entry(db: sqlite3.Connection, entry: int, session: str) -> Entry:
     """The entry with that id, without its data."""
-    row = db.execute(f"SELECT {TEXTS} FROM entry WHERE id = ?", (entry,)).fetchone()  # noqa: S608 - our own words
+    row = db.execute(f"SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?", (entry,)).fetchone()  # noqa: S608 - our own words
     if row is None:
         raise StoreDamaged(f"entry {entry} of session '{session}' is missing")
-    return entry_of(row, session)
+    return decode(EntryRow._make(row), session)
 
 
 def messages(db: sqlite3.Connection, head: Head, start: int, stop: int) -> list[Message]:
@@ -178,11 +190,11 @@ def _page(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[Add
     """What turns `first` to `last` on the path to `head` add, oldest first; nothing past its end."""
     last = min(last, head.turn)
     # Mostly all of them lie on the head's own line; only if some do not, the path is looked up.
-    rows = db.execute(_TEXTS_OF_SEGMENT, (head.uid, head.line, first, last)).fetchall()
+    rows = db.execute(_ENTRIES_OF_SEGMENT, (head.uid, head.line, first, last)).fetchall()
     if len(rows) != last - first + 1:
         path = segments(db, head, first, last)
-        rows = [row for segment in path for row in _rows(db, head, segment, TEXTS)]
-    return [added_by(row, head.name) for row in rows]
+        rows = [row for segment in path for row in _rows(db, head, segment, ENTRY_COLUMNS)]
+    return [messages_added(EntryRow._make(row), head.name) for row in rows]
 
 
 def _rows(db: sqlite3.Connection, head: Head, segment: Segment, columns: str) -> Iterator[tuple[Any, ...]]:
@@ -221,12 +233,12 @@ def _turn_of(db: sqlite3.Connection, head: Head, position: int) -> int:
     return low
 
 
-def _changed(
-    data: str, snapshot: str | None, splice: str | None, checksum: int | None, turn: int, session: str
-) -> str:
-    """`data` after one entry."""
+def _data_after(before: str, stored: StoredData, turn: int, session: str) -> str:
+    """The data after one entry, given that before it."""
+    if stored.snapshot is not None:
+        return verified(stored.snapshot, stored.data_checksum, turn, session)
     try:
-        after = snapshot if snapshot is not None else apply(data, [splice]) if splice is not None else data
+        after = apply(before, [stored.splice]) if stored.splice is not None else before
     except ValueError as error:
         raise damaged(session, turn, str(error)) from error
-    return verified(after, checksum, turn, session)
+    return verified(after, stored.data_checksum, turn, session)

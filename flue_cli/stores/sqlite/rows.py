@@ -1,4 +1,4 @@
-"""The rows of sessions: where each stands, and the lease on it.
+"""The rows of sessions: the head of each, and the lease on it.
 
 Each function works inside a transaction of the caller's.
 """
@@ -16,15 +16,14 @@ from flue_cli.stores.rules import let_in, lost
 from flue_cli.stores.sqlite.owner import Term
 
 
-class State(NamedTuple):
-    """A session's row: where it stands, and the lease on it.
+class SessionRow(NamedTuple):
+    """A session's row: its head, and the lease on it.
 
     `entry` is the id of the head entry, `base` the turn of the last snapshot of its data, `tip` the id of
     the newest entry that was undone. `running` is the id of the entry that runs; `fence`, `owner`, `wall`
-    and `monotonic` (the ends of its lease) and `since` (when it began) are those of the turn that runs, or
-    ran last. `owns_line` tells whether the line the head lies on is this session's own, `is_kept` whether
-    undoing made the session, `is_newest` whether no session was used after it, `is_awaited` whether prompts
-    stand in line for it.
+    and `monotonic` (the ends of its lease) and `since` (its beginning) are those of the turn that runs, or
+    ran last. `owns_line`: the line that the head lies on is this session's own. `is_kept`: undoing made
+    the session. `is_newest`: no session was used after it. `is_awaited`: prompts wait for it.
     """
 
     head: Head
@@ -44,42 +43,69 @@ class State(NamedTuple):
 
     @property
     def expires(self) -> Term:
-        """When the lease ends."""
+        """The end of the lease."""
         return Term(self.wall, self.monotonic)
 
 
-# No more columns than that: sqlite3 describes each anew at every execute, which costs more than reading it.
-STATE = """
-    SELECT s.uid, s.agent, s.name, s.version, coalesce(e.line, 0), coalesce(e.turn, 0),
-           coalesce(e.total, 0), s.created_at, s.updated_at,
-           s.head, coalesce(e.base, 0), s.running, s.fence, s.owner,
-           coalesce(s.expires_at, 0), coalesce(s.expires_monotonic, 0),
-           coalesce((SELECT started_at FROM entry r WHERE r.id = s.running), 0), e.session IS s.uid,
-           s.used = (SELECT max(used) FROM session),
-           EXISTS (SELECT 1 FROM waiting w WHERE w.session = s.uid), s.tip, s.kept
-    FROM session s LEFT JOIN entry e ON e.id = s.head
-"""
-_BY_NAME = f"{STATE} WHERE s.agent = ? AND s.name = ?"
+_HEAD = {
+    "uid": "s.uid",
+    "agent": "s.agent",
+    "name": "s.name",
+    "version": "s.version",
+    "line": "coalesce(e.line, 0)",
+    "turn": "coalesce(e.turn, 0)",
+    "messages": "coalesce(e.total, 0)",
+    "created_at": "s.created_at",
+    "updated_at": "s.updated_at",
+}
+_ROW = {
+    "entry": "s.head",
+    "base": "coalesce(e.base, 0)",
+    "running": "s.running",
+    "fence": "s.fence",
+    "owner": "s.owner",
+    "wall": "coalesce(s.expires_at, 0)",
+    "monotonic": "coalesce(s.expires_monotonic, 0)",
+    "since": "coalesce((SELECT started_at FROM entry r WHERE r.id = s.running), 0)",
+    "owns_line": "e.session IS s.uid",
+    "is_newest": "s.used = (SELECT max(used) FROM session)",
+    "is_awaited": "EXISTS (SELECT 1 FROM waiting w WHERE w.session = s.uid)",
+    "tip": "s.tip",
+    "is_kept": "s.kept",
+}
+_EXPRESSIONS = [_HEAD[name] for name in Head._fields] + [_ROW[name] for name in SessionRow._fields[1:]]
+SESSION = f"SELECT {', '.join(_EXPRESSIONS)} FROM session s LEFT JOIN entry e ON e.id = s.head"  # noqa: S608 - our own words
+"""The SELECT whose rows `session_row` reads; a condition on `s` may follow."""
+_BY_NAME = f"{SESSION} WHERE s.agent = ? AND s.name = ?"
+_BY_UID = f"{SESSION} WHERE s.uid = ?"
 
 
-def load_state(db: sqlite3.Connection, agent: str, name: str) -> State | None:
+def load_session(db: sqlite3.Connection, agent: str, name: str) -> SessionRow | None:
+    """Load the session of that name, None if there is none."""
     row = db.execute(_BY_NAME, (agent, name)).fetchone()
-    return state_of(row) if row else None
+    return session_row(row) if row else None
 
 
-def state_of(row: Sequence[Any]) -> State:
-    """The state in a row of STATE."""
-    state = State._make((Head._make(row[:9]), *row[9:]))
-    if state.entry is not None and not state.head.turn:
+def load_session_by_uid(db: sqlite3.Connection, uid: int) -> SessionRow | None:
+    """Load the session with that uid, None if there is none."""
+    row = db.execute(_BY_UID, (uid,)).fetchone()
+    return session_row(row) if row else None
+
+
+def session_row(columns: Sequence[Any]) -> SessionRow:
+    """Name the columns of a row of SESSION; StoreDamaged if the head entry is missing."""
+    width = len(Head._fields)
+    row = SessionRow(Head._make(columns[:width]), *columns[width:])
+    if row.entry is not None and not row.head.turn:
         raise StoreDamaged(
-            f"the newest turn of session '{state.head.name}' is missing",
+            f"the newest turn of session '{row.head.name}' is missing",
             hint="restore the store from a backup",
         )
-    return state
+    return row
 
 
-def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> State:
-    """The session's row, made if it may be; whatever forbids the prompt is raised."""
+def admit(db: sqlite3.Connection, state: SessionRow | None, ask: Ask, uid: int) -> SessionRow:
+    """Give the session's row, made if it may be; raise whatever forbids the prompt."""
     let_in(ask, uid, state.head.uid if state else ABSENT)
     if state is None:
         now = now_us()
@@ -88,28 +114,27 @@ def admit(db: sqlite3.Connection, state: State | None, ask: Ask, uid: int) -> St
             " VALUES (?, ?, ?, ?, (SELECT coalesce(max(used), 0) + 1 FROM session))",
             (ask.agent, ask.name, now, now),
         )
-        state = load_state(db, ask.agent, ask.name)
+        state = load_session(db, ask.agent, ask.name)
         assert state is not None  # noqa: S101 - inserted one statement ago
     return state
 
 
-def take(db: sqlite3.Connection, state: State, lease: Lease, owner: str, expires: Term) -> None:
+def take(db: sqlite3.Connection, state: SessionRow, lease: Lease, owner: str, expires: Term) -> None:
     """Give the session to the lease's turn; it is the one used last from here on."""
     db.execute(
         "UPDATE session SET fence = ?, owner = ?, expires_at = ?, expires_monotonic = ?, running = ?"  # noqa: S608 - our own words
-        f"{used(state)} WHERE uid = ?",
+        f"{mark_used_sql(state)} WHERE uid = ?",
         (lease.fence, owner, *expires, lease.entry, lease.head.uid),
     )
 
 
-def used(state: State) -> str:
-    """What an UPDATE adds to make the session the one used last: nothing (an index entry less) if it is."""
+def mark_used_sql(state: SessionRow) -> str:
+    """The end of an UPDATE's SET that makes the session the one used last; "" if it is that already."""
     return "" if state.is_newest else ", used = (SELECT max(used) + 1 FROM session)"
 
 
-def release(db: sqlite3.Connection, lease: Lease, total: int) -> Head:
+def release(db: sqlite3.Connection, lease: Lease, total: int, now: int) -> Head:
     """Move the head to the lease's entry and free the session; LeaseLost unless both guards hold."""
-    now = now_us()
     done = db.execute(
         "UPDATE session SET head = running, running = NULL, owner = NULL, version = version + 1,"
         " updated_at = ? WHERE uid = ? AND fence = ? AND version = ? AND running = ?",
@@ -117,8 +142,9 @@ def release(db: sqlite3.Connection, lease: Lease, total: int) -> Head:
     )
     if not done.rowcount:
         raise lost(lease)
-    uid, agent, name, version, _, _, _, created_at, _ = lease.head
-    return Head(uid, agent, name, version + 1, lease.line, lease.turn, total, created_at, now)
+    return lease.head._replace(
+        version=lease.head.version + 1, line=lease.line, turn=lease.turn, messages=total, updated_at=now
+    )
 
 
 def now_us() -> int:

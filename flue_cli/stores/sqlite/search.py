@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from flue_cli.stores.matching import Query, at_most, best
 from flue_cli.stores.records import Head, Hit
-from flue_cli.stores.sqlite import reading, tree
+from flue_cli.stores.sqlite import forks, reading, timeline
 from flue_cli.stores.sqlite.cutting import terms
-from flue_cli.stores.sqlite.rows import STATE, State, state_of
+from flue_cli.stores.sqlite.rows import SessionRow, load_session_by_uid
 from flue_cli.stores.sqlite.words import LOOKED_THROUGH, extent
 
 _COMMON = 20
@@ -96,19 +96,18 @@ def _places(db: sqlite3.Connection, owner: int, *, kept: bool) -> Iterator[_Stre
     On its own line, then on those of the forks that were kept of it, oldest first. The prompt that runs,
     which is on no line yet, is a line of its own, whose number is its id's negative.
     """
-    row = db.execute(f"{STATE} WHERE s.uid = ?", (owner,)).fetchone()
-    if row is None:
+    state = load_session_by_uid(db, owner)
+    if state is None:
         return
-    state = state_of(row)
-    forks = sorted(tree.kept(db, owner), key=lambda fork: fork.head.uid) if kept else []
-    for one in (state, *forks):
+    undone = sorted(forks.kept(db, owner), key=lambda fork: fork.head.uid) if kept else []
+    for one in (state, *undone):
         if not one.is_kept or kept:
             yield from _lines(db, one, undone=kept)
 
 
-def _lines(db: sqlite3.Connection, state: State, *, undone: bool) -> Iterator[_Stretch]:
+def _lines(db: sqlite3.Connection, state: SessionRow, *, undone: bool) -> Iterator[_Stretch]:
     head = state.head
-    end = tree.tip(db, state) if undone else head
+    end = timeline.tip(db, state) if undone else head
     for segment in reading.segments(db, end, 1, end.turn):
         yield _Stretch(segment.line, segment.first, segment.last, head)
     if state.running is not None:

@@ -8,6 +8,7 @@ import threading
 from contextlib import closing, suppress
 from urllib.parse import quote
 
+from flue_cli.stores.sqlite.texts import TEXT_COLUMNS
 from flue_cli.stores.statistics import DAY, Counted, Statistics, Tally, figures
 
 _WORTH_IT = 10
@@ -107,8 +108,7 @@ def _size(path: str) -> int:
 
 def _said(db: sqlite3.Connection, agent: str) -> int:
     """The bytes of everything that an agent's entries hold."""
-    columns = ("snapshot", "splice", "meta", "messages", "prompt", "reply", "error_message")
-    held = " + ".join(f"coalesce(length(CAST({column} AS BLOB)), 0)" for column in columns)
+    held = " + ".join(f"coalesce(length(CAST({column} AS BLOB)), 0)" for column in TEXT_COLUMNS)
     (size,) = db.execute(
         f"SELECT coalesce(sum({held}), 0) FROM entry"  # noqa: S608 - our own words
         " WHERE session IN (SELECT uid FROM session WHERE agent = ?)",
