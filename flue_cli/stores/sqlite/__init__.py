@@ -42,7 +42,7 @@ from flue_cli.stores.sqlite.beginning import Beginning
 from flue_cli.stores.sqlite.claims import Claims
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.entries import running_entry, settle, snapshot_or_delta
-from flue_cli.stores.sqlite.file import plain_errors
+from flue_cli.stores.sqlite.file import translate_errors
 from flue_cli.stores.sqlite.indexing import Indexing
 from flue_cli.stores.sqlite.owner import Owner, term
 from flue_cli.stores.sqlite.rows import (
@@ -67,7 +67,7 @@ class SqliteStore:
     """
 
     def __init__(self, path: str) -> None:
-        with plain_errors(path):
+        with translate_errors(path):
             self.path = os.path.realpath(path)  # SQLite follows links, and the owners' files must too
         self.url = f"sqlite:///{self.path}"
         self.lease_seconds = LEASE_SECONDS

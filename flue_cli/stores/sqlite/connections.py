@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from flue_cli.errors import StoreError
-from flue_cli.stores.sqlite.file import begin, connect, connect_to_read, create, plain_errors
+from flue_cli.stores.sqlite.file import begin, connect, connect_to_read, create, translate_errors
 
 if TYPE_CHECKING:
     from flue_cli.stores.sqlite.sharing import SharedWriter
@@ -35,7 +35,7 @@ class Connections:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection | None]:
         """A connection to read from, or None where there is no store yet: reading creates nothing."""
-        with plain_errors(self.path):
+        with translate_errors(self.path):
             try:
                 connection = self._connection()
             except FileNotFoundError:
@@ -62,7 +62,7 @@ class Connections:
         StoreLocked if another program keeps writing for `patience` seconds. `together`: what is done takes
         no longer than a turn's own, and may become durable with others'; it is durable in any case then.
         """
-        with plain_errors(self.path):
+        with translate_errors(self.path):
             if together and self._shared:
                 with self._shared.writing(create_store=create_store, patience=patience) as db:
                     yield db

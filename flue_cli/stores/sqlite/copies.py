@@ -21,7 +21,7 @@ from flue_cli.errors import (
     UsageError,
 )
 from flue_cli.files import make_private_folder, sync_folder
-from flue_cli.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION, connect, plain_errors
+from flue_cli.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION, connect, translate_errors
 from flue_cli.stores.sqlite.upkeep import opened
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def back_up(source: sqlite3.Connection, path: str, file: str, advance: Advance, 
         raise _in_the_way(file)
     draft = _draft_beside(file)
     try:
-        with plain_errors(path):
+        with translate_errors(path):
             try:
                 _copy(source, draft, advance)
             except (OSError, sqlite3.Error) as error:
@@ -69,13 +69,13 @@ def restore(path: str, owner: Owner, file: str, advance: Advance, *, force: bool
     if not os.path.isfile(file) or (os.path.exists(path) and os.path.samefile(file, path)):
         raise UsageError(f"{file} is {'the store itself' if os.path.isfile(file) else 'no file'}")
     _may_replace(path, force=force)
-    with plain_errors(path):
+    with translate_errors(path):
         make_private_folder(os.path.dirname(path))
     draft = _draft_beside(path)
     try:
         _bring(file, draft, path, advance)
         _check(draft, f"the backup {file}", advance)
-        with plain_errors(path):
+        with translate_errors(path):
             _may_replace(path, force=force)
             kept = _replace(draft, path, owner) if os.path.lexists(path) else _place(draft, path)
             sync_folder(os.path.dirname(path))
@@ -135,7 +135,7 @@ def _check(path: str, name: str, advance: Advance) -> None:
     """
     from flue_cli.stores.sqlite import health
 
-    with plain_errors(name), closing(opened(path, "mode=ro&immutable=1")) as db:
+    with translate_errors(name), closing(opened(path, "mode=ro&immutable=1")) as db:
         for finding in health.of_rows(db, lambda done, total: advance("checking", done, total)):
             raise StoreDamaged(f"{name} is damaged: {finding.what}", hint="see: flue doctor")
 
@@ -152,7 +152,7 @@ def _bring(file: str, draft: str, path: str, advance: Advance) -> None:
     has_log = os.path.exists(f"{file}-wal") and os.path.getsize(f"{file}-wal") > 0
     try:
         with (
-            plain_errors(file),
+            translate_errors(file),
             closing(opened(file, f"mode=ro{'' if has_log else '&immutable=1'}")) as source,
         ):
             _known(source, file)
@@ -166,7 +166,7 @@ def _bring(file: str, draft: str, path: str, advance: Advance) -> None:
         words = error.message.replace(f"the store {file}", f"the backup {file}")
         raise StoreDamaged(words, hint="take another backup") from error
     try:
-        with plain_errors(draft), closing(connect(draft)) as db:
+        with translate_errors(draft), closing(connect(draft)) as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("BEGIN IMMEDIATE")
             db.execute("UPDATE session SET owner = NULL WHERE owner IS NOT NULL")

@@ -6,7 +6,8 @@ import os
 import sqlite3
 import stat
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from urllib.parse import quote
 
 from flue_cli.errors import FlueError, StoreDamaged, StoreError, StoreLocked, StoreNewer
@@ -43,7 +44,7 @@ def connect(path: str) -> sqlite3.Connection:
         )
     if not _has_log(path) and not os.access(path, os.W_OK):
         raise _read_only(path)  # SQLite would open it, and leave files beside it that it cannot remove
-    with plain_errors(path):
+    with translate_errors(path):
         connection = _open(path)
         try:
             _prepare(connection)
@@ -91,7 +92,7 @@ def create(path: str) -> None:
     """
     folder = os.path.dirname(os.path.abspath(path))
     draft = os.path.join(folder, f".flue-{os.urandom(6).hex()}.new")
-    with plain_errors(path):
+    with translate_errors(path):
         make_private_folder(folder)
         try:
             # SQLite gives its side files the mode of the database.
@@ -124,23 +125,15 @@ def begin(connection: sqlite3.Connection, patience: float) -> None:
             return
 
 
-class plain_errors:  # noqa: N801 - used as a statement's word
-    """While inside, what SQLite and the system say of the store at `path` becomes a StoreError."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            return
-        if isinstance(error, sqlite3.Error):
-            raise _store_error(error, self._path) from error
-        if isinstance(error, OSError):
-            words = error.strerror or error
-            raise StoreError(f"the store {self._path} cannot be used: {words}") from error
+@contextmanager
+def translate_errors(path: str) -> Iterator[None]:
+    """While inside, raise what SQLite and the system say of the store at `path` as StoreError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _store_error(error, path) from error
+    except OSError as error:
+        raise StoreError(f"the store {path} cannot be used: {error.strerror or error}") from error
 
 
 def _mend_side_files(path: str, mode: int) -> None:
