@@ -33,8 +33,8 @@ from flue_cli.render.remarks import show_traceback
 from flue_cli.replay import Compared, Stage, replayed, run_through
 from flue_cli.settings import Settings
 from flue_cli.stores.contract import Store
+from flue_cli.stores.contract_errors import session_exists_error
 from flue_cli.stores.records import ABSENT, Entry, Head, Origin
-from flue_cli.stores.rules import taken
 from flue_cli.text import safe_line
 
 
@@ -74,7 +74,7 @@ def replay(
         head = one_session(kept, session, agent)
         head = head if at is None else kept.at(head, at)
         if new and kept.head(head.agent, new).uid != ABSENT:
-            raise taken(head.agent, new)
+            raise session_exists_error(head.agent, new)
         report = report_of(app, head, as_json=as_json, verbose=verbose)
         stage = Stage(
             rehearser,

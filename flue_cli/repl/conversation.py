@@ -13,8 +13,9 @@ from flue_cli.invoke import OnPiece
 from flue_cli.repl.loading import Agents, Loaded
 from flue_cli.repl.manners import Manners
 from flue_cli.repl.trying import Trials, Tried
+from flue_cli.stores.contract_errors import session_changed_error
 from flue_cli.stores.records import ABSENT, Ask, Begun, Entry, Head, Pause
-from flue_cli.stores.rules import changed, unchanged
+from flue_cli.stores.rules import unchanged
 from flue_cli.timeline import Missed, Moved, missed_between
 from flue_cli.turn import Listener, Runner, Turn
 
@@ -228,7 +229,7 @@ class Conversation:
         """The session as it stands now, or is yet to be made; SessionChanged if it was ours and is gone."""
         head = self.head()
         if self._seen.uid not in (ABSENT, head.uid):
-            gone = changed(self.name).message
+            gone = session_changed_error(self.name).message
             raise SessionChanged(gone, hint="/new begins another, /sessions shows which there are")
         return head
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
+from flue_cli.stores.contract_errors import session_busy_error
 from flue_cli.stores.records import Ask, Holder, Pause
-from flue_cli.stores.rules import busy
 
 Taken = TypeVar("Taken")
 
@@ -36,7 +36,7 @@ def wait_for(attempt: Callable[[], Taken | Held], ask: Ask, pause: Pause) -> Tak
             return result
         now = time.monotonic()
         if now - began >= ask.wait:
-            raise busy(ask.name, result.holder, time.time_ns() // 1000)
+            raise session_busy_error(ask.name, result.holder, time.time_ns() // 1000)
         if result != before:
             before, moved = result, now
         interval = min(max(0.001 * result.place, 0.05 * (now - moved)), _LONGEST_PAUSE)

@@ -12,7 +12,7 @@ from flue_cli.repl.loading import stoppable
 from flue_cli.repl.opening import greet, open_session
 from flue_cli.repl.slash.command import Chat, Command, no_argument, number, show
 from flue_cli.repl.terminal import no_input_for_agents, usual_keyboard
-from flue_cli.stores.rules import absent
+from flue_cli.stores.contract_errors import session_not_found_error
 from flue_cli.text import safe_line
 from flue_cli.timeline import last_turns
 
@@ -101,7 +101,7 @@ def enter(chat: Chat, agent: str, name: str) -> None:
     """
     conversation = chat.conversation
     if not conversation.has(agent, name):
-        raise absent(agent, name)
+        raise session_not_found_error(agent, name)
     if agent == conversation.agent.name:
         conversation.switch(name, "existing")
         open_session(conversation, chat.output, 1)

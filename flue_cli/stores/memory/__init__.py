@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flue_cli.errors import UsageError
 from flue_cli.session import Message
+from flue_cli.stores.contract_errors import (
+    lease_lost_error,
+    session_busy_error,
+    session_changed_error,
+    session_exists_error,
+)
 from flue_cli.stores.memory.sessions import Session, Sessions, now_us
 from flue_cli.stores.queue import Held, wait_for
 from flue_cli.stores.records import (
@@ -31,17 +37,13 @@ from flue_cli.stores.records import (
 from flue_cli.stores.rules import (
     INTERRUPTED,
     all_unchanged,
-    busy,
-    changed,
     claim,
     history_of,
     known_turn,
     let_in,
-    lost,
     meant,
     one_turn_a_key,
     same_prompt,
-    taken,
     unchanged,
 )
 
@@ -276,7 +278,7 @@ class MemoryStore:
         with self._lock:
             session = self._all.by_uid.get(head.uid)
             if session is None:
-                raise changed(head.name)
+                raise session_changed_error(head.name)
             entries = self._all.line_of(head).entries[: head.turn] if head.turn else []
             return self.bring(head.agent, name, entries, Origin(head.uid, session.head.name, head.turn))
 
@@ -286,13 +288,13 @@ class MemoryStore:
         origin = origin._replace(is_kept=False) if origin else None
         with self._lock:
             if (agent, name) in self._all.by_name:
-                raise taken(agent, name)
+                raise session_exists_error(agent, name)
             return self._all.add(agent, name, copies, origin).head
 
     def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
         def act(session: Session) -> Head:
             if name != head.name and (head.agent, name) in self._all.by_name:
-                raise taken(head.agent, name)
+                raise session_exists_error(head.agent, name)
             return self._all.rename(session, name)
 
         return self._when_free(claim(head, wait), pause, act)
@@ -301,11 +303,11 @@ class MemoryStore:
         with self._lock:
             session = self._all.by_name.get((head.agent, head.name))
             if session is None or session.head.uid != head.uid:
-                raise changed(head.name)
+                raise session_changed_error(head.name)
             going = [session, *self._all.kept(head.uid)]
             for one in going:
                 if one.is_held:
-                    raise busy(one.head.name, one.holder, now_us())
+                    raise session_busy_error(one.head.name, one.holder, now_us())
             if seen is not None:
                 all_unchanged((head, *seen), [one.head for one in going])
             for one in going:
@@ -398,5 +400,5 @@ class MemoryStore:
             or session.running is None
             or (session.head.version, session.fence) != (lease.head.version, lease.fence)
         ):
-            raise lost(lease)
+            raise lease_lost_error(lease)
         return session, session.running

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from itertools import repeat
 
+from flue_cli.stores.contract_errors import session_changed_error
 from flue_cli.stores.records import (
     PREVIEW,
     Entry,
@@ -14,7 +15,7 @@ from flue_cli.stores.records import (
     Origin,
     Summary,
 )
-from flue_cli.stores.rules import changed, history_of, kept_name
+from flue_cli.stores.rules import history_of, kept_name
 
 
 class Line:
@@ -120,7 +121,7 @@ class Sessions:
         """The line that `head` lies on; SessionChanged if it is gone."""
         line = self._lines.get(head.line)
         if head.uid not in self.by_uid or line is None:
-            raise changed(head.name)
+            raise session_changed_error(head.name)
         return line
 
     def move(self, session: Session, turn: int, when: int) -> Head:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flue_cli.errors import StoreError
 from flue_cli.session import Message
+from flue_cli.stores.contract_errors import lease_lost_error, session_busy_error, session_changed_error
 from flue_cli.stores.records import (
     ABSENT,
     LEASE_SECONDS,
@@ -28,22 +29,13 @@ from flue_cli.stores.records import (
     Replayed,
     Summary,
 )
-from flue_cli.stores.rules import (
-    all_unchanged,
-    busy,
-    changed,
-    claim,
-    known_turn,
-    lost,
-    unchanged,
-)
-from flue_cli.stores.sqlite import forks, reading, timeline, words
+from flue_cli.stores.rules import all_unchanged, claim, known_turn, unchanged
+from flue_cli.stores.sqlite import forks, fts_index, reading, timeline
 from flue_cli.stores.sqlite.beginning import Beginning
 from flue_cli.stores.sqlite.claims import Claims
 from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.entries import running_entry, settle, snapshot_or_delta
 from flue_cli.stores.sqlite.file import translate_errors
-from flue_cli.stores.sqlite.indexing import Indexing
 from flue_cli.stores.sqlite.owner import Owner, term
 from flue_cli.stores.sqlite.rows import (
     SessionRow,
@@ -74,7 +66,7 @@ class SqliteStore:
         self._owner = Owner(self.path)
         self._connections = Connections(self.path)
         self._claims = Claims(self._connections, self._owner)
-        self._index = Indexing(self._connections)
+        self._index = fts_index.IndexMaintenance(self._connections)
         self._beginning = Beginning(self._owner, self._claims)
 
     # Reading
@@ -107,7 +99,7 @@ class SqliteStore:
             return "{}"
         with self._connections.reading() as db:
             if db is None:
-                raise changed(head.name)
+                raise session_changed_error(head.name)
             return reading.data_at(db, head, turn)
 
     def at(self, head: Head, turn: int) -> Head:
@@ -161,7 +153,7 @@ class SqliteStore:
                 (*expires, lease.head.uid, lease.fence, lease.head.version, lease.entry),
             )
             if not done.rowcount:
-                raise lost(lease)
+                raise lease_lost_error(lease)
 
     def commit(
         self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
@@ -176,7 +168,7 @@ class SqliteStore:
             with self._connections.writing(together=True) as db:
                 head = release(db, lease, total, now)
                 settle(db, lease.entry, row, stored)
-                words.settled(db, lease.entry, len(lease.prompt) + len(reply))
+                fts_index.index_entry(db, lease.entry, len(lease.prompt) + len(reply))
         finally:
             self._claims.ended(lease)
         return head
@@ -189,7 +181,7 @@ class SqliteStore:
             with self._connections.writing(together=True) as db:
                 head = release(db, lease, lease.head.messages, now)
                 settle(db, lease.entry, row)
-                words.settled(db, lease.entry, len(lease.prompt))
+                fts_index.index_entry(db, lease.entry, len(lease.prompt))
         finally:
             self._claims.ended(lease)
         return head
@@ -230,15 +222,15 @@ class SqliteStore:
 
     def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
         if head.uid == ABSENT:
-            raise changed(head.name)
+            raise session_changed_error(head.name)
         with self._connections.writing() as db:
             state = load_session(db, head.agent, head.name)
             if state is None or state.head.uid != head.uid:
-                raise changed(head.name)
+                raise session_changed_error(head.name)
             going = [state, *forks.kept(db, head.uid)]
             for one in going:
                 if self._claims.is_held(one):
-                    raise busy(one.head.name, self._claims.holder(one), now_us())
+                    raise session_busy_error(one.head.name, self._claims.holder(one), now_us())
             if seen is not None:
                 all_unchanged((head, *seen), [one.head for one in going])
             forks.delete(db, state)

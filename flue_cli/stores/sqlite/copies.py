@@ -21,8 +21,13 @@ from flue_cli.errors import (
     UsageError,
 )
 from flue_cli.files import make_private_folder, sync_folder
-from flue_cli.stores.sqlite.file import APPLICATION_ID, SCHEMA_VERSION, connect, translate_errors
-from flue_cli.stores.sqlite.upkeep import opened
+from flue_cli.stores.sqlite.file import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    connect,
+    open_database,
+    translate_errors,
+)
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Advance
@@ -82,7 +87,7 @@ def restore(path: str, owner: Owner, file: str, advance: Advance, *, force: bool
     finally:
         _remove(draft)
     if kept:
-        with suppress(sqlite3.Error), closing(opened(kept, "mode=rw")) as db:
+        with suppress(sqlite3.Error), closing(open_database(kept, "mode=rw")) as db:
             db.execute("PRAGMA journal_mode = WAL")  # as it was
     return kept
 
@@ -110,7 +115,7 @@ def _copy(source: sqlite3.Connection, target: str, advance: Advance) -> None:
     page, so what `advance` raises ends it at once. Raises sqlite3.Error and OSError.
     """
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    with closing(opened(target, "mode=rw")) as copied:
+    with closing(open_database(target, "mode=rw")) as copied:
         source.execute("BEGIN")
         try:
             source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -135,7 +140,7 @@ def _check(path: str, name: str, advance: Advance) -> None:
     """
     from flue_cli.stores.sqlite import health
 
-    with translate_errors(name), closing(opened(path, "mode=ro&immutable=1")) as db:
+    with translate_errors(name), closing(open_database(path, "mode=ro&immutable=1")) as db:
         for finding in health.of_rows(db, lambda done, total: advance("checking", done, total)):
             raise StoreDamaged(f"{name} is damaged: {finding.what}", hint="see: flue doctor")
 
@@ -153,7 +158,7 @@ def _bring(file: str, draft: str, path: str, advance: Advance) -> None:
     try:
         with (
             translate_errors(file),
-            closing(opened(file, f"mode=ro{'' if has_log else '&immutable=1'}")) as source,
+            closing(open_database(file, f"mode=ro{'' if has_log else '&immutable=1'}")) as source,
         ):
             _known(source, file)
             try:
@@ -234,7 +239,7 @@ def _alone(path: str) -> Iterator[None]:
     that of another store.
     """
     place = os.stat(path).st_ino
-    with closing(opened(path, "mode=rw")) as db:
+    with closing(open_database(path, "mode=rw")) as db:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first look
         try:
             db.execute("BEGIN EXCLUSIVE")

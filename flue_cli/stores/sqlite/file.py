@@ -85,6 +85,19 @@ def connect_to_read(path: str, error: StoreError) -> sqlite3.Connection:
     return connection
 
 
+def open_database(path: str, how: str) -> sqlite3.Connection:
+    """Open the file at `path` without any check or setting: its content may be anything."""
+    connection = sqlite3.connect(
+        f"file:{quote(os.fsencode(os.path.abspath(path)))}?{how}",
+        uri=True,
+        timeout=0.25,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.text_factory = lambda data: data.decode(errors="surrogateescape")
+    return connection
+
+
 def create(path: str) -> None:
     """Make an empty store at `path`, private to its owner; if another process was first, that is fine.
 

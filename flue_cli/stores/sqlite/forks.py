@@ -8,9 +8,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
+from flue_cli.stores.contract_errors import session_changed_error, session_exists_error
 from flue_cli.stores.records import Entry, Head, Origin
-from flue_cli.stores.rules import changed, history_of, kept_name, one_turn_a_key, taken
-from flue_cli.stores.sqlite import reading, words
+from flue_cli.stores.rules import history_of, kept_name, one_turn_a_key
+from flue_cli.stores.sqlite import fts_index, reading
 from flue_cli.stores.sqlite.entries import insert_at, next_id, snapshot_or_delta
 from flue_cli.stores.sqlite.rows import (
     SESSION,
@@ -50,7 +51,7 @@ def fork(db: sqlite3.Connection, head: Head, name: str) -> Head:
     """Make an independent copy of the line up to `head`, in one line of its own."""
     row = db.execute("SELECT name FROM session WHERE uid = ?", (head.uid,)).fetchone()
     if row is None:
-        raise changed(head.name)
+        raise session_changed_error(head.name)
     made = _new_session(db, head.agent, name, Origin(head.uid, row[0], head.turn))
     if not head.turn:
         return made
@@ -93,7 +94,7 @@ def bring(
 def _new_session(db: sqlite3.Connection, agent: str, name: str, origin: Origin | None) -> Head:
     """An empty session; SessionExists."""
     if load_session(db, agent, name):
-        raise taken(agent, name)
+        raise session_exists_error(agent, name)
     now = now_us()
     parent = (origin.uid, origin.name, origin.turn) if origin else (None, None, None)
     uid = db.execute(
@@ -124,7 +125,7 @@ def rename(db: sqlite3.Connection, head: Head, name: str) -> Head:
     if name == head.name:
         return head
     if load_session(db, head.agent, name):
-        raise taken(head.agent, name)
+        raise session_exists_error(head.agent, name)
     db.execute("UPDATE session SET name = ? WHERE uid = ?", (name, head.uid))
     db.execute("UPDATE session SET parent_name = ? WHERE parent = ?", (name, head.uid))
     forks = db.execute(
@@ -140,11 +141,11 @@ def delete(db: sqlite3.Connection, state: SessionRow) -> None:
     """Remove a session and its kept forks, and what only they could reach of the session they came from."""
     root = _root(db, state.head.uid)
     for one in (*reversed(kept(db, state.head.uid)), state):
-        words.forget(db, "session = ?", (one.head.uid,))
+        fts_index.delete_entries(db, "session = ?", (one.head.uid,))
         db.execute("DELETE FROM session WHERE uid = ?", (one.head.uid,))
     if root != state.head.uid:
         _prune(db, root)
-    words.end_with(db)
+    fts_index.clamp_upto(db)
 
 
 def _root(db: sqlite3.Connection, uid: int) -> int:
@@ -171,7 +172,7 @@ def _prune(db: sqlite3.Connection, root: int) -> None:
             if last > reached.get(line, 0):
                 unreached = "session = ? AND line = ? AND turn > ?"
                 values = (state.head.uid, line, reached.get(line, 0))
-                words.forget(db, unreached, values)
+                fts_index.delete_entries(db, unreached, values)
                 db.execute(f"DELETE FROM entry WHERE {unreached}", values)  # noqa: S608 - our own words
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from flue_cli.errors import SessionChanged, StoreDamaged
 from flue_cli.stores.finding import Finding
 from flue_cli.stores.records import Head
-from flue_cli.stores.sqlite import reading, texts, timeline, words
+from flue_cli.stores.sqlite import fts_index, reading, texts, timeline
 from flue_cli.stores.sqlite.file import SCHEMA_VERSION
 from flue_cli.stores.sqlite.rows import SESSION, SessionRow, session_row
 from flue_cli.text import turns
@@ -89,7 +89,7 @@ def of_content(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) ->
         damaged = True
         yield finding
     if not damaged:  # else it would only say the same again
-        yield from words.faults(db)
+        yield from fts_index.check(db)
     for head in _interrupted(db, is_held):
         yield Finding(
             "note",

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from flue_cli.errors import FlueError, SessionChanged, StoreDamaged
 from flue_cli.session import Message
+from flue_cli.stores.contract_errors import session_changed_error
 from flue_cli.stores.records import Entry, Head
-from flue_cli.stores.rules import changed
 from flue_cli.stores.splice import apply
 from flue_cli.stores.sqlite.texts import (
     ALL_COLUMNS,
@@ -160,7 +160,7 @@ def missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
     """The error for rows that should be there: the session is another than `head` says, or damaged."""
     row = db.execute("SELECT version FROM session WHERE uid = ?", (head.uid,)).fetchone()
     if row is None:
-        return changed(head.name)
+        return session_changed_error(head.name)
     if row[0] != head.version:  # turns that were undone, and whose kept fork was deleted
         return SessionChanged(
             f"session '{head.name}' was changed meanwhile, and what it was is gone",

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from flue_cli.errors import StoreDamaged
+from flue_cli.stores.contract_errors import lease_lost_error
 from flue_cli.stores.records import ABSENT, Ask, Head, Lease
-from flue_cli.stores.rules import let_in, lost
+from flue_cli.stores.rules import let_in
 from flue_cli.stores.sqlite.owner import Term
 
 
@@ -141,7 +142,7 @@ def release(db: sqlite3.Connection, lease: Lease, total: int, now: int) -> Head:
         (now, lease.head.uid, lease.fence, lease.head.version, lease.entry),
     )
     if not done.rowcount:
-        raise lost(lease)
+        raise lease_lost_error(lease)
     return lease.head._replace(
         version=lease.head.version + 1, line=lease.line, turn=lease.turn, messages=total, updated_at=now
     )

@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 from flue_cli.stores.matching import Query, at_most, best
 from flue_cli.stores.records import Head, Hit
-from flue_cli.stores.sqlite import forks, reading, timeline
+from flue_cli.stores.sqlite import forks, fts_index, reading, timeline
 from flue_cli.stores.sqlite.cutting import terms
 from flue_cli.stores.sqlite.rows import SessionRow, load_session_by_uid
-from flue_cli.stores.sqlite.words import LOOKED_THROUGH, extent
 
 _COMMON = 20
 """A word is common if more than one in so many of the newest entries says it."""
@@ -56,8 +55,8 @@ def _hits(db: sqlite3.Connection, query: Query, agent: str, *, kept: bool) -> It
 
 def _matches(db: sqlite3.Connection, query: Query, agent: str) -> Iterator[_Row]:
     """The entries that `query` finds, newest first, wherever they lie."""
-    upto, _, newest = extent(db)
-    below = min(upto, newest - LOOKED_THROUGH) if terms(query.words) else 0
+    upto, _, newest = fts_index.index_state(db)
+    below = min(upto, newest - fts_index.LOOKED_THROUGH) if terms(query.words) else 0
     counts = dict.fromkeys(query.words, 0)
     looked_through = 0
     for row in _rows(db, "entry e", "e.id > :below", agent, below):

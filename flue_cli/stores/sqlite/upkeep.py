@@ -6,8 +6,8 @@ import os
 import sqlite3
 import threading
 from contextlib import closing, suppress
-from urllib.parse import quote
 
+from flue_cli.stores.sqlite.file import open_database
 from flue_cli.stores.sqlite.texts import TEXT_COLUMNS
 from flue_cli.stores.statistics import DAY, Counted, Statistics, Tally, figures
 
@@ -53,7 +53,7 @@ def compact(path: str, seconds: float) -> int:
     that has no room for the second copy it makes, leaves things as they are. Readers go on meanwhile.
     """
     before = _size(path)
-    with suppress(sqlite3.Error, OSError), closing(opened(path, "mode=rw")) as db:
+    with suppress(sqlite3.Error, OSError), closing(open_database(path, "mode=rw")) as db:
         (free,) = db.execute("PRAGMA freelist_count").fetchone()
         (pages,) = db.execute("PRAGMA page_count").fetchone()
         (page,) = db.execute("PRAGMA page_size").fetchone()
@@ -64,19 +64,6 @@ def compact(path: str, seconds: float) -> int:
         _within(db, "VACUUM", seconds)
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return max(0, before - _size(path))
-
-
-def opened(path: str, how: str) -> sqlite3.Connection:
-    """A bare connection to the file at `path`, which is looked at by nobody yet."""
-    connection = sqlite3.connect(
-        f"file:{quote(os.fsencode(os.path.abspath(path)))}?{how}",
-        uri=True,
-        timeout=0.25,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    connection.text_factory = lambda data: data.decode(errors="surrogateescape")
-    return connection
 
 
 def _within(db: sqlite3.Connection, statement: str, seconds: float) -> None:

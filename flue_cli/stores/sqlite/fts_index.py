@@ -16,8 +16,12 @@ Each function works inside a transaction of the caller's.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+from flue_cli.errors import StoreError
+from flue_cli.stores.sqlite.connections import Connections
 
 if TYPE_CHECKING:
     from flue_cli.stores.finding import Finding
@@ -28,11 +32,17 @@ _BATCH = 64
 """How many entries behind the index a commit waits for before it lets it catch up."""
 _LARGE = 65_536
 """An entry with more characters than this is not waited with: it would be slow to look through."""
+_PATIENCE = 2.0
+"""How long a search may spend on the index before it looks for anything, in seconds."""
+_AT_ONCE = 1000
+"""How many entries it brings into the index in one transaction, which keeps other writers out."""
+_SMALL = 4096
+"""An index of up to so many entries is swept in the time that a few commits take."""
 Said = tuple[int, str, str | None]
 """The id of an entry, its prompt, its reply."""
 
 
-class Extent(NamedTuple):
+class IndexState(NamedTuple):
     """Up to which entry the index goes, whether there is something to sweep, the newest entry there is."""
 
     upto: int
@@ -40,15 +50,15 @@ class Extent(NamedTuple):
     newest: int
 
 
-def extent(db: sqlite3.Connection) -> Extent:
+def index_state(db: sqlite3.Connection) -> IndexState:
     """How far the index goes."""
     upto, erased, newest = db.execute(
         "SELECT upto, erased, (SELECT coalesce(max(id), 0) FROM entry) FROM indexed"
     ).fetchone()
-    return Extent(upto, bool(erased), newest)
+    return IndexState(upto, bool(erased), newest)
 
 
-def settled(db: sqlite3.Connection, entry: int, size: int) -> None:
+def index_entry(db: sqlite3.Connection, entry: int, size: int) -> None:
     """After an entry got its last word, of `size` characters in all: the index never falls far behind."""
     (upto,) = db.execute("SELECT upto FROM indexed").fetchone()
     if entry <= upto:  # when the index came by, it was still running
@@ -68,7 +78,7 @@ def catch_up(db: sqlite3.Connection, count: int) -> None:
         db.execute("UPDATE indexed SET upto = ?", (rows[-1][0],))
 
 
-def forget(db: sqlite3.Connection, which: str, values: Sequence[int]) -> None:
+def delete_entries(db: sqlite3.Connection, which: str, values: Sequence[int]) -> None:
     """Before entries are deleted, those for which the condition `which` holds."""
     said = db.execute(
         f"SELECT id, prompt, reply FROM entry WHERE {which} AND id <= (SELECT upto FROM indexed)",  # noqa: S608 - our own words
@@ -79,7 +89,7 @@ def forget(db: sqlite3.Connection, which: str, values: Sequence[int]) -> None:
         db.execute("UPDATE indexed SET erased = 1")
 
 
-def end_with(db: sqlite3.Connection) -> None:
+def clamp_upto(db: sqlite3.Connection) -> None:
     """After entries were deleted: new ones may get their ids, and must not pass for old ones."""
     db.execute("UPDATE indexed SET upto = min(upto, (SELECT coalesce(max(id), 0) FROM entry))")
 
@@ -96,12 +106,12 @@ def clear(db: sqlite3.Connection) -> None:
     db.execute("UPDATE indexed SET upto = 0, erased = 0")
 
 
-def faults(db: sqlite3.Connection) -> Iterator[Finding]:
+def check(db: sqlite3.Connection) -> Iterator[Finding]:
     """Whether every entry that should be in the index is there, told by the longest of its words."""
     from flue_cli.stores.finding import Finding
 
     advice = "make it anew: flue sessions search --reindex WORD"
-    upto, erased, _ = extent(db)
+    upto, erased, _ = index_state(db)
     missing = 0
     try:
         for entry, words in _lines(
@@ -123,6 +133,74 @@ def faults(db: sqlite3.Connection) -> Iterator[Finding]:
             "words of deleted sessions are still in the index of words",
             "nothing to do: the next search or delete takes them out",
         )
+
+
+class IndexMaintenance:
+    """The index of one store, as this process cares for it."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._owes = False
+
+    def catch_up(self) -> None:
+        """Before a search: bring the index up to date if it is far behind, and sweep what a crash left."""
+        enough = time.monotonic() + _PATIENCE
+        try:
+            while time.monotonic() < enough:
+                with self._connections.reading() as db:
+                    found = index_state(db) if db else None
+                if found is None or (found.newest - found.upto <= LOOKED_THROUGH and not found.erased):
+                    return
+                with self._connections.writing(durable=False, patience=0) as db:
+                    sweep(db) if found.erased else catch_up(db, _AT_ONCE)
+                if found.erased:
+                    self._empty_log()
+        except StoreError:  # read-only, full or busy: what is not in the index is looked through
+            return
+
+    def renew(self) -> None:
+        """Make the index anew, of all that there is."""
+        with self._connections.reading() as db:
+            if db is None:
+                return
+        with self._connections.writing() as db:
+            clear(db)
+        behind = True
+        while behind:
+            with self._connections.writing(durable=False) as db:
+                catch_up(db, _AT_ONCE)
+                found = index_state(db)
+                behind = found.upto < found.newest
+        self._empty_log()
+
+    def erased(self, db: sqlite3.Connection) -> None:
+        """In a transaction that deleted something: sweep the index now, or if that takes long, in the end.
+
+        Deleting many sessions would else go over all of a large index for each of them.
+        """
+        found = index_state(db)
+        if found.erased and found.upto <= _SMALL:
+            sweep(db)
+        elif found.erased:
+            self._owes = True
+
+    def settle(self) -> None:
+        """Sweep what was left for the end."""
+        if not self._owes:
+            return
+        self._owes = False
+        try:
+            with self._connections.writing() as db:
+                sweep(db)
+            self._empty_log()
+        except StoreError:  # the store remembers, and the next search or delete sees to it
+            return
+
+    def _empty_log(self) -> None:
+        """The log still has what was just overwritten in the file."""
+        with self._connections.reading() as db:
+            if db:
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _add(db: sqlite3.Connection, said: Iterable[Said]) -> None:
