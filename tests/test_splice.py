@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flue_cli.stores.splice import apply, splice
+from flue_cli.stores.sqlite.text_delta import apply, splice
 
 texts = st.text(st.characters(max_codepoint=127))
 few_letters = st.text("ab,0", max_size=12)  # common ends that overlap, commas, digits

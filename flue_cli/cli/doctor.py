@@ -22,7 +22,7 @@ from flue_cli.errors import FlueError, UsageError
 from flue_cli.render import plain
 from flue_cli.settings import Settings, config_file
 from flue_cli.stores import open_store
-from flue_cli.stores.finding import Finding
+from flue_cli.stores.records import Finding
 
 _LIBRARIES = ("typer", "rich", "prompt-toolkit", "sqlite-utils", "platformdirs")
 

@@ -15,7 +15,7 @@ from flue_cli.repl.manners import Manners
 from flue_cli.repl.trying import Trials, Tried
 from flue_cli.stores.contract_errors import session_changed_error
 from flue_cli.stores.records import ABSENT, Ask, Begun, Entry, Head, Pause
-from flue_cli.stores.rules import unchanged
+from flue_cli.stores.rules import check_unchanged
 from flue_cli.timeline import Missed, Moved, missed_between
 from flue_cli.turn import Listener, Runner, Turn
 
@@ -215,7 +215,7 @@ class Conversation:
     def _seen_now(self) -> Head:
         """The session as it stands, which must be as we saw it: only that may be taken back."""
         head = self._current()
-        unchanged(self._seen, head)
+        check_unchanged(self._seen, head)
         return head
 
     def _current(self) -> Head:

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from flue_cli.session import Message
-    from flue_cli.stores.finding import Finding
     from flue_cli.stores.records import (
         Ask,
         Begun,
         Entry,
         Failure,
+        Finding,
         Head,
         Hit,
         Lease,
@@ -146,7 +146,7 @@ class Store(Protocol):
         ranked: bool = False,
         kept: bool = False,
     ) -> list[Hit]:
-        """The turns that say every one of `words`, in prompt or reply; matching.py says what that means.
+        """The turns that say every one of `words`, in prompt or reply; search_query.py says what that means.
 
         The newest first, by when their prompts were recorded (copies: when they were made); `ranked`, the
         best first. Turns that failed, and the one that runs, are found by their prompts. What was undone

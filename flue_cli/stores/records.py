@@ -167,3 +167,11 @@ class Hit(NamedTuple):
     started_at: int
     prompt: str
     reply: str | None
+
+
+class Finding(NamedTuple):
+    """One result of a check-up: `level` is "ok", "note" or "problem"; `advice` is what to do about it."""
+
+    level: str
+    what: str
+    advice: str = ""

@@ -25,7 +25,7 @@ from flue_cli.stores.records import (
 )
 
 
-def let_in(ask: Ask, seen: int, found: int) -> None:
+def check_expectation(ask: Ask, seen: int, found: int) -> None:
     """Raise what keeps `ask` out of the session of uid `found` (ABSENT: there is none).
 
     `seen` is the session that it has seen, now or when it began to wait.
@@ -38,20 +38,20 @@ def let_in(ask: Ask, seen: int, found: int) -> None:
         raise session_exists_error(ask.agent, ask.name)
 
 
-def claim(head: Head, wait: float) -> Ask:
+def request_for(head: Head, wait: float) -> Ask:
     """What asks for the session of `head`, and no other one; SessionChanged if there was none."""
     if head.uid == ABSENT:
         raise session_changed_error(head.name)
     return Ask(head.agent, head.name, "", uid=head.uid, wait=wait)
 
 
-def same_prompt(ask: Ask, prompt: str) -> None:
+def check_same_prompt(ask: Ask, prompt: str) -> None:
     """Raise KeyConflict unless the key of `ask` completed this very prompt."""
     if ask.prompt != prompt:
         raise KeyConflict(f"turn key '{ask.key}' was used for another prompt")
 
 
-def unchanged(head: Head, found: Head) -> None:
+def check_unchanged(head: Head, found: Head) -> None:
     """Raise SessionChanged unless the session `found` is still as `head` says."""
     if head.version != found.version:
         raise SessionChanged(
@@ -60,17 +60,17 @@ def unchanged(head: Head, found: Head) -> None:
         )
 
 
-def all_unchanged(heads: Iterable[Head], found: Iterable[Head]) -> None:
+def check_all_unchanged(heads: Iterable[Head], found: Iterable[Head]) -> None:
     """Raise SessionChanged unless the sessions `found` are those of `heads`, each still as it says."""
     seen = {head.uid: head for head in heads}
     now = {head.uid: head for head in found}
     if seen.keys() != now.keys():
         raise session_changed_error(next(iter((seen or now).values())).name)
     for uid, head in seen.items():
-        unchanged(head, now[uid])
+        check_unchanged(head, now[uid])
 
 
-def known_turn(head: Head, turn: int) -> None:
+def check_turn(head: Head, turn: int) -> None:
     """Raise TurnNotFound unless `turn` is 0 or on the line that ends at `head`."""
     if not 0 <= turn <= head.turn:
         raise TurnNotFound(f"session '{head.name}' has no turn {turn}")
@@ -94,7 +94,7 @@ def mark_of(entry: Entry) -> str:
     return "" if entry.outcome == "completed" else entry.outcome
 
 
-def one_turn_a_key(entries: Iterable[Entry]) -> Iterator[Entry]:
+def check_unique_keys(entries: Iterable[Entry]) -> Iterator[Entry]:
     """`entries` one by one; KeyConflict if two of them were completed under one key."""
     keys = set()
     for entry in entries:
@@ -122,7 +122,7 @@ def kept_name(name: str, others: Iterable[str]) -> str:
             return free
 
 
-def meant(name: str, agent: str) -> list[tuple[str, str]]:
+def candidate_names(name: str, agent: str) -> list[tuple[str, str]]:
     """The (agent, name) pairs that a SESSION argument may mean; an agent of "" stands for any."""
     if agent:
         return [(agent, name)]

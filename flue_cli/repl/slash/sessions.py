@@ -82,7 +82,7 @@ def history(argument: str, chat: Chat) -> None:
 
 def search(argument: str, chat: Chat) -> None:
     """Look for words in all sessions: /search WORDS."""
-    from flue_cli.stores.matching import Query
+    from flue_cli.stores.search_query import Query
 
     words = argument.split()
     if not words:

@@ -18,7 +18,7 @@ from flue_cli.stores.contract_errors import (
     session_exists_error,
 )
 from flue_cli.stores.memory.sessions import Session, Sessions, now_us
-from flue_cli.stores.queue import Held, wait_for
+from flue_cli.stores.queueing import Held, wait_for
 from flue_cli.stores.records import (
     ABSENT,
     LEASE_SECONDS,
@@ -26,6 +26,7 @@ from flue_cli.stores.records import (
     Begun,
     Entry,
     Failure,
+    Finding,
     Head,
     Hit,
     Lease,
@@ -36,20 +37,19 @@ from flue_cli.stores.records import (
 )
 from flue_cli.stores.rules import (
     INTERRUPTED,
-    all_unchanged,
-    claim,
+    candidate_names,
+    check_all_unchanged,
+    check_expectation,
+    check_same_prompt,
+    check_turn,
+    check_unchanged,
+    check_unique_keys,
     history_of,
-    known_turn,
-    let_in,
-    meant,
-    one_turn_a_key,
-    same_prompt,
-    unchanged,
+    request_for,
 )
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Advance
-    from flue_cli.stores.finding import Finding
     from flue_cli.stores.statistics import Statistics
 
 _NO_FILE = "sessions in memory end with the process: there is nothing to back up or restore"
@@ -109,11 +109,11 @@ class MemoryStore:
 
     def data_at(self, head: Head, turn: int) -> str:
         with self._lock:
-            known_turn(head, turn)
+            check_turn(head, turn)
             return self._all.line_of(head).entries[turn - 1].data if turn else "{}"
 
     def at(self, head: Head, turn: int) -> Head:
-        known_turn(head, turn)
+        check_turn(head, turn)
         if turn in (0, head.turn):
             return head if turn else head._replace(turn=0, messages=0, updated_at=head.created_at)
         with self._lock:
@@ -159,7 +159,7 @@ class MemoryStore:
                 for session in self._all.by_uid.values()
                 if any(
                     whose in ("", session.head.agent) and what == session.head.name
-                    for whose, what in meant(name, agent)
+                    for whose, what in candidate_names(name, agent)
                 )
             ]
 
@@ -172,8 +172,8 @@ class MemoryStore:
         ranked: bool = False,
         kept: bool = False,
     ) -> list[Hit]:
-        from flue_cli.stores.matching import Query
-        from flue_cli.stores.memory.searching import search
+        from flue_cli.stores.memory.search import search
+        from flue_cli.stores.search_query import Query
 
         with self._lock:
             sessions = [
@@ -189,11 +189,11 @@ class MemoryStore:
     # Upkeep
 
     def statistics(self, *, agent: str = "", ahead: int = 0) -> Statistics:
-        from flue_cli.stores.memory import counting
+        from flue_cli.stores.memory import stats
         from flue_cli.stores.statistics import figures
 
         with self._lock:
-            return figures(*counting.counted(self._all.by_uid.values(), agent, ahead))
+            return figures(*stats.counted(self._all.by_uid.values(), agent, ahead))
 
     def stamp(self) -> object:
         with self._lock:
@@ -212,7 +212,6 @@ class MemoryStore:
         raise UsageError(_NO_FILE)
 
     def health(self) -> Iterator[Finding]:
-        from flue_cli.stores.finding import Finding
 
         yield Finding("ok", "sessions are kept in memory, as long as the process lives")
 
@@ -252,19 +251,19 @@ class MemoryStore:
 
     def move(self, head: Head, turn: int, *, wait: float, pause: Pause) -> Head:
         def act(session: Session) -> Head:
-            unchanged(head, session.head)
-            known_turn(session.head._replace(turn=len(session.line.entries)), turn)
+            check_unchanged(head, session.head)
+            check_turn(session.head._replace(turn=len(session.line.entries)), turn)
             self._interrupt(session)
             if turn == session.head.turn:
                 return session.head
             self._all.touch(session)
             return self._all.move(session, turn, now_us())
 
-        return self._when_free(claim(head, wait), pause, act)
+        return self._when_free(request_for(head, wait), pause, act)
 
     def edit(self, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
         def act(session: Session) -> Head:
-            unchanged(head, session.head)
+            check_unchanged(head, session.head)
             self._interrupt(session)
             self._all.leave_undone(session)
             self._all.touch(session)
@@ -272,7 +271,7 @@ class MemoryStore:
             entry = Entry(turn, "edit", "completed", None, "", None, (), now, now, None, {}, data)
             return self._settle(session, entry)
 
-        return self._when_free(claim(head, wait), pause, act)
+        return self._when_free(request_for(head, wait), pause, act)
 
     def fork(self, head: Head, name: str) -> Head:
         with self._lock:
@@ -283,7 +282,7 @@ class MemoryStore:
             return self.bring(head.agent, name, entries, Origin(head.uid, session.head.name, head.turn))
 
     def bring(self, agent: str, name: str, entries: Iterable[Entry], origin: Origin | None = None) -> Head:
-        numbered = enumerate(one_turn_a_key(entries), 1)
+        numbered = enumerate(check_unique_keys(entries), 1)
         copies = [deepcopy(entry._replace(turn=number)) for number, entry in numbered]
         origin = origin._replace(is_kept=False) if origin else None
         with self._lock:
@@ -297,7 +296,7 @@ class MemoryStore:
                 raise session_exists_error(head.agent, name)
             return self._all.rename(session, name)
 
-        return self._when_free(claim(head, wait), pause, act)
+        return self._when_free(request_for(head, wait), pause, act)
 
     def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
         with self._lock:
@@ -309,7 +308,7 @@ class MemoryStore:
                 if one.is_held:
                     raise session_busy_error(one.head.name, one.holder, now_us())
             if seen is not None:
-                all_unchanged((head, *seen), [one.head for one in going])
+                check_all_unchanged((head, *seen), [one.head for one in going])
             for one in going:
                 self._all.remove(one)
 
@@ -339,7 +338,7 @@ class MemoryStore:
                     found = early(session)
                     if found is not None:
                         return found
-                let_in(ask, uid, session.head.uid if session else ABSENT)
+                check_expectation(ask, uid, session.head.uid if session else ABSENT)
                 session = session or self._all.add(ask.agent, ask.name)
                 uid = session.head.uid
                 first_in_line = not session.queue or session.queue[0] is ticket
@@ -362,7 +361,7 @@ class MemoryStore:
         entry = self._all.completed(session, ask.key) if ask.key else None
         if entry is None:
             return None
-        same_prompt(ask, entry.prompt)
+        check_same_prompt(ask, entry.prompt)
         return Replayed(session.head, deepcopy(entry))
 
     def _take(self, session: Session, ask: Ask) -> Begun:

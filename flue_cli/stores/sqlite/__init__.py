@@ -21,6 +21,7 @@ from flue_cli.stores.records import (
     Begun,
     Entry,
     Failure,
+    Finding,
     Head,
     Hit,
     Lease,
@@ -29,26 +30,26 @@ from flue_cli.stores.records import (
     Replayed,
     Summary,
 )
-from flue_cli.stores.rules import all_unchanged, claim, known_turn, unchanged
-from flue_cli.stores.sqlite import forks, fts_index, reading, timeline
-from flue_cli.stores.sqlite.beginning import Beginning
-from flue_cli.stores.sqlite.claims import Claims
+from flue_cli.stores.rules import check_all_unchanged, check_turn, check_unchanged, request_for
+from flue_cli.stores.sqlite import entry_queries, forks, timeline
+from flue_cli.stores.sqlite.begin_turn import TurnStarter
 from flue_cli.stores.sqlite.connections import Connections
-from flue_cli.stores.sqlite.entries import running_entry, settle, snapshot_or_delta
-from flue_cli.stores.sqlite.file import translate_errors
-from flue_cli.stores.sqlite.owner import Owner, term
-from flue_cli.stores.sqlite.rows import (
+from flue_cli.stores.sqlite.database_file import translate_errors
+from flue_cli.stores.sqlite.entry_codec import encode
+from flue_cli.stores.sqlite.entry_rows import running_entry, settle, snapshot_or_delta
+from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner, lease_term
+from flue_cli.stores.sqlite.locking.session_lock import SessionLocks
+from flue_cli.stores.sqlite.search import fts_index
+from flue_cli.stores.sqlite.session_rows import (
     SessionRow,
     load_session,
     load_session_by_uid,
     now_us,
     release,
 )
-from flue_cli.stores.sqlite.texts import encode
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Advance
-    from flue_cli.stores.finding import Finding
     from flue_cli.stores.statistics import Statistics
 
 
@@ -63,11 +64,11 @@ class SqliteStore:
             self.path = os.path.realpath(path)  # SQLite follows links, and the owners' files must too
         self.url = f"sqlite:///{self.path}"
         self.lease_seconds = LEASE_SECONDS
-        self._owner = Owner(self.path)
+        self._owner = LeaseOwner(self.path)
         self._connections = Connections(self.path)
-        self._claims = Claims(self._connections, self._owner)
+        self._locks = SessionLocks(self._connections, self._owner)
         self._index = fts_index.IndexMaintenance(self._connections)
-        self._beginning = Beginning(self._owner, self._claims)
+        self._starter = TurnStarter(self._owner, self._locks)
 
     # Reading
 
@@ -79,33 +80,33 @@ class SqliteStore:
     def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
         with self._connections.reading() as db:
             if db:
-                yield from reading.entries(db, head, first, last, with_data=with_data)
+                yield from entry_queries.entries(db, head, first, last, with_data=with_data)
 
     def running(self, head: Head) -> Entry | None:
         with self._connections.reading() as db:
             state = load_session_by_uid(db, head.uid) if db else None
             if db is None or state is None or state.running is None:
                 return None
-            entry = reading.one_entry(db, state.running, head.name)
-            return entry if self._claims.is_held(state) else entry._replace(outcome="interrupted")
+            entry = entry_queries.one_entry(db, state.running, head.name)
+            return entry if self._locks.is_held(state) else entry._replace(outcome="interrupted")
 
     def messages(self, head: Head, start: int, stop: int) -> list[Message]:
         with self._connections.reading() as db:
-            return reading.messages(db, head, start, stop) if db else []
+            return entry_queries.messages(db, head, start, stop) if db else []
 
     def data_at(self, head: Head, turn: int) -> str:
-        known_turn(head, turn)
+        check_turn(head, turn)
         if turn == 0:
             return "{}"
         with self._connections.reading() as db:
             if db is None:
                 raise session_changed_error(head.name)
-            return reading.data_at(db, head, turn)
+            return entry_queries.data_at(db, head, turn)
 
     def at(self, head: Head, turn: int) -> Head:
-        known_turn(head, turn)
+        check_turn(head, turn)
         with self._connections.reading() as db:
-            return reading.at(db, head, turn) if db else head
+            return entry_queries.at(db, head, turn) if db else head
 
     def tip(self, head: Head) -> Head:
         with self._connections.reading() as db:
@@ -123,29 +124,29 @@ class SqliteStore:
     def sessions(
         self, *, agent: str = "", limit: int | None = None, kept: bool = False, since: int | None = None
     ) -> list[Summary]:
-        from flue_cli.stores.sqlite import listing
+        from flue_cli.stores.sqlite import session_queries
 
         with self._connections.reading() as db:
             if db is None:
                 return []
-            return listing.sessions(db, agent, limit, kept=kept, since=since)
+            return session_queries.sessions(db, agent, limit, kept=kept, since=since)
 
     def resolve(self, name: str, *, agent: str = "") -> list[Head]:
-        from flue_cli.stores.sqlite import listing
+        from flue_cli.stores.sqlite import session_queries
 
         with self._connections.reading() as db:
             if db is None:
                 return []
-            return listing.resolve(db, name, agent)
+            return session_queries.resolve(db, name, agent)
 
     # Turns
 
     def begin(self, ask: Ask, pause: Pause) -> Begun | Replayed:
-        return self._beginning.begin(ask, pause, self.lease_seconds)
+        return self._starter.begin(ask, pause, self.lease_seconds)
 
     def renew(self, lease: Lease) -> None:
-        self._owner.show()  # the store may have been closed since
-        expires = term(self.lease_seconds)
+        self._owner.acquire()  # the store may have been closed since
+        expires = lease_term(self.lease_seconds)
         with self._connections.writing(durable=False, patience=0) as db:
             done = db.execute(
                 "UPDATE session SET expires_at = ?, expires_monotonic = ?"
@@ -170,7 +171,7 @@ class SqliteStore:
                 settle(db, lease.entry, row, stored)
                 fts_index.index_entry(db, lease.entry, len(lease.prompt) + len(reply))
         finally:
-            self._claims.ended(lease)
+            self._locks.ended(lease)
         return head
 
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
@@ -183,7 +184,7 @@ class SqliteStore:
                 settle(db, lease.entry, row)
                 fts_index.index_entry(db, lease.entry, len(lease.prompt))
         finally:
-            self._claims.ended(lease)
+            self._locks.ended(lease)
         return head
 
     def share_commits(self) -> None:
@@ -193,19 +194,20 @@ class SqliteStore:
 
     def move(self, head: Head, turn: int, *, wait: float, pause: Pause) -> Head:
         def act(db: sqlite3.Connection, state: SessionRow) -> Head:
-            unchanged(head, state.head)
-            known_turn(timeline.tip(db, state), turn)
-            return timeline.move(db, self._beginning.settled(db, state)[0], turn)
+            check_unchanged(head, state.head)
+            check_turn(timeline.tip(db, state), turn)
+            return timeline.move(db, self._starter.settled(db, state)[0], turn)
 
-        return self._claims.when_free(claim(head, wait), pause, act)
+        return self._locks.when_free(request_for(head, wait), pause, act)
 
     def edit(self, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
         def act(db: sqlite3.Connection, state: SessionRow) -> Head:
-            unchanged(head, state.head)
-            settled, _ = self._beginning.settled(db, state)
-            return timeline.edit(db, settled, data, reading.data_at(db, settled.head, settled.head.turn))
+            check_unchanged(head, state.head)
+            settled, _ = self._starter.settled(db, state)
+            before = entry_queries.data_at(db, settled.head, settled.head.turn)
+            return timeline.edit(db, settled, data, before)
 
-        return self._claims.when_free(claim(head, wait), pause, act)
+        return self._locks.when_free(request_for(head, wait), pause, act)
 
     def fork(self, head: Head, name: str) -> Head:
         with self._connections.writing() as db:
@@ -216,8 +218,8 @@ class SqliteStore:
             return forks.bring(db, agent, name, entries, origin)
 
     def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
-        return self._claims.when_free(
-            claim(head, wait), pause, lambda db, state: forks.rename(db, state.head, name)
+        return self._locks.when_free(
+            request_for(head, wait), pause, lambda db, state: forks.rename(db, state.head, name)
         )
 
     def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
@@ -229,10 +231,10 @@ class SqliteStore:
                 raise session_changed_error(head.name)
             going = [state, *forks.kept(db, head.uid)]
             for one in going:
-                if self._claims.is_held(one):
-                    raise session_busy_error(one.head.name, self._claims.holder(one), now_us())
+                if self._locks.is_held(one):
+                    raise session_busy_error(one.head.name, self._locks.holder(one), now_us())
             if seen is not None:
-                all_unchanged((head, *seen), [one.head for one in going])
+                check_all_unchanged((head, *seen), [one.head for one in going])
             forks.delete(db, state)
             self._index.erased(db)
         with self._connections.reading() as reader:
@@ -242,11 +244,11 @@ class SqliteStore:
     # Upkeep
 
     def statistics(self, *, agent: str = "", ahead: int = 0) -> Statistics:
-        from flue_cli.stores.sqlite import upkeep
+        from flue_cli.stores.sqlite.maintenance import stats
         from flue_cli.stores.statistics import Statistics
 
         with self._connections.reading() as db:
-            return upkeep.statistics(db, self.path, agent, ahead) if db else Statistics()
+            return stats.statistics(db, self.path, agent, ahead) if db else Statistics()
 
     def stamp(self) -> object:
         with self._connections.reading() as db:
@@ -256,24 +258,24 @@ class SqliteStore:
             return db.execute("PRAGMA data_version").fetchone()[0], db.total_changes
 
     def compact(self, seconds: float) -> int:
-        from flue_cli.stores.sqlite import upkeep
+        from flue_cli.stores.sqlite.maintenance import stats
 
         self._index.settle()
-        return upkeep.compact(self.path, seconds)
+        return stats.compact(self.path, seconds)
 
     def back_up(self, file: str, advance: Advance, *, force: bool = False) -> None:
-        from flue_cli.stores.sqlite import copies
+        from flue_cli.stores.sqlite.maintenance import backup
 
         with self._connections.reading() as db:
             if db is None:
                 raise StoreError(f"there is no store {self.path} yet", hint="the first prompt makes it")
-            copies.back_up(db, self.path, file, advance, force=force)
+            backup.back_up(db, self.path, file, advance, force=force)
 
     def restore(self, file: str, advance: Advance, *, force: bool = False) -> str:
-        from flue_cli.stores.sqlite import copies
+        from flue_cli.stores.sqlite.maintenance import backup
 
         self.close()
-        return copies.restore(self.path, self._owner, file, advance, force=force)
+        return backup.restore(self.path, self._owner, file, advance, force=force)
 
     def search(
         self,
@@ -284,8 +286,8 @@ class SqliteStore:
         ranked: bool = False,
         kept: bool = False,
     ) -> list[Hit]:
-        from flue_cli.stores.matching import Query
-        from flue_cli.stores.sqlite.search import search
+        from flue_cli.stores.search_query import Query
+        from flue_cli.stores.sqlite.search.find import search
 
         query = Query(words)
         if not query.words:
@@ -298,18 +300,17 @@ class SqliteStore:
         self._index.renew()
 
     def health(self) -> Iterator[Finding]:
-        from flue_cli.stores.finding import Finding
-        from flue_cli.stores.sqlite import health
+        from flue_cli.stores.sqlite.maintenance import checkup
 
-        yield health.of_version()
+        yield checkup.of_version()
         if not os.path.lexists(self.path):
             yield Finding("ok", f"there is no store yet: the first prompt makes {self.path}")
             return
         try:
-            yield from health.of_place(self.path)
+            yield from checkup.of_place(self.path)
             with self._connections.reading() as db:
                 if db:
-                    yield from health.of_content(db, self._claims.is_held)
+                    yield from checkup.of_content(db, self._locks.is_held)
         except StoreError as error:
             yield Finding("problem", error.message, error.hint)
 
@@ -320,4 +321,4 @@ class SqliteStore:
     def close(self) -> None:
         self._index.settle()
         self._connections.close()
-        self._owner.hide()
+        self._owner.release()

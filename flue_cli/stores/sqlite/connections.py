@@ -10,10 +10,10 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from flue_cli.errors import StoreError
-from flue_cli.stores.sqlite.file import begin, connect, connect_to_read, create, translate_errors
+from flue_cli.stores.sqlite.database_file import begin, connect, connect_to_read, create, translate_errors
 
 if TYPE_CHECKING:
-    from flue_cli.stores.sqlite.sharing import SharedWriter
+    from flue_cli.stores.sqlite.group_commit import SharedWriter
 
 
 class Connections:
@@ -28,7 +28,7 @@ class Connections:
 
     def share(self) -> None:
         """From now on, transactions that say `together` share a connection and their commits."""
-        from flue_cli.stores.sqlite.sharing import SharedWriter
+        from flue_cli.stores.sqlite.group_commit import SharedWriter
 
         self._shared = SharedWriter(self._connect_shared, self._shared_still_there)
 

@@ -10,10 +10,12 @@ from collections.abc import Iterable
 
 from flue_cli.stores.contract_errors import session_changed_error, session_exists_error
 from flue_cli.stores.records import Entry, Head, Origin
-from flue_cli.stores.rules import history_of, kept_name, one_turn_a_key
-from flue_cli.stores.sqlite import fts_index, reading
-from flue_cli.stores.sqlite.entries import insert_at, next_id, snapshot_or_delta
-from flue_cli.stores.sqlite.rows import (
+from flue_cli.stores.rules import check_unique_keys, history_of, kept_name
+from flue_cli.stores.sqlite import entry_queries
+from flue_cli.stores.sqlite.entry_codec import EntryRow, StoredData, encode
+from flue_cli.stores.sqlite.entry_rows import insert_at, next_id, snapshot_or_delta
+from flue_cli.stores.sqlite.search import fts_index
+from flue_cli.stores.sqlite.session_rows import (
     SESSION,
     SessionRow,
     load_session,
@@ -21,7 +23,6 @@ from flue_cli.stores.sqlite.rows import (
     now_us,
     session_row,
 )
-from flue_cli.stores.sqlite.texts import EntryRow, StoredData, encode
 
 _COPIED = ", ".join(name for name in EntryRow._fields + StoredData._fields if name != "turn")
 """The columns of an entry that its copy on another line has too."""
@@ -56,7 +57,7 @@ def fork(db: sqlite3.Connection, head: Head, name: str) -> Head:
     if not head.turn:
         return made
     first = next_id(db)
-    for segment in reading.segments(db, head, 1, head.turn):
+    for segment in entry_queries.segments(db, head, 1, head.turn):
         done = db.execute(
             f"""
             INSERT INTO entry (id, session, line, turn, parent, {_COPIED})
@@ -67,7 +68,7 @@ def fork(db: sqlite3.Connection, head: Head, name: str) -> Head:
              "low": segment.first, "high": segment.last},
         )  # fmt: skip
         if done.rowcount != segment.last - segment.first + 1:
-            raise reading.missing(db, head, f"a turn between {segment.first} and {segment.last}")
+            raise entry_queries.missing(db, head, f"a turn between {segment.first} and {segment.last}")
     db.execute("UPDATE session SET head = ? WHERE uid = ?", (first + head.turn - 1, made.uid))
     return made._replace(line=first, turn=head.turn, messages=head.messages)
 
@@ -79,7 +80,7 @@ def bring(
     made = _new_session(db, agent, name, origin)
     first = next_id(db)
     turn, total, base, before, parent = 0, 0, 0, "{}", None
-    for turn, entry in enumerate(one_turn_a_key(entries), 1):
+    for turn, entry in enumerate(check_unique_keys(entries), 1):
         total += len(history_of(entry))
         stored = snapshot_or_delta(entry.data, before, turn, base)
         row = encode(entry._replace(turn=turn), total)
@@ -149,7 +150,7 @@ def delete(db: sqlite3.Connection, state: SessionRow) -> None:
 
 
 def _root(db: sqlite3.Connection, uid: int) -> int:
-    return [uid, *reading.ancestors(db, uid)][-1]
+    return [uid, *entry_queries.ancestors(db, uid)][-1]
 
 
 def _prune(db: sqlite3.Connection, root: int) -> None:
@@ -162,7 +163,7 @@ def _prune(db: sqlite3.Connection, root: int) -> None:
             place = db.execute("SELECT line, turn FROM entry WHERE id = ?", (entry,)).fetchone()
             if place:
                 end = state.head._replace(line=place[0], turn=place[1])
-                for segment in reading.segments(db, end, 1, end.turn):
+                for segment in entry_queries.segments(db, end, 1, end.turn):
                     reached[segment.line] = max(reached.get(segment.line, 0), segment.last)
     for state in family:
         lines = db.execute(

@@ -6,11 +6,12 @@ interpreters take to start.
     session   one row a session: its name, its head, and the lease of the turn that runs on it
     entry     one row for every accepted prompt and every edit of the data: the timeline, a tree
     waiting   prompts that wait for a session, in order of arrival
-    words     the index of words that searches use; `indexed`, of one row, tells how far it goes (words.py)
+    words     the full-text index that searches use; `indexed`, of one row, tells how far it goes
+              (search/fts_index.py)
 
 An entry's `line` is the id of the first entry of its line, its `parent` the entry before it; so a
 range of turns is one index scan, and only where lines meet a step up. Data is kept as the change
-from the parent's: a `snapshot` of the whole text, or a `splice` (see splice.py), or neither where
+from the parent's: a `snapshot` of the whole text, or a `splice` (see text_delta.py), or neither where
 nothing changed; `base` is the turn of the last snapshot, 0 for the empty start. `total` counts the
 history's messages up to and including the entry. `session.used` orders sessions by use with a
 number, since clocks go back. `head` and `running` are entry ids without a foreign key: deleting an

@@ -9,10 +9,10 @@ import sqlite3
 
 from flue_cli.errors import StoreDamaged
 from flue_cli.stores.records import Entry, Head
-from flue_cli.stores.sqlite import forks, reading
-from flue_cli.stores.sqlite.entries import append, snapshot_or_delta
-from flue_cli.stores.sqlite.rows import SessionRow, mark_used_sql, now_us
-from flue_cli.stores.sqlite.texts import encode
+from flue_cli.stores.sqlite import entry_queries, forks
+from flue_cli.stores.sqlite.entry_codec import encode
+from flue_cli.stores.sqlite.entry_rows import append, snapshot_or_delta
+from flue_cli.stores.sqlite.session_rows import SessionRow, mark_used_sql, now_us
 
 
 def tip(db: sqlite3.Connection, state: SessionRow) -> Head:
@@ -35,8 +35,8 @@ def move(db: sqlite3.Connection, state: SessionRow, turn: int) -> Head:
     head, end = state.head, tip(db, state)
     if turn == head.turn:
         return head
-    there = reading.at(db, end, turn)
-    entry = reading.entry_id(db, there) if turn else None
+    there = entry_queries.at(db, end, turn)
+    entry = entry_queries.entry_id(db, there) if turn else None
     undone = state.tip or state.entry
     now = now_us()
     db.execute(
@@ -68,7 +68,7 @@ def completed(db: sqlite3.Connection, state: SessionRow, key: str) -> tuple[int,
     In an undone fork also one of the sessions that its line begins on, if it lies on that line.
     """
     head = state.head
-    for uid in (head.uid, *(reading.ancestors(db, head.uid) if state.is_kept else ())):
+    for uid in (head.uid, *(entry_queries.ancestors(db, head.uid) if state.is_kept else ())):
         row = db.execute(
             "SELECT id, line, turn FROM entry WHERE session = ? AND key = ? AND outcome = 'completed'",
             (uid, key),
@@ -80,4 +80,4 @@ def completed(db: sqlite3.Connection, state: SessionRow, key: str) -> tuple[int,
 
 def _lies_on(db: sqlite3.Connection, end: Head, line: int, turn: int) -> bool:
     """True if `turn` of the path to `end` is on that line."""
-    return any(segment.line == line for segment in reading.segments(db, end, turn, turn))
+    return any(segment.line == line for segment in entry_queries.segments(db, end, turn, turn))

@@ -6,23 +6,23 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from flue_cli.stores.records import Ask, Begun, Entry, Replayed
-from flue_cli.stores.rules import same_prompt
-from flue_cli.stores.sqlite import forks, reading, timeline
-from flue_cli.stores.sqlite.claims import Claims
-from flue_cli.stores.sqlite.entries import insert_running, interrupt
-from flue_cli.stores.sqlite.owner import Owner, term
-from flue_cli.stores.sqlite.rows import SessionRow, load_session, now_us, take
+from flue_cli.stores.rules import check_same_prompt
+from flue_cli.stores.sqlite import entry_queries, forks, timeline
+from flue_cli.stores.sqlite.entry_rows import insert_running, interrupt
+from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner, lease_term
+from flue_cli.stores.sqlite.locking.session_lock import SessionLocks
+from flue_cli.stores.sqlite.session_rows import SessionRow, load_session, now_us, take
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import Pause
 
 
-class Beginning:
+class TurnStarter:
     """The beginning of the turns of one store, as this process does it."""
 
-    def __init__(self, owner: Owner, claims: Claims) -> None:
+    def __init__(self, owner: LeaseOwner, claims: SessionLocks) -> None:
         self._owner = owner
-        self._claims = claims
+        self._locks = claims
 
     def begin(self, ask: Ask, pause: Pause, lease_seconds: float) -> Begun | Replayed:
         """As Store.begin does."""
@@ -33,7 +33,7 @@ class Beginning:
         def replay(db: sqlite3.Connection, state: SessionRow) -> Replayed | None:
             return _replay(db, state, ask)
 
-        return self._claims.when_free(ask, pause, act, early=replay)
+        return self._locks.when_free(ask, pause, act, early=replay)
 
     def settled(self, db: sqlite3.Connection, state: SessionRow) -> tuple[SessionRow, Entry | None]:
         """The session once the prompt that a crash left unanswered is settled, and that prompt."""
@@ -44,13 +44,13 @@ class Beginning:
 
     def _take(self, db: sqlite3.Connection, state: SessionRow, ask: Ask, lease_seconds: float) -> Begun:
         """Settle what a crash left, record the prompt as running, take the lease."""
-        self._owner.show()
+        self._owner.acquire()
         now = now_us()
         state, interrupted = self.settled(db, state)
         forks.fork_undone_branch(db, state)
-        lease = insert_running(db, state, ask, reading.data_at(db, state.head, state.head.turn), now)
-        take(db, state, lease, self._owner.name, term(lease_seconds))
-        self._claims.begun(lease)
+        lease = insert_running(db, state, ask, entry_queries.data_at(db, state.head, state.head.turn), now)
+        take(db, state, lease, self._owner.name, lease_term(lease_seconds))
+        self._locks.begun(lease)
         return Begun(lease, interrupted)
 
 
@@ -62,7 +62,7 @@ def _replay(db: sqlite3.Connection, state: SessionRow, ask: Ask) -> Replayed | N
     if row is None:
         return None
     identity, line, turn = row
-    entry = reading.one_entry(db, identity, ask.name)
-    same_prompt(ask, entry.prompt)
+    entry = entry_queries.one_entry(db, identity, ask.name)
+    check_same_prompt(ask, entry.prompt)
     there = state.head._replace(line=line, turn=turn)
-    return Replayed(state.head, entry._replace(data=reading.data_at(db, there, turn)))
+    return Replayed(state.head, entry._replace(data=entry_queries.data_at(db, there, turn)))

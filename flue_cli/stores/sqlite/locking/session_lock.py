@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from flue_cli.errors import StoreLocked
-from flue_cli.stores.queue import Held, wait_for
+from flue_cli.stores.queueing import Held, wait_for
 from flue_cli.stores.records import ABSENT, Ask, Holder, Lease
-from flue_cli.stores.sqlite.line import WaitingLine
-from flue_cli.stores.sqlite.owner import Owner, pid_and_host
-from flue_cli.stores.sqlite.rows import SessionRow, admit, load_session, now_us
+from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner, pid_and_host
+from flue_cli.stores.sqlite.locking.wait_queue import WaitQueue
+from flue_cli.stores.sqlite.session_rows import SessionRow, admit, load_session, now_us
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import Pause
@@ -29,13 +29,13 @@ class _Waiter:
         self.ticket = 0
 
 
-class Claims:
+class SessionLocks:
     """The claims of this process on the sessions of one store."""
 
-    def __init__(self, connections: Connections, owner: Owner) -> None:
+    def __init__(self, connections: Connections, owner: LeaseOwner) -> None:
         self._connections = connections
         self._owner = owner
-        self._line = WaitingLine(connections, owner)
+        self._queue = WaitQueue(connections, owner)
         self._active: set[tuple[int, int]] = set()  # (uid, fence) of turns that run in this process
 
     def when_free(
@@ -59,7 +59,7 @@ class Claims:
             return wait_for(attempt, ask, pause)
         finally:
             if waiter.ticket:
-                self._line.leave(waiter.ticket)
+                self._queue.leave(waiter.ticket)
 
     def _attempt(
         self, ask: Ask, waiter: _Waiter, act: Act[Result], early: Act[Result | None] | None
@@ -82,11 +82,11 @@ class Claims:
                     return found
             state = admit(db, state, ask, waiter.uid)
             waiter.uid = state.head.uid
-            place = self._line.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
+            place = self._queue.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
             held = self._held(state, place)
             if not held:
                 if state.is_awaited:
-                    self._line.clear(db, waiter.uid, waiter.ticket)
+                    self._queue.clear(db, waiter.uid, waiter.ticket)
                 result = act(db, state)
         if held:
             return self._in_line(ask, waiter, held)
@@ -99,8 +99,8 @@ class Claims:
             state = load_session(db, ask.agent, ask.name) if db else None
             if db is None or state is None or state.head.uid != waiter.uid:
                 return None
-            self._line.renew(db, waiter.ticket)
-            place = self._line.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
+            self._queue.renew(db, waiter.ticket)
+            place = self._queue.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
         return self._held(state, place)
 
     def _held(self, state: SessionRow, place: int) -> Held | None:
@@ -110,7 +110,7 @@ class Claims:
     def _in_line(self, ask: Ask, waiter: _Waiter, held: Held) -> Held:
         """`held`, once the waiter stands in the line if it may wait at all."""
         if not waiter.ticket and ask.wait > 0:
-            waiter.ticket = self._line.join(waiter.uid)
+            waiter.ticket = self._queue.join(waiter.uid)
         return held
 
     def begun(self, lease: Lease) -> None:
@@ -127,7 +127,7 @@ class Claims:
             return False
         if state.owner == self._owner.name and (state.head.uid, state.fence) not in self._active:
             return False  # a turn of ours whose end could not be written
-        return self._owner.holds(state.owner, state.expires)
+        return self._owner.is_claim_valid(state.owner, state.expires)
 
     def holder(self, state: SessionRow) -> Holder:
         """Whoever holds it."""

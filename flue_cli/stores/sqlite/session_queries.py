@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from flue_cli.stores.records import PREVIEW, Head, Origin, Summary
-from flue_cli.stores.rules import meant
-from flue_cli.stores.sqlite.rows import SESSION, session_row
+from flue_cli.stores.rules import candidate_names
+from flue_cli.stores.sqlite.session_rows import SESSION, session_row
 
 _MOST = 2**63 - 1
 """The largest number that SQLite knows."""
@@ -57,7 +57,7 @@ def _summary(row: Sequence[Any]) -> Summary:
 def resolve(db: sqlite3.Connection, name: str, agent: str) -> list[Head]:
     """The sessions that `name` may mean."""
     found: list[Head] = []
-    for whose, what in meant(name, agent):
+    for whose, what in candidate_names(name, agent):
         only = "AND s.agent = :agent" if whose else ""
         rows = db.execute(f"{SESSION} WHERE s.name = :name {only}", {"name": what, "agent": whose})
         found += [session_row(row).head for row in rows.fetchall()]

@@ -10,8 +10,7 @@ from flue_cli.errors import FlueError, SessionChanged, StoreDamaged
 from flue_cli.session import Message
 from flue_cli.stores.contract_errors import session_changed_error
 from flue_cli.stores.records import Entry, Head
-from flue_cli.stores.splice import apply
-from flue_cli.stores.sqlite.texts import (
+from flue_cli.stores.sqlite.entry_codec import (
     ALL_COLUMNS,
     ENTRY_COLUMNS,
     Added,
@@ -23,6 +22,7 @@ from flue_cli.stores.sqlite.texts import (
     split,
     verified,
 )
+from flue_cli.stores.sqlite.text_delta import apply
 
 _PAGE = 64
 _SEGMENT = "SELECT {} FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ? ORDER BY turn"

@@ -21,7 +21,7 @@ from flue_cli.errors import (
     UsageError,
 )
 from flue_cli.files import make_private_folder, sync_folder
-from flue_cli.stores.sqlite.file import (
+from flue_cli.stores.sqlite.database_file import (
     APPLICATION_ID,
     SCHEMA_VERSION,
     connect,
@@ -31,7 +31,7 @@ from flue_cli.stores.sqlite.file import (
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Advance
-    from flue_cli.stores.sqlite.owner import Owner
+    from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner
 
 _PAGES_A_STEP = 256
 _SHARED = (510, 0x40000002)
@@ -69,7 +69,7 @@ def back_up(source: sqlite3.Connection, path: str, file: str, advance: Advance, 
         _remove(draft)
 
 
-def restore(path: str, owner: Owner, file: str, advance: Advance, *, force: bool) -> str:
+def restore(path: str, owner: LeaseOwner, file: str, advance: Advance, *, force: bool) -> str:
     """Put a copy of the backup `file` in the place of the store; where the present one is now, or ""."""
     if not os.path.isfile(file) or (os.path.exists(path) and os.path.samefile(file, path)):
         raise UsageError(f"{file} is {'the store itself' if os.path.isfile(file) else 'no file'}")
@@ -138,10 +138,10 @@ def _check(path: str, name: str, advance: Advance) -> None:
 
     Looks at the file and at every row's checksum; leaves nothing beside it.
     """
-    from flue_cli.stores.sqlite import health
+    from flue_cli.stores.sqlite.maintenance import checkup
 
     with translate_errors(name), closing(open_database(path, "mode=ro&immutable=1")) as db:
-        for finding in health.of_rows(db, lambda done, total: advance("checking", done, total)):
+        for finding in checkup.of_rows(db, lambda done, total: advance("checking", done, total)):
             raise StoreDamaged(f"{name} is damaged: {finding.what}", hint="see: flue doctor")
 
 
@@ -202,11 +202,11 @@ def _may_replace(path: str, *, force: bool) -> None:
         )
 
 
-def _replace(draft: str, path: str, owner: Owner) -> str:
+def _replace(draft: str, path: str, owner: LeaseOwner) -> str:
     """Put the draft in the place of the store, which gets another name; that one. Conflict if in use."""
     try:
         with _alone(path):
-            if owner.in_company():
+            if owner.others_alive():
                 raise _used(path)
             return _exchange(draft, path)
     except sqlite3.Error:
@@ -216,7 +216,7 @@ def _replace(draft: str, path: str, owner: Owner) -> str:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, *_SHARED)
             except OSError as error:
                 raise _used(path) from error
-            if owner.in_company():
+            if owner.others_alive():
                 raise _used(path) from None
             return _exchange(draft, path)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-from flue_cli.stores.matching import Query, at_most, best
 from flue_cli.stores.memory.sessions import Session
 from flue_cli.stores.records import Entry, Head, Hit
+from flue_cli.stores.search_query import Query, at_most, best
 
 
 def search(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from flue_cli.stores.matching import SPACED, UNSPACED
+from flue_cli.stores.search_query import SPACED, UNSPACED
 
 _LONGEST = 64
 """How much of a word is in the index, in characters."""
@@ -34,7 +34,7 @@ def words_of(text: str) -> set[str]:
     return found
 
 
-def terms(words: Iterable[str]) -> str:
+def fts_query(words: Iterable[str]) -> str:
     """What a turn that says these folded words has in the index, as FTS5 takes it; "" if that is nothing.
 
     A run that ends before its word does is in the index as it is; at the end of a word it may go on.

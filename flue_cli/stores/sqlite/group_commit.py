@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from flue_cli.stores.sqlite.file import begin
+from flue_cli.stores.sqlite.database_file import begin
 
 _MOST = 64
 _LONGEST_SECONDS = 0.02

@@ -1,7 +1,7 @@
-"""The index of words: which turns may answer a search. It narrows, and matching.py decides.
+"""The index of words: which turns may answer a search. It narrows, and search_query.py decides.
 
 An FTS5 table without content, positions and sizes, which makes it a fifth of the text. What FTS5 takes
-for a text is the words of a turn, each once, as cutting.py makes them: no SQLite's idea of a word matters.
+for a text is the words of a turn, each once, as tokenizer.py makes them: no SQLite's idea of a word matters.
 
 Entries up to `indexed.upto` are in it with all that they say. The newer ones are looked through, which
 for so few is as fast; a commit brings the index up to date when they get many, since 64 turns at once
@@ -18,13 +18,11 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from flue_cli.errors import StoreError
+from flue_cli.stores.records import Finding
 from flue_cli.stores.sqlite.connections import Connections
-
-if TYPE_CHECKING:
-    from flue_cli.stores.finding import Finding
 
 LOOKED_THROUGH = 500
 """How many entries a search looks through before it asks the index: common words are found among them."""
@@ -108,8 +106,6 @@ def clear(db: sqlite3.Connection) -> None:
 
 def check(db: sqlite3.Connection) -> Iterator[Finding]:
     """Whether every entry that should be in the index is there, told by the longest of its words."""
-    from flue_cli.stores.finding import Finding
-
     advice = "make it anew: flue sessions search --reindex WORD"
     upto, erased, _ = index_state(db)
     missing = 0
@@ -209,7 +205,7 @@ def _add(db: sqlite3.Connection, said: Iterable[Said]) -> None:
 
 def _lines(said: Iterable[Said]) -> Iterator[tuple[int, str]]:
     """The words of entries, each once, as a line for FTS5; entries without any are left out."""
-    from flue_cli.stores.sqlite.cutting import words_of
+    from flue_cli.stores.sqlite.search.tokenizer import words_of
 
     for entry, prompt, reply in said:
         words = words_of(f"{prompt} {reply or ''}")

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from flue_cli.errors import StoreDamaged
 from flue_cli.stores.records import Ask, Entry, Head, Lease
 from flue_cli.stores.rules import INTERRUPTED
-from flue_cli.stores.splice import splice
-from flue_cli.stores.sqlite import reading
-from flue_cli.stores.sqlite.rows import SessionRow
-from flue_cli.stores.sqlite.texts import SETTLED, EntryRow, StoredData, data_checksum, encode
+from flue_cli.stores.sqlite import entry_queries
+from flue_cli.stores.sqlite.entry_codec import SETTLED, EntryRow, StoredData, data_checksum, encode
+from flue_cli.stores.sqlite.session_rows import SessionRow
+from flue_cli.stores.sqlite.text_delta import splice
 
 _SNAPSHOT_EVERY = 256
 _BYTES_A_TURN = 128
@@ -91,7 +91,7 @@ def next_id(db: sqlite3.Connection) -> int:
 
 def interrupt(db: sqlite3.Connection, state: SessionRow, running: int, now: int) -> Entry:
     """Settle the prompt that a crash left unanswered, and free the session; the entry as settled."""
-    entry = reading.one_entry(db, running, state.head.name)
+    entry = entry_queries.one_entry(db, running, state.head.name)
     settled = entry._replace(outcome="interrupted", error=INTERRUPTED, finished_at=now)
     settle(db, running, encode(settled, state.head.messages))
     db.execute(

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from flue_cli.stores.matching import Query, at_most, best
 from flue_cli.stores.records import Head, Hit
-from flue_cli.stores.sqlite import forks, fts_index, reading, timeline
-from flue_cli.stores.sqlite.cutting import terms
-from flue_cli.stores.sqlite.rows import SessionRow, load_session_by_uid
+from flue_cli.stores.search_query import Query, at_most, best
+from flue_cli.stores.sqlite import entry_queries, forks, timeline
+from flue_cli.stores.sqlite.search import fts_index
+from flue_cli.stores.sqlite.search.tokenizer import fts_query
+from flue_cli.stores.sqlite.session_rows import SessionRow, load_session_by_uid
 
 _COMMON = 20
 """A word is common if more than one in so many of the newest entries says it."""
@@ -56,7 +57,7 @@ def _hits(db: sqlite3.Connection, query: Query, agent: str, *, kept: bool) -> It
 def _matches(db: sqlite3.Connection, query: Query, agent: str) -> Iterator[_Row]:
     """The entries that `query` finds, newest first, wherever they lie."""
     upto, _, newest = fts_index.index_state(db)
-    below = min(upto, newest - fts_index.LOOKED_THROUGH) if terms(query.words) else 0
+    below = min(upto, newest - fts_index.LOOKED_THROUGH) if fts_query(query.words) else 0
     counts = dict.fromkeys(query.words, 0)
     looked_through = 0
     for row in _rows(db, "entry e", "e.id > :below", agent, below):
@@ -70,7 +71,7 @@ def _matches(db: sqlite3.Connection, query: Query, agent: str) -> Iterator[_Row]
         return
     # The index is slow where a word is in most entries, and another word narrows as well without it.
     rare = [word for word in counts if counts[word] * _COMMON <= looked_through]
-    narrow = terms(rare) or terms([min(counts, key=lambda word: counts[word])]) or terms(counts)
+    narrow = fts_query(rare) or fts_query([min(counts, key=lambda word: counts[word])]) or fts_query(counts)
     index = "words w CROSS JOIN entry e ON e.id = w.rowid"
     for row in _rows(db, index, "w.words MATCH :terms AND w.rowid <= :below", agent, below, narrow):
         if query.finds(row[-2], row[-1]):
@@ -107,7 +108,7 @@ def _places(db: sqlite3.Connection, owner: int, *, kept: bool) -> Iterator[_Stre
 def _lines(db: sqlite3.Connection, state: SessionRow, *, undone: bool) -> Iterator[_Stretch]:
     head = state.head
     end = timeline.tip(db, state) if undone else head
-    for segment in reading.segments(db, end, 1, end.turn):
+    for segment in entry_queries.segments(db, end, 1, end.turn):
         yield _Stretch(segment.line, segment.first, segment.last, head)
     if state.running is not None:
         yield _Stretch(-state.running, head.turn + 1, head.turn + 1, head)

@@ -10,16 +10,16 @@ import sqlite3
 
 from flue_cli.stores.records import LEASE_SECONDS
 from flue_cli.stores.sqlite.connections import Connections
-from flue_cli.stores.sqlite.owner import Owner, Term, term
+from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner, LeaseTerm, lease_term
 
 _RENEW_AFTER = int(LEASE_SECONDS * 1_000_000 / 3)
 """How old a ticket's claim may be before its owner renews it, in microseconds."""
 
 
-class WaitingLine:
+class WaitQueue:
     """The waiting prompts of every session of one store, as seen by one process."""
 
-    def __init__(self, connections: Connections, owner: Owner) -> None:
+    def __init__(self, connections: Connections, owner: LeaseOwner) -> None:
         self._connections = connections
         self._owner = owner
 
@@ -34,30 +34,30 @@ class WaitingLine:
             (session, ticket, ticket),
         ).fetchall()
         for number, (owner, *expires) in enumerate(rows):
-            if self._owner.holds(owner, Term(*expires)):
+            if self._owner.is_claim_valid(owner, LeaseTerm(*expires)):
                 return 1 + len(rows) - number
         return 1
 
     def join(self, session: int) -> int:
         """Take a ticket at the end of the queue; 0 if the session is gone."""
         with self._connections.writing(durable=False) as db:
-            self._owner.show()
+            self._owner.acquire()
             if not db.execute("SELECT 1 FROM session WHERE uid = ?", (session,)).fetchone():
                 return 0
             done = db.execute(
                 "INSERT INTO waiting (session, owner, expires_at, expires_monotonic) VALUES (?, ?, ?, ?)",
-                (session, self._owner.name, *term()),
+                (session, self._owner.name, *lease_term()),
             )
             return done.lastrowid or 0
 
     def renew(self, db: sqlite3.Connection, ticket: int) -> None:
         """Keep the claim on a place; most calls find that it is fresh enough and write nothing."""
         row = db.execute("SELECT expires_monotonic FROM waiting WHERE ticket = ?", (ticket,)).fetchone()
-        if row and row[0] + _RENEW_AFTER < term().monotonic:
+        if row and row[0] + _RENEW_AFTER < lease_term().monotonic:
             with self._connections.writing(durable=False) as writer:
                 writer.execute(
                     "UPDATE waiting SET expires_at = ?, expires_monotonic = ? WHERE ticket = ?",
-                    (*term(), ticket),
+                    (*lease_term(), ticket),
                 )
 
     def leave(self, ticket: int) -> None:

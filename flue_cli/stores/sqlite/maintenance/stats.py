@@ -7,8 +7,8 @@ import sqlite3
 import threading
 from contextlib import closing, suppress
 
-from flue_cli.stores.sqlite.file import open_database
-from flue_cli.stores.sqlite.texts import TEXT_COLUMNS
+from flue_cli.stores.sqlite.database_file import open_database
+from flue_cli.stores.sqlite.entry_codec import TEXT_COLUMNS
 from flue_cli.stores.statistics import DAY, Counted, Statistics, Tally, figures
 
 _WORTH_IT = 10

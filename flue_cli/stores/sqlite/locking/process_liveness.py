@@ -17,14 +17,14 @@ from typing import NamedTuple
 from flue_cli.stores.records import LEASE_SECONDS
 
 
-class Term(NamedTuple):
+class LeaseTerm(NamedTuple):
     """How long a claim holds, in microseconds: by the wall clock, and by this host's monotonic one."""
 
     wall: int
     monotonic: int
 
 
-class Owner:
+class LeaseOwner:
     """This process as a holder of leases. `name` is what the store records: `PID HOST TOKEN`."""
 
     def __init__(self, store_path: str) -> None:
@@ -34,7 +34,7 @@ class Owner:
         self._token = os.urandom(8).hex()
         self.name = f"{os.getpid()} {os.uname().nodename} {self._token}"
 
-    def show(self) -> None:
+    def acquire(self) -> None:
         """Take the lock that tells others we live; once is enough."""
         if self._file >= 0:
             return
@@ -52,7 +52,7 @@ class Owner:
             # A process that an agent forked may outlive this one, and must not pass for it.
             os.register_at_fork(after_in_child=self._let_go)
 
-    def hide(self) -> None:
+    def release(self) -> None:
         """Let go of the lock and remove the file."""
         if self._file >= 0:
             _remove(os.path.join(self._folder, self._token))
@@ -65,7 +65,7 @@ class Owner:
             os.close(self._file)
             self._file = -1
 
-    def holds(self, other: str, expires: Term) -> bool:
+    def is_claim_valid(self, other: str, expires: LeaseTerm) -> bool:
         """Whether the claim of owner `other` still stands.
 
         On this host the lock decides at once, and the monotonic clock, which nobody can set, decides
@@ -82,7 +82,7 @@ class Owner:
             return by_monotonic or (by_wall and not here)
         return by_wall and not here
 
-    def in_company(self) -> bool:
+    def others_alive(self) -> bool:
         """Whether another process, or another store of this one, may answer turns here."""
         if not os.path.isdir(self._folder):
             return False
@@ -114,10 +114,10 @@ class Owner:
                 _remove(os.path.join(self._folder, name))
 
 
-def term(seconds: float = LEASE_SECONDS) -> Term:
+def lease_term(seconds: float = LEASE_SECONDS) -> LeaseTerm:
     """A claim that begins now and holds that long."""
     length = int(seconds * 1_000_000)
-    return Term(time.time_ns() // 1000 + length, time.monotonic_ns() // 1000 + length)
+    return LeaseTerm(time.time_ns() // 1000 + length, time.monotonic_ns() // 1000 + length)
 
 
 def pid_and_host(owner: str) -> tuple[int, str]:

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Callable, Iterator
 
 from flue_cli.errors import SessionChanged, StoreDamaged
-from flue_cli.stores.finding import Finding
-from flue_cli.stores.records import Head
-from flue_cli.stores.sqlite import fts_index, reading, texts, timeline
-from flue_cli.stores.sqlite.file import SCHEMA_VERSION
-from flue_cli.stores.sqlite.rows import SESSION, SessionRow, session_row
+from flue_cli.stores.records import Finding, Head
+from flue_cli.stores.sqlite import entry_codec, entry_queries, timeline
+from flue_cli.stores.sqlite.database_file import SCHEMA_VERSION
+from flue_cli.stores.sqlite.search import fts_index
+from flue_cli.stores.sqlite.session_rows import SESSION, SessionRow, session_row
 from flue_cli.text import turns
 
 _NETWORKS = frozenset(
@@ -129,17 +129,17 @@ def _damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | Non
             continue
         told = set()
         rows_of_entries = db.execute(
-            f"SELECT {texts.ENTRY_COLUMNS} FROM entry WHERE session = ? ORDER BY id",  # noqa: S608 - our own words
+            f"SELECT {entry_codec.ENTRY_COLUMNS} FROM entry WHERE session = ? ORDER BY id",  # noqa: S608 - our own words
             (head.uid,),
         )
         for entry in rows_of_entries:
             try:
-                texts.decode(texts.EntryRow._make(entry), head.name)
+                entry_codec.decode(entry_codec.EntryRow._make(entry), head.name)
             except StoreDamaged as error:
                 told.add(error.message)
                 yield f"{head.agent}/{head.name}: {error.message}"
         try:
-            for _ in reading.entries(db, head, 1, head.turn, with_data=True):
+            for _ in entry_queries.entries(db, head, 1, head.turn, with_data=True):
                 continue
         except SessionChanged:  # only now
             continue

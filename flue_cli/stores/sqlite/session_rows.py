@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from flue_cli.errors import StoreDamaged
 from flue_cli.stores.contract_errors import lease_lost_error
 from flue_cli.stores.records import ABSENT, Ask, Head, Lease
-from flue_cli.stores.rules import let_in
-from flue_cli.stores.sqlite.owner import Term
+from flue_cli.stores.rules import check_expectation
+from flue_cli.stores.sqlite.locking.process_liveness import LeaseTerm
 
 
 class SessionRow(NamedTuple):
@@ -43,9 +43,9 @@ class SessionRow(NamedTuple):
     is_kept: bool
 
     @property
-    def expires(self) -> Term:
+    def expires(self) -> LeaseTerm:
         """The end of the lease."""
-        return Term(self.wall, self.monotonic)
+        return LeaseTerm(self.wall, self.monotonic)
 
 
 _HEAD = {
@@ -107,7 +107,7 @@ def session_row(columns: Sequence[Any]) -> SessionRow:
 
 def admit(db: sqlite3.Connection, state: SessionRow | None, ask: Ask, uid: int) -> SessionRow:
     """Give the session's row, made if it may be; raise whatever forbids the prompt."""
-    let_in(ask, uid, state.head.uid if state else ABSENT)
+    check_expectation(ask, uid, state.head.uid if state else ABSENT)
     if state is None:
         now = now_us()
         db.execute(
@@ -120,7 +120,7 @@ def admit(db: sqlite3.Connection, state: SessionRow | None, ask: Ask, uid: int) 
     return state
 
 
-def take(db: sqlite3.Connection, state: SessionRow, lease: Lease, owner: str, expires: Term) -> None:
+def take(db: sqlite3.Connection, state: SessionRow, lease: Lease, owner: str, expires: LeaseTerm) -> None:
     """Give the session to the lease's turn; it is the one used last from here on."""
     db.execute(
         "UPDATE session SET fence = ?, owner = ?, expires_at = ?, expires_monotonic = ?, running = ?"  # noqa: S608 - our own words
