@@ -1,4 +1,4 @@
-"""Where sessions are kept. A URL names the store; only the one named is loaded."""
+"""Stores: places where sessions are kept. A URL names the store; only the one named is loaded."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def check_expectation(ask: Ask, seen: int, found: int) -> None:
 
 
 def request_for(head: Head, wait: float) -> Ask:
-    """What asks for the session of `head`, and no other one; SessionChanged if there was none."""
+    """Make a request for the session of `head` and no other one; SessionChanged if there was none."""
     if head.uid == ABSENT:
         raise session_changed_error(head.name)
     return Ask(head.agent, head.name, "", uid=head.uid, wait=wait)
@@ -77,18 +77,25 @@ def check_turn(head: Head, turn: int) -> None:
 
 
 INTERRUPTED = Failure("interrupted", "its process ended or was stopped")
-"""Why a turn is interrupted, as recorded by whoever finds it."""
+"""The failure that is recorded for an interrupted turn."""
 
 
 def history_of(entry: Entry) -> tuple[Message, ...]:
-    """What `entry` adds to the history: prompt, messages between, reply; nothing unless completed."""
-    if entry.outcome != "completed" or entry.kind != "prompt":
+    """Messages that `entry` adds to the history: prompt, messages between, reply; none unless completed."""
+    return said_messages(entry.kind, entry.outcome, entry.prompt, entry.messages, entry.reply)
+
+
+def said_messages(
+    kind: str, outcome: str, prompt: str, between: tuple[Message, ...], reply: str | None
+) -> tuple[Message, ...]:
+    """Messages that an entry of these fields adds to the history; see `history_of`."""
+    if outcome != "completed" or kind != "prompt":
         return ()
-    return (Message("user", entry.prompt), *entry.messages, Message("assistant", entry.reply))
+    return (Message("user", prompt), *between, Message("assistant", reply))
 
 
 def mark_of(entry: Entry) -> str:
-    """What is said of an entry beside its number: "" for an answered prompt, else what became of it."""
+    """Label of an entry beside its number: "" for an answered prompt, else its outcome."""
     if entry.kind == "edit":
         return "data edited"
     return "" if entry.outcome == "completed" else entry.outcome

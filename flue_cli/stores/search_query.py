@@ -1,4 +1,4 @@
-"""What a search finds, for all stores alike.
+"""The meaning of a search query, the same for all stores.
 
 Every word of the query must occur in the prompt or in the reply of one turn: as typed, whatever
 characters it has, ignoring case (Unicode's case folding), and where a word begins: `deploy` is found in
@@ -30,7 +30,7 @@ SPACED = rf"[^\W_{UNSPACED}]"
 """A character, as a regular expression, that makes words with blanks between them."""
 
 _USUAL_LENGTH = 400
-"""What counts as neither short nor long when turns are ranked, in characters."""
+"""Length of a turn that counts as neither short nor long in the ranking, in characters."""
 
 
 class Query:
@@ -51,11 +51,11 @@ class Query:
         ]
 
     def finds(self, prompt: str, reply: str | None) -> bool:
-        """Whether all words occur in it."""
+        """True if all words occur in it."""
         return len(self.found(prompt, reply)) == len(self.words)
 
     def rank(self, prompt: str, reply: str | None) -> tuple[int, float]:
-        """How well a turn that is found answers, more is better: words in the prompt, then BM25's measure.
+        """Score of a matching turn, higher is better: words in the prompt, then BM25's measure.
 
         That is how often the words occur, ever less important, in relation to the length. How rare a
         word is tells nothing between turns that have them all.
@@ -71,7 +71,7 @@ class Query:
         return in_prompt, measure
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where words occur in `text`, from and to, in order and without overlaps."""
+        """Spans of the words in `text`, from and to, in order and without overlaps."""
         folded = text.casefold()
         found = sorted(
             {(at, at + len(word)) for word in self.words for at in self._places(folded, word)},
@@ -87,7 +87,7 @@ class Query:
         return next(self._places(text, word), -1) >= 0
 
     def _places(self, text: str, word: str) -> Iterator[int]:
-        """Where `word` occurs in `text`, both of them folded."""
+        """Positions of `word` in `text`, both of them folded."""
         at = text.find(word)
         if at < 0:
             return

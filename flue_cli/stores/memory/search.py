@@ -17,7 +17,7 @@ def search(
     if not query.words:
         return []
     found: dict[int, tuple[Head, Entry]] = {}
-    # What a session shares with forks that were kept of it counts as the session's, so it comes first.
+    # What a session shares with its undone forks counts as the session's, so it comes first.
     for session in sorted(sessions, key=lambda session: (session.is_kept, session.head.uid)):
         line = session.line
         end = len(line.entries) if undone else session.head.turn

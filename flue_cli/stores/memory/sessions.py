@@ -66,22 +66,22 @@ class Session:
 
     @property
     def is_kept(self) -> bool:
-        """Whether it is a fork that undoing kept."""
+        """True if it is an undone fork."""
         return self.origin is not None and self.origin.is_kept
 
     @property
     def is_held(self) -> bool:
-        """Whether a turn runs on it whose lease stands."""
+        """True if a turn runs on it and its lease has not expired."""
         return self.running is not None and time.monotonic() < self.expires
 
     @property
     def used_at(self) -> int:
-        """When it was last used."""
+        """Time of its last use."""
         return max(self.head.updated_at, self.running.started_at if self.running else 0)
 
     @property
     def holder(self) -> Holder:
-        """Whoever runs its turn."""
+        """Holder of its lease."""
         return Holder(0, "", self.running.started_at if self.running else now_us())
 
     @property
@@ -145,7 +145,7 @@ class Sessions:
         session.used = self._last_use
 
     def leave_undone(self, session: Session) -> None:
-        """Before something is added: what was undone becomes a kept fork, the session goes on on a copy."""
+        """Before something is added: keep what was undone as a fork; the session goes on on a copy."""
         head, line = session.head, session.line
         if len(line.entries) == head.turn:
             return
@@ -172,7 +172,7 @@ class Sessions:
         return [found for fork in own for found in (fork, *self.kept(fork.head.uid))]
 
     def rename(self, session: Session, name: str) -> Head:
-        """Give a session another name, and the forks that were kept of it."""
+        """Give a session another name, and its undone forks."""
         if name != session.head.name:
             del self.by_name[session.head.agent, session.head.name]
             self.by_name[session.head.agent, name] = session

@@ -25,7 +25,7 @@ class TurnStarter:
         self._locks = claims
 
     def begin(self, ask: Ask, pause: Pause, lease_seconds: float) -> Begun | Replayed:
-        """As Store.begin does."""
+        """Begin a turn; see Store.begin."""
 
         def act(db: sqlite3.Connection, state: SessionRow) -> Begun | Replayed:
             return self._take(db, state, ask, lease_seconds)

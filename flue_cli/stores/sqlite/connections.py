@@ -101,7 +101,7 @@ class Connections:
         return self._made(self._connection, create_store=create_store)
 
     def _made(self, opened: Callable[[], sqlite3.Connection], *, create_store: bool) -> sqlite3.Connection:
-        """What `opened()` gives, once there is a store."""
+        """Give the connection that `opened()` makes, once there is a store."""
         try:
             return opened()
         except FileNotFoundError:
@@ -130,7 +130,7 @@ class Connections:
         return connection
 
     def is_in_place(self) -> bool:
-        """Whether the file that this thread has open is still the one at the path."""
+        """True if the file that this thread has open is still the one at the path."""
         return self._is_file(getattr(self._threads, "inode", None))
 
     def _is_file(self, inode: int | None) -> bool:

@@ -16,15 +16,15 @@ from flue_cli.files import make_private_folder, sync_folder
 APPLICATION_ID = 0x464C5545
 """`FLUE` in the file's header, so that `file` and we can tell our stores from others."""
 SCHEMA_VERSION = 3
-"""What this Flue writes in `user_version`; it grows with every migration."""
+"""Value of `user_version` that this Flue writes; it grows with every migration."""
 BUSY_SECONDS = 0.25
-"""How long a statement waits inside SQLite while another process writes, which takes milliseconds.
+"""Wait of a statement inside SQLite while another process writes, which takes milliseconds.
 
-Short, because nothing can interrupt it: who wants to wait longer asks again."""
+Short, because nothing can interrupt it: a caller that may wait longer tries again."""
 MIGRATION_SECONDS = 60.0
-"""How long a process waits while others bring the store to a newer schema: it may be large."""
+"""Wait of a process while others bring the store to a newer schema: it may be large."""
 _UNCONFIRMED = "the disk did not confirm what was written last: look whether it is there before you repeat it"
-"""What SQLite gave up because a sync failed is overwritten by the next write; without one, the next to
+"""Hint for a failed sync. The next write overwrites the refused transaction; without one, the next process to
 open the store may find it whole in the log, and cannot know that it was refused."""
 
 
@@ -253,7 +253,7 @@ def _store_error(error: sqlite3.Error, path: str) -> FlueError:
 
 
 def _has_log(path: str) -> bool:
-    """Whether there are turns that lie in the write-ahead log alone."""
+    """True if some turns are in the write-ahead log alone."""
     try:
         return os.path.getsize(f"{path}-wal") > 0
     except FileNotFoundError:
@@ -267,7 +267,7 @@ def _read_only(path: str) -> StoreError:
 
 
 def _is_read_only(path: str) -> bool:
-    """Whether nothing can be written beside the store, and so not to it."""
+    """True if nothing can be written beside the store, and so not to it."""
     return not os.access(os.path.dirname(path), os.W_OK)
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from flue_cli.errors import StoreDamaged
 from flue_cli.session import Message
 from flue_cli.stores.records import Entry, Failure
-from flue_cli.stores.rules import history_of
+from flue_cli.stores.rules import said_messages
 from flue_cli.strict_json import loads
 
 
@@ -66,6 +67,8 @@ SETTLED = tuple(
 _NUMBERED = ("turn", "kind", "outcome", "total")
 _UNCHECKED = ("started_at", "finished_at", "checksum")
 _TEXTS = tuple(name for name in EntryRow._fields if name not in _NUMBERED + _UNCHECKED)
+_YOUNGER = tuple(name for name in _TEXTS if name in EntryRow._field_defaults)
+_first_texts = attrgetter(*(name for name in _TEXTS if name not in _YOUNGER))
 TEXT_COLUMNS = (*_TEXTS, "snapshot", "splice")
 """The columns that hold what was said: they make up the size of an entry."""
 _compact = json.JSONEncoder(separators=(",", ":")).encode
@@ -107,7 +110,7 @@ def split(columns: Sequence[Any]) -> tuple[EntryRow, StoredData]:
 def messages_added(row: EntryRow, session: str) -> Added:
     """Tell what an entry adds to the history; StoreDamaged as for `decode`."""
     _verify(row, session)
-    messages = history_of(_entry(row._replace(meta=None)))  # recorded calls may be large, and add nothing
+    messages = said_messages(row.kind, row.outcome, row.prompt, _messages(row.messages), row.reply)
     return row.total - len(messages), messages
 
 
@@ -138,7 +141,7 @@ def _entry(row: EntryRow) -> Entry:
         key=row.key,
         prompt=row.prompt,
         reply=row.reply,
-        messages=tuple(Message.from_dict(fields) for fields in loads(row.messages)) if row.messages else (),
+        messages=_messages(row.messages),
         started_at=row.started_at,
         finished_at=row.finished_at,
         error=Failure(row.error_type, row.error_message or "") if row.error_type else None,
@@ -156,13 +159,14 @@ def _checksum(row: EntryRow) -> int:
 
     NULL in a younger field adds nothing, so that the checksums of older rows hold.
     """
-    texts = [
-        "\1" + text if text is not None else "" if name in EntryRow._field_defaults else "\0"
-        for name in _TEXTS
-        for text in (getattr(row, name),)
-    ]
+    texts = ["\0" if text is None else "\1" + text for text in _first_texts(row)]
+    texts += ["\1" + text for text in (getattr(row, name) for name in _YOUNGER) if text is not None]
     whole = f"({row.turn}, '{row.kind}', '{row.outcome}', {row.total}){''.join(texts)}"
     return zlib.crc32(whole.encode("utf-8", "surrogatepass"))
+
+
+def _messages(text: str | None) -> tuple[Message, ...]:
+    return tuple(Message.from_dict(fields) for fields in loads(text)) if text else ()
 
 
 def _json_or_none(value: Mapping[str, Any] | Sequence[Any]) -> str | None:

@@ -22,10 +22,14 @@ from flue_cli.stores.sqlite.entry_codec import (
     split,
     verified,
 )
-from flue_cli.stores.sqlite.text_delta import apply
+from flue_cli.stores.sqlite.text_delta import apply_deltas
 
 _PAGE = 64
 _SEGMENT = "SELECT {} FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ? ORDER BY turn"
+_CHANGES_OF_SEGMENT = """
+    SELECT snapshot, splice FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ?
+        AND coalesce(snapshot, splice) IS NOT NULL ORDER BY turn
+"""
 _ENTRIES_OF_SEGMENT = _SEGMENT.format(ENTRY_COLUMNS)
 
 
@@ -39,7 +43,7 @@ class Segment(NamedTuple):
 
 
 def ancestors(db: sqlite3.Connection, uid: int) -> list[int]:
-    """The sessions whose lines a kept fork's line may begin on, nearest first; none for any other session."""
+    """The sessions on whose lines an undone fork may begin, nearest first; none for any other session."""
     found: list[int] = []
     while row := db.execute("SELECT parent FROM session WHERE uid = ? AND kept", (uid,)).fetchone():
         (uid,) = row
@@ -161,7 +165,7 @@ def missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
     row = db.execute("SELECT version FROM session WHERE uid = ?", (head.uid,)).fetchone()
     if row is None:
         return session_changed_error(head.name)
-    if row[0] != head.version:  # turns that were undone, and whose kept fork was deleted
+    if row[0] != head.version:  # turns that were undone, and whose undone fork was deleted
         return SessionChanged(
             f"session '{head.name}' was changed meanwhile, and what it was is gone",
             hint="look at it again: flue sessions show",
@@ -170,24 +174,28 @@ def missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
 
 
 def _rebuild(db: sqlite3.Connection, head: Head, base: int, turn: int, checksum: int | None) -> str:
-    """The data after `turn`: the snapshot of turn `base` (0: the empty start) and the changes since."""
+    """The data after `turn`: the snapshot of turn `base` (0: the empty start) and the deltas since."""
     text = "{}"
-    changes: list[str] = []
-    for segment in segments(db, head, max(base, 1), turn):
-        for snapshot, splice in _rows(db, head, segment, "snapshot, splice"):
+    deltas: list[str] = []
+    path = segments(db, head, max(base, 1), turn)
+    for segment in path:
+        for snapshot, splice in db.execute(_CHANGES_OF_SEGMENT, segment).fetchall():
             if snapshot is not None:
-                text, changes = snapshot, []
-            elif splice is not None:
-                changes.append(splice)
+                text, deltas = snapshot, []
+            else:
+                deltas.append(splice)
     try:
-        data = apply(text, changes)
-    except ValueError as error:
+        return verified(apply_deltas(text, deltas), checksum, turn, head.name)
+    except (ValueError, StoreDamaged) as error:
+        for segment in path:
+            _rows(db, head, segment, "id")  # names a gap, or a session that is gone by now
+        if isinstance(error, StoreDamaged):
+            raise
         raise damaged(head.name, turn, str(error)) from error
-    return verified(data, checksum, turn, head.name)
 
 
 def _page(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[Added]:
-    """What turns `first` to `last` on the path to `head` add, oldest first; nothing past its end."""
+    """Messages of turns `first` to `last` on the path to `head`, oldest first; nothing past its end."""
     last = min(last, head.turn)
     # Mostly all of them lie on the head's own line; only if some do not, the path is looked up.
     rows = db.execute(_ENTRIES_OF_SEGMENT, (head.uid, head.line, first, last)).fetchall()
@@ -238,7 +246,7 @@ def _data_after(before: str, stored: StoredData, turn: int, session: str) -> str
     if stored.snapshot is not None:
         return verified(stored.snapshot, stored.data_checksum, turn, session)
     try:
-        after = apply(before, [stored.splice]) if stored.splice is not None else before
+        after = apply_deltas(before, [stored.splice]) if stored.splice is not None else before
     except ValueError as error:
         raise damaged(session, turn, str(error)) from error
     return verified(after, stored.data_checksum, turn, session)

@@ -14,7 +14,7 @@ from flue_cli.stores.rules import INTERRUPTED
 from flue_cli.stores.sqlite import entry_queries
 from flue_cli.stores.sqlite.entry_codec import SETTLED, EntryRow, StoredData, data_checksum, encode
 from flue_cli.stores.sqlite.session_rows import SessionRow
-from flue_cli.stores.sqlite.text_delta import splice
+from flue_cli.stores.sqlite.text_delta import make_delta
 
 _SNAPSHOT_EVERY = 256
 _BYTES_A_TURN = 128
@@ -122,7 +122,7 @@ def snapshot_or_delta(data: str, before: str, turn: int, base: int) -> StoredDat
         return StoredData(turn, checksum, data, None)
     if data == before:
         return StoredData(base, checksum, None, None)
-    delta = splice(before, data)
+    delta = make_delta(before, data)
     if 2 * len(delta) >= len(data):
         return StoredData(turn, checksum, data, None)
     return StoredData(base, checksum, None, delta)

@@ -107,7 +107,7 @@ def _new_session(db: sqlite3.Connection, agent: str, name: str, origin: Origin |
 
 
 def origin(db: sqlite3.Connection, uid: int) -> Origin | None:
-    """What a session was forked from."""
+    """The source of a fork; None for a session that began by itself."""
     row = db.execute(
         "SELECT parent, parent_name, parent_turn, kept FROM session WHERE uid = ? AND parent IS NOT NULL",
         (uid,),
@@ -122,7 +122,7 @@ def kept(db: sqlite3.Connection, uid: int) -> list[SessionRow]:
 
 
 def rename(db: sqlite3.Connection, head: Head, name: str) -> Head:
-    """Give the session another name, and its kept forks; SessionExists if its agent has one of that name."""
+    """Rename the session and its undone forks; SessionExists if its agent has a session of that name."""
     if name == head.name:
         return head
     if load_session(db, head.agent, name):
@@ -139,7 +139,7 @@ def rename(db: sqlite3.Connection, head: Head, name: str) -> Head:
 
 
 def delete(db: sqlite3.Connection, state: SessionRow) -> None:
-    """Remove a session and its kept forks, and what only they could reach of the session they came from."""
+    """Remove a session and its undone forks, and what only they could reach of the session they came from."""
     root = _root(db, state.head.uid)
     for one in (*reversed(kept(db, state.head.uid)), state):
         fts_index.delete_entries(db, "session = ?", (one.head.uid,))
@@ -154,7 +154,7 @@ def _root(db: sqlite3.Connection, uid: int) -> int:
 
 
 def _prune(db: sqlite3.Connection, root: int) -> None:
-    """Remove the entries of a session and its kept forks that none of them reaches any more."""
+    """Remove the entries of a session and its undone forks that none of them reaches any more."""
     session = load_session_by_uid(db, root)
     family = [*([session] if session else []), *kept(db, root)]
     reached: dict[int, int] = {}

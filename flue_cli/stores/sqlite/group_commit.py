@@ -1,11 +1,10 @@
-"""Transactions of several threads that become durable with one fsync.
+"""Group commit: transactions of several threads become durable with one fsync.
 
-Who has the connection does its work, in a savepoint if it is not the first. If others are waiting for
-the connection by then, it hands the open transaction on, and the last of them commits for all; nobody
-goes on before that. So nothing is put off, and nobody waits who would not have had to wait for the disk
-anyway: while one fsync runs, those gather who will share the next one.
+Each thread runs its statements on the shared connection, in a savepoint unless it is first. If others
+wait, the transaction stays open for them and the last one commits; all return only then. No commit is
+delayed: threads that arrive during one fsync share the next.
 
-What became of the commit is the answer for each of them. A statement that fails is undone for its own
+The result of the commit is the result for each thread. A statement that fails is undone for its own
 thread alone, unless SQLite gave up the whole transaction, as it does when the disk is full.
 """
 
@@ -21,11 +20,11 @@ from flue_cli.stores.sqlite.database_file import begin
 
 _MOST = 64
 _LONGEST_SECONDS = 0.02
-"""How many share a commit, and how long it is put off for more: the first waits for the work of all."""
+"""Limits of a group: its members, and the time that a commit is put off for more of them."""
 _QUEUE_SECONDS = 5.0
-"""How long others of this process may have the connection, beside what another program may take."""
+"""Time that other threads may have the connection, beside the time that another program may take."""
 _ABANDONED_SECONDS = 1.0
-"""How long those who wait for a commit believe that somebody else makes it."""
+"""Wait for a commit by another thread before a member makes it itself."""
 
 
 class SharedWriter:
@@ -99,7 +98,7 @@ class SharedWriter:
         return self._group
 
     def _undo(self, db: sqlite3.Connection, group: _Group, error: BaseException) -> None:
-        """Take back what this thread did, and only that; if that cannot be, it is all taken back."""
+        """Undo the statements of this thread, or all of the transaction if that is not possible."""
         if group.members == 1:
             group.error = error
             return
@@ -114,7 +113,7 @@ class SharedWriter:
         group.error = group.error or (error if isinstance(error, sqlite3.Error) else lost)
 
     def _pass_on(self, db: sqlite3.Connection, group: _Group) -> threading.Lock | None:
-        """Commit, or leave it to those who wait; then, what to wait for oneself."""
+        """Commit, or leave that to the threads that wait; then give the lock that tells of their commit."""
         if not self._waiting or group.is_full() or group.error:
             self._finish(db, group)
             return None
@@ -124,7 +123,7 @@ class SharedWriter:
         return done
 
     def _finish(self, db: sqlite3.Connection, group: _Group) -> None:
-        """Commit for all; what keeps that from being done is for each of them to raise."""
+        """Commit for all; a failure is raised in each of their threads."""
         try:
             if not group.error:
                 self._still_there()
@@ -147,7 +146,7 @@ class SharedWriter:
             db.close()
 
     def _await(self, db: sqlite3.Connection, group: _Group, done: threading.Lock | None) -> None:
-        """Wait for the commit; raise what kept it from being made."""
+        """Wait for the commit; raise its failure."""
         while done and not done.acquire(timeout=_ABANDONED_SECONDS):
             with self._turn:
                 if not group.is_over:  # whoever was to make it is gone
@@ -157,7 +156,7 @@ class SharedWriter:
 
 
 class _Group:
-    """Those who share a transaction."""
+    """The threads that share a transaction."""
 
     def __init__(self) -> None:
         self.members = 0
@@ -165,15 +164,15 @@ class _Group:
         self.error: BaseException | None = None
         self.is_over = False
         self.waiting: list[threading.Lock] = []
-        """A lock for each who waits for the commit, released when it is made; an Event costs far more."""
+        """A lock for each thread that waits for the commit, released when it is made."""
 
     def is_full(self) -> bool:
-        """Whether those who are in it have waited long enough for others."""
+        """True if its members have waited long enough for others."""
         return self.members >= _MOST or time.monotonic() - self._began >= _LONGEST_SECONDS
 
 
 def _locked() -> sqlite3.OperationalError:
-    """What SQLite says to who waits too long for another connection."""
+    """The error that SQLite raises after too long a wait for another connection."""
     error = sqlite3.OperationalError("database is locked")
     error.sqlite_errorcode = sqlite3.SQLITE_BUSY
     return error

@@ -103,7 +103,7 @@ def sessions_and_entries(db: Database) -> None:
 
 @migrations()
 def undo_and_forks(db: Database) -> None:
-    """Where redo ends, and what a session was forked from."""
+    """Columns for the end of redo, and for the source of a fork."""
     for statement in (
         "ALTER TABLE session ADD COLUMN tip INTEGER",
         "ALTER TABLE session ADD COLUMN parent INTEGER",

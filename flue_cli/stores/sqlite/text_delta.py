@@ -1,6 +1,6 @@
-"""The change between two JSON texts as one splice: what was replaced between their common ends.
+"""The delta between two JSON texts: the text that was replaced between their common ends.
 
-A JSON Patch would lose the order of keys; a splice gives the text back byte for byte, and appending
+A JSON Patch would lose the order of keys; a delta gives the text back byte for byte, and appending
 to a list of thousands costs what was appended. Texts are ASCII, so characters are bytes.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 
-def splice(old: str, new: str) -> str:
-    """The change from `old` to `new`, as `START,REMOVED,INSERTED`: two decimal numbers and the text."""
+def make_delta(old: str, new: str) -> str:
+    """Make the delta from `old` to `new`: `START,REMOVED,INSERTED`: two decimal numbers and the text."""
     shortest = min(len(old), len(new))
     start = _common(shortest, lambda low, high: old[low:high] == new[low:high])
     from_end = _common(
@@ -20,11 +20,11 @@ def splice(old: str, new: str) -> str:
     return f"{start},{len(old) - start - from_end},{new[start : len(new) - from_end]}"
 
 
-def apply(text: str, changes: Iterable[str]) -> str:
-    """`text` after every one of `changes` in order; ValueError if one of them is none."""
+def apply_deltas(text: str, deltas: Iterable[str]) -> str:
+    """Apply all `deltas` to `text` in order; ValueError if one of them is not valid."""
     buffer = bytearray(text, "ascii")
-    for change in changes:
-        start, removed, inserted = change.split(",", 2)
+    for delta in deltas:
+        start, removed, inserted = delta.split(",", 2)
         first, count = int(start), int(removed)
         if first < 0 or count < 0 or first + count > len(buffer):
             raise ValueError("a change reaches past the end of the data")
@@ -33,7 +33,7 @@ def apply(text: str, changes: Iterable[str]) -> str:
 
 
 def _common(limit: int, same: Callable[[int, int], bool]) -> int:
-    """How far, up to `limit`, two texts agree: `same(low, high)` compares a stretch of both.
+    """Length, up to `limit`, of what two texts have in common: `same(low, high)` compares a stretch of both.
 
     Halving keeps the comparing in C: linear in the text, where a loop over characters would cost
     seconds for megabytes.

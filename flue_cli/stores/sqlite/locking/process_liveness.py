@@ -1,4 +1,4 @@
-"""Leases and the processes that hold them: a lock on a file tells that its process lives.
+"""Process liveness: a locked file for every process that holds leases.
 
 Every process that answers turns holds a lock (flock) on a file of its own beside the store. The
 kernel lets go of it when the process ends, however it ends, so that the others notice at once.
@@ -18,7 +18,7 @@ from flue_cli.stores.records import LEASE_SECONDS
 
 
 class LeaseTerm(NamedTuple):
-    """How long a claim holds, in microseconds: by the wall clock, and by this host's monotonic one."""
+    """The end of a claim in microseconds, by the wall clock and by this host's monotonic clock."""
 
     wall: int
     monotonic: int
@@ -66,7 +66,7 @@ class LeaseOwner:
             self._file = -1
 
     def is_claim_valid(self, other: str, expires: LeaseTerm) -> bool:
-        """Whether the claim of owner `other` still stands.
+        """True if the claim of owner `other` still stands.
 
         On this host the lock decides at once, and the monotonic clock, which nobody can set, decides
         for a process that lives but is stopped. For another host, whose locks may not reach us, there
@@ -83,7 +83,7 @@ class LeaseOwner:
         return by_wall and not here
 
     def others_alive(self) -> bool:
-        """Whether another process, or another store of this one, may answer turns here."""
+        """True if another process, or another opening by this one, may answer turns here."""
         if not os.path.isdir(self._folder):
             return False
         tokens = (token for token in os.listdir(self._folder) if not token.startswith("."))

@@ -1,4 +1,4 @@
-"""Who may write to a session: its turn in the line, and whether another turn holds it."""
+"""Session locks: a request waits for its place in the queue and for the lease of the turn before it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Waiter:
 
 
 class SessionLocks:
-    """The claims of this process on the sessions of one store."""
+    """The locks of this process on the sessions of one store."""
 
     def __init__(self, connections: Connections, owner: LeaseOwner) -> None:
         self._connections = connections
@@ -94,7 +94,7 @@ class SessionLocks:
         return result
 
     def _look(self, ask: Ask, waiter: _Waiter) -> Held | None:
-        """Whether a waiter may not go yet: a look that takes no lock and mostly writes nothing."""
+        """Look whether a waiter has to wait on. This takes no lock and mostly writes nothing."""
         with self._connections.reading() as db:
             state = load_session(db, ask.agent, ask.name) if db else None
             if db is None or state is None or state.head.uid != waiter.uid:
@@ -108,21 +108,21 @@ class SessionLocks:
         return None if place == 1 and not self.is_held(state) else Held(self.holder(state), place)
 
     def _in_line(self, ask: Ask, waiter: _Waiter, held: Held) -> Held:
-        """`held`, once the waiter stands in the line if it may wait at all."""
+        """Join the queue if the request may wait at all, and give `held` back."""
         if not waiter.ticket and ask.wait > 0:
             waiter.ticket = self._queue.join(waiter.uid)
         return held
 
     def begun(self, lease: Lease) -> None:
-        """A turn of this process runs now."""
+        """Note that a turn of this process runs now."""
         self._active.add((lease.head.uid, lease.fence))
 
     def ended(self, lease: Lease) -> None:
-        """It does not run any more, even if its end could not be written."""
+        """Note that it does not run any more, even if its end could not be written."""
         self._active.discard((lease.head.uid, lease.fence))
 
     def is_held(self, state: SessionRow) -> bool:
-        """Whether a turn that lives holds the session."""
+        """True if a turn of a live process holds the session."""
         if state.owner is None:
             return False
         if state.owner == self._owner.name and (state.head.uid, state.fence) not in self._active:
@@ -130,6 +130,6 @@ class SessionLocks:
         return self._owner.is_claim_valid(state.owner, state.expires)
 
     def holder(self, state: SessionRow) -> Holder:
-        """Whoever holds it."""
+        """The process that holds the session."""
         pid, host = pid_and_host(state.owner or "")
         return Holder(pid, host, state.since or now_us())

@@ -1,7 +1,7 @@
-"""The line of prompts that wait for a session, in order of arrival.
+"""The wait queue of a session: its prompts in order of arrival.
 
-A place in it is a row, a ticket. It counts as long as its owner lives: one whose process died is passed
-over at once. Nothing here needs to survive a power failure.
+A place in it is a row, a ticket. It counts as long as its owner lives; a ticket whose process died is
+skipped at once. Nothing here needs to survive a power failure.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from flue_cli.stores.sqlite.connections import Connections
 from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner, LeaseTerm, lease_term
 
 _RENEW_AFTER = int(LEASE_SECONDS * 1_000_000 / 3)
-"""How old a ticket's claim may be before its owner renews it, in microseconds."""
+"""Age at which the owner of a ticket renews its claim, in microseconds."""
 
 
 class WaitQueue:
@@ -24,9 +24,9 @@ class WaitQueue:
         self._owner = owner
 
     def place(self, db: sqlite3.Connection, session: int, ticket: int) -> int:
-        """The place of `ticket` in the line (0: behind all): 1 is next, and the dead in front do not count.
+        """The place of `ticket` in the queue (0: behind all): 1 is next. Dead waiters ahead do not count.
 
-        Those behind one who lives are not asked whether they live: they wait in any case.
+        Liveness is checked only up to the first live waiter; everybody behind it waits anyway.
         """
         rows = db.execute(
             "SELECT owner, expires_at, expires_monotonic FROM waiting"

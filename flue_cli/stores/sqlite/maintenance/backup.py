@@ -294,7 +294,7 @@ def _set_log_aside(path: str, kept: str) -> None:
 
 
 def _about_the_copy(error: OSError | sqlite3.Error) -> str:
-    """Why the copy cannot be written; "" if something is wrong with what is copied."""
+    """The reason why the copy cannot be written; "" if the source is at fault."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -25,11 +25,11 @@ _NETWORKS = frozenset(
 _LOW_SPACE = 16 * 2**20
 _LARGE_LOG = 64 * 2**20
 _SHOWN = 20
-"""How many damages of one kind are listed."""
+"""Number of damages of one kind that are listed."""
 
 
 def of_version(version: tuple[int, int, int] = sqlite3.sqlite_version_info[:3]) -> Finding:
-    """Whether this SQLite has the WAL-reset bug, which a race of two writers can, very rarely, set off.
+    """Tell if this SQLite has the WAL-reset bug, which a race of two writers can, very rarely, set off.
 
     Source: SQLite's release notes, 3.51.3 (and the same fix in 3.50.7 and 3.44.6).
     """
@@ -99,7 +99,7 @@ def of_content(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) ->
 
 
 def of_rows(db: sqlite3.Connection, advance: Callable[[int, int], object] | None = None) -> Iterator[Finding]:
-    """What is wrong with the file and with every row: as a rule nothing.
+    """Yield the faults of the file and of every row: as a rule none.
 
     `advance` is called with how many sessions were looked at, of how many.
     """
@@ -117,7 +117,7 @@ def of_rows(db: sqlite3.Connection, advance: Callable[[int, int], object] | None
 
 
 def _damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | None) -> Iterator[str]:
-    """What is wrong with rows in which SQLite itself finds no fault, each with its session and turn."""
+    """Yield the faults of rows that are sound for SQLite itself, each with its session and turn."""
     rows = db.execute(f"{SESSION} ORDER BY s.uid").fetchall()
     for number, row in enumerate(rows):
         if advance:

@@ -33,7 +33,7 @@ class _Stretch(NamedTuple):
 def search(
     db: sqlite3.Connection, query: Query, *, agent: str, limit: int | None, ranked: bool, kept: bool
 ) -> list[Hit]:
-    """The turns that `query` finds, newest or best first; see Store.search."""
+    """Find the turns that match `query`, newest or best first; see Store.search."""
     db.execute("BEGIN")  # all of it as of one moment
     try:
         hits = _hits(db, query, agent, kept=kept)
@@ -91,9 +91,9 @@ def _rows(
 
 
 def _places(db: sqlite3.Connection, owner: int, *, kept: bool) -> Iterator[_Stretch]:
-    """Where entries of the session `owner` can be seen, each place with the session that shows it.
+    """Yield the stretches that show entries of the session `owner`, each with the session that shows it.
 
-    On its own line, then on those of the forks that were kept of it, oldest first. The prompt that runs,
+    On its own line, then on those of its undone forks, oldest first. The prompt that runs,
     which is on no line yet, is a line of its own, whose number is its id's negative.
     """
     state = load_session_by_uid(db, owner)

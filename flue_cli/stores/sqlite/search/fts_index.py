@@ -1,4 +1,4 @@
-"""The index of words: which turns may answer a search. It narrows, and search_query.py decides.
+"""The full-text index: candidates for a search. It narrows, and search_query.py decides.
 
 An FTS5 table without content, positions and sizes, which makes it a fifth of the text. What FTS5 takes
 for a text is the words of a turn, each once, as tokenizer.py makes them: no SQLite's idea of a word matters.
@@ -25,15 +25,15 @@ from flue_cli.stores.records import Finding
 from flue_cli.stores.sqlite.connections import Connections
 
 LOOKED_THROUGH = 500
-"""How many entries a search looks through before it asks the index: common words are found among them."""
+"""Number of entries that a search scans before it asks the index: common words are found among them."""
 _BATCH = 64
-"""How many entries behind the index a commit waits for before it lets it catch up."""
+"""Number of entries behind the index at which a commit lets it catch up."""
 _LARGE = 65_536
-"""An entry with more characters than this is not waited with: it would be slow to look through."""
+"""Characters of an entry that is indexed at once: it would be slow to scan."""
 _PATIENCE = 2.0
-"""How long a search may spend on the index before it looks for anything, in seconds."""
+"""Time that a search may spend on bringing the index up to date, in seconds."""
 _AT_ONCE = 1000
-"""How many entries it brings into the index in one transaction, which keeps other writers out."""
+"""Number of entries that it indexes in one transaction, which keeps other writers out."""
 _SMALL = 4096
 """An index of up to so many entries is swept in the time that a few commits take."""
 Said = tuple[int, str, str | None]
@@ -41,7 +41,7 @@ Said = tuple[int, str, str | None]
 
 
 class IndexState(NamedTuple):
-    """Up to which entry the index goes, whether there is something to sweep, the newest entry there is."""
+    """The newest entry in the index, True if there are deleted words to sweep, the newest entry of all."""
 
     upto: int
     erased: bool
@@ -49,7 +49,7 @@ class IndexState(NamedTuple):
 
 
 def index_state(db: sqlite3.Connection) -> IndexState:
-    """How far the index goes."""
+    """Read the state of the index."""
     upto, erased, newest = db.execute(
         "SELECT upto, erased, (SELECT coalesce(max(id), 0) FROM entry) FROM indexed"
     ).fetchone()
@@ -105,7 +105,7 @@ def clear(db: sqlite3.Connection) -> None:
 
 
 def check(db: sqlite3.Connection) -> Iterator[Finding]:
-    """Whether every entry that should be in the index is there, told by the longest of its words."""
+    """Yield the faults of the index; an entry is looked up by the longest of its words."""
     advice = "make it anew: flue sessions search --reindex WORD"
     upto, erased, _ = index_state(db)
     missing = 0

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from flue_cli.stores.search_query import SPACED, UNSPACED
 
 _LONGEST = 64
-"""How much of a word is in the index, in characters."""
+"""Length of a word in the index, in characters."""
 _MOST_TERMS = 16
-"""How many words of a query are looked up: more narrow no further, and FTS5 has limits."""
+"""Number of words of a query that are looked up: more narrow no further, and FTS5 has limits."""
 _RUNS = re.compile(f"[{UNSPACED}]+|{SPACED}+")
 _PLAIN_RUNS = re.compile("[a-z0-9]+")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
@@ -35,7 +35,7 @@ def words_of(text: str) -> set[str]:
 
 
 def fts_query(words: Iterable[str]) -> str:
-    """What a turn that says these folded words has in the index, as FTS5 takes it; "" if that is nothing.
+    """Make an FTS5 query from folded words; "" if none of them is in the index.
 
     A run that ends before its word does is in the index as it is; at the end of a word it may go on.
     """
