@@ -30,7 +30,8 @@ from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Failure, Head
 from flue_cli.stores.sqlite import SqliteStore
-from flue_cli.stores.sqlite.database_file import APPLICATION_ID, BUSY_SECONDS, SCHEMA_VERSION
+from flue_cli.stores.sqlite.database_file import APPLICATION_ID, BUSY_SECONDS
+from flue_cli.stores.sqlite.schema import SCHEMA_VERSION
 from flue_cli.testing.steps import (
     AGENT,
     BROKEN,

@@ -12,11 +12,10 @@ from urllib.parse import quote
 
 from flue_cli.errors import FlueError, StoreDamaged, StoreError, StoreLocked, StoreNewer
 from flue_cli.files import make_private_folder, sync_folder
+from flue_cli.stores.sqlite.schema import SCHEMA_VERSION, migrate
 
 APPLICATION_ID = 0x464C5545
 """`FLUE` in the file's header, so that `file` and we can tell our stores from others."""
-SCHEMA_VERSION = 3
-"""Value of `user_version` that this Flue writes; it grows with every migration."""
 BUSY_SECONDS = 0.25
 """Wait of a statement inside SQLite while another process writes, which takes milliseconds.
 
@@ -219,8 +218,6 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
     sqlite-utils' own apply would let two processes try the same migration at once.
     """
-    from flue_cli.stores.sqlite.schema import migrate
-
     begin(connection, MIGRATION_SECONDS)
     try:
         migrate(connection)

@@ -23,11 +23,11 @@ from flue_cli.errors import (
 from flue_cli.files import make_private_folder, sync_folder
 from flue_cli.stores.sqlite.database_file import (
     APPLICATION_ID,
-    SCHEMA_VERSION,
     connect,
     open_database,
     translate_errors,
 )
+from flue_cli.stores.sqlite.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Advance

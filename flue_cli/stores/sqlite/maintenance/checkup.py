@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from flue_cli.errors import SessionChanged, StoreDamaged
 from flue_cli.stores.records import Finding, Head
 from flue_cli.stores.sqlite import entry_codec, entry_queries, timeline
-from flue_cli.stores.sqlite.database_file import SCHEMA_VERSION
+from flue_cli.stores.sqlite.schema import SCHEMA_VERSION
 from flue_cli.stores.sqlite.search import fts_index
 from flue_cli.stores.sqlite.session_rows import SESSION, SessionRow, session_row
 from flue_cli.text import turns
