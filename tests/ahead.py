@@ -25,7 +25,7 @@ _IMPORTED = (
     "flue_cli.cli.sessions",
     "flue_cli.cli.agents",
     "flue_cli.stores.memory",
-    "flue_cli.stores.sqlite.schema",
+    "sqlite_utils",
     "flue_cli.stores.sqlite",
     "flue_cli.render.terminal",
     "platformdirs",

@@ -348,7 +348,7 @@ def test_a_restore_that_fails_last_leaves_the_store(
     def fail(old: str, new: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("flue_cli.stores.sqlite.copies.os.replace", fail)
+    monkeypatch.setattr("flue_cli.stores.sqlite.maintenance.backup.os.replace", fail)
     with pytest.raises(StoreError, match="No space left"):
         store.restore(str(file), quiet, force=True)
     with pytest.raises(FileExists):

@@ -16,7 +16,7 @@ from test_safety import on_a_terminal
 
 from flue_cli.installation import upgrade_hint
 from flue_cli.stores import open_store
-from flue_cli.stores.sqlite import health
+from flue_cli.stores.sqlite.maintenance import checkup
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -254,7 +254,7 @@ def test_what_a_crash_left_is_a_note(flue: Flue) -> None:
 )
 def test_an_sqlite_with_the_wal_reset_bug(version: tuple[int, int, int], level: str) -> None:
     """Whoever uses an SQLite that may damage a store is told so, with what to do."""
-    finding = health.of_version(version)
+    finding = checkup.of_version(version)
     assert finding.level == level
     assert bool(finding.advice) == (level == "note")
 
@@ -263,7 +263,7 @@ def test_a_network_file_system(flue: Flue, monkeypatch: pytest.MonkeyPatch, tmp_
     """A store on a disk of another machine is a problem."""
     store: Any = open_store(str(tmp_path / "flue.db"))
     (tmp_path / "flue.db").touch()
-    monkeypatch.setattr(health, "_file_system", lambda folder: "nfs4")
+    monkeypatch.setattr(checkup, "_file_system", lambda folder: "nfs4")
 
     assert any("network file system (nfs4)" in finding.what for finding in store.health())
     store.close()
@@ -272,12 +272,14 @@ def test_a_network_file_system(flue: Flue, monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.mark.skipif(not os.path.exists("/proc/self/mountinfo"), reason="Linux tells its mounts there")
 def test_the_kind_of_a_file_system() -> None:
     """The nearest mount tells on what kind of disk a folder is."""
-    assert health._file_system("/proc/self") == "proc"
-    assert health._file_system("/") not in ("", "proc")
+    assert checkup._file_system("/proc/self") == "proc"
+    assert checkup._file_system("/") not in ("", "proc")
 
 
 def test_a_disk_that_is_nearly_full(flue: Flue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A disk with too little room for comfort is told before it is full."""
-    monkeypatch.setattr(health, "_LOW_SPACE", 2**62)
-    (finding,) = [finding for finding in health.of_place(str(tmp_path / "flue.db")) if "left" in finding.what]
+    monkeypatch.setattr(checkup, "_LOW_SPACE", 2**62)
+    (finding,) = [
+        finding for finding in checkup.of_place(str(tmp_path / "flue.db")) if "left" in finding.what
+    ]
     assert (finding.level, finding.advice) == ("problem", "free some space")

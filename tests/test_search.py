@@ -22,9 +22,9 @@ from terminal import CTRL_D, ENTER, Terminal
 from flue_cli.render.excerpt import excerpt
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.matching import Query
 from flue_cli.stores.records import Hit
-from flue_cli.stores.sqlite.words import extent
+from flue_cli.stores.search_query import Query
+from flue_cli.stores.sqlite.search.fts_index import index_state
 from flue_cli.testing.search import answered, said, search
 from flue_cli.testing.steps import AGENT, begin, finish, move, talk, turn
 
@@ -237,14 +237,13 @@ def store(path: Path) -> Iterator[Store]:
 @pytest.fixture
 def index_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches look nothing through that they could look up."""
-    for module in ("words", "search"):
-        monkeypatch.setattr(f"flue_cli.stores.sqlite.{module}.LOOKED_THROUGH", 0)
+    monkeypatch.setattr("flue_cli.stores.sqlite.search.fts_index.LOOKED_THROUGH", 0)
 
 
 def upto(path: Path) -> tuple[int, bool, int]:
     """How far the index goes, whether it has words to let go of, and how far it could go."""
     with closing(sqlite3.connect(path)) as db:
-        return extent(db)
+        return index_state(db)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
@@ -344,7 +343,7 @@ def test_no_word_of_a_deleted_session_is_in_the_index(
 ) -> None:
     """Not in the store's files either: at once, or where that would take long, when the store is closed."""
     if size == "large":
-        monkeypatch.setattr("flue_cli.stores.sqlite.indexing._SMALL", 0)
+        monkeypatch.setattr("flue_cli.stores.sqlite.search.fts_index._SMALL", 0)
     name = keep_secrets(store, undone=undone)
     assert secrets(path, str) > 100
     assert secrets(path) > 100  # which is how the index spells them
@@ -365,7 +364,7 @@ def test_what_a_crash_left_in_the_index_goes_with_the_next_search(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that dies between deleting a session and clearing the index is made up for."""
-    monkeypatch.setattr("flue_cli.stores.sqlite.indexing._SMALL", 0)
+    monkeypatch.setattr("flue_cli.stores.sqlite.search.fts_index._SMALL", 0)
     dying = open_store(str(path))
     keep_secrets(dying)
     dying.delete(dying.head(AGENT, "secret"))
@@ -436,4 +435,4 @@ def test_a_turn_needs_nothing_that_cuts_words() -> None:
         text=True,
         check=True,
     ).stdout.split()
-    assert not {name for name in modules if name.endswith((".matching", ".cutting", ".search"))}
+    assert not {name for name in modules if name.endswith((".search_query", ".tokenizer", ".find"))}

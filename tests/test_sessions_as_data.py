@@ -403,8 +403,8 @@ def test_no_draft_on_a_read_only_disk(tmp_path: Path, monkeypatch: pytest.Monkey
     def read_only(*_: object, **__: object) -> int:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("flue_cli.stores.sqlite.copies.os.open", read_only)
-    monkeypatch.setattr("flue_cli.stores.sqlite.copies.os.unlink", read_only)
+    monkeypatch.setattr("flue_cli.stores.sqlite.maintenance.backup.os.open", read_only)
+    monkeypatch.setattr("flue_cli.stores.sqlite.maintenance.backup.os.unlink", read_only)
     with pytest.raises(OutputFailed, match="Read-only file system"):
         store.back_up(str(tmp_path / "b.db"), lambda *_: None)
     monkeypatch.undo()

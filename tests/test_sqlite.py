@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -15,20 +16,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flue_cli.agents.api import Message
+from flue_cli.agents.api import Message, Reply
+from flue_cli.agents.discovery import Agent
 from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, StoreError, StoreNewer
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Failure, Head
+from flue_cli.stores.records import Ask, Failure, Head
 from flue_cli.stores.sqlite import SqliteStore
-from flue_cli.stores.sqlite.file import APPLICATION_ID, BUSY_SECONDS, SCHEMA_VERSION
+from flue_cli.stores.sqlite.database_file import APPLICATION_ID, BUSY_SECONDS
+from flue_cli.stores.sqlite.schema import SCHEMA_VERSION
 from flue_cli.testing.steps import (
     AGENT,
+    BROKEN,
     begin,
     contents,
     edit,
@@ -44,6 +49,8 @@ from flue_cli.testing.steps import (
     timeline,
     turn,
 )
+from flue_cli.turns.cancellation import Cancellation
+from flue_cli.turns.runner import Runner
 
 IMPORTS = """
 import sys
@@ -568,6 +575,121 @@ def test_a_program_that_keeps_writing_is_waited_for_within_bounds(tmp_path: Path
     store.close()
 
 
+# Two processes, each with an opening of its own
+
+
+def test_a_store_made_anew_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
+    """Where the file was replaced while nobody had it open, a turn starts from what is in it now."""
+    path = tmp_path / "flue.db"
+    ours = SqliteStore(str(path))
+    talk(ours, "x", "y", "z")
+    ours.disconnect()
+    for file in tmp_path.glob("flue.db*"):
+        if file.is_file():
+            file.unlink()
+    theirs = SqliteStore(str(path))
+    head = talk(theirs, "one", "two", "three")
+
+    lease = begin(ours, "four").lease
+    assert lease.head == head
+    assert lease.data == theirs.data_at(head, 3)
+    assert [message.content for message in ours.messages(head, 4, 6)] == ["three", "ok"]
+    ours.close()
+    theirs.close()
+
+
+def test_what_another_process_deleted_is_not_read(tmp_path: Path) -> None:
+    """Nobody is shown a conversation that was deleted elsewhere, also not the process that held it."""
+    ours, theirs = (SqliteStore(str(tmp_path / "flue.db")) for _ in range(2))
+    head = talk(ours, "secret")
+    theirs.delete(head)
+    with pytest.raises(SessionChanged):
+        ours.messages(head, 0, 2)
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("between", [[], [{"role": "tool", "content": ["one"], "name": "clock"}]])
+def test_what_an_agent_does_to_its_messages_is_its_own(tmp_path: Path, between: list[dict[str, Any]]) -> None:
+    """Messages that an agent changes in memory are told as they were said in the next turn."""
+    store = SqliteStore(str(tmp_path / "flue.db"))
+    runner = Runner(store)
+    seen: list[list[dict[str, Any]]] = []
+    held: list[Message] = []
+
+    def vandal(prompt: str, session: Any, context: Any) -> Reply:
+        found = session.history.last(10)
+        seen.append(deepcopy([message.as_dict() for message in found]))
+        held.extend(session.history.last(10))
+        for message in [one for one in found if one.role == "tool"] or found:
+            message.extra["spoilt"] = True
+            if isinstance(message.content, list):
+                message.content.append("spoilt")
+        found.clear()
+        return Reply("ok", between)
+
+    for _ in range(4):
+        done = runner.run(Agent(AGENT, vandal, "test"), Ask(AGENT, "main", "hi"), cancellation=Cancellation())
+        assert done.outcome == "completed"
+    one_turn = [{"role": "user", "content": "hi"}, *between, {"role": "assistant", "content": "ok"}]
+    assert seen == [[], one_turn, one_turn * 2, one_turn * 3]
+    assert not any("spoilt" in message.extra for message in held)
+    runner.close()
+    store.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_two_processes_see_one_conversation(tmp_path: Path, seed: int) -> None:
+    """Whatever two processes do to a session, also under its name, each sees the same conversation and data."""
+    chance = random.Random(seed)
+    path = str(tmp_path / "flue.db")
+    stores: list[Store] = [open_store(path) for _ in range(2)]
+    talk(stores[0], "first")
+    for number in range(60):
+        store = chance.choice(stores)
+        what = chance.choice(["turn"] * 6 + ["fail", "undo", "redo", "edit", "rename", "delete"])
+        with closing(open_store(path)) as fresh:
+            head = fresh.head(AGENT, "main")
+            data = fresh.data_at(head, head.turn)
+            messages = fresh.messages(head, 0, head.messages)
+        start = chance.randrange(head.messages + 1)
+        for each in stores:
+            assert each.head(AGENT, "main") == head
+            assert each.messages(head, start, head.messages) == messages[start:]
+        if what in ("turn", "fail"):
+            lease = begin(store, f"prompt {number}").lease
+            assert lease.data == data
+            if what == "fail":
+                store.abandon(lease, "failed", BROKEN, {})
+            else:
+                between = [Message("tool", str(number))] * chance.randrange(3)
+                finish(store, lease, reply=f"reply {number}", messages=between, data=f'{{"n":{number}}}')
+        elif what == "edit":
+            edit(store, f'{{"edited":{number}}}')
+        elif what == "rename":
+            store.rename(head, f"away {number}", wait=0, pause=sleep)
+            talk(store, f"anew {number}")
+        elif what == "delete":
+            store.delete(head)
+            talk(store, f"anew {number}")
+        else:
+            move(store, chance.randrange(max(head.turn, 1)) if what == "undo" else store.tip(head).turn)
+    for store in stores:
+        store.close()
+
+
+def test_what_is_used_last_is_listed_first(tmp_path: Path) -> None:
+    """A turn in one process makes its session the newest, whatever another process did in between."""
+    path = str(tmp_path / "flue.db")
+    ours, theirs = open_store(path), open_store(path)
+    talk(ours, "hello", name="a")
+    talk(theirs, "hello", name="b")
+    talk(ours, "again", name="a")
+    assert [found.name for found in ours.sessions()] == ["a", "b"]
+    ours.close()
+    theirs.close()
+
+
 # The timeline
 
 
@@ -685,7 +807,7 @@ def test_an_older_flue_that_still_runs_loses_nothing(
     talk(file_store, "one", "two", "three")
     move(file_store, 1)
     with monkeypatch.context() as older:
-        older.setattr("flue_cli.stores.sqlite.tree.leave_undone", lambda db, state: None)
+        older.setattr("flue_cli.stores.sqlite.forks.fork_undone_branch", lambda db, state: None)
         head = talk(file_store, "instead")
 
     assert file_store.tip(head) == head

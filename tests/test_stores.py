@@ -13,9 +13,9 @@ from flue_cli.agents.api import Message
 from flue_cli.errors import FlueError
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
+from flue_cli.stores.contract_errors import session_busy_error
 from flue_cli.stores.memory import MemoryStore
 from flue_cli.stores.records import Ask, Holder
-from flue_cli.stores.rules import busy
 from flue_cli.testing import StoreContract
 from flue_cli.testing.timeline import CHANGES
 
@@ -42,10 +42,10 @@ class TestSqlite(StoreContract):
 
 def test_busy_tells_who_and_how_long() -> None:
     """The error for a taken session names the process, its host and the seconds so far."""
-    error = busy("main", Holder(4711, "box", 1_000_000), 43_500_000)
+    error = session_busy_error("main", Holder(4711, "box", 1_000_000), 43_500_000)
     assert "'main' is busy: another process (pid 4711 on box) has been answering for 42 s" in error.message
 
-    error = busy("main", Holder(0, "", 1_000_000), 43_500_000)
+    error = session_busy_error("main", Holder(0, "", 1_000_000), 43_500_000)
     assert "another process has been answering for 42 s" in error.message
 
 

@@ -5,20 +5,32 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
+import statistics
 import subprocess
+import threading
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from flue_cli.errors import FlueError, SessionBusy, StoreError
+from flue_cli.stores import open_store
 from flue_cli.stores.records import LEASE_SECONDS
+from flue_cli.testing.steps import BROKEN, begin, finish, prompts, sleep, talk, turn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from conftest import Flue, Process
+
+    from flue_cli.stores.contract import Store
+    from flue_cli.stores.records import Holder
 
 GATED = """
 import os, time
@@ -57,9 +69,10 @@ def shorten_leases(flue: Flue, seconds: float) -> None:
     flue.command = [python, str(Path(__file__).parent / "short_lease.py"), str(seconds)]
 
 
-def in_line(flue: Flue) -> int:
-    """How many prompts stand in line."""
-    with closing(sqlite3.connect(flue.store, timeout=5)) as db:
+def in_line(store: Flue | Path) -> int:
+    """The number of prompts that stand in line."""
+    path = store if isinstance(store, Path) else store.store
+    with closing(sqlite3.connect(path, timeout=5)) as db:
         (count,) = db.execute("SELECT count(*) FROM waiting").fetchone()
     return int(count)
 
@@ -315,3 +328,131 @@ def test_a_line_of_prompts_waits_as_one(gated: Flue) -> None:
     for writer in "xy":
         assert [token for token in answered if token[0] == writer] == [f"{writer}{n}" for n in range(10)]
     assert len(answered) == 20
+
+
+# Waiters in one process, each on an opening of the store of its own
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Iterator[list[Store]]:
+    """Four openings of one store: each waits as a process of its own does."""
+    opened = [open_store(str(tmp_path / "flue.db")) for _ in range(4)]
+    yield opened
+    for store in opened:
+        store.close()
+
+
+def stand_in_line(path: Path, *actions: Callable[[], object]) -> list[threading.Thread]:
+    """Threads that wait for a session, one behind the other; what their actions raise is nobody's business."""
+
+    def act(action: Callable[[], object]) -> None:
+        with contextlib.suppress(FlueError):
+            action()
+
+    threads = []
+    for action in actions:
+        before = in_line(path)
+        threads.append(threading.Thread(target=act, args=(action,)))
+        threads[-1].start()
+        while in_line(path) == before:
+            assert threads[-1].is_alive()
+            time.sleep(0.001)
+    return threads
+
+
+def join(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("openings", [1, 4], ids=["threads", "processes"])
+def test_a_waiter_goes_on_soon_after_the_release(tmp_path: Path, stores: list[Store], openings: int) -> None:
+    """Those in line begin in order, within a moment of the end of the turn before them."""
+    path = tmp_path / "flue.db"
+    pauses: list[float] = []
+    for number in range(5):
+        lease = begin(stores[0], f"first {number}").lease
+        actions = [
+            partial(turn, stores[place % openings], f"{number}, {place}", wait=30) for place in (1, 2, 3)
+        ]
+        threads = stand_in_line(path, *actions)
+        finish(stores[0], lease)
+        began = time.monotonic()
+        join(threads)
+        pauses.append((time.monotonic() - began) / 3)
+    assert statistics.median(pauses) < 0.25
+    assert prompts(stores[0]) == [
+        prompt for n in range(5) for prompt in (f"first {n}", f"{n}, 1", f"{n}, 2", f"{n}, 3")
+    ]
+
+
+@pytest.mark.parametrize("why", ["is refused", "is cancelled"])
+def test_a_waiter_that_gives_up_lets_the_next_one_go(tmp_path: Path, stores: list[Store], why: str) -> None:
+    """When the next in line goes, whatever for, the one behind it is answered, and nobody is left in line."""
+    path = tmp_path / "flue.db"
+    talk(stores[0], "hello", name="taken")
+    lease = begin(stores[0], "first").lease
+    over = threading.Event()
+
+    def pause(seconds: float, holder: Holder) -> None:
+        time.sleep(seconds)
+        if why == "is cancelled" and over.is_set():
+            raise SessionBusy("enough")
+
+    threads = stand_in_line(
+        path,
+        partial(stores[1].rename, lease.head, "taken", wait=30, pause=pause),
+        partial(turn, stores[2], "behind", wait=30),
+    )
+    over.set()
+    finish(stores[0], lease)
+    join(threads)
+    assert (prompts(stores[0]), in_line(path)) == (["first", "behind"], 0)
+
+
+def test_a_command_lets_the_one_behind_it_go_on(tmp_path: Path, stores: list[Store]) -> None:
+    """Renames that had to wait, behind a turn that fails, are made one after the other."""
+    path = tmp_path / "flue.db"
+    talk(stores[0], "one")
+    lease = begin(stores[0], "fails").lease
+    threads = stand_in_line(
+        path,
+        partial(stores[1].rename, lease.head, "other", wait=30, pause=sleep),
+        partial(stores[2].rename, lease.head, "another", wait=30, pause=sleep),
+    )
+    stores[0].abandon(lease, "failed", BROKEN, {})
+    join(threads)
+    assert [summary.name for summary in stores[0].sessions()] == ["other"]
+    assert in_line(path) == 0
+
+
+def test_a_turn_does_not_pass_a_waiter(stores: list[Store]) -> None:
+    """A process that just took a turn does not slip in again before one that was waiting behind it."""
+    lease = begin(stores[0], "long").lease
+    is_over = threading.Event()
+
+    def pause(seconds: float, holder: Holder) -> None:
+        if is_over.is_set():
+            with pytest.raises(SessionBusy):
+                begin(stores[0], "out of turn")
+        else:
+            finish(stores[0], lease)
+            is_over.set()
+
+    assert begin(stores[1], "waiting", pause=pause, wait=5).lease.turn == 2
+    assert is_over.is_set()
+
+
+def test_a_folder_in_the_way_is_told_in_plain_words(tmp_path: Path) -> None:
+    """When the folder beside the store cannot be used, going on with a session is a StoreError."""
+    path = tmp_path / "flue.db"
+    store = open_store(str(path))
+    lease = begin(store, "one").lease
+    store.close()
+    shutil.rmtree(f"{path}-owners")
+    Path(f"{path}-owners").touch()
+    finish(store, lease)
+    with pytest.raises(StoreError, match="cannot be used"):
+        begin(store, "two")
+    store.close()

@@ -30,8 +30,8 @@ from flue_cli.names import bare_name
 from flue_cli.render.remarks import show_traceback
 from flue_cli.settings import Settings
 from flue_cli.stores.contract import Store
+from flue_cli.stores.contract_errors import session_exists_error
 from flue_cli.stores.records import ABSENT, Entry, Head, Origin
-from flue_cli.stores.rules import taken
 from flue_cli.text import safe_line
 from flue_cli.turns.dry_run import AgentRun, DryRunner
 from flue_cli.turns.replay import RecordBuffer, TurnComparison, replay_in_sequence, replay_turns
@@ -85,7 +85,7 @@ def replay(
         new = bare_name(accept, head.agent) if accept is not None else ""
         new = bare_name(accept, head.agent) if accept is not None else ""
         if new and kept.head(head.agent, new).uid != ABSENT:
-            raise taken(head.agent, new)
+            raise session_exists_error(head.agent, new)
         report = create_report(app, head, as_json=as_json, verbose=verbose)
         todays = _loaded(app, settings, head, agent_file, verbose=verbose)
         run = AgentRun[TurnComparison](

@@ -10,8 +10,8 @@ from flue_cli.render import plain
 from flue_cli.times import timestamp
 
 if TYPE_CHECKING:
-    from flue_cli.stores.matching import Query
     from flue_cli.stores.records import Hit
+    from flue_cli.stores.search_query import Query
 
 _LENGTH = 100
 _BEFORE = 30

@@ -21,9 +21,9 @@ from flue_cli.agents.discovery import AgentSource
 from flue_cli.render.excerpt import excerpt
 from flue_cli.render.family import Branch
 from flue_cli.render.output import Output
-from flue_cli.stores.matching import Query
 from flue_cli.stores.records import Entry, Finding, Hit
 from flue_cli.stores.rules import mark_of
+from flue_cli.stores.search_query import Query
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import ago, local_time
 

@@ -11,8 +11,9 @@ from flue_cli.repl.manners import Manners
 from flue_cli.sessions import data_edits, timeline
 from flue_cli.sessions.data_edits import DataEdit, DraftFolder, WaitOptions
 from flue_cli.sessions.timeline import MissedChanges, TimelineMove, missed_between
+from flue_cli.stores.contract_errors import session_changed_error
 from flue_cli.stores.records import ABSENT, Ask, Begun, Entry, Head, Pause
-from flue_cli.stores.rules import changed, unchanged
+from flue_cli.stores.rules import check_unchanged
 from flue_cli.turns.call_agent import OnPiece
 from flue_cli.turns.cancellation import Cancellation
 from flue_cli.turns.dry_run import DryRunner, DryRunResult, next_turn_input
@@ -224,7 +225,7 @@ class Conversation:
     def _seen_now(self) -> Head:
         """The session as it stands, which must be as we saw it: only that may be taken back."""
         head = self._current()
-        unchanged(self._seen, head)
+        check_unchanged(self._seen, head)
         return head
 
     def _current(self) -> Head:
@@ -238,7 +239,7 @@ class Conversation:
         """The session as it stands now, or is yet to be made; SessionChanged if it was ours and is gone."""
         head = self.head()
         if self._seen.uid not in (ABSENT, head.uid):
-            gone = changed(self.name).message
+            gone = session_changed_error(self.name).message
             raise SessionChanged(gone, hint="/new begins another, /sessions shows which there are")
         return head
 

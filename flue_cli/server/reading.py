@@ -11,8 +11,8 @@ from flue_cli.render import plain
 from flue_cli.server import asking
 from flue_cli.server.errors import json_answer, outwardly
 from flue_cli.server.guard import SAID_OF_THE_REQUEST
+from flue_cli.stores.contract_errors import session_not_found_error
 from flue_cli.stores.records import ABSENT, Entry, Head
-from flue_cli.stores.rules import absent
 from flue_cli.times import timestamp
 from flue_cli.transcripts.fields import RawJson, object_of, session_fields, turn_fields
 
@@ -83,7 +83,7 @@ def existing(store: Store, agent: str, name: str) -> Head:
     """The session as it stands; SessionNotFound if there is none."""
     head = store.head(agent, name)
     if head.uid == ABSENT:
-        raise absent(agent, name)
+        raise session_not_found_error(agent, name)
     return head
 
 

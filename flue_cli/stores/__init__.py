@@ -1,4 +1,4 @@
-"""Where sessions are kept. A URL names the store; only the one named is loaded.
+"""Stores: places where sessions are kept. A URL names the store; only the one named is loaded.
 
 To add a store, give it a row in STORES, or, in a package of its own, an entry point of the group
 `flue.stores`: the name is the scheme, the value `module:class`. Either way the class is called with

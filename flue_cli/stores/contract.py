@@ -1,4 +1,4 @@
-"""What every store promises: the Store protocol. Its records are in records.py.
+"""The contract of every store: the Store protocol. Its records are in records.py.
 
 A session is known by agent and name and has a `uid` that its store never uses again. Its timeline
 is a tree of entries: every accepted prompt and every edit of the data is one, with a parent. A
@@ -7,7 +7,7 @@ to the head are numbered 1, 2, 3 … without a gap, whatever became of them. The
 the entry that counts as now; its `version` grows with every change.
 
 Undoing moves the head back, and nothing is thrown away: what was undone can be done again until
-something else is added, and then stays as a *kept fork*, a session of its own named `NAME~1`.
+something else is added, and then stays as an *undone fork*, a session of its own named `NAME~1`.
 
 Times are microseconds since the epoch, UTC. Data travels as JSON text, byte for byte.
 Every method may raise StoreError (exit 5) when the store itself fails.
@@ -46,7 +46,7 @@ class Store(Protocol):
     """A place where sessions are kept. Safe to use from several threads at once."""
 
     url: str
-    """How to name this store again, as `--store` takes it."""
+    """The URL that opens this store again, as `--store` takes it."""
 
     is_ephemeral: bool
     """True if all of it ends with the process: then nothing else is to be written about it either."""
@@ -57,7 +57,7 @@ class Store(Protocol):
     They need not be there yet. Nothing but the store may write them."""
 
     lease_seconds: float
-    """How long the leases that it gives and renews hold, in seconds: LEASE_SECONDS unless set."""
+    """Duration of the leases that it gives and renews, in seconds: LEASE_SECONDS unless set."""
 
     def head(self, agent: str, name: str) -> Head:
         """The session as it stands; with uid 0, creating nothing, if there is none."""
@@ -121,11 +121,11 @@ class Store(Protocol):
         ...
 
     def origin(self, head: Head) -> Origin | None:
-        """What the session was forked from; None if it began by itself."""
+        """Tell which session and turn it was forked from; None if it began by itself."""
         ...
 
     def kept(self, head: Head) -> list[Head]:
-        """The forks that were kept of the session, and of those in turn: they go where it goes."""
+        """The undone forks of the session, and of those in turn: they go where it goes."""
         ...
 
     def sessions(
@@ -154,12 +154,12 @@ class Store(Protocol):
         ranked: bool = False,
         kept: bool = False,
     ) -> list[Hit]:
-        """The turns that say every one of `words`, in prompt or reply; matching.py says what that means.
+        """The turns that say every one of `words`, in prompt or reply; search_query.py says what that means.
 
         The newest first, by when their prompts were recorded (copies: when they were made); `ranked`, the
         best first. Turns that failed, and the one that runs, are found by their prompts. What was undone
-        is found only with `kept`: in the kept fork that has it, or else in the session itself. A turn that
-        a session shares with its kept forks is one hit, the session's. No words find nothing.
+        is found only with `kept`: in the undone fork that has it, or else in the session itself. A turn that
+        a session shares with its undone forks is one hit, the session's. No words find nothing.
         """
         ...
 
@@ -198,7 +198,7 @@ class Store(Protocol):
         ...
 
     def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
-        """Give the session another name, and its kept forks too, after the turns that were there first.
+        """Give the session another name, and its undone forks too, after the turns that were there first.
 
         SessionExists if its agent has a session of that name; SessionBusy past `wait` seconds;
         SessionChanged if it is not the one of `head.uid`. Prompts that wait for it end with that too.
@@ -206,10 +206,10 @@ class Store(Protocol):
         ...
 
     def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
-        """Remove the session, its kept forks, and every trace of them; other forks stay whole.
+        """Remove the session, its undone forks, and every trace of them; other forks stay whole.
 
         SessionBusy at once while a turn runs; SessionChanged if it is not the one of `head.uid`. With
-        `seen`, its kept forks as they were seen, also if it or one of them has changed since, or if
+        `seen`, its undone forks as they were seen, also if it or one of them has changed since, or if
         there are others.
         """
         ...
@@ -219,16 +219,16 @@ class Store(Protocol):
         ...
 
     def stamp(self) -> object:
-        """What equals an earlier answer to the same thread as long as nothing was written, by anybody.
+        """A change token: equal on two calls of one thread if nobody wrote in between.
 
         It costs next to nothing, so that a change can be waited for. StoreError if the store was removed.
         """
         ...
 
     def compact(self, seconds: float) -> int:
-        """Give room that nothing uses back to the system, if that can be done in so many seconds: the bytes.
+        """Return unused space to the file system within `seconds`.
 
-        Nobody loses anything by it, nor waits for longer; what makes it impossible is no error, but 0.
+        Gives the bytes freed, 0 if it could not be done.
         """
         ...
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from flue_cli.agents.api import Message
 
 LEASE_SECONDS = 15.0
-"""How long a lease holds without being renewed; a running turn renews it every third of that."""
+"""Duration of a lease that is not renewed, in seconds; a running turn renews it every third of that."""
 
 PREVIEW = 200
-"""How much of the last prompt a list of sessions shows, in characters."""
+"""Length of the last prompt in a list of sessions, in characters."""
 
 ABSENT = 0
 """The uid of a session that does not exist yet."""
@@ -39,7 +39,7 @@ class Head(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Why a turn did not complete: `type` as in JSON output, `message` for people."""
+    """The reason why a turn did not complete: `type` as in JSON output, `message` for people."""
 
     type: str
     message: str
@@ -68,7 +68,7 @@ class Entry(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """Who runs a turn on a session: `pid` and `host` where known, `since` when the turn began."""
+    """The process that runs a turn on a session: `pid` and `host` where known, `since` its beginning."""
 
     pid: int
     host: str
@@ -135,7 +135,7 @@ Pause = Callable[[float, Holder], object]
 
 
 class Origin(NamedTuple):
-    """What a session was forked from: a session, which may be gone, by uid and name, as of `turn`.
+    """The source of a fork: a session, which may be gone, by uid and name, at `turn`.
 
     `is_kept`: not by a person, but because turns that were undone had to go somewhere.
     """
@@ -172,7 +172,7 @@ class Hit(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What a check-up found: `level` is "ok", "note" or "problem"; `advice` is what to do about it."""
+    """One result of a check-up: `level` is "ok", "note" or "problem"; `advice` is what to do about it."""
 
     level: str
     what: str

@@ -1,4 +1,4 @@
-"""The rules that all stores share: whom a session lets in, what a turn adds, and refusals in words."""
+"""The rules that all stores share: checks of a request, the history, and the names of undone forks."""
 
 from __future__ import annotations
 
@@ -7,83 +7,51 @@ from collections.abc import Iterable, Iterator
 from flue_cli.agents.api import Message
 from flue_cli.errors import (
     KeyConflict,
-    LeaseLost,
-    SessionBusy,
     SessionChanged,
-    SessionExists,
-    SessionNotFound,
     TurnNotFound,
 )
 from flue_cli.names import MAX_NAME
+from flue_cli.stores.contract_errors import (
+    session_changed_error,
+    session_exists_error,
+    session_not_found_error,
+)
 from flue_cli.stores.records import (
     ABSENT,
     Ask,
     Entry,
     Failure,
     Head,
-    Holder,
-    Lease,
 )
 
 
-def let_in(ask: Ask, seen: int, found: int) -> None:
+def check_expectation(ask: Ask, seen: int, found: int) -> None:
     """Raise what keeps `ask` out of the session of uid `found` (ABSENT: there is none).
 
     `seen` is the session that it has seen, now or when it began to wait.
     """
     if seen not in (ABSENT, found):
-        raise changed(ask.name)
+        raise session_changed_error(ask.name)
     if found == ABSENT and ask.expect == "existing":
-        raise absent(ask.agent, ask.name)
+        raise session_not_found_error(ask.agent, ask.name)
     if found != ABSENT and ask.expect == "new" and seen == ABSENT:
-        raise taken(ask.agent, ask.name)
+        raise session_exists_error(ask.agent, ask.name)
 
 
-def claim(head: Head, wait: float) -> Ask:
-    """What asks for the session of `head`, and no other one; SessionChanged if there was none."""
+def request_for(head: Head, wait: float) -> Ask:
+    """Make a request for the session of `head` and no other one; SessionChanged if there was none."""
     if head.uid == ABSENT:
-        raise changed(head.name)
+        raise session_changed_error(head.name)
     return Ask(head.agent, head.name, "", uid=head.uid, wait=wait)
 
 
-def same_prompt(ask: Ask, prompt: str) -> None:
+def check_same_prompt(ask: Ask, prompt: str) -> None:
     """Raise KeyConflict unless the key of `ask` completed this very prompt."""
     if ask.prompt != prompt:
         raise KeyConflict(f"turn key '{ask.key}' was used for another prompt")
 
 
-def busy(name: str, holder: Holder, now: int) -> SessionBusy:
-    """The error for a session that stayed taken."""
-    who = "another process" + (f" (pid {holder.pid} on {holder.host})" if holder.pid else "")
-    seconds = max(0, (now - holder.since) // 1_000_000)
-    return SessionBusy(
-        f"session '{name}' is busy: {who} has been answering for {seconds} s",
-        hint="wait longer with --wait SECONDS, or use another session",
-    )
-
-
-def absent(agent: str, name: str) -> SessionNotFound:
-    """The error for a session that must exist and does not."""
-    return SessionNotFound(f"there is no session '{name}' of agent '{agent}'")
-
-
-def taken(agent: str, name: str) -> SessionExists:
-    """The error for a name that is taken."""
-    return SessionExists(
-        f"session '{name}' of agent '{agent}' exists already",
-        hint="choose another name, or go on with it: flue chat AGENT -r NAME",
-    )
-
-
-def changed(name: str) -> SessionChanged:
-    """The error for a session that is no longer the one the caller saw."""
-    return SessionChanged(
-        f"session '{name}' was deleted, renamed or made anew meanwhile",
-        hint="begin another session; see: flue sessions list",
-    )
-
-
-def unchanged(head: Head, found: Head) -> None:
+def check_unchanged(head: Head, found: Head) -> None:
     """Raise SessionChanged unless the session `found` is still as `head` says."""
     if head.version != found.version:
         raise SessionChanged(
@@ -92,49 +60,48 @@ def unchanged(head: Head, found: Head) -> None:
         )
 
 
-def all_unchanged(heads: Iterable[Head], found: Iterable[Head]) -> None:
+def check_all_unchanged(heads: Iterable[Head], found: Iterable[Head]) -> None:
     """Raise SessionChanged unless the sessions `found` are those of `heads`, each still as it says."""
     seen = {head.uid: head for head in heads}
     now = {head.uid: head for head in found}
     if seen.keys() != now.keys():
-        raise changed(next(iter((seen or now).values())).name)
+        raise session_changed_error(next(iter((seen or now).values())).name)
     for uid, head in seen.items():
-        unchanged(head, now[uid])
+        check_unchanged(head, now[uid])
 
 
-def known_turn(head: Head, turn: int) -> None:
+def check_turn(head: Head, turn: int) -> None:
     """Raise TurnNotFound unless `turn` is 0 or on the line that ends at `head`."""
     if not 0 <= turn <= head.turn:
         raise TurnNotFound(f"session '{head.name}' has no turn {turn}")
 
 
-def lost(lease: Lease) -> LeaseLost:
-    """The error for a turn whose lease is gone."""
-    return LeaseLost(
-        f"turn {lease.turn} of session '{lease.head.name}' was not saved: another turn took the session over",
-        hint="a reply that was shown is not kept: send the prompt again",
-    )
-
-
 INTERRUPTED = Failure("interrupted", "its process ended or was stopped")
-"""Why a turn is interrupted, as recorded by whoever finds it."""
+"""The failure that is recorded for an interrupted turn."""
 
 
 def history_of(entry: Entry) -> tuple[Message, ...]:
-    """What `entry` adds to the history: prompt, messages between, reply; nothing unless completed."""
-    if entry.outcome != "completed" or entry.kind != "prompt":
+    """Messages that `entry` adds to the history: prompt, messages between, reply; none unless completed."""
+    return said_messages(entry.kind, entry.outcome, entry.prompt, entry.messages, entry.reply)
+
+
+def said_messages(
+    kind: str, outcome: str, prompt: str, between: tuple[Message, ...], reply: str | None
+) -> tuple[Message, ...]:
+    """Messages that an entry of these fields adds to the history; see `history_of`."""
+    if outcome != "completed" or kind != "prompt":
         return ()
-    return (Message("user", entry.prompt), *entry.messages, Message("assistant", entry.reply))
+    return (Message("user", prompt), *between, Message("assistant", reply))
 
 
 def mark_of(entry: Entry) -> str:
-    """What is said of an entry beside its number: "" for an answered prompt, else what became of it."""
+    """Label of an entry beside its number: "" for an answered prompt, else its outcome."""
     if entry.kind == "edit":
         return "data edited"
     return "" if entry.outcome == "completed" else entry.outcome
 
 
-def one_turn_a_key(entries: Iterable[Entry]) -> Iterator[Entry]:
+def check_unique_keys(entries: Iterable[Entry]) -> Iterator[Entry]:
     """`entries` one by one; KeyConflict if two of them were completed under one key."""
     keys = set()
     for entry in entries:
@@ -162,7 +129,7 @@ def kept_name(name: str, others: Iterable[str]) -> str:
             return free
 
 
-def meant(name: str, agent: str) -> list[tuple[str, str]]:
+def candidate_names(name: str, agent: str) -> list[tuple[str, str]]:
     """The (agent, name) pairs that a SESSION argument may mean; an agent of "" stands for any."""
     if agent:
         return [(agent, name)]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 DAY = 86_400_000_000
 """Microseconds."""
 _MOST = 5
-"""How many of the busiest sessions and the slowest turns are named."""
+"""Number of the busiest sessions and of the slowest turns that are named."""
 
 
 class Busy(NamedTuple):
@@ -33,7 +33,7 @@ class Statistics(NamedTuple):
     """Figures about sessions.
 
     `turns` are accepted prompts, of which so many were `completed`, `failed` and so on; one that runs is
-    none of those. `messages` are those of all histories, without kept forks. `bytes` is what is kept: of a
+    none of those. `messages` are those of all histories, without undone forks. `bytes` is what is kept: of a
     whole store what it takes, of one agent what its turns say. `agents` are (agent, turns), most first,
     `days` (days since 1970, turns), oldest first, without days on which nothing was said.
     """
@@ -65,7 +65,7 @@ class Counted(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """What the session `uid` was given on one day; `took` is the time of its slowest turn there, or -1."""
+    """The turns of the session `uid` on one day; `took` is the time of its slowest turn there, or -1."""
 
     uid: int
     day: int
@@ -80,7 +80,7 @@ class Tally(NamedTuple):
 
 
 def figures(sessions: Iterable[Counted], tallies: Iterable[Tally], size: int) -> Statistics:
-    """What `sessions` and their tallies come to; `size` is the bytes."""
+    """Add up `sessions` and their tallies; `size` is the bytes."""
     known = {session.uid: session for session in sessions}
     sums: Counter[str] = Counter()
     agents = Counter({session.agent: 0 for session in known.values()})

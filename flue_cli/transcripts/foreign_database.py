@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from flue_cli.errors import UsageError
-from flue_cli.stores.sqlite.file import open_database
+from flue_cli.stores.sqlite.database_file import open_database
 from flue_cli.transcripts.reading import Source
 
 _KINDS = {

@@ -35,7 +35,7 @@ from flue_cli.turns.runner import Runner
 TEXT = "x" * 200
 ROUNDS = 400
 LONG = 50_000
-LIMITS = {"turn": 1.5, "flat": 1.15, "bytes": 1.6, "processes": 4.0}
+LIMITS = {"turn": 2.2, "flat": 1.15, "bytes": 1.6, "processes": 6.0}
 COUNTING = """
 def agent(prompt, session, context):
     session.data["count"] = session.data.get("count", 0) + 1

@@ -9,8 +9,8 @@ from flue_cli import times
 from flue_cli.errors import SessionBusy
 from flue_cli.sessions.timeline import last_turns
 from flue_cli.stores.contract import Store
+from flue_cli.stores.contract_errors import session_changed_error
 from flue_cli.stores.records import ABSENT, Entry, Head, Holder, Summary
-from flue_cli.stores.rules import changed
 
 
 class Choices:
@@ -84,7 +84,7 @@ class Choices:
         for other in self.all:
             if other.uid == one.uid:
                 return self.store.head(other.agent, other.name)
-        raise changed(one.name)
+        raise session_changed_error(one.name)
 
     def last_turns(self, one: Summary, count: int) -> list[Entry]:
         """The newest `count` turns, and the prompt that is being answered."""

@@ -13,7 +13,7 @@ from flue_cli.repl.opening import greet, open_session
 from flue_cli.repl.slash.command import Chat, Command, no_argument, number, show
 from flue_cli.repl.terminal import no_input_for_agents, usual_keyboard
 from flue_cli.sessions.timeline import last_turns
-from flue_cli.stores.rules import absent
+from flue_cli.stores.contract_errors import session_not_found_error
 from flue_cli.text import safe_line
 
 _HITS = 20
@@ -82,7 +82,7 @@ def history(argument: str, chat: Chat) -> None:
 
 def search(argument: str, chat: Chat) -> None:
     """Look for words in all sessions: /search WORDS."""
-    from flue_cli.stores.matching import Query
+    from flue_cli.stores.search_query import Query
 
     words = argument.split()
     if not words:
@@ -101,7 +101,7 @@ def enter(chat: Chat, agent: str, name: str) -> None:
     """
     conversation = chat.conversation
     if not conversation.has(agent, name):
-        raise absent(agent, name)
+        raise session_not_found_error(agent, name)
     if agent == conversation.agent.name:
         conversation.switch(name, "existing")
         open_session(conversation, chat.output, 1)

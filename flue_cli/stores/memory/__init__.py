@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flue_cli import times
 from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
+from flue_cli.stores.contract_errors import (
+    lease_lost_error,
+    session_busy_error,
+    session_changed_error,
+    session_exists_error,
+)
 from flue_cli.stores.memory.sessions import Session, Sessions
-from flue_cli.stores.queue import Held, wait_for
+from flue_cli.stores.queueing import Held, wait_for
 from flue_cli.stores.records import (
     ABSENT,
     LEASE_SECONDS,
@@ -32,19 +38,15 @@ from flue_cli.stores.records import (
 )
 from flue_cli.stores.rules import (
     INTERRUPTED,
-    all_unchanged,
-    busy,
-    changed,
-    claim,
+    candidate_names,
+    check_all_unchanged,
+    check_expectation,
+    check_same_prompt,
+    check_turn,
+    check_unchanged,
+    check_unique_keys,
     history_of,
-    known_turn,
-    let_in,
-    lost,
-    meant,
-    one_turn_a_key,
-    same_prompt,
-    taken,
-    unchanged,
+    request_for,
 )
 from flue_cli.text import safe_line
 
@@ -114,11 +116,11 @@ class MemoryStore:
 
     def data_at(self, head: Head, turn: int) -> str:
         with self._lock:
-            known_turn(head, turn)
+            check_turn(head, turn)
             return self._all.line_of(head).entries[turn - 1].data if turn else "{}"
 
     def at(self, head: Head, turn: int) -> Head:
-        known_turn(head, turn)
+        check_turn(head, turn)
         if turn in (0, head.turn):
             return head if turn else head._replace(turn=0, messages=0, updated_at=head.created_at)
         with self._lock:
@@ -164,7 +166,7 @@ class MemoryStore:
                 for session in self._all.by_uid.values()
                 if any(
                     whose in ("", session.head.agent) and what == session.head.name
-                    for whose, what in meant(name, agent)
+                    for whose, what in candidate_names(name, agent)
                 )
             ]
 
@@ -177,8 +179,8 @@ class MemoryStore:
         ranked: bool = False,
         kept: bool = False,
     ) -> list[Hit]:
-        from flue_cli.stores.matching import Query
-        from flue_cli.stores.memory.searching import search
+        from flue_cli.stores.memory.search import search
+        from flue_cli.stores.search_query import Query
 
         with self._lock:
             sessions = [
@@ -194,11 +196,11 @@ class MemoryStore:
     # Upkeep
 
     def statistics(self, *, agent: str = "", ahead: int = 0) -> Statistics:
-        from flue_cli.stores.memory import counting
+        from flue_cli.stores.memory import stats
         from flue_cli.stores.statistics import figures
 
         with self._lock:
-            return figures(*counting.counted(self._all.by_uid.values(), agent, ahead))
+            return figures(*stats.counted(self._all.by_uid.values(), agent, ahead))
 
     def stamp(self) -> object:
         with self._lock:
@@ -255,19 +257,19 @@ class MemoryStore:
 
     def move(self, head: Head, turn: int, *, wait: float, pause: Pause) -> Head:
         def act(session: Session) -> Head:
-            unchanged(head, session.head)
-            known_turn(session.head._replace(turn=len(session.line.entries)), turn)
+            check_unchanged(head, session.head)
+            check_turn(session.head._replace(turn=len(session.line.entries)), turn)
             self._interrupt(session)
             if turn == session.head.turn:
                 return session.head
             self._all.touch(session)
             return self._all.move(session, turn, times.now())
 
-        return self._when_free(claim(head, wait), pause, act)
+        return self._when_free(request_for(head, wait), pause, act)
 
     def edit(self, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
         def act(session: Session) -> Head:
-            unchanged(head, session.head)
+            check_unchanged(head, session.head)
             self._interrupt(session)
             self._all.leave_undone(session)
             self._all.touch(session)
@@ -275,44 +277,44 @@ class MemoryStore:
             entry = Entry(turn, "edit", "completed", None, "", None, (), now, now, None, {}, data)
             return self._settle(session, entry)
 
-        return self._when_free(claim(head, wait), pause, act)
+        return self._when_free(request_for(head, wait), pause, act)
 
     def fork(self, head: Head, name: str) -> Head:
         with self._lock:
             session = self._all.by_uid.get(head.uid)
             if session is None:
-                raise changed(head.name)
+                raise session_changed_error(head.name)
             entries = self._all.line_of(head).entries[: head.turn] if head.turn else []
             return self.bring(head.agent, name, entries, Origin(head.uid, session.head.name, head.turn))
 
     def bring(self, agent: str, name: str, entries: Iterable[Entry], origin: Origin | None = None) -> Head:
-        numbered = enumerate(one_turn_a_key(entries), 1)
+        numbered = enumerate(check_unique_keys(entries), 1)
         copies = [deepcopy(entry._replace(turn=number)) for number, entry in numbered]
         origin = origin._replace(is_kept=False) if origin else None
         with self._lock:
             if (agent, name) in self._all.by_name:
-                raise taken(agent, name)
+                raise session_exists_error(agent, name)
             return self._all.add(agent, name, copies, origin).head
 
     def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
         def act(session: Session) -> Head:
             if name != head.name and (head.agent, name) in self._all.by_name:
-                raise taken(head.agent, name)
+                raise session_exists_error(head.agent, name)
             return self._all.rename(session, name)
 
-        return self._when_free(claim(head, wait), pause, act)
+        return self._when_free(request_for(head, wait), pause, act)
 
     def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
         with self._lock:
             session = self._all.by_name.get((head.agent, head.name))
             if session is None or session.head.uid != head.uid:
-                raise changed(head.name)
+                raise session_changed_error(head.name)
             going = [session, *self._all.kept(head.uid)]
             for one in going:
                 if one.is_held:
-                    raise busy(one.head.name, one.holder, times.now())
+                    raise session_busy_error(one.head.name, one.holder, times.now())
             if seen is not None:
-                all_unchanged((head, *seen), [one.head for one in going])
+                check_all_unchanged((head, *seen), [one.head for one in going])
             for one in going:
                 self._all.remove(one)
 
@@ -342,7 +344,7 @@ class MemoryStore:
                     found = early(session)
                     if found is not None:
                         return found
-                let_in(ask, uid, session.head.uid if session else ABSENT)
+                check_expectation(ask, uid, session.head.uid if session else ABSENT)
                 session = session or self._all.add(ask.agent, ask.name)
                 uid = session.head.uid
                 first_in_line = not session.queue or session.queue[0] is ticket
@@ -365,7 +367,7 @@ class MemoryStore:
         entry = self._all.completed(session, ask.key) if ask.key else None
         if entry is None:
             return None
-        same_prompt(ask, entry.prompt)
+        check_same_prompt(ask, entry.prompt)
         return Replayed(session.head, deepcopy(entry))
 
     def _take(self, session: Session, ask: Ask) -> Begun:
@@ -403,5 +405,5 @@ class MemoryStore:
             or session.running is None
             or (session.head.version, session.fence) != (lease.head.version, lease.fence)
         ):
-            raise lost(lease)
+            raise lease_lost_error(lease)
         return session, session.running

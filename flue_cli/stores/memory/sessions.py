@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from itertools import repeat
 
 from flue_cli import times
+from flue_cli.stores.contract_errors import session_changed_error
 from flue_cli.stores.records import (
     PREVIEW,
     Entry,
@@ -15,7 +16,7 @@ from flue_cli.stores.records import (
     Origin,
     Summary,
 )
-from flue_cli.stores.rules import changed, history_of, kept_name
+from flue_cli.stores.rules import history_of, kept_name
 
 
 class Line:
@@ -66,22 +67,22 @@ class Session:
 
     @property
     def is_kept(self) -> bool:
-        """Whether it is a fork that undoing kept."""
+        """True if it is an undone fork."""
         return self.origin is not None and self.origin.is_kept
 
     @property
     def is_held(self) -> bool:
-        """Whether a turn runs on it whose lease stands."""
+        """True if a turn runs on it and its lease has not expired."""
         return self.running is not None and time.monotonic() < self.expires
 
     @property
     def used_at(self) -> int:
-        """When it was last used."""
+        """Time of its last use."""
         return max(self.head.updated_at, self.running.started_at if self.running else 0)
 
     @property
     def holder(self) -> Holder:
-        """Whoever runs its turn."""
+        """Holder of its lease."""
         return Holder(0, "", self.running.started_at if self.running else times.now())
 
     @property
@@ -121,7 +122,7 @@ class Sessions:
         """The line that `head` lies on; SessionChanged if it is gone."""
         line = self._lines.get(head.line)
         if head.uid not in self.by_uid or line is None:
-            raise changed(head.name)
+            raise session_changed_error(head.name)
         return line
 
     def move(self, session: Session, turn: int, when: int) -> Head:
@@ -176,7 +177,7 @@ class Sessions:
         return [found for fork in own for found in (fork, *self.kept(fork.head.uid))]
 
     def rename(self, session: Session, name: str) -> Head:
-        """Give a session another name, and the forks that were kept of it."""
+        """Give a session another name, and its undone forks."""
         if name != session.head.name:
             del self.by_name[session.head.agent, session.head.name]
             self.by_name[session.head.agent, name] = session

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flue_cli import times
 from flue_cli.agents.api import Message
 from flue_cli.errors import StoreError, UsageError
+from flue_cli.stores.contract_errors import lease_lost_error, session_busy_error, session_changed_error
 from flue_cli.stores.records import (
     ABSENT,
     LEASE_SECONDS,
@@ -30,33 +31,22 @@ from flue_cli.stores.records import (
     Replayed,
     Summary,
 )
-from flue_cli.stores.rules import (
-    all_unchanged,
-    busy,
-    changed,
-    claim,
-    known_turn,
-    lost,
-    unchanged,
-)
-from flue_cli.stores.sqlite import reading, tree, words
-from flue_cli.stores.sqlite.beginning import Beginning
-from flue_cli.stores.sqlite.claims import Claims
+from flue_cli.stores.rules import check_all_unchanged, check_turn, check_unchanged, request_for
+from flue_cli.stores.sqlite import entry_queries, forks, timeline
+from flue_cli.stores.sqlite.begin_turn import TurnStarter
 from flue_cli.stores.sqlite.connections import Connections
-from flue_cli.stores.sqlite.entries import complete, settle
-from flue_cli.stores.sqlite.file import plain_errors
-from flue_cli.stores.sqlite.indexing import Indexing
-from flue_cli.stores.sqlite.left import Left
-from flue_cli.stores.sqlite.owner import Owner, term
-from flue_cli.stores.sqlite.rows import (
-    STATE,
-    End,
-    State,
-    load_state,
+from flue_cli.stores.sqlite.database_file import translate_errors
+from flue_cli.stores.sqlite.entry_codec import encode
+from flue_cli.stores.sqlite.entry_rows import running_entry, settle, snapshot_or_delta
+from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner, lease_term
+from flue_cli.stores.sqlite.locking.session_lock import SessionLocks
+from flue_cli.stores.sqlite.search import fts_index
+from flue_cli.stores.sqlite.session_rows import (
+    SessionRow,
+    load_session,
+    load_session_by_uid,
     release,
-    state_of,
 )
-from flue_cli.stores.sqlite.texts import json_or_none
 from flue_cli.text import safe_line
 
 if TYPE_CHECKING:
@@ -74,98 +64,94 @@ class SqliteStore:
 
     def __init__(self, url: str) -> None:
         path = _path_of(url)
-        with plain_errors(path):
+        with translate_errors(path):
             self.path = os.path.realpath(path)  # SQLite follows links, and the owners' files must too
         self.url = f"sqlite:///{self.path}"
         self.files = (self.path, *(f"{self.path}{ending}" for ending in ("-wal", "-shm", "-journal")))
         self.lease_seconds = LEASE_SECONDS
-        self._owner = Owner(self.path)
+        self._owner = LeaseOwner(self.path)
         self._connections = Connections(self.path)
-        self._claims = Claims(self._connections, self._owner)
-        self._index = Indexing(self._connections)
-        self._left = Left()
-        self._beginning = Beginning(self._connections, self._owner, self._claims, self._left)
+        self._locks = SessionLocks(self._connections, self._owner)
+        self._index = fts_index.IndexMaintenance(self._connections)
+        self._starter = TurnStarter(self._owner, self._locks)
 
     # Reading
 
     def head(self, agent: str, name: str) -> Head:
         with self._connections.reading() as db:
-            state = load_state(db, agent, name) if db else None
+            state = load_session(db, agent, name) if db else None
         return state.head if state else Head(ABSENT, agent, name)
 
     def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
         with self._connections.reading() as db:
             if db:
-                yield from reading.entries(db, head, first, last, with_data=with_data)
+                yield from entry_queries.entries(db, head, first, last, with_data=with_data)
 
     def running(self, head: Head) -> Entry | None:
         with self._connections.reading() as db:
-            state = self._state(db, head)
+            state = load_session_by_uid(db, head.uid) if db else None
             if db is None or state is None or state.running is None:
                 return None
-            entry = reading.one_entry(db, state.running, head.name)
-            return entry if self._claims.is_held(state) else entry._replace(outcome="interrupted")
+            entry = entry_queries.one_entry(db, state.running, head.name)
+            return entry if self._locks.is_held(state) else entry._replace(outcome="interrupted")
 
     def messages(self, head: Head, start: int, stop: int) -> list[Message]:
-        # While a turn of ours runs, the session is nobody else's to change.
-        if self._claims.runs(head.uid) and (found := self._left.messages(head, start, stop)) is not None:
-            return found
         with self._connections.reading() as db:
-            return reading.messages(db, head, start, stop) if db else []
+            return entry_queries.messages(db, head, start, stop) if db else []
 
     def data_at(self, head: Head, turn: int) -> str:
-        known_turn(head, turn)
+        check_turn(head, turn)
         if turn == 0:
             return "{}"
         with self._connections.reading() as db:
             if db is None:
-                raise changed(head.name)
-            return reading.data_at(db, head, turn)
+                raise session_changed_error(head.name)
+            return entry_queries.data_at(db, head, turn)
 
     def at(self, head: Head, turn: int) -> Head:
-        known_turn(head, turn)
+        check_turn(head, turn)
         with self._connections.reading() as db:
-            return reading.at(db, head, turn) if db else head
+            return entry_queries.at(db, head, turn) if db else head
 
     def tip(self, head: Head) -> Head:
         with self._connections.reading() as db:
-            state = self._state(db, head)
-            return tree.tip(db, state) if db and state and state.head.version == head.version else head
+            state = load_session_by_uid(db, head.uid) if db else None
+            return timeline.tip(db, state) if db and state and state.head.version == head.version else head
 
     def origin(self, head: Head) -> Origin | None:
         with self._connections.reading() as db:
-            return tree.origin(db, head.uid) if db else None
+            return forks.origin(db, head.uid) if db else None
 
     def kept(self, head: Head) -> list[Head]:
         with self._connections.reading() as db:
-            return [state.head for state in tree.kept(db, head.uid)] if db else []
+            return [state.head for state in forks.kept(db, head.uid)] if db else []
 
     def sessions(
         self, *, agent: str = "", limit: int | None = None, kept: bool = False, since: int | None = None
     ) -> list[Summary]:
-        from flue_cli.stores.sqlite import listing
+        from flue_cli.stores.sqlite import session_queries
 
         with self._connections.reading() as db:
             if db is None:
                 return []
-            return listing.sessions(db, agent, limit, kept=kept, since=since)
+            return session_queries.sessions(db, agent, limit, kept=kept, since=since)
 
     def resolve(self, name: str, *, agent: str = "") -> list[Head]:
-        from flue_cli.stores.sqlite import listing
+        from flue_cli.stores.sqlite import session_queries
 
         with self._connections.reading() as db:
             if db is None:
                 return []
-            return listing.resolve(db, name, agent)
+            return session_queries.resolve(db, name, agent)
 
     # Turns
 
     def begin(self, ask: Ask, pause: Pause) -> Begun | Replayed:
-        return self._beginning.begin(ask, pause, self.lease_seconds)
+        return self._starter.begin(ask, pause, self.lease_seconds)
 
     def renew(self, lease: Lease) -> None:
-        self._owner.show()  # the store may have been closed since
-        expires = term(self.lease_seconds)
+        self._owner.acquire()  # the store may have been closed since
+        expires = lease_term(self.lease_seconds)
         with self._connections.writing(durable=False, patience=0) as db:
             done = db.execute(
                 "UPDATE session SET expires_at = ?, expires_monotonic = ?"
@@ -173,35 +159,37 @@ class SqliteStore:
                 (*expires, lease.head.uid, lease.fence, lease.head.version, lease.entry),
             )
             if not done.rowcount:
-                raise lost(lease)
+                raise lease_lost_error(lease)
 
     def commit(
         self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
     ) -> Head:
-        forgotten = self._left.forgotten
         try:
-            between = json_or_none([message.as_dict() for message in messages])
+            total, now = lease.head.messages + len(messages) + 2, times.now()
+            entry = running_entry(lease)._replace(
+                outcome="completed", reply=reply, messages=tuple(messages), meta=meta, finished_at=now
+            )
+            row = encode(entry, total)
+            stored = snapshot_or_delta(data, lease.data, lease.turn, lease.base)
             with self._connections.writing(together=True) as db:
-                head = release(db, lease, lease.head.messages + len(messages) + 2)
-                end = complete(db, lease, head, reply, between, data, meta)
-                words.settled(db, lease.entry, len(lease.prompt) + len(reply))
-            said = lease.head.messages, lease.prompt, between, reply
-            self._left.put(lease.head, end, data, forgotten, said)
+                head = release(db, lease, total, now)
+                settle(db, lease.entry, row, stored)
+                fts_index.index_entry(db, lease.entry, len(lease.prompt) + len(reply))
         finally:
-            self._claims.ended(lease)
+            self._locks.ended(lease)
         return head
 
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
-        forgotten = self._left.forgotten
         try:
+            now = times.now()
+            entry = running_entry(lease)._replace(outcome=outcome, error=error, meta=meta, finished_at=now)
+            row = encode(entry, lease.head.messages)
             with self._connections.writing(together=True) as db:
-                head = release(db, lease, lease.head.messages)
-                settle(db, lease.entry, lease, head.messages, outcome, error, meta, head.updated_at)
-                words.settled(db, lease.entry, len(lease.prompt))
-            end = End(head, lease.entry, lease.base, lease.fence)
-            self._left.put(lease.head, end, lease.data, forgotten)
+                head = release(db, lease, lease.head.messages, now)
+                settle(db, lease.entry, row)
+                fts_index.index_entry(db, lease.entry, len(lease.prompt))
         finally:
-            self._claims.ended(lease)
+            self._locks.ended(lease)
         return head
 
     def share_commits(self) -> None:
@@ -210,51 +198,50 @@ class SqliteStore:
     # The timeline
 
     def move(self, head: Head, turn: int, *, wait: float, pause: Pause) -> Head:
-        def act(db: sqlite3.Connection, state: State) -> Head:
-            unchanged(head, state.head)
-            known_turn(tree.tip(db, state), turn)
-            return tree.move(db, self._beginning.settled(db, state)[0], turn)
+        def act(db: sqlite3.Connection, state: SessionRow) -> Head:
+            check_unchanged(head, state.head)
+            check_turn(timeline.tip(db, state), turn)
+            return timeline.move(db, self._starter.settled(db, state)[0], turn)
 
-        return self._claims.when_free(claim(head, wait), pause, act)
+        return self._locks.when_free(request_for(head, wait), pause, act)
 
     def edit(self, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
-        def act(db: sqlite3.Connection, state: State) -> Head:
-            unchanged(head, state.head)
-            settled, _ = self._beginning.settled(db, state)
-            return tree.edit(db, settled, data, self._beginning.data(db, settled.head))
+        def act(db: sqlite3.Connection, state: SessionRow) -> Head:
+            check_unchanged(head, state.head)
+            settled, _ = self._starter.settled(db, state)
+            before = entry_queries.data_at(db, settled.head, settled.head.turn)
+            return timeline.edit(db, settled, data, before)
 
-        return self._claims.when_free(claim(head, wait), pause, act)
+        return self._locks.when_free(request_for(head, wait), pause, act)
 
     def fork(self, head: Head, name: str) -> Head:
         with self._connections.writing() as db:
-            return tree.fork(db, head, name)
+            return forks.fork(db, head, name)
 
     def bring(self, agent: str, name: str, entries: Iterable[Entry], origin: Origin | None = None) -> Head:
         with self._connections.writing(create_store=True) as db:
-            return tree.bring(db, agent, name, entries, origin)
+            return forks.bring(db, agent, name, entries, origin)
 
     def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
-        return self._claims.when_free(
-            claim(head, wait), pause, lambda db, state: tree.rename(db, state.head, name)
+        return self._locks.when_free(
+            request_for(head, wait), pause, lambda db, state: forks.rename(db, state.head, name)
         )
 
     def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
         if head.uid == ABSENT:
-            raise changed(head.name)
+            raise session_changed_error(head.name)
         with self._connections.writing() as db:
-            state = load_state(db, head.agent, head.name)
+            state = load_session(db, head.agent, head.name)
             if state is None or state.head.uid != head.uid:
-                raise changed(head.name)
-            forks = tree.kept(db, head.uid)
-            for one in (state, *forks):
-                if self._claims.is_held(one):
-                    raise busy(one.head.name, self._claims.holder(one), times.now())
+                raise session_changed_error(head.name)
+            going = [state, *forks.kept(db, head.uid)]
+            for one in going:
+                if self._locks.is_held(one):
+                    raise session_busy_error(one.head.name, self._locks.holder(one), times.now())
             if seen is not None:
-                all_unchanged((head, *seen), [one.head for one in (state, *forks)])
-            tree.delete(db, state)
+                check_all_unchanged((head, *seen), [one.head for one in going])
+            forks.delete(db, state)
             self._index.erased(db)
-        for one in (state, *forks):
-            self._left.forget(one.head.uid)
         with self._connections.reading() as reader:
             if reader:  # the log still has what was just overwritten in the file
                 reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -262,11 +249,11 @@ class SqliteStore:
     # Upkeep
 
     def statistics(self, *, agent: str = "", ahead: int = 0) -> Statistics:
-        from flue_cli.stores.sqlite import upkeep
+        from flue_cli.stores.sqlite.maintenance import stats
         from flue_cli.stores.statistics import Statistics
 
         with self._connections.reading() as db:
-            return upkeep.statistics(db, self.path, agent, ahead) if db else Statistics()
+            return stats.statistics(db, self.path, agent, ahead) if db else Statistics()
 
     def stamp(self) -> object:
         with self._connections.reading() as db:
@@ -276,24 +263,24 @@ class SqliteStore:
             return db.execute("PRAGMA data_version").fetchone()[0], db.total_changes
 
     def compact(self, seconds: float) -> int:
-        from flue_cli.stores.sqlite import upkeep
+        from flue_cli.stores.sqlite.maintenance import stats
 
         self._index.settle()
-        return upkeep.compact(self.path, seconds)
+        return stats.compact(self.path, seconds)
 
     def back_up(self, file: str, advance: Advance, *, force: bool = False) -> None:
-        from flue_cli.stores.sqlite import copies
+        from flue_cli.stores.sqlite.maintenance import backup
 
         with self._connections.reading() as db:
             if db is None:
                 raise StoreError(f"there is no store {self.path} yet", hint="the first prompt makes it")
-            copies.back_up(db, self.path, file, advance, force=force)
+            backup.back_up(db, self.path, file, advance, force=force)
 
     def restore(self, file: str, advance: Advance, *, force: bool = False) -> str:
-        from flue_cli.stores.sqlite import copies
+        from flue_cli.stores.sqlite.maintenance import backup
 
         self.close()
-        return copies.restore(self.path, self._owner, file, advance, force=force)
+        return backup.restore(self.path, self._owner, file, advance, force=force)
 
     def search(
         self,
@@ -304,8 +291,8 @@ class SqliteStore:
         ranked: bool = False,
         kept: bool = False,
     ) -> list[Hit]:
-        from flue_cli.stores.matching import Query
-        from flue_cli.stores.sqlite.search import search
+        from flue_cli.stores.search_query import Query
+        from flue_cli.stores.sqlite.search.find import search
 
         query = Query(words)
         if not query.words:
@@ -318,17 +305,17 @@ class SqliteStore:
         self._index.renew()
 
     def health(self) -> Iterator[Finding]:
-        from flue_cli.stores.sqlite import health
+        from flue_cli.stores.sqlite.maintenance import checkup
 
-        yield health.of_version()
+        yield checkup.of_version()
         if not os.path.lexists(self.path):
             yield Finding("ok", f"there is no store yet: the first prompt makes {self.path}")
             return
         try:
-            yield from health.of_place(self.path)
+            yield from checkup.of_place(self.path)
             with self._connections.reading() as db:
                 if db:
-                    yield from health.of_content(db, self._claims.is_held)
+                    yield from checkup.of_content(db, self._locks.is_held)
         except StoreError as error:
             yield Finding("problem", error.message, error.hint)
 
@@ -337,14 +324,9 @@ class SqliteStore:
         self._connections.disconnect()
 
     def close(self) -> None:
-        self._left.clear()
         self._index.settle()
         self._connections.close()
-        self._owner.hide()
-
-    def _state(self, db: sqlite3.Connection | None, head: Head) -> State | None:
-        row = db.execute(f"{STATE} WHERE s.uid = ?", (head.uid,)).fetchone() if db else None
-        return state_of(row) if row else None
+        self._owner.release()
 
 
 def _path_of(url: str) -> str:

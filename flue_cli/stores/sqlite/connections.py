@@ -10,10 +10,10 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from flue_cli.errors import StoreError
-from flue_cli.stores.sqlite.file import begin, connect, connect_to_read, create, plain_errors
+from flue_cli.stores.sqlite.database_file import begin, connect, connect_to_read, create, translate_errors
 
 if TYPE_CHECKING:
-    from flue_cli.stores.sqlite.sharing import SharedWriter
+    from flue_cli.stores.sqlite.group_commit import SharedWriter
 
 
 class Connections:
@@ -28,14 +28,14 @@ class Connections:
 
     def share(self) -> None:
         """From now on, transactions that say `together` share a connection and their commits."""
-        from flue_cli.stores.sqlite.sharing import SharedWriter
+        from flue_cli.stores.sqlite.group_commit import SharedWriter
 
         self._shared = SharedWriter(self._connect_shared, self._shared_still_there)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection | None]:
         """A connection to read from, or None where there is no store yet: reading creates nothing."""
-        with plain_errors(self.path):
+        with translate_errors(self.path):
             try:
                 connection = self._connection()
             except FileNotFoundError:
@@ -55,16 +55,14 @@ class Connections:
         create_store: bool = False,
         patience: float = 30.0,
         together: bool = False,
-        is_next: bool = False,
     ) -> Iterator[sqlite3.Connection]:
         """A connection inside a transaction of ours, committed at the end or rolled back.
 
         Not durable: what a power failure may take (leases and queues, never turns) saves an fsync.
         StoreLocked if another program keeps writing for `patience` seconds. `together`: what is done takes
         no longer than a turn's own, and may become durable with others'; it is durable in any case then.
-        `is_next`: others wait for this, and the file is asked for more often.
         """
-        with plain_errors(self.path):
+        with translate_errors(self.path):
             if together and self._shared:
                 with self._shared.writing(create_store=create_store, patience=patience) as db:
                     yield db
@@ -73,7 +71,7 @@ class Connections:
             if not durable:
                 db.execute("PRAGMA synchronous = NORMAL")
             try:
-                begin(db, patience, is_next=is_next)
+                begin(db, patience)
                 yield db
                 self._still_there()
                 db.execute("COMMIT")
@@ -103,7 +101,7 @@ class Connections:
         return self._made(self._connection, create_store=create_store)
 
     def _made(self, opened: Callable[[], sqlite3.Connection], *, create_store: bool) -> sqlite3.Connection:
-        """What `opened()` gives, once there is a store."""
+        """Give the connection that `opened()` makes, once there is a store."""
         try:
             return opened()
         except FileNotFoundError:
@@ -132,7 +130,7 @@ class Connections:
         return connection
 
     def is_in_place(self) -> bool:
-        """Whether the file that this thread has open is still the one at the path."""
+        """True if the file that this thread has open is still the one at the path."""
         return self._is_file(getattr(self._threads, "inode", None))
 
     def _is_file(self, inode: int | None) -> bool:

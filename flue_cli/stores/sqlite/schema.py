@@ -1,16 +1,14 @@
-"""The tables, and how an older file becomes a newer one.
-
-Imported only when there is something to migrate: sqlite-utils takes as long to import as six
-interpreters take to start.
+"""The tables, and the migrations that bring an older file to them.
 
     session   one row a session: its name, its head, and the lease of the turn that runs on it
     entry     one row for every accepted prompt and every edit of the data: the timeline, a tree
     waiting   prompts that wait for a session, in order of arrival
-    words     the index of words that searches use; `indexed`, of one row, tells how far it goes (words.py)
+    words     the full-text index that searches use; `indexed`, of one row, tells how far it goes
+              (search/fts_index.py)
 
 An entry's `line` is the id of the first entry of its line, its `parent` the entry before it; so a
 range of turns is one index scan, and only where lines meet a step up. Data is kept as the change
-from the parent's: a `snapshot` of the whole text, or a `splice` (see splice.py), or neither where
+from the parent's: a `snapshot` of the whole text, or a `splice` (see text_delta.py), or neither where
 nothing changed; `base` is the turn of the last snapshot, 0 for the empty start. `total` counts the
 history's messages up to and including the entry. `session.used` orders sessions by use with a
 number, since clocks go back. `head` and `running` are entry ids without a foreign key: deleting an
@@ -25,13 +23,12 @@ of either kind was forked from: no foreign key, since a person's fork outlives i
 from __future__ import annotations
 
 import sqlite3
+from typing import TYPE_CHECKING
 
-from sqlite_utils import Database, Migrations
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
-migrations = Migrations("flue")
 
-
-@migrations()
 def sessions_and_entries(db: Database) -> None:
     """The first schema."""
     for statement in (
@@ -100,9 +97,8 @@ def sessions_and_entries(db: Database) -> None:
         db.execute(statement)
 
 
-@migrations()
 def undo_and_forks(db: Database) -> None:
-    """Where redo ends, and what a session was forked from."""
+    """Columns for the end of redo, and for the source of a fork."""
     for statement in (
         "ALTER TABLE session ADD COLUMN tip INTEGER",
         "ALTER TABLE session ADD COLUMN parent INTEGER",
@@ -114,7 +110,6 @@ def undo_and_forks(db: Database) -> None:
         db.execute(statement)
 
 
-@migrations()
 def index_of_words(db: Database) -> None:
     """An index of words, with nothing in it yet: commits and searches bring it up to date."""
     for statement in (
@@ -129,6 +124,18 @@ def index_of_words(db: Database) -> None:
         db.execute(statement)
 
 
+MIGRATIONS = (sessions_and_entries, undo_and_forks, index_of_words)
+"""All migrations in order; the file remembers them by the names of the functions."""
+SCHEMA_VERSION = len(MIGRATIONS)
+"""Value of `user_version` that this Flue writes; it grows with every migration."""
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables to today's form, inside the caller's transaction."""
+    # sqlite-utils takes as long to import as six interpreters take to start.
+    from sqlite_utils import Database, Migrations
+
+    migrations = Migrations("flue")
+    for migration in MIGRATIONS:
+        migrations()(migration)
     migrations.apply(Database(connection, execute_plugins=False))

@@ -1,0 +1,127 @@
+"""The meaning of a search query, the same for all stores.
+
+Every word of the query must occur in the prompt or in the reply of one turn: as typed, whatever
+characters it has, ignoring case (Unicode's case folding), and where a word begins: `deploy` is found in
+"Deployment" and not in "redeploy", `c++` in "(C++17)", `*` wherever there is one. A word that begins with
+a sign may begin anywhere, and so may one in a script that leaves no blanks between words.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flue_cli.stores.records import Hit
+
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3021-\u312f\u3130-\u318f"
+    "\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc"
+    "\U0001aff0-\U0001b16f\U00020000-\U0003ffff"
+)
+"""Characters, as ranges of a regular expression, that make words without blanks between them.
+
+Thai and Lao, Myanmar, Hangul (which has blanks, but hangs endings onto its words), Khmer, CJK ideographs,
+kana, Bopomofo: Unicode 15.1, Blocks.txt."""
+SPACED = rf"[^\W_{UNSPACED}]"
+"""A character, as a regular expression, that makes words with blanks between them."""
+
+_USUAL_LENGTH = 400
+"""Length of a turn that counts as neither short nor long in the ranking, in characters."""
+
+
+class Query:
+    """The words that somebody looks for."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words = tuple(dict.fromkeys(word.casefold() for word in words if word))
+        self._spaced = re.compile(f"{SPACED}+")
+
+    def found(self, prompt: str, reply: str | None) -> list[str]:
+        """The words that occur in a turn that says this."""
+        said, answered = prompt.casefold(), (reply or "").casefold()
+        return [
+            word
+            for word in self.words
+            if (word in said and self._occurs(said, word))
+            or (word in answered and self._occurs(answered, word))
+        ]
+
+    def finds(self, prompt: str, reply: str | None) -> bool:
+        """True if all words occur in it."""
+        return len(self.found(prompt, reply)) == len(self.words)
+
+    def rank(self, prompt: str, reply: str | None) -> tuple[int, float]:
+        """Score of a matching turn, higher is better: words in the prompt, then BM25's measure.
+
+        That is how often the words occur, ever less important, in relation to the length. How rare a
+        word is tells nothing between turns that have them all.
+        """
+        said, answered = prompt.casefold(), (reply or "").casefold()
+        length = (len(said) + len(answered)) / _USUAL_LENGTH
+        measure, in_prompt = 0.0, 0
+        for word in self.words:
+            asked = sum(1 for _ in self._places(said, word))
+            count = asked + sum(1 for _ in self._places(answered, word))
+            in_prompt += asked > 0
+            measure += count / (count + 1.2 * (0.25 + 0.75 * length))
+        return in_prompt, measure
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Spans of the words in `text`, from and to, in order and without overlaps."""
+        folded = text.casefold()
+        found = sorted(
+            {(at, at + len(word)) for word in self.words for at in self._places(folded, word)},
+            key=lambda span: (span[0], -span[1]),
+        )
+        apart: list[tuple[int, int]] = []
+        for start, stop in found:
+            if not apart or start >= apart[-1][1]:
+                apart.append((start, stop))
+        return apart if len(folded) == len(text) else _unfolded(text, apart)
+
+    def _occurs(self, text: str, word: str) -> bool:
+        return next(self._places(text, word), -1) >= 0
+
+    def _places(self, text: str, word: str) -> Iterator[int]:
+        """Positions of `word` in `text`, both of them folded."""
+        at = text.find(word)
+        if at < 0:
+            return
+        begins_word = self._spaced.match(word) is not None
+        while at >= 0:
+            if begins_word and at and (around := self._spaced.match(text, at - 1)):
+                at = text.find(word, around.end())  # inside of a longer word: on behind it
+            else:
+                yield at
+                at = text.find(word, at + len(word))
+
+
+def best(hits: Iterable[Hit], query: Query, limit: int | None) -> list[Hit]:
+    """The best of `hits`, which come newest first, best first; of equal ones the newest first."""
+
+    def worth(hit: Hit) -> tuple[int, float]:
+        in_prompt, measure = query.rank(hit.prompt, hit.reply)
+        return -in_prompt, -measure
+
+    if limit is None:
+        return sorted(hits, key=worth)
+    from heapq import nsmallest
+
+    return nsmallest(limit, hits, key=worth)
+
+
+def at_most(limit: int | None) -> int | None:
+    """A limit that somebody gave, however large, as one that Python can count to."""
+    return None if limit is None else min(limit, sys.maxsize)
+
+
+def _unfolded(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans of the folded text as spans of `text`: folding makes two characters, or three, of some."""
+    from bisect import bisect_left, bisect_right
+
+    ends = list(accumulate(len(character.casefold()) for character in text))
+    return [(bisect_right(ends, start), bisect_left(ends, stop) + 1) for start, stop in spans]

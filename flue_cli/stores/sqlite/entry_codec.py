@@ -1,0 +1,173 @@
+"""The codec of an entry: what a row says, and the checksum that tells whether it still says so.
+
+The fields of `EntryRow` and `StoredData` are columns of the table `entry`. Every SELECT, INSERT and UPDATE
+takes its columns from them, so a new field of a turn needs a migration (schema.py), a field with a default
+here, and a line in `encode` and in `decode`.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from flue_cli.agents.api import Message
+from flue_cli.errors import StoreDamaged
+from flue_cli.jsondata.strict import loads
+from flue_cli.stores.records import Entry, Failure
+from flue_cli.stores.rules import said_messages
+
+
+class EntryRow(NamedTuple):
+    """The part of a row that says what happened; structured values are JSON text, NULL where empty.
+
+    `total` is the length of the history after the entry. A field with a default is younger than the first
+    schema: rows from before it hold NULL there.
+    """
+
+    turn: int
+    kind: str
+    outcome: str
+    total: int
+    key: str | None
+    prompt: str
+    reply: str | None
+    messages: str | None
+    error_type: str | None
+    error_message: str | None
+    meta: str | None
+    started_at: int
+    finished_at: int | None
+    checksum: int
+
+
+class StoredData(NamedTuple):
+    """The part of a row that holds the data after the entry: a snapshot, a delta (`splice`), or neither.
+
+    `base` is the turn of the last snapshot. The checksum is of the whole data, NULL if there is none yet.
+    """
+
+    base: int
+    data_checksum: int | None
+    snapshot: str | None
+    splice: str | None
+
+
+Added = tuple[int, tuple[Message, ...]]
+"""The length of the history before a turn, and the messages that it adds."""
+
+ENTRY_COLUMNS = ", ".join(EntryRow._fields)
+ALL_COLUMNS = ", ".join(EntryRow._fields + StoredData._fields)
+SETTLED = tuple(
+    name for name in EntryRow._fields if name not in ("turn", "kind", "key", "prompt", "started_at")
+)
+"""The columns that the end of a turn writes: the others are known when it begins, and are in indexes."""
+_NUMBERED = ("turn", "kind", "outcome", "total")
+_UNCHECKED = ("started_at", "finished_at", "checksum")
+_TEXTS = tuple(name for name in EntryRow._fields if name not in _NUMBERED + _UNCHECKED)
+_YOUNGER = tuple(name for name in _TEXTS if name in EntryRow._field_defaults)
+_first_texts = attrgetter(*(name for name in _TEXTS if name not in _YOUNGER))
+TEXT_COLUMNS = (*_TEXTS, "snapshot", "splice")
+"""The columns that hold what was said: they make up the size of an entry."""
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def encode(entry: Entry, total: int) -> EntryRow:
+    """Make the row of an entry, after which the history has `total` messages."""
+    row = EntryRow(
+        turn=entry.turn,
+        kind=entry.kind,
+        outcome=entry.outcome,
+        total=total,
+        key=entry.key,
+        prompt=entry.prompt,
+        reply=entry.reply,
+        messages=_json_or_none([message.as_dict() for message in entry.messages]),
+        error_type=entry.error.type if entry.error else None,
+        error_message=entry.error.message if entry.error else None,
+        meta=_json_or_none(entry.meta),
+        started_at=entry.started_at,
+        finished_at=entry.finished_at,
+        checksum=0,
+    )
+    return row._replace(checksum=_checksum(row))
+
+
+def decode(row: EntryRow, session: str) -> Entry:
+    """Make the entry of a row, without its data; StoreDamaged if its checksum does not match."""
+    _verify(row, session)
+    return _entry(row)
+
+
+def split(columns: Sequence[Any]) -> tuple[EntryRow, StoredData]:
+    """Both parts of a row of ALL_COLUMNS."""
+    width = len(EntryRow._fields)
+    return EntryRow._make(columns[:width]), StoredData._make(columns[width:])
+
+
+def messages_added(row: EntryRow, session: str) -> Added:
+    """Tell what an entry adds to the history; StoreDamaged as for `decode`."""
+    _verify(row, session)
+    messages = said_messages(row.kind, row.outcome, row.prompt, _messages(row.messages), row.reply)
+    return row.total - len(messages), messages
+
+
+def data_checksum(data: str) -> int:
+    """CRC-32 over the whole data after an entry, however it is stored."""
+    return zlib.crc32(data.encode("utf-8", "surrogatepass"))
+
+
+def verified(data: str, checksum: int | None, turn: int, session: str) -> str:
+    """Give the data after `turn` back if it has that checksum, or if there is none; else StoreDamaged."""
+    if checksum is not None and checksum != data_checksum(data):
+        raise damaged(session, turn, "the checksum of its data does not match")
+    return data
+
+
+def damaged(session: str, turn: int, what: str) -> StoreDamaged:
+    """The error for a turn that is not as it was written."""
+    return StoreDamaged(
+        f"turn {turn} of session '{session}' is damaged: {what}", hint="restore the store from a backup"
+    )
+
+
+def _entry(row: EntryRow) -> Entry:
+    return Entry(
+        turn=row.turn,
+        kind=row.kind,
+        outcome=row.outcome,
+        key=row.key,
+        prompt=row.prompt,
+        reply=row.reply,
+        messages=_messages(row.messages),
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        error=Failure(row.error_type, row.error_message or "") if row.error_type else None,
+        meta=loads(row.meta) if row.meta else {},
+    )
+
+
+def _verify(row: EntryRow, session: str) -> None:
+    if row.checksum != _checksum(row):
+        raise damaged(session, row.turn, "its checksum does not match")
+
+
+def _checksum(row: EntryRow) -> int:
+    """CRC-32 over what an entry says: SQLite's own integrity check does not look at contents.
+
+    NULL in a younger field adds nothing, so that the checksums of older rows hold.
+    """
+    texts = ["\0" if text is None else "\1" + text for text in _first_texts(row)]
+    texts += ["\1" + text for text in (getattr(row, name) for name in _YOUNGER) if text is not None]
+    whole = f"({row.turn}, '{row.kind}', '{row.outcome}', {row.total}){''.join(texts)}"
+    return zlib.crc32(whole.encode("utf-8", "surrogatepass"))
+
+
+def _messages(text: str | None) -> tuple[Message, ...]:
+    return tuple(Message.from_dict(fields) for fields in loads(text)) if text else ()
+
+
+def _json_or_none(value: Mapping[str, Any] | Sequence[Any]) -> str | None:
+    return _compact(value) if value else None

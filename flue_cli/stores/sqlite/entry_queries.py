@@ -1,0 +1,252 @@
+"""Reading a timeline: ranges of turns, messages by position, the data after any turn."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from flue_cli.agents.api import Message
+from flue_cli.errors import FlueError, SessionChanged, StoreDamaged
+from flue_cli.stores.contract_errors import session_changed_error
+from flue_cli.stores.records import Entry, Head
+from flue_cli.stores.sqlite.entry_codec import (
+    ALL_COLUMNS,
+    ENTRY_COLUMNS,
+    Added,
+    EntryRow,
+    StoredData,
+    damaged,
+    decode,
+    messages_added,
+    split,
+    verified,
+)
+from flue_cli.stores.sqlite.text_delta import apply_deltas
+
+_PAGE = 64
+_SEGMENT = "SELECT {} FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ? ORDER BY turn"
+_CHANGES_OF_SEGMENT = """
+    SELECT snapshot, splice FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ?
+        AND coalesce(snapshot, splice) IS NOT NULL ORDER BY turn
+"""
+_ENTRIES_OF_SEGMENT = _SEGMENT.format(ENTRY_COLUMNS)
+
+
+class Segment(NamedTuple):
+    """The turns `first` to `last` of one line; `session` owns it, which may be an older one than ours."""
+
+    session: int
+    line: int
+    first: int
+    last: int
+
+
+def ancestors(db: sqlite3.Connection, uid: int) -> list[int]:
+    """The sessions on whose lines an undone fork may begin, nearest first; none for any other session."""
+    found: list[int] = []
+    while row := db.execute("SELECT parent FROM session WHERE uid = ? AND kept", (uid,)).fetchone():
+        (uid,) = row
+        found.append(uid)
+    return found
+
+
+def segments(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[Segment]:
+    """The stretches of lines on which turns `first` to `last` before `head` lie, oldest first."""
+    found: list[Segment] = []
+    owners = {head.uid}
+    line, end = head.line, head.turn
+    while end >= first and end > 0:
+        row = db.execute("SELECT session, turn, parent FROM entry WHERE id = ?", (line,)).fetchone()
+        if row is None:
+            raise missing(db, head, f"entry {line}")
+        session, start, parent = row
+        if session not in owners:
+            owners.update(ancestors(db, head.uid))
+            if session not in owners:  # the id of a deleted entry, which another one got meanwhile
+                raise missing(db, head, f"entry {line}")
+        if start <= last:
+            found.append(Segment(session, line, max(start, first), min(end, last)))
+        if start == 1 or parent is None:
+            break
+        row = db.execute("SELECT line, turn FROM entry WHERE id = ?", (parent,)).fetchone()
+        if row is None:
+            raise missing(db, head, f"entry {parent}")
+        line, end = row
+    return found[::-1]
+
+
+def entries(db: sqlite3.Connection, head: Head, first: int, last: int, *, with_data: bool) -> Iterator[Entry]:
+    """The entries of turns `first` to `last`, oldest first, a page at a time."""
+    first, last = max(first, 1), min(last, head.turn)
+    if first > last:
+        return
+    data = data_at(db, head, first - 1) if with_data else ""
+    for segment in segments(db, head, first, last):
+        for start in range(segment.first, segment.last + 1, _PAGE):
+            page = segment._replace(first=start, last=min(start + _PAGE - 1, segment.last))
+            for columns in _rows(db, head, page, ALL_COLUMNS):
+                row, stored = split(columns)
+                entry = decode(row, head.name)
+                if with_data:
+                    data = _data_after(data, stored, entry.turn, head.name)
+                    entry = entry._replace(data=data)
+                yield entry
+
+
+def at(db: sqlite3.Connection, head: Head, turn: int) -> Head:
+    """The session as of `turn` on the line that ends at `head`, which has it."""
+    if turn == head.turn:
+        return head
+    if turn == 0:
+        return head._replace(line=0, turn=0, messages=0, updated_at=head.created_at)
+    for segment in segments(db, head, turn, turn):
+        ((total, finished),) = _rows(db, head, segment, "total, finished_at")
+        return head._replace(
+            line=segment.line, turn=turn, messages=total, updated_at=finished or head.updated_at
+        )
+    raise missing(db, head, f"turn {turn}")
+
+
+def entry_id(db: sqlite3.Connection, head: Head) -> int:
+    """The id of the entry that `head` names."""
+    for segment in segments(db, head, head.turn, head.turn):
+        ((entry,),) = _rows(db, head, segment, "id")
+        return int(entry)
+    raise missing(db, head, f"turn {head.turn}")
+
+
+def one_entry(db: sqlite3.Connection, entry: int, session: str) -> Entry:
+    """The entry with that id, without its data."""
+    row = db.execute(f"SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?", (entry,)).fetchone()  # noqa: S608 - our own words
+    if row is None:
+        raise StoreDamaged(f"entry {entry} of session '{session}' is missing")
+    return decode(EntryRow._make(row), session)
+
+
+def messages(db: sqlite3.Connection, head: Head, start: int, stop: int) -> list[Message]:
+    """The messages at positions `start` to `stop` (exclusive) of the history up to `head`."""
+    stop = min(stop, head.messages)
+    found: list[Message] = []
+    if start >= stop:
+        return found
+    wanted = max(stop - start, 2) // 2 + 1  # turns, if each has a prompt and a reply
+    # What is asked for is mostly at the end, and mostly every turn was completed: look there first.
+    turn = max(1, head.turn - (head.messages - start + 1) // 2 + 1)
+    page = _page(db, head, turn, turn + wanted)
+    if not page or not page[0][0] <= start < page[-1][0] + len(page[-1][1]):
+        turn = _turn_of(db, head, start)
+        page = _page(db, head, turn, turn + wanted)
+    while True:
+        for before, added in page:
+            if before < stop:
+                found += added[max(start - before, 0) : stop - before]
+        if start + len(found) == stop:
+            return found
+        turn += len(page)
+        page = _page(db, head, turn, turn + wanted)
+        if not page:
+            raise StoreDamaged(f"session '{head.name}' has fewer messages than it counts")
+
+
+def data_at(db: sqlite3.Connection, head: Head, turn: int) -> str:
+    """The JSON text of the data after `turn`, one of `head`'s line; 0 is `{}`."""
+    if turn == 0:
+        return "{}"
+    path = segments(db, head, turn, turn)
+    if not path:
+        raise missing(db, head, f"turn {turn}")
+    base, checksum = next(_rows(db, head, path[0], "base, data_checksum"))
+    return _rebuild(db, head, base, turn, checksum)
+
+
+def missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
+    """The error for rows that should be there: the session is another than `head` says, or damaged."""
+    row = db.execute("SELECT version FROM session WHERE uid = ?", (head.uid,)).fetchone()
+    if row is None:
+        return session_changed_error(head.name)
+    if row[0] != head.version:  # turns that were undone, and whose undone fork was deleted
+        return SessionChanged(
+            f"session '{head.name}' was changed meanwhile, and what it was is gone",
+            hint="look at it again: flue sessions show",
+        )
+    return StoreDamaged(f"session '{head.name}' lacks {what}", hint="restore the store from a backup")
+
+
+def _rebuild(db: sqlite3.Connection, head: Head, base: int, turn: int, checksum: int | None) -> str:
+    """The data after `turn`: the snapshot of turn `base` (0: the empty start) and the deltas since."""
+    text = "{}"
+    deltas: list[str] = []
+    path = segments(db, head, max(base, 1), turn)
+    for segment in path:
+        for snapshot, splice in db.execute(_CHANGES_OF_SEGMENT, segment).fetchall():
+            if snapshot is not None:
+                text, deltas = snapshot, []
+            else:
+                deltas.append(splice)
+    try:
+        return verified(apply_deltas(text, deltas), checksum, turn, head.name)
+    except (ValueError, StoreDamaged) as error:
+        for segment in path:
+            _rows(db, head, segment, "id")  # names a gap, or a session that is gone by now
+        if isinstance(error, StoreDamaged):
+            raise
+        raise damaged(head.name, turn, str(error)) from error
+
+
+def _page(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[Added]:
+    """Messages of turns `first` to `last` on the path to `head`, oldest first; nothing past its end."""
+    last = min(last, head.turn)
+    # Mostly all of them lie on the head's own line; only if some do not, the path is looked up.
+    rows = db.execute(_ENTRIES_OF_SEGMENT, (head.uid, head.line, first, last)).fetchall()
+    if len(rows) != last - first + 1:
+        path = segments(db, head, first, last)
+        rows = [row for segment in path for row in _rows(db, head, segment, ENTRY_COLUMNS)]
+    return [messages_added(EntryRow._make(row), head.name) for row in rows]
+
+
+def _rows(db: sqlite3.Connection, head: Head, segment: Segment, columns: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of a segment, read whole so that no cursor stays open; a gap is damage."""
+    rows = db.execute(_SEGMENT.format(columns), segment).fetchall()
+    if len(rows) != segment.last - segment.first + 1:
+        raise missing(db, head, f"a turn between {segment.first} and {segment.last}")
+    return iter(rows)
+
+
+def _turn_of(db: sqlite3.Connection, head: Head, position: int) -> int:
+    """The turn that holds the message at `position`: from the end in doubling steps, then by halving.
+
+    Counts never fall along a line.
+    """
+    path = segments(db, head, 1, head.turn)
+
+    def total(turn: int) -> int:
+        segment = next((segment for segment in path if segment.first <= turn <= segment.last), None)
+        if segment is None:
+            raise missing(db, head, f"turn {turn}")
+        ((count,),) = _rows(db, head, segment._replace(first=turn, last=turn), "total")
+        return int(count)
+
+    low, high, step = 1, head.turn, 1
+    while high - step >= low and total(high - step) > position:
+        high -= step
+        step *= 2
+    low = max(low, high - step)
+    while low < high:
+        middle = (low + high) // 2
+        if total(middle) > position:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _data_after(before: str, stored: StoredData, turn: int, session: str) -> str:
+    """The data after one entry, given that before it."""
+    if stored.snapshot is not None:
+        return verified(stored.snapshot, stored.data_checksum, turn, session)
+    try:
+        after = apply_deltas(before, [stored.splice]) if stored.splice is not None else before
+    except ValueError as error:
+        raise damaged(session, turn, str(error)) from error
+    return verified(after, stored.data_checksum, turn, session)

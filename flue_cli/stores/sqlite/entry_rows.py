@@ -1,0 +1,139 @@
+"""The rows of entries: a turn as it is recorded, and its end.
+
+Each function works inside a transaction of the caller's, or needs none.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from flue_cli.errors import StoreDamaged
+from flue_cli.stores.records import Ask, Entry, Head, Lease
+from flue_cli.stores.rules import INTERRUPTED
+from flue_cli.stores.sqlite import entry_queries
+from flue_cli.stores.sqlite.entry_codec import SETTLED, EntryRow, StoredData, data_checksum, encode
+from flue_cli.stores.sqlite.session_rows import SessionRow
+from flue_cli.stores.sqlite.text_delta import make_delta
+
+_SNAPSHOT_EVERY = 256
+_BYTES_A_TURN = 128
+_BYTES_MOVED = 2**28
+
+
+def _insert(columns: Iterable[str]) -> str:
+    names = tuple(columns)
+    return f"INSERT INTO entry ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"  # noqa: S608 - our own words
+
+
+def _update(columns: Iterable[str]) -> str:
+    return f"UPDATE entry SET {', '.join(f'{name} = :{name}' for name in columns)} WHERE id = :id"  # noqa: S608 - our own words
+
+
+_COLUMNS = ("session", "line", "parent", *EntryRow._fields, *StoredData._fields)
+_INSERT = _insert(_COLUMNS)
+_INSERT_AT = _insert(("id", *_COLUMNS))
+_SETTLE = _update(SETTLED)
+_SETTLE_WITH_DATA = _update(SETTLED + StoredData._fields)
+
+
+def insert_running(db: sqlite3.Connection, state: SessionRow, ask: Ask, data: str, now: int) -> Lease:
+    """Insert the running entry after the head; the lease on it.
+
+    Data that has not changed for long gets a snapshot here, or finding it would cost ever more.
+    """
+    head, turn = state.head, state.head.turn + 1
+    is_due = _is_due(data, turn, state.base)
+    stored = StoredData(turn if is_due else state.base, data_checksum(data), data if is_due else None, None)
+    lease = Lease(head, state.fence + 1, 0, turn, now, ask.prompt, ask.key, data, base=stored.base)
+    entry, line = append(db, state, encode(running_entry(lease), head.messages), stored)
+    return lease._replace(entry=entry, line=line)
+
+
+def running_entry(lease: Lease) -> Entry:
+    """The entry of a lease's turn before its end."""
+    return Entry(
+        lease.turn, "prompt", "running", lease.key, lease.prompt, None, (), lease.started_at, None, None, {}
+    )
+
+
+def append(db: sqlite3.Connection, state: SessionRow, row: EntryRow, stored: StoredData) -> tuple[int, int]:
+    """Insert an entry after the head, on the head's line or on a new one; its id, and its line.
+
+    What was undone before is not touched: see forks.fork_undone_branch.
+    """
+    head = state.head
+    place = {"session": head.uid, "line": head.line, "parent": state.entry}
+    if state.owns_line:
+        try:
+            done = db.execute(_INSERT, {**row._asdict(), **stored._asdict(), **place})
+            return done.lastrowid or 0, head.line
+        except sqlite3.IntegrityError:  # the line goes on already: the head was moved back
+            pass
+    entry = next_id(db)
+    insert_at(db, entry, head._replace(line=entry), state.entry, row, stored)
+    return entry, entry
+
+
+def insert_at(
+    db: sqlite3.Connection, entry: int, head: Head, parent: int | None, row: EntryRow, stored: StoredData
+) -> None:
+    """Insert an entry with that id behind `parent`, on the line of `head`."""
+    place = {"id": entry, "session": head.uid, "line": head.line, "parent": parent}
+    db.execute(_INSERT_AT, {**row._asdict(), **stored._asdict(), **place})
+
+
+def next_id(db: sqlite3.Connection) -> int:
+    """The id of the next entry."""
+    (entry,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM entry").fetchone()
+    return int(entry)
+
+
+def interrupt(db: sqlite3.Connection, state: SessionRow, running: int, now: int) -> Entry:
+    """Settle the prompt that a crash left unanswered, and free the session; the entry as settled."""
+    entry = entry_queries.one_entry(db, running, state.head.name)
+    settled = entry._replace(outcome="interrupted", error=INTERRUPTED, finished_at=now)
+    settle(db, running, encode(settled, state.head.messages))
+    db.execute(
+        "UPDATE session SET head = running, running = NULL, owner = NULL, version = version + 1,"
+        " updated_at = ? WHERE uid = ?",
+        (now, state.head.uid),
+    )
+    return settled
+
+
+def settle(db: sqlite3.Connection, entry: int, row: EntryRow, stored: StoredData | None = None) -> None:
+    """Write down the end of the turn that is the entry with that id; without `stored`, its data stays."""
+    values = {**row._asdict(), **(stored._asdict() if stored else {}), "id": entry}
+    done = db.execute(_SETTLE_WITH_DATA if stored else _SETTLE, values)
+    if not done.rowcount:
+        raise StoreDamaged(
+            f"turn {row.turn}, which is running, is missing", hint="restore the store from a backup"
+        )
+
+
+def snapshot_or_delta(data: str, before: str, turn: int, base: int) -> StoredData:
+    """Choose the form that is smaller in the long run for the data after `turn`.
+
+    `base` is the turn of the last snapshot; that of `turn` itself if it has one already.
+    """
+    checksum = data_checksum(data)
+    if base == turn or _is_due(data, turn, base):
+        return StoredData(turn, checksum, data, None)
+    if data == before:
+        return StoredData(base, checksum, None, None)
+    delta = make_delta(before, data)
+    if 2 * len(delta) >= len(data):
+        return StoredData(turn, checksum, data, None)
+    return StoredData(base, checksum, None, delta)
+
+
+def _is_due(data: str, turn: int, base: int) -> bool:
+    """True if it is time for a snapshot: `base` is the turn of the last one.
+
+    Every 256 turns, so that few are read to find the data after a turn. Of large data that would be
+    most of what a turn adds to the file, so they are further apart; not so far that applying all the
+    deltas since, each of which moves the text behind it, takes longer than a glance.
+    """
+    size = len(data) or 1
+    return turn - base >= max(_SNAPSHOT_EVERY, min(size // _BYTES_A_TURN, _BYTES_MOVED // size))

@@ -1,0 +1,187 @@
+"""Forks: those that undoing leaves, those that people make, and the removal of sessions with them.
+
+Each function works inside a transaction of the caller's.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from flue_cli import times
+from flue_cli.stores.contract_errors import session_changed_error, session_exists_error
+from flue_cli.stores.records import Entry, Head, Origin
+from flue_cli.stores.rules import check_unique_keys, history_of, kept_name
+from flue_cli.stores.sqlite import entry_queries
+from flue_cli.stores.sqlite.entry_codec import EntryRow, StoredData, encode
+from flue_cli.stores.sqlite.entry_rows import insert_at, next_id, snapshot_or_delta
+from flue_cli.stores.sqlite.search import fts_index
+from flue_cli.stores.sqlite.session_rows import (
+    SESSION,
+    SessionRow,
+    load_session,
+    load_session_by_uid,
+    session_row,
+)
+
+_COPIED = ", ".join(name for name in EntryRow._fields + StoredData._fields if name != "turn")
+"""The columns of an entry that its copy on another line has too."""
+
+
+def fork_undone_branch(db: sqlite3.Connection, state: SessionRow) -> str:
+    """Make a fork of the undone branch, before something is added; it was last used when it was left.
+
+    Gives the fork's name, "" if nothing was undone.
+    """
+    if state.tip is None:
+        return ""
+    head = state.head
+    name = _kept_name(db, head.agent, head.name)
+    db.execute(
+        """
+        INSERT INTO session (agent, name, created_at, updated_at, used, head,
+            parent, parent_name, parent_turn, kept)
+        SELECT agent, ?, ?, coalesce((SELECT finished_at FROM entry WHERE id = tip), updated_at), used, tip,
+            uid, name, ?, 1
+        FROM session WHERE uid = ?
+        """,
+        (name, times.now(), head.turn, head.uid),
+    )
+    db.execute(
+        "UPDATE session SET tip = NULL, used = (SELECT max(used) + 1 FROM session) WHERE uid = ?", (head.uid,)
+    )
+    return name
+
+
+def fork(db: sqlite3.Connection, head: Head, name: str) -> Head:
+    """Make an independent copy of the line up to `head`, in one line of its own."""
+    row = db.execute("SELECT name FROM session WHERE uid = ?", (head.uid,)).fetchone()
+    if row is None:
+        raise session_changed_error(head.name)
+    made = _new_session(db, head.agent, name, Origin(head.uid, row[0], head.turn))
+    if not head.turn:
+        return made
+    first = next_id(db)
+    for segment in entry_queries.segments(db, head, 1, head.turn):
+        done = db.execute(
+            f"""
+            INSERT INTO entry (id, session, line, turn, parent, {_COPIED})
+            SELECT :first + turn - 1, :uid, :first, turn, nullif(:first + turn - 2, :first - 1), {_COPIED}
+            FROM entry WHERE session = :session AND line = :line AND turn BETWEEN :low AND :high
+            """,  # noqa: S608 - our own words
+            {"first": first, "uid": made.uid, "session": segment.session, "line": segment.line,
+             "low": segment.first, "high": segment.last},
+        )  # fmt: skip
+        if done.rowcount != segment.last - segment.first + 1:
+            raise entry_queries.missing(db, head, f"a turn between {segment.first} and {segment.last}")
+    db.execute("UPDATE session SET head = ? WHERE uid = ?", (first + head.turn - 1, made.uid))
+    return made._replace(line=first, turn=head.turn, messages=head.messages)
+
+
+def bring(
+    db: sqlite3.Connection, agent: str, name: str, entries: Iterable[Entry], origin: Origin | None
+) -> Head:
+    """Make a session of settled entries, numbered anew."""
+    made = _new_session(db, agent, name, origin)
+    first = next_id(db)
+    turn, total, base, before, parent = 0, 0, 0, "{}", None
+    for turn, entry in enumerate(check_unique_keys(entries), 1):
+        total += len(history_of(entry))
+        stored = snapshot_or_delta(entry.data, before, turn, base)
+        row = encode(entry._replace(turn=turn), total)
+        insert_at(db, first + turn - 1, made._replace(line=first), parent, row, stored)
+        base, before, parent = stored.base, entry.data, first + turn - 1
+    if not turn:
+        return made
+    db.execute("UPDATE session SET head = ? WHERE uid = ?", (parent, made.uid))
+    return made._replace(line=first, turn=turn, messages=total)
+
+
+def _new_session(db: sqlite3.Connection, agent: str, name: str, origin: Origin | None) -> Head:
+    """An empty session; SessionExists."""
+    if load_session(db, agent, name):
+        raise session_exists_error(agent, name)
+    now = times.now()
+    parent = (origin.uid, origin.name, origin.turn) if origin else (None, None, None)
+    uid = db.execute(
+        "INSERT INTO session (agent, name, created_at, updated_at, used, parent, parent_name, parent_turn)"
+        " VALUES (?, ?, ?, ?, (SELECT coalesce(max(used), 0) + 1 FROM session), ?, ?, ?)",
+        (agent, name, now, now, *parent),
+    ).lastrowid
+    return Head(uid or 0, agent, name, created_at=now, updated_at=now)
+
+
+def origin(db: sqlite3.Connection, uid: int) -> Origin | None:
+    """The source of a fork; None for a session that began by itself."""
+    row = db.execute(
+        "SELECT parent, parent_name, parent_turn, kept FROM session WHERE uid = ? AND parent IS NOT NULL",
+        (uid,),
+    ).fetchone()
+    return Origin(row[0], row[1], row[2], bool(row[3])) if row else None
+
+
+def kept(db: sqlite3.Connection, uid: int) -> list[SessionRow]:
+    """The forks kept of a session, and of those in turn."""
+    rows = db.execute(f"{SESSION} WHERE s.parent = ? AND s.kept ORDER BY s.uid", (uid,)).fetchall()
+    return [found for row in rows for found in (session_row(row), *kept(db, row[0]))]
+
+
+def rename(db: sqlite3.Connection, head: Head, name: str) -> Head:
+    """Rename the session and its undone forks; SessionExists if its agent has a session of that name."""
+    if name == head.name:
+        return head
+    if load_session(db, head.agent, name):
+        raise session_exists_error(head.agent, name)
+    db.execute("UPDATE session SET name = ? WHERE uid = ?", (name, head.uid))
+    db.execute("UPDATE session SET parent_name = ? WHERE parent = ?", (name, head.uid))
+    forks = db.execute(
+        "SELECT uid FROM session WHERE parent = ? AND kept ORDER BY uid", (head.uid,)
+    ).fetchall()
+    for (uid,) in forks:
+        (old,) = db.execute("SELECT name FROM session WHERE uid = ?", (uid,)).fetchone()
+        rename(db, Head(uid, head.agent, old), _kept_name(db, head.agent, name))
+    return head._replace(name=name)
+
+
+def delete(db: sqlite3.Connection, state: SessionRow) -> None:
+    """Remove a session and its undone forks, and what only they could reach of the session they came from."""
+    root = _root(db, state.head.uid)
+    for one in (*reversed(kept(db, state.head.uid)), state):
+        fts_index.delete_entries(db, "session = ?", (one.head.uid,))
+        db.execute("DELETE FROM session WHERE uid = ?", (one.head.uid,))
+    if root != state.head.uid:
+        _prune(db, root)
+    fts_index.clamp_upto(db)
+
+
+def _root(db: sqlite3.Connection, uid: int) -> int:
+    return [uid, *entry_queries.ancestors(db, uid)][-1]
+
+
+def _prune(db: sqlite3.Connection, root: int) -> None:
+    """Remove the entries of a session and its undone forks that none of them reaches any more."""
+    session = load_session_by_uid(db, root)
+    family = [*([session] if session else []), *kept(db, root)]
+    reached: dict[int, int] = {}
+    for state in family:
+        for entry in (state.entry, state.tip, state.running):
+            place = db.execute("SELECT line, turn FROM entry WHERE id = ?", (entry,)).fetchone()
+            if place:
+                end = state.head._replace(line=place[0], turn=place[1])
+                for segment in entry_queries.segments(db, end, 1, end.turn):
+                    reached[segment.line] = max(reached.get(segment.line, 0), segment.last)
+    for state in family:
+        lines = db.execute(
+            "SELECT line, max(turn) FROM entry WHERE session = ? GROUP BY line", (state.head.uid,)
+        ).fetchall()
+        for line, last in lines:
+            if last > reached.get(line, 0):
+                unreached = "session = ? AND line = ? AND turn > ?"
+                values = (state.head.uid, line, reached.get(line, 0))
+                fts_index.delete_entries(db, unreached, values)
+                db.execute(f"DELETE FROM entry WHERE {unreached}", values)  # noqa: S608 - our own words
+
+
+def _kept_name(db: sqlite3.Connection, agent: str, name: str) -> str:
+    names = db.execute("SELECT name FROM session WHERE agent = ?", (agent,))
+    return kept_name(name, (other for (other,) in names))

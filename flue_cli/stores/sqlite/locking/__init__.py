@@ -1,0 +1,1 @@
+"""Locks of sessions: leases, the wait queue, and the processes that hold them."""

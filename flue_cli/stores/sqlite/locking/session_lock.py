@@ -1,0 +1,136 @@
+"""Session locks: a request waits for its place in the queue and for the lease of the turn before it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from flue_cli import times
+from flue_cli.errors import StoreLocked
+from flue_cli.stores.queueing import Held, wait_for
+from flue_cli.stores.records import ABSENT, Ask, Holder, Lease
+from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner, pid_and_host
+from flue_cli.stores.sqlite.locking.wait_queue import WaitQueue
+from flue_cli.stores.sqlite.session_rows import SessionRow, admit, load_session
+
+if TYPE_CHECKING:
+    from flue_cli.stores.records import Pause
+    from flue_cli.stores.sqlite.connections import Connections
+
+Result = TypeVar("Result")
+Act = Callable[[sqlite3.Connection, SessionRow], Result]
+
+
+class _Waiter:
+    """A waiting prompt: the session it has seen (0: none yet), and its ticket in the queue (0: none)."""
+
+    def __init__(self, uid: int) -> None:
+        self.uid = uid
+        self.ticket = 0
+
+
+class SessionLocks:
+    """The locks of this process on the sessions of one store."""
+
+    def __init__(self, connections: Connections, owner: LeaseOwner) -> None:
+        self._connections = connections
+        self._owner = owner
+        self._queue = WaitQueue(connections, owner)
+        self._active: set[tuple[int, int]] = set()  # (uid, fence) of turns that run in this process
+
+    def when_free(
+        self, ask: Ask, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
+    ) -> Result:
+        """Do `act` to the session once it is free and ours, in one transaction.
+
+        What `early` finds, if it finds anything, is the answer without waiting.
+        """
+        waiter = _Waiter(ask.uid)
+
+        def attempt() -> Result | Held:
+            try:
+                return self._attempt(ask, waiter, act, early)
+            except StoreLocked:
+                if ask.wait == 0:
+                    raise
+                return Held(Holder(0, "", times.now()), 1)  # some program writes: as good as a turn before us
+
+        try:
+            return wait_for(attempt, ask, pause)
+        finally:
+            if waiter.ticket:
+                self._queue.leave(waiter.ticket)
+
+    def _attempt(
+        self, ask: Ask, waiter: _Waiter, act: Act[Result], early: Act[Result | None] | None
+    ) -> Result | Held:
+        if waiter.ticket:
+            held = self._look(ask, waiter)
+            if held:
+                return held
+        # Other sessions' commits take milliseconds each: they are no reason to refuse a --wait 0.
+        patience = 0.0 if ask.wait else 5.0
+        with self._connections.writing(
+            create_store=waiter.uid == ABSENT,
+            patience=patience,
+            together=True,
+        ) as db:
+            state = load_session(db, ask.agent, ask.name)
+            if early and state and waiter.uid in (ABSENT, state.head.uid):
+                found = early(db, state)
+                if found is not None:
+                    return found
+            state = admit(db, state, ask, waiter.uid)
+            waiter.uid = state.head.uid
+            place = self._queue.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
+            held = self._held(state, place)
+            if not held:
+                if state.is_awaited:
+                    self._queue.clear(db, waiter.uid, waiter.ticket)
+                result = act(db, state)
+        if held:
+            return self._in_line(ask, waiter, held)
+        waiter.ticket = 0  # cleared, and committed so
+        return result
+
+    def _look(self, ask: Ask, waiter: _Waiter) -> Held | None:
+        """Look whether a waiter has to wait on. This takes no lock and mostly writes nothing."""
+        with self._connections.reading() as db:
+            state = load_session(db, ask.agent, ask.name) if db else None
+            if db is None or state is None or state.head.uid != waiter.uid:
+                return None
+            self._queue.renew(db, waiter.ticket)
+            place = self._queue.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
+        return self._held(state, place)
+
+    def _held(self, state: SessionRow, place: int) -> Held | None:
+        """The turn or the waiters ahead; None if the session is free for the one at `place`."""
+        return None if place == 1 and not self.is_held(state) else Held(self.holder(state), place)
+
+    def _in_line(self, ask: Ask, waiter: _Waiter, held: Held) -> Held:
+        """Join the queue if the request may wait at all, and give `held` back."""
+        if not waiter.ticket and ask.wait > 0:
+            waiter.ticket = self._queue.join(waiter.uid)
+        return held
+
+    def begun(self, lease: Lease) -> None:
+        """Note that a turn of this process runs now."""
+        self._active.add((lease.head.uid, lease.fence))
+
+    def ended(self, lease: Lease) -> None:
+        """Note that it does not run any more, even if its end could not be written."""
+        self._active.discard((lease.head.uid, lease.fence))
+
+    def is_held(self, state: SessionRow) -> bool:
+        """True if a turn of a live process holds the session."""
+        if state.owner is None:
+            return False
+        if state.owner == self._owner.name and (state.head.uid, state.fence) not in self._active:
+            return False  # a turn of ours whose end could not be written
+        return self._owner.is_claim_valid(state.owner, state.expires)
+
+    def holder(self, state: SessionRow) -> Holder:
+        """The process that holds the session."""
+        pid, host = pid_and_host(state.owner or "")
+        return Holder(pid, host, state.since or times.now())

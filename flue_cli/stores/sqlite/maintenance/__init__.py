@@ -1,0 +1,1 @@
+"""Care for a database file: backup, check-up and figures."""

@@ -1,0 +1,1 @@
+"""Searching turns: the full-text index, and looking things up in it."""

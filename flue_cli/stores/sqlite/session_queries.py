@@ -1,0 +1,64 @@
+"""Finding sessions: lists, and what a name may mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from flue_cli.stores.records import PREVIEW, Head, Origin, Summary
+from flue_cli.stores.rules import candidate_names
+from flue_cli.stores.sqlite.session_rows import SESSION, session_row
+
+_MOST = 2**63 - 1
+"""The largest number that SQLite knows."""
+
+
+def sessions(
+    db: sqlite3.Connection, agent: str, limit: int | None, *, kept: bool, since: int | None = None
+) -> list[Summary]:
+    """Sessions of `agent`, or with "" of all, last used first; with `kept`, also what undoing kept."""
+    rows = db.execute(
+        f"""
+        SELECT s.uid, s.agent, s.name, coalesce(h.turn, 0), s.created_at, s.updated_at,
+               substr(coalesce(r.prompt, CASE WHEN h.kind = 'edit' THEN (
+                   WITH RECURSIVE back(kind, prompt, parent) AS (
+                       SELECT h.kind, h.prompt, h.parent
+                       UNION ALL
+                       SELECT b.kind, b.prompt, b.parent FROM back JOIN entry b ON b.id = back.parent
+                       WHERE back.kind = 'edit'
+                   )
+                   SELECT prompt FROM back WHERE kind = 'prompt'
+               ) ELSE h.prompt END, ''), 1, {PREVIEW}),
+               s.parent, s.parent_name, s.parent_turn, s.kept
+        FROM session s
+        LEFT JOIN entry h ON h.id = s.head
+        LEFT JOIN entry r ON r.id = s.running
+        WHERE (:agent = '' OR s.agent = :agent) AND (:kept OR NOT s.kept)
+              AND (:since IS NULL OR s.updated_at >= :since OR r.started_at >= :since)
+        ORDER BY s.used DESC, s.uid DESC LIMIT :limit
+        """,  # noqa: S608 - our own words
+        {
+            "agent": agent,
+            "kept": kept,
+            "limit": -1 if limit is None else min(limit, _MOST),
+            "since": None if since is None else max(-_MOST, min(since, _MOST)),
+        },
+    )
+    return [_summary(row) for row in rows.fetchall()]
+
+
+def _summary(row: Sequence[Any]) -> Summary:
+    *plain, parent, name, turn, is_kept = row
+    origin = None if parent is None else Origin(parent, name, turn, bool(is_kept))
+    return Summary._make((*plain, origin))
+
+
+def resolve(db: sqlite3.Connection, name: str, agent: str) -> list[Head]:
+    """The sessions that `name` may mean."""
+    found: list[Head] = []
+    for whose, what in candidate_names(name, agent):
+        only = "AND s.agent = :agent" if whose else ""
+        rows = db.execute(f"{SESSION} WHERE s.name = :name {only}", {"name": what, "agent": whose})
+        found += [session_row(row).head for row in rows.fetchall()]
+    return found

@@ -1,0 +1,148 @@
+"""The rows of sessions: the head of each, and the lease on it.
+
+Each function works inside a transaction of the caller's.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from flue_cli import times
+from flue_cli.errors import StoreDamaged
+from flue_cli.stores.contract_errors import lease_lost_error
+from flue_cli.stores.records import ABSENT, Ask, Head, Lease
+from flue_cli.stores.rules import check_expectation
+from flue_cli.stores.sqlite.locking.process_liveness import LeaseTerm
+
+
+class SessionRow(NamedTuple):
+    """A session's row: its head, and the lease on it.
+
+    `entry` is the id of the head entry, `base` the turn of the last snapshot of its data, `tip` the id of
+    the newest entry that was undone. `running` is the id of the entry that runs; `fence`, `owner`, `wall`
+    and `monotonic` (the ends of its lease) and `since` (its beginning) are those of the turn that runs, or
+    ran last. `owns_line`: the line that the head lies on is this session's own. `is_kept`: undoing made
+    the session. `is_newest`: no session was used after it. `is_awaited`: prompts wait for it.
+    """
+
+    head: Head
+    entry: int | None
+    base: int
+    running: int | None
+    fence: int
+    owner: str | None
+    wall: int
+    monotonic: int
+    since: int
+    owns_line: bool
+    is_newest: bool
+    is_awaited: bool
+    tip: int | None
+    is_kept: bool
+
+    @property
+    def expires(self) -> LeaseTerm:
+        """The end of the lease."""
+        return LeaseTerm(self.wall, self.monotonic)
+
+
+_HEAD = {
+    "uid": "s.uid",
+    "agent": "s.agent",
+    "name": "s.name",
+    "version": "s.version",
+    "line": "coalesce(e.line, 0)",
+    "turn": "coalesce(e.turn, 0)",
+    "messages": "coalesce(e.total, 0)",
+    "created_at": "s.created_at",
+    "updated_at": "s.updated_at",
+}
+_ROW = {
+    "entry": "s.head",
+    "base": "coalesce(e.base, 0)",
+    "running": "s.running",
+    "fence": "s.fence",
+    "owner": "s.owner",
+    "wall": "coalesce(s.expires_at, 0)",
+    "monotonic": "coalesce(s.expires_monotonic, 0)",
+    "since": "coalesce((SELECT started_at FROM entry r WHERE r.id = s.running), 0)",
+    "owns_line": "e.session IS s.uid",
+    "is_newest": "s.used = (SELECT max(used) FROM session)",
+    "is_awaited": "EXISTS (SELECT 1 FROM waiting w WHERE w.session = s.uid)",
+    "tip": "s.tip",
+    "is_kept": "s.kept",
+}
+_EXPRESSIONS = [_HEAD[name] for name in Head._fields] + [_ROW[name] for name in SessionRow._fields[1:]]
+SESSION = f"SELECT {', '.join(_EXPRESSIONS)} FROM session s LEFT JOIN entry e ON e.id = s.head"  # noqa: S608 - our own words
+"""The SELECT whose rows `session_row` reads; a condition on `s` may follow."""
+_BY_NAME = f"{SESSION} WHERE s.agent = ? AND s.name = ?"
+_BY_UID = f"{SESSION} WHERE s.uid = ?"
+
+
+def load_session(db: sqlite3.Connection, agent: str, name: str) -> SessionRow | None:
+    """Load the session of that name, None if there is none."""
+    row = db.execute(_BY_NAME, (agent, name)).fetchone()
+    return session_row(row) if row else None
+
+
+def load_session_by_uid(db: sqlite3.Connection, uid: int) -> SessionRow | None:
+    """Load the session with that uid, None if there is none."""
+    row = db.execute(_BY_UID, (uid,)).fetchone()
+    return session_row(row) if row else None
+
+
+def session_row(columns: Sequence[Any]) -> SessionRow:
+    """Name the columns of a row of SESSION; StoreDamaged if the head entry is missing."""
+    width = len(Head._fields)
+    row = SessionRow(Head._make(columns[:width]), *columns[width:])
+    if row.entry is not None and not row.head.turn:
+        raise StoreDamaged(
+            f"the newest turn of session '{row.head.name}' is missing",
+            hint="restore the store from a backup",
+        )
+    return row
+
+
+def admit(db: sqlite3.Connection, state: SessionRow | None, ask: Ask, uid: int) -> SessionRow:
+    """Give the session's row, made if it may be; raise whatever forbids the prompt."""
+    check_expectation(ask, uid, state.head.uid if state else ABSENT)
+    if state is None:
+        now = times.now()
+        db.execute(
+            "INSERT INTO session (agent, name, created_at, updated_at, used)"
+            " VALUES (?, ?, ?, ?, (SELECT coalesce(max(used), 0) + 1 FROM session))",
+            (ask.agent, ask.name, now, now),
+        )
+        state = load_session(db, ask.agent, ask.name)
+        assert state is not None  # noqa: S101 - inserted one statement ago
+    return state
+
+
+def take(db: sqlite3.Connection, state: SessionRow, lease: Lease, owner: str, expires: LeaseTerm) -> None:
+    """Give the session to the lease's turn; it is the one used last from here on."""
+    db.execute(
+        "UPDATE session SET fence = ?, owner = ?, expires_at = ?, expires_monotonic = ?, running = ?"  # noqa: S608 - our own words
+        f"{mark_used_sql(state)} WHERE uid = ?",
+        (lease.fence, owner, *expires, lease.entry, lease.head.uid),
+    )
+
+
+def mark_used_sql(state: SessionRow) -> str:
+    """The end of an UPDATE's SET that makes the session the one used last; "" if it is that already."""
+    return "" if state.is_newest else ", used = (SELECT max(used) + 1 FROM session)"
+
+
+def release(db: sqlite3.Connection, lease: Lease, total: int, now: int) -> Head:
+    """Move the head to the lease's entry and free the session; LeaseLost unless both guards hold."""
+    done = db.execute(
+        "UPDATE session SET head = running, running = NULL, owner = NULL, version = version + 1,"
+        " updated_at = ? WHERE uid = ? AND fence = ? AND version = ? AND running = ?",
+        (now, lease.head.uid, lease.fence, lease.head.version, lease.entry),
+    )
+    if not done.rowcount:
+        raise lease_lost_error(lease)
+    return lease.head._replace(
+        version=lease.head.version + 1, line=lease.line, turn=lease.turn, messages=total, updated_at=now
+    )
