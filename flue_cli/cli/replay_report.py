@@ -9,7 +9,7 @@ from flue_cli.render.remarks import show_traceback
 from flue_cli.render.replay_lines import difference_lines, replayed_fields, summary
 from flue_cli.replay import Compared, Skipped
 from flue_cli.stores.records import Head
-from flue_cli.transcripts.fields import object_of
+from flue_cli.transcripts.entry_json import object_of
 
 
 class Report:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flue_cli.render.plain import as_json
 from flue_cli.render.unified import Line, data_lines, stretches
 from flue_cli.text import safe_line, turns
-from flue_cli.transcripts.fields import RawJson, object_of
+from flue_cli.transcripts.entry_json import RawJson, object_of
 
 if TYPE_CHECKING:
     from flue_cli.replay import Compared, Said

@@ -9,6 +9,7 @@ from flue_cli.changes import different
 from flue_cli.data_path import shown
 from flue_cli.render.plain import as_json
 from flue_cli.text import safe_line, turns
+from flue_cli.transcripts.entry_json import COMPARED, entry_document
 
 if TYPE_CHECKING:
     from flue_cli.changes import Change
@@ -113,16 +114,8 @@ def _moment(moment: Moment) -> dict[str, Any]:
 
 def _pair(pair: Pair) -> dict[str, Any]:
     sides = {"from": pair.before, "to": pair.after}
-    return {"turn": pair.turn} | {side: _entry(entry) for side, entry in sides.items() if entry}
-
-
-def _entry(entry: Entry) -> dict[str, Any]:
-    return {
-        "kind": entry.kind,
-        "outcome": entry.outcome,
-        "prompt": entry.prompt,
-        "reply": entry.reply,
-        "error": entry.error._asdict() if entry.error else None,
+    return {"turn": pair.turn} | {
+        side: entry_document(entry, COMPARED) for side, entry in sides.items() if entry
     }
 
 

@@ -19,9 +19,8 @@ from flue_cli.stores.rules import mark_of
 from flue_cli.strict_json import loads
 from flue_cli.text import safe_line, safe_text, turns
 from flue_cli.times import moment, timestamp
-from flue_cli.transcripts.fields import body_of, entries, said_in
 from flue_cli.transcripts.html_style import STYLE
-from flue_cli.transcripts.readable import Readable
+from flue_cli.transcripts.readable import Readable, entries, message_text, messages_of
 
 _MOST_CHANGES = 500
 """As many changes of one turn's data are listed; a page with more of them is of no use."""
@@ -64,7 +63,7 @@ def _turn(entry: Entry, before: str) -> Iterator[str]:
         f'<article id="{place}" class="{_line(kind)}">\n'
         f'<h2><a href="#{place}">{entry.turn}</a> {_time(entry.started_at)} {mark}</h2>\n'
     )
-    said = said_in(entry)
+    said = messages_of(entry)
     for number, message in enumerate(said):
         is_between = 0 < number < len(said) - 1 or (number > 0 and entry.outcome != "completed")
         yield _between(message) if is_between else _said(message)
@@ -79,7 +78,7 @@ def _said(message: Message) -> str:
     role = "user" if message.role == "user" else "assistant"
     return (
         f'<section class="{role}"><h3>{_line(message.role)}</h3>'
-        f'<p class="text" dir="auto">{_text(body_of(message))}</p></section>\n'
+        f'<p class="text" dir="auto">{_text(message_text(message))}</p></section>\n'
     )
 
 
@@ -87,7 +86,7 @@ def _between(message: Message) -> str:
     """What came between prompt and reply, folded: the work behind an answer."""
     return (
         f"<details><summary>{_line(message.role)}{_line(_tools(message))}</summary>"
-        f'<pre dir="auto">{_text(body_of(message))}</pre></details>\n'
+        f'<pre dir="auto">{_text(message_text(message))}</pre></details>\n'
     )
 
 

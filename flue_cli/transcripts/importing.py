@@ -12,7 +12,7 @@ from flue_cli.errors import SessionExists
 from flue_cli.names import MAX_NAME, agent_name, session_name
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, Entry, Head, Origin
-from flue_cli.transcripts.fields import entries
+from flue_cli.transcripts.readable import entries
 from flue_cli.transcripts.reading import UNDATED, Incoming
 
 
