@@ -9,7 +9,7 @@ import typer
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, one_session, opened
 from flue_cli.comparison import Comparison, Moment, compared
-from flue_cli.render import plain, unified
+from flue_cli.render import diff_lines, plain
 from flue_cli.stores.contract import Store
 
 
@@ -40,9 +40,11 @@ def diff(
     with opened(load_settings(store)) as kept:
         found = compared(kept, *_moments(kept, (session, other), (at, to), agent))
         if as_json:
-            app.output.result(plain.as_json(unified.comparison_document(found), indent=2))
+            app.output.result(plain.as_json(diff_lines.comparison_document(found), indent=2))
         elif not _show(app, found):
-            app.output.note(f"no difference: {unified.title(found.before)}, {unified.title(found.after)}")
+            app.output.note(
+                f"no difference: {diff_lines.title(found.before)}, {diff_lines.title(found.after)}"
+            )
 
 
 def _moments(
@@ -61,7 +63,7 @@ def _moments(
 def _show(app: App, found: Comparison) -> bool:
     """Show the differences; whether there are any."""
     if app.output.is_terminal:
-        from flue_cli.render.differences import differences
+        from flue_cli.render.diff_table import differences
         from flue_cli.render.terminal import page
 
         what = differences(found)
@@ -69,7 +71,7 @@ def _show(app: App, found: Comparison) -> bool:
             page(app.output, what)
         return what is not None
     differs = False
-    for line in unified.unified(found):
+    for line in diff_lines.unified_diff(found):
         app.output.piece(str(line))
         differs = True
     return differs

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.cancellation import Cancellation, Cancelling
 from flue_cli.errors import FlueError, Stop, TurnCancelled
+from flue_cli.render.diff_lines import data_lines
 from flue_cli.render.output import Output
 from flue_cli.render.remarks import say_interrupted, show_failure
-from flue_cli.render.unified import data_lines
 from flue_cli.render.working import Working, ring
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.opening import greet, show_missed

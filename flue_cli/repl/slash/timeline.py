@@ -72,7 +72,7 @@ def fork(argument: str, chat: Chat) -> None:
 def diff(argument: str, chat: Chat) -> None:
     """Show what the last turn changed, or all since turn N: /diff [N]."""
     from flue_cli.comparison import Moment, compared
-    from flue_cli.render.differences import differences
+    from flue_cli.render.diff_table import differences
 
     head = chat.conversation.head()
     since = number(argument, "/diff", "the number of a turn", default=max(head.turn - 1, 0))
