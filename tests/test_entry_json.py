@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from router_server import Gate, serving
 
-from flue_cli.render.watched import event_of
+from flue_cli.render.watch_output import event_of
 from flue_cli.session import Message
 from flue_cli.stores import open_store
 from flue_cli.stores.records import Entry, Failure

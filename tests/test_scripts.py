@@ -23,7 +23,7 @@ from flue_cli.scripts.updating import updated
 from flue_cli.stores.memory import MemoryStore
 from flue_cli.stores.records import Entry, Failure
 from flue_cli.strict_json import dumps
-from flue_cli.transcripts.script import export
+from flue_cli.transcripts.flue_script import export
 
 if TYPE_CHECKING:
     from conftest import Flue

@@ -13,7 +13,7 @@ from flue_cli.cli.commands import App
 from flue_cli.cli.options import StoreOption, load_settings, opened
 from flue_cli.errors import UsageError
 from flue_cli.render.output import Output
-from flue_cli.render.progress import progress
+from flue_cli.render.progress_bar import progress
 from flue_cli.text import safe_line, size
 
 

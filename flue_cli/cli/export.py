@@ -25,11 +25,11 @@ from flue_cli.names import agent_name
 from flue_cli.stores.records import ABSENT, Head
 from flue_cli.text import safe_line
 from flue_cli.transcripts import ENDINGS, FORMATS, exporter, format_of
-from flue_cli.transcripts.readable import AsOf
+from flue_cli.transcripts.export_view import AsOf
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
-    from flue_cli.transcripts.readable import Readable
+    from flue_cli.transcripts.export_view import Readable
     from flue_cli.transcripts.redaction import Redaction
 
 
@@ -164,7 +164,7 @@ def _session(store: Store, what: _What, head: Head) -> Iterator[str]:
 
 def _followed(app: App, pieces: Iterable[tuple[str, bool]], total: int) -> Iterator[str]:
     """The text, with a bar on the terminal where there is more than one session to wait for."""
-    from flue_cli.render.progress import progress
+    from flue_cli.render.progress_bar import progress
 
     is_seen = app.output.is_terminal  # then the text itself shows how far it is
     with nullcontext() if is_seen or total == 1 else progress(app.output, "exporting", total) as advance:
@@ -176,7 +176,7 @@ def _followed(app: App, pieces: Iterable[tuple[str, bool]], total: int) -> Itera
 
 def _write_folder(app: App, store: Store, folder: str, what: _What, *, force: bool) -> None:
     """A file for every session; none at all if one of them is in the way."""
-    from flue_cli.render.progress import progress
+    from flue_cli.render.progress_bar import progress
     from flue_cli.transcripts.file_names import file_names
 
     heads = [what.redaction.head(head) for head in what.heads] if what.redaction else what.heads

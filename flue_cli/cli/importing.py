@@ -9,7 +9,7 @@ import typer
 from flue_cli.cli.commands import App
 from flue_cli.cli.options import StoreOption, load_settings, opened
 from flue_cli.errors import Conflict, FlueError, SessionExists, UsageError
-from flue_cli.render.progress import progress
+from flue_cli.render.progress_bar import progress
 from flue_cli.text import safe_line, turns
 from flue_cli.transcripts import READERS, reader
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from flue_cli.stores.contract import Store
     from flue_cli.stores.records import Entry
-    from flue_cli.transcripts.importing import Names
-    from flue_cli.transcripts.reading import Incoming, Source
+    from flue_cli.transcripts.import_session import Names
+    from flue_cli.transcripts.import_source import Incoming, Source
 
 
 def import_(
@@ -49,9 +49,9 @@ def import_(
 
     What is here already, with the same content, is left alone.
     """
-    from flue_cli.transcripts.importing import Names
-    from flue_cli.transcripts.reading import Source
-    from flue_cli.transcripts.recognising import kind_of
+    from flue_cli.transcripts.detect_format import kind_of
+    from flue_cli.transcripts.import_session import Names
+    from flue_cli.transcripts.import_source import Source
 
     app: App = ctx.obj
     names = Names(agent, session, "openai")
@@ -124,7 +124,7 @@ class _Tally:
 
 def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Tally, *, again: bool) -> None:
     """Import session after session; one that cannot be does not keep the others out."""
-    from flue_cli.transcripts.importing import bring
+    from flue_cli.transcripts.import_session import bring
 
     while one := _next(found, tally):
         try:

@@ -14,7 +14,7 @@ from flue_cli.cli.options import (
     one_session,
     opened,
 )
-from flue_cli.render.watched import Json, Text
+from flue_cli.render.watch_output import Json, Text
 from flue_cli.text import safe_line
 from flue_cli.watching import follow
 

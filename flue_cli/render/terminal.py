@@ -18,9 +18,9 @@ from rich.text import Text
 
 from flue_cli.agents import AgentSource
 from flue_cli.agents.reading import Description
-from flue_cli.render.excerpt import excerpt
-from flue_cli.render.family import Branch
 from flue_cli.render.output import Output
+from flue_cli.render.search_hits import excerpt
+from flue_cli.render.session_tree import Branch
 from flue_cli.stores.finding import Finding
 from flue_cli.stores.matching import Query
 from flue_cli.stores.records import Entry, Hit

@@ -16,8 +16,8 @@ from flue_cli.session import Message
 from flue_cli.stores.records import Entry, Failure, Head
 from flue_cli.text import safe_line
 from flue_cli.times import timestamp
+from flue_cli.transcripts.export_view import Readable, messages_of
 from flue_cli.transcripts.parsing import bounded, packed
-from flue_cli.transcripts.readable import Readable, messages_of
 from flue_cli.transcripts.times import microseconds_of
 
 VERSION = 1

@@ -19,7 +19,7 @@ from flue_cli.stores.rules import mark_of
 from flue_cli.strict_json import loads
 from flue_cli.text import safe_line, safe_text, turns
 from flue_cli.times import moment, timestamp
-from flue_cli.transcripts.readable import Readable, entries, message_text, messages_of
+from flue_cli.transcripts.export_view import Readable, entries, message_text, messages_of
 
 _MOST_CHANGES = 500
 """As many changes of one turn's data are listed; a page with more of them is of no use."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from flue_cli.errors import UsageError
 from flue_cli.stores.records import Entry, Head
 from flue_cli.transcripts.entry_json import EXPORTED, RawJson, entry_fields, object_of, session_fields
-from flue_cli.transcripts.readable import Readable, entries
+from flue_cli.transcripts.export_view import Readable, entries
 
 if TYPE_CHECKING:
-    from flue_cli.transcripts.reading import Incoming, Skipped, Source
+    from flue_cli.transcripts.import_source import Incoming, Skipped, Source
 
 
 def export(store: Readable, head: Head, first: int) -> Iterator[str]:
@@ -28,7 +28,7 @@ def export(store: Readable, head: Head, first: int) -> Iterator[str]:
 def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
     """The session of the document."""
     from flue_cli.transcripts.entry_json import read_header, read_origin
-    from flue_cli.transcripts.reading import Incoming
+    from flue_cli.transcripts.import_source import Incoming
 
     fields = read_header(source.document, source.called)
     turns = fields.get("turns")

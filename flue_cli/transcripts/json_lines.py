@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from flue_cli.errors import UsageError
 from flue_cli.stores.records import Head
 from flue_cli.transcripts.entry_json import EXPORTED, RawJson, entry_fields, object_of, session_fields
+from flue_cli.transcripts.export_view import Readable, entries
 from flue_cli.transcripts.json_document import turns_of
-from flue_cli.transcripts.readable import Readable, entries
 
 if TYPE_CHECKING:
-    from flue_cli.transcripts.reading import Incoming, Skipped, Source
+    from flue_cli.transcripts.import_source import Incoming, Skipped, Source
 
 
 def export(store: Readable, head: Head, first: int) -> Iterator[str]:
@@ -39,7 +39,7 @@ def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
 
 def _incoming(header: Any, turns: Iterator[tuple[str, Any]], where: str) -> Incoming:
     from flue_cli.transcripts.entry_json import read_header, read_origin
-    from flue_cli.transcripts.reading import Incoming, refused
+    from flue_cli.transcripts.import_source import Incoming, refused
 
     try:
         fields = read_header(header, where)

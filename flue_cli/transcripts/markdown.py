@@ -9,7 +9,7 @@ from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import mark_of
 from flue_cli.text import fence_for, safe_line, safe_text
 from flue_cli.times import moment
-from flue_cli.transcripts.readable import Readable, entries, message_text, messages_of
+from flue_cli.transcripts.export_view import Readable, entries, message_text, messages_of
 
 
 def export(store: Readable, head: Head, first: int) -> Iterator[str]:

@@ -8,7 +8,7 @@ from flue_cli.stores.records import Head
 from flue_cli.stores.rules import mark_of
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import moment
-from flue_cli.transcripts.readable import Readable, entries, message_text, messages_of
+from flue_cli.transcripts.export_view import Readable, entries, message_text, messages_of
 
 
 def export(store: Readable, head: Head, first: int) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote as url_quoted
 
 from flue_cli.errors import UsageError
-from flue_cli.transcripts.reading import Source
+from flue_cli.transcripts.import_source import Source
 
 _KINDS = {
     "llm": ({"threads", "turns", "messages", "parts"}, {"conversations", "responses"}),

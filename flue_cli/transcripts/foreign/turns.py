@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from flue_cli.errors import UsageError
 from flue_cli.session import Message
 from flue_cli.stores.records import Entry, Failure
+from flue_cli.transcripts.import_source import UNDATED
 from flue_cli.transcripts.parsing import bounded, packed
-from flue_cli.transcripts.reading import UNDATED
 
 ORIGINAL = "original"
 """Where in a turn's meta the messages are that a turn cannot hold as they are."""

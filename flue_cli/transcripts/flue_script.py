@@ -15,7 +15,7 @@ from flue_cli.stores.records import Entry, Head
 from flue_cli.strict_json import loads
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import timestamp
-from flue_cli.transcripts.readable import Readable, entries
+from flue_cli.transcripts.export_view import Readable, entries
 
 
 def export(store: Readable, head: Head, first: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from flue_cli.render import plain
 from flue_cli.render.output import Output
-from flue_cli.render.report import Piece, show
+from flue_cli.render.script_report import Piece, show
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import mark_of
 from flue_cli.text import safe_line, safe_text, turn_numbers
