@@ -72,7 +72,7 @@ class ScriptItem(pytest.Item):
 
         error = excinfo.value
         if isinstance(error, NotAsExpected):
-            from flue_cli.render.report import failed_script
+            from flue_cli.render.script_report import failed_script
 
             return "".join(text for text, _ in failed_script(error.result, verbose=True)).strip("\n")
         if isinstance(error, FlueError):

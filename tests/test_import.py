@@ -16,9 +16,9 @@ from flue_cli.agents.api import Message
 from flue_cli.stores.memory import MemoryStore
 from flue_cli.stores.records import Entry, Failure
 from flue_cli.transcripts import exporter, reader
-from flue_cli.transcripts.importing import bring
-from flue_cli.transcripts.reading import Source
-from flue_cli.transcripts.recognising import kind_of
+from flue_cli.transcripts.detect_format import kind_of
+from flue_cli.transcripts.import_session import bring
+from flue_cli.transcripts.import_source import Source
 
 if TYPE_CHECKING:
     from pathlib import Path

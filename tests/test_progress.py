@@ -11,11 +11,11 @@ import pytest
 
 PROGRAM = """
 import time
-from flue_cli.render import progress
+from flue_cli.render import progress_bar
 from flue_cli.render.output import Output
-assert hasattr(progress, "_PATIENCE")
-progress._PATIENCE = {patience}
-with progress.progress(Output(), "importing", {total}) as advance:
+assert hasattr(progress_bar, "_PATIENCE")
+progress_bar._PATIENCE = {patience}
+with progress_bar.progress(Output(), "importing", {total}) as advance:
     for _ in range(5):
         advance(1)
         time.sleep(0.05)

@@ -23,7 +23,7 @@ from flue_cli.script_tests.runner import PlayedTurn
 from flue_cli.script_tests.updater import update_script
 from flue_cli.stores.memory import MemoryStore
 from flue_cli.stores.records import Entry, Failure
-from flue_cli.transcripts.script import export
+from flue_cli.transcripts.flue_script import export
 
 if TYPE_CHECKING:
     from conftest import Flue

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from terminal import CTRL_D, ENTER, Terminal
 
-from flue_cli.render.excerpt import excerpt
+from flue_cli.render.search_hits import excerpt
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Hit

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from flue_cli.cli.command_table import App
 from flue_cli.render.remarks import show_traceback
-from flue_cli.render.replay_lines import difference_lines, replayed_fields, summary
+from flue_cli.render.replay_diff import difference_lines, difference_view, replay_summary, replayed_fields
 from flue_cli.stores.records import Head
-from flue_cli.transcripts.fields import object_of
+from flue_cli.transcripts.entry_json import object_of
 from flue_cli.turns.replay import SkippedTurn, TurnComparison
 
 
@@ -43,7 +43,7 @@ class Report:
 
     def end(self) -> None:
         """Write the summary."""
-        self._app.output.note(summary(self._count, self.differing, self.skipped))
+        self._app.output.note(replay_summary(self._count, self.differing, self.skipped))
 
     def _write(self, turn: TurnComparison) -> None:
         """Write the turn, if it differs, as lines with a blank one between turns."""
@@ -57,10 +57,9 @@ class TerminalReport(Report):
 
     def _write(self, turn: TurnComparison) -> None:
         if turn.what:
-            from flue_cli.render.replayed import difference
             from flue_cli.render.terminal import page
 
-            page(self._app.output, difference(turn), pager=False)
+            page(self._app.output, difference_view(turn), pager=False)
 
 
 class JsonReport(Report):

@@ -17,7 +17,7 @@ from flue_cli.cli.command_table import App
 from flue_cli.cli.completion.candidates import complete_files
 from flue_cli.cli.options import AgentsOption, TimeoutOption, VerboseOption, load_settings
 from flue_cli.errors import AgentError, AgentNotFound, FlueError, StoppedBySignal, TurnCancelled
-from flue_cli.render import report
+from flue_cli.render import script_report
 from flue_cli.script_tests.discovery import find_scripts
 from flue_cli.script_tests.model import Script
 from flue_cli.script_tests.parser import read_script
@@ -118,18 +118,20 @@ class _Run:
 
     def _play(self, script: Script, source: AgentSource) -> None:
         output = self._app.output
-        report.show(output, report.heading(script.path))
+        script_report.show(output, script_report.heading(script.path))
         result = ScriptResult(script)
         self.results.append(result)
         agent = self._agent(source)
         if isinstance(agent, AgentError):
             self.results[-1] = result._replace(error=agent)
-            report.show(output, [("E\n", "bold red")])
+            script_report.show(output, [("E\n", "bold red")])
             return
         for turn in play_script(self._agent_run, agent, script):
             result = self._add(turn)
-            report.show(output, report.mark(turn, updated=self._how.update and would_pass_after_update(turn)))
-        report.show(output, [("\n", "")])
+            script_report.show(
+                output, script_report.mark(turn, updated=self._how.update and would_pass_after_update(turn))
+            )
+        script_report.show(output, [("\n", "")])
         if self._how.update:
             self._update(result)
 
@@ -157,11 +159,13 @@ class _Run:
     def _end(self) -> None:
         output, how = self._app.output, self._how
         for result in self.results:
-            report.show(output, report.failed_script(result, verbose=how.verbose))
+            script_report.show(output, script_report.failed_script(result, verbose=how.verbose))
         if not all(result.passed for result in self.results):
-            report.show(output, [("\n", "")])
+            script_report.show(output, [("\n", "")])
         seconds = time.monotonic() - self._began
-        report.show(output, report.summary(self.results, updated=self._updated, seconds=seconds))
+        script_report.show(
+            output, script_report.summary(self.results, updated=self._updated, seconds=seconds)
+        )
         if how.junit:
             from flue_cli.script_tests import junit
 
@@ -173,8 +177,8 @@ class _Run:
         def show() -> None:
             if not isinstance(error, TurnCancelled):
                 self._add(turn)
-                report.show(self._app.output, report.mark(turn))
-            report.show(self._app.output, [("\n", "")])
+                script_report.show(self._app.output, script_report.mark(turn))
+            script_report.show(self._app.output, [("\n", "")])
             self._end()
 
         end_with_stuck_agent(self._app, error, show)

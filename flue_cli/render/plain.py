@@ -27,34 +27,17 @@ def rows(lines: Iterable[Sequence[object]]) -> str:
 
 
 def turn_document(turn: Turn) -> dict[str, Any]:
-    """A turn as `--json` gives it."""
-    document: dict[str, Any] = {
-        "agent": turn.agent,
-        "session": turn.session,
-        "turn": turn.turn,
-        "outcome": turn.outcome,
-        "prompt": turn.prompt,
-        "reply": turn.reply,
-        "data": json.loads(turn.data),
-        "version": turn.version,
-        "key": turn.key,
-        "replayed": turn.replayed,
-    }
-    if turn.error:
-        document["error"] = {"type": turn.error.type, "message": turn.error.message}
-    return document
+    """Return a turn as `--json` gives it."""
+    from flue_cli.transcripts.entry_json import ANSWERED, entry_document
+
+    return entry_document(turn, ANSWERED)
 
 
 def started_event(agent: str, session: str, turn: Turn | Lease) -> dict[str, Any]:
     """The first event of a turn, when its prompt is durable."""
-    return {
-        "type": "turn.started",
-        "agent": agent,
-        "session": session,
-        "turn": turn.turn,
-        "prompt": turn.prompt,
-        "key": turn.key,
-    }
+    from flue_cli.transcripts.entry_json import STARTED, entry_document
+
+    return {"type": "turn.started", "agent": agent, "session": session} | entry_document(turn, STARTED)
 
 
 def delta_event(text: str) -> dict[str, Any]:

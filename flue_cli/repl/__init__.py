@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.errors import FlueError, StoppedBySignal, TurnCancelled
+from flue_cli.render.diff_lines import data_lines
 from flue_cli.render.output import Output
 from flue_cli.render.remarks import say_begun, show_failure
-from flue_cli.render.unified import data_lines
 from flue_cli.render.working import Working, ring
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.opening import greet, show_missed

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flue_cli.errors import SessionChanged
-from flue_cli.render.watched import event_of
+from flue_cli.render.watch_output import event_of
 from flue_cli.server.errors import Overloaded, Stopping, as_flue_error, outwardly
 from flue_cli.server.event_stream import Client, EventStream, event
 from flue_cli.server.reading import existing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flue_cli import __version__
+from flue_cli.transcripts.entry_json import ANSWERED, entry_schema
 
 _NAME = {"type": "string"}
 _WHOLE = {"type": "integer"}
@@ -133,26 +134,12 @@ def _object(*required: str, **properties: Any) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    maybe = {"type": ["string", "null"]}
     time = {"type": "string", "format": "date-time"}
     error = _object("type", "message", type=_NAME, message=_NAME)
     session = {"agent": _NAME, "session": _NAME, "created_at": time, "updated_at": time}
     return {
         "Ask": _object("prompt", prompt=_NAME, sessionId=_NAME) | {"additionalProperties": False},
-        "Turn": _object(
-            *("agent", "session", "turn", "outcome", "prompt", "reply", "data", "version", "key", "replayed"),
-            agent=_NAME,
-            session=_NAME,
-            turn=_WHOLE,
-            outcome={"enum": ["completed", "failed", "cancelled", "interrupted"]},
-            prompt=_NAME,
-            reply=maybe,
-            data={"type": "object"},
-            version=_WHOLE,
-            key=maybe,
-            replayed={"type": "boolean"},
-            error=error,
-        ),
+        "Turn": entry_schema(ANSWERED),
         "Agent": _object("name", "description", name=_NAME, description=_NAME),
         "Summary": _object(*session, "turns", "preview", **session, turns=_WHOLE, preview=_NAME),
         "Session": _object(

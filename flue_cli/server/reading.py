@@ -13,8 +13,16 @@ from flue_cli.server.errors import json_answer, outwardly
 from flue_cli.server.guard import SAID_OF_THE_REQUEST
 from flue_cli.stores.contract_errors import session_not_found_error
 from flue_cli.stores.records import ABSENT, Entry, Head
-from flue_cli.times import timestamp
-from flue_cli.transcripts.fields import RawJson, object_of, session_fields, turn_fields
+from flue_cli.transcripts.entry_json import (
+    EXPORTED,
+    LISTED,
+    RUNNING,
+    RawJson,
+    entry_document,
+    entry_fields,
+    object_of,
+    session_fields,
+)
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -106,7 +114,7 @@ def _page(store: Store, head: Head, count: int, before: int, *, whole: bool) -> 
         "data": RawJson(store.data_at(head, head.turn)),
         "turns": RawJson(f"[{', '.join(turns)}]"),
         "earlier": first if first > 1 else None,
-        "running": _running(running) if running else None,
+        "running": entry_document(running, RUNNING) if running else None,
     }
     return object_of(fields) + "\n"
 
@@ -114,18 +122,4 @@ def _page(store: Store, head: Head, count: int, before: int, *, whole: bool) -> 
 def _turn(entry: Entry, *, whole: bool) -> str:
     if entry.error:
         entry = entry._replace(error=outwardly(entry.error))
-    fields = turn_fields(entry)
-    if not whole:
-        del fields["data"], fields["meta"]
-    return object_of(fields)
-
-
-def _running(entry: Entry) -> dict[str, Any]:
-    """The prompt that is being answered, or that a crash left."""
-    return {
-        "turn": entry.turn,
-        "outcome": entry.outcome,
-        "key": entry.key,
-        "prompt": entry.prompt,
-        "started_at": timestamp(entry.started_at),
-    }
+    return object_of(entry_fields(entry, EXPORTED if whole else LISTED))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 from flue_cli.errors import UsageError
 from flue_cli.stores.records import Head
 from flue_cli.text import safe_line
-from flue_cli.transcripts.readable import Readable
+from flue_cli.transcripts.export_view import Readable
 
 if TYPE_CHECKING:
-    from flue_cli.transcripts.reading import Incoming, Skipped, Source
+    from flue_cli.transcripts.import_source import Incoming, Skipped, Source
 
 Export = Callable[[Readable, Head, int], Iterator[str]]
 """`(store, head, first)`: the text of turns `first` and later up to `head`, in pieces."""
@@ -27,7 +27,7 @@ FORMATS = {
     "html": "flue_cli.transcripts.html_page:export",
     "txt": "flue_cli.transcripts.plain_text:export",
     "openai": "flue_cli.transcripts.openai_messages:export",
-    "script": "flue_cli.transcripts.script:export",
+    "script": "flue_cli.transcripts.flue_script:export",
 }
 """Format, which is also the file name's ending, to `module:function`."""
 
@@ -35,8 +35,8 @@ READERS = {
     "json": "flue_cli.transcripts.json_document:read",
     "jsonl": "flue_cli.transcripts.json_lines:read",
     "openai": "flue_cli.transcripts.openai_messages:read",
-    "llm": "flue_cli.transcripts.llm_logs:read",
-    "openai-agents": "flue_cli.transcripts.openai_agents:read",
+    "llm": "flue_cli.transcripts.foreign.llm_logs:read",
+    "openai-agents": "flue_cli.transcripts.foreign.openai_agents:read",
 }
 """Format that can be imported to `module:function`."""
 

@@ -19,9 +19,7 @@ from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import mark_of
 from flue_cli.text import safe_line, safe_text, turns
 from flue_cli.times import moment, timestamp
-from flue_cli.transcripts.fields import body_of, entries, said_in
-from flue_cli.transcripts.html_style import STYLE
-from flue_cli.transcripts.readable import Readable
+from flue_cli.transcripts.export_view import Readable, entries, message_text, messages_of
 
 _MOST_CHANGES = 500
 """As many changes of one turn's data are listed; a page with more of them is of no use."""
@@ -43,14 +41,14 @@ def _top(store: Readable, head: Head) -> str:
     about = [turns(head.turn), f"begun {_time(head.created_at)}", f"last used {_time(head.updated_at)}"]
     if origin:
         about.append(f"forked from {_line(origin.name)} at turn {origin.turn}")
-    style = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    style = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n<meta name="generator" content="Flue">\n'
-        f"<title>{_line(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<header>\n"
+        f"<title>{_line(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<header>\n"
         f'<h1 dir="auto"><span class="agent">{_line(head.agent)}/</span>{_line(head.name)}</h1>\n'
         f'<p class="about">{" · ".join(about)}</p>\n</header>\n<main>\n'
     )
@@ -64,7 +62,7 @@ def _turn(entry: Entry, before: str) -> Iterator[str]:
         f'<article id="{place}" class="{_line(kind)}">\n'
         f'<h2><a href="#{place}">{entry.turn}</a> {_time(entry.started_at)} {mark}</h2>\n'
     )
-    said = said_in(entry)
+    said = messages_of(entry)
     for number, message in enumerate(said):
         is_between = 0 < number < len(said) - 1 or (number > 0 and entry.outcome != "completed")
         yield _between(message) if is_between else _said(message)
@@ -79,7 +77,7 @@ def _said(message: Message) -> str:
     role = "user" if message.role == "user" else "assistant"
     return (
         f'<section class="{role}"><h3>{_line(message.role)}</h3>'
-        f'<p class="text" dir="auto">{_text(body_of(message))}</p></section>\n'
+        f'<p class="text" dir="auto">{_text(message_text(message))}</p></section>\n'
     )
 
 
@@ -87,7 +85,7 @@ def _between(message: Message) -> str:
     """What came between prompt and reply, folded: the work behind an answer."""
     return (
         f"<details><summary>{_line(message.role)}{_line(_tools(message))}</summary>"
-        f'<pre dir="auto">{_text(body_of(message))}</pre></details>\n'
+        f'<pre dir="auto">{_text(message_text(message))}</pre></details>\n'
     )
 
 
@@ -135,3 +133,89 @@ def _text(text: str) -> str:
 
 def _line(text: str) -> str:
     return html.escape(safe_line(text))
+
+
+# Readable in light and dark, on narrow screens and on paper; it fetches no file.
+_STYLE = """
+:root {
+  color-scheme: light dark;
+  --page: #faf9f7; --card: #ffffff; --ink: #1f2328; --soft: #656d76; --line: #e4e1dc;
+  --prompt: #eef3fb; --prompt-line: #4a7bd0; --bad: #b42318; --bad-card: #fdf1f0;
+  --edit: #8a5a00; --code: #f4f2ee; --gone: #b42318; --new: #19703a;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --page: #16181c; --card: #1e2126; --ink: #e3e5e8; --soft: #9aa3ad; --line: #31363d;
+    --prompt: #1f2a3a; --prompt-line: #6d9ee8; --bad: #ff8f84; --bad-card: #331f1f;
+    --edit: #e3b341; --code: #272b31; --gone: #ff8f84; --new: #6fce8f;
+  }
+}
+* { box-sizing: border-box; }
+body {
+  margin: 0; background: var(--page); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
+}
+main, header, footer { max-width: 50rem; margin: 0 auto; padding: 0 1rem; }
+header { padding-top: 2.5rem; padding-bottom: .5rem; }
+h1 { margin: 0; font-size: 1.5rem; line-height: 1.25; overflow-wrap: anywhere; }
+h1 .agent { color: var(--soft); font-weight: 400; }
+.about, footer { color: var(--soft); font-size: .875rem; overflow-wrap: anywhere; }
+.about { margin: .35rem 0 0; }
+footer { padding-top: 1rem; padding-bottom: 3rem; }
+article {
+  margin: 1.75rem 0; scroll-margin-top: 1rem; content-visibility: auto;
+  contain-intrinsic-size: auto 12rem;
+}
+article:target h2 a { outline: 2px solid var(--prompt-line); outline-offset: 3px; border-radius: 3px; }
+h2 {
+  display: flex; flex-wrap: wrap; gap: .1rem .6rem; margin: 0 0 .5rem; font-size: .875rem;
+  font-weight: 400; color: var(--soft);
+}
+h2 a { color: var(--ink); font-weight: 600; text-decoration: none; font-variant-numeric: tabular-nums; }
+h2 a:hover { text-decoration: underline; }
+.mark { font-weight: 600; color: var(--bad); }
+.edit .mark { color: var(--edit); }
+section {
+  margin: .5rem 0; padding: .7rem 1rem; background: var(--card); border: 1px solid var(--line);
+  border-radius: .6rem; overflow: hidden;
+}
+section.user {
+  background: var(--prompt); border-color: transparent; border-left: 3px solid var(--prompt-line);
+}
+section.error {
+  background: var(--bad-card); border-color: transparent; border-left: 3px solid var(--bad);
+  color: var(--bad);
+}
+h3 {
+  margin: 0 0 .2rem; font-size: .75rem; font-weight: 600; letter-spacing: .02em; color: var(--soft);
+  overflow-wrap: anywhere;
+}
+.text { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; tab-size: 4; }
+.text:empty::before { content: "(nothing)"; color: var(--soft); }
+pre {
+  margin: .35rem 0 0; padding: .6rem .75rem; background: var(--code); border-radius: .4rem;
+  font: .8125rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  white-space: pre-wrap; overflow-wrap: anywhere; tab-size: 4;
+}
+details {
+  margin: .5rem 0; border: 1px solid var(--line); border-radius: .6rem; padding: .45rem 1rem;
+  overflow: hidden;
+}
+summary { cursor: pointer; color: var(--soft); font-size: .875rem; overflow-wrap: anywhere; }
+del, ins { display: block; text-decoration: none; }
+del { color: var(--gone); }
+ins { color: var(--new); }
+@media (max-width: 30rem) { body { font-size: 15px; } section { padding: .6rem .75rem; } }
+@media print {
+  :root {
+    color-scheme: light;
+    --page: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb;
+    --prompt: #f2f2f2; --prompt-line: #666;
+    --bad: #900; --bad-card: #fff; --edit: #630; --code: #f6f6f6; --gone: #900; --new: #060;
+  }
+  body { font-size: 10.5pt; }
+  main, header, footer { max-width: none; padding-left: 0; padding-right: 0; }
+  article { content-visibility: visible; }
+  h2, h3 { break-after: avoid; }
+}
+"""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from flue_cli.errors import UsageError
 from flue_cli.stores.records import Entry, Head
-from flue_cli.transcripts.fields import RawJson, entries, object_of, session_fields, turn_fields
-from flue_cli.transcripts.readable import Readable
+from flue_cli.transcripts.entry_json import EXPORTED, RawJson, entry_fields, object_of, session_fields
+from flue_cli.transcripts.export_view import Readable, entries
 
 if TYPE_CHECKING:
-    from flue_cli.transcripts.reading import Incoming, Skipped, Source
+    from flue_cli.transcripts.import_source import Incoming, Skipped, Source
 
 
 def export(store: Readable, head: Head, first: int) -> Iterator[str]:
@@ -20,35 +20,35 @@ def export(store: Readable, head: Head, first: int) -> Iterator[str]:
     yield object_of(fields).removesuffix("}") + ', "turns": ['
     separator = "\n"
     for entry in entries(store, head, first, with_data=True):
-        yield separator + object_of(turn_fields(entry))
+        yield separator + object_of(entry_fields(entry, EXPORTED))
         separator = ",\n"
     yield "\n]}\n"
 
 
 def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
     """The session of the document."""
-    from flue_cli.transcripts.reading import Incoming
-    from flue_cli.transcripts.turn_fields import checked_header, origin_of
+    from flue_cli.transcripts.entry_json import read_header, read_origin
+    from flue_cli.transcripts.import_source import Incoming
 
-    fields = checked_header(source.document, source.called)
+    fields = read_header(source.document, source.called)
     turns = fields.get("turns")
     if not isinstance(turns, list):
         raise UsageError(f'{source.called}: "turns" is no list')
     numbered = ((f"turns[{number}]", turn) for number, turn in enumerate(turns))
     found = turns_of(fields, numbered, source.called)
-    yield Incoming(fields["agent"], fields["session"], found, origin_of(fields, source.called))
+    yield Incoming(fields["agent"], fields["session"], found, read_origin(fields, source.called))
 
 
 def turns_of(header: dict[str, Any], turns: Iterator[tuple[str, Any]], where: str) -> Iterator[Entry]:
     """The entries of `turns`, each with its place; UsageError if they do not end at the header's data."""
-    from flue_cli.transcripts.turn_fields import data_of, entry_of
+    from flue_cli.transcripts.entry_json import read_data, read_entry
 
     last = "{}"
     for place, fields in turns:
-        entry = entry_of(fields, place)
+        entry = read_entry(fields, place)
         last = entry.data
         yield entry
-    if "data" in header and data_of(header, where) != last:
+    if "data" in header and read_data(header, where) != last:
         raise UsageError(
             f"{where}: the turns do not lead to the session's data", hint="is all of the file there?"
         )

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from flue_cli.errors import UsageError
 from flue_cli.stores.records import Head
-from flue_cli.transcripts.fields import RawJson, entries, object_of, session_fields, turn_fields
+from flue_cli.transcripts.entry_json import EXPORTED, RawJson, entry_fields, object_of, session_fields
+from flue_cli.transcripts.export_view import Readable, entries
 from flue_cli.transcripts.json_document import turns_of
-from flue_cli.transcripts.readable import Readable
 
 if TYPE_CHECKING:
-    from flue_cli.transcripts.reading import Incoming, Skipped, Source
+    from flue_cli.transcripts.import_source import Incoming, Skipped, Source
 
 
 def export(store: Readable, head: Head, first: int) -> Iterator[str]:
     """The header line and the turns' lines."""
     yield object_of(session_fields(store, head) | {"data": RawJson(store.data_at(head, head.turn))}) + "\n"
     for entry in entries(store, head, first, with_data=True):
-        yield object_of(turn_fields(entry)) + "\n"
+        yield object_of(entry_fields(entry, EXPORTED)) + "\n"
 
 
 def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
@@ -38,12 +38,12 @@ def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
 
 
 def _incoming(header: Any, turns: Iterator[tuple[str, Any]], where: str) -> Incoming:
-    from flue_cli.transcripts.reading import Incoming, refused
-    from flue_cli.transcripts.turn_fields import checked_header, origin_of
+    from flue_cli.transcripts.entry_json import read_header, read_origin
+    from flue_cli.transcripts.import_source import Incoming, refused
 
     try:
-        fields = checked_header(header, where)
-        origin = origin_of(fields, where)
+        fields = read_header(header, where)
+        origin = read_origin(fields, where)
     except UsageError as error:
         return Incoming("", where, refused(error))
     return Incoming(fields["agent"], fields["session"], turns_of(fields, _readable(turns), where), origin)

@@ -9,8 +9,7 @@ from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import mark_of
 from flue_cli.text import fence_for, safe_line, safe_text
 from flue_cli.times import moment
-from flue_cli.transcripts.fields import body_of, entries, said_in
-from flue_cli.transcripts.readable import Readable
+from flue_cli.transcripts.export_view import Readable, entries, message_text, messages_of
 
 
 def export(store: Readable, head: Head, first: int) -> Iterator[str]:
@@ -23,8 +22,8 @@ def export(store: Readable, head: Head, first: int) -> Iterator[str]:
 def _turn(entry: Entry) -> Iterator[str]:
     mark = f" · {mark_of(entry)}" if mark_of(entry) else ""
     yield f"\n## {entry.turn} · {moment(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"
-    for message in said_in(entry):
-        yield f"\n**{_escaped(message.role)}**\n\n{fenced(body_of(message))}"
+    for message in messages_of(entry):
+        yield f"\n**{_escaped(message.role)}**\n\n{fenced(message_text(message))}"
     if entry.error:
         yield f"\n*{_escaped(entry.error.message)}*\n"
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from flue_cli.errors import UsageError
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import history_of
-from flue_cli.transcripts.readable import Readable
+from flue_cli.transcripts.export_view import Readable
 
 if TYPE_CHECKING:
-    from flue_cli.transcripts.foreign_turns import Said
-    from flue_cli.transcripts.reading import Incoming, Skipped, Source
+    from flue_cli.transcripts.foreign.turns import Said
+    from flue_cli.transcripts.import_source import Incoming, Skipped, Source
 
 _PARTS = ("text", "image_url", "input_audio", "file", "refusal")
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -37,8 +37,8 @@ def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
     """
     from itertools import chain
 
-    from flue_cli.transcripts.foreign_turns import turns_of
-    from flue_cli.transcripts.reading import Incoming, refused
+    from flue_cli.transcripts.foreign.turns import turns_of
+    from flue_cli.transcripts.import_source import Incoming, refused
 
     lists = _lists(source)
     first, second = next(lists, None), next(lists, None)
@@ -51,7 +51,7 @@ def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
 
 def _messages(entry: Entry) -> Iterator[dict[str, Any]]:
     """What a turn adds to the history, where it came from such a list as it was there."""
-    from flue_cli.transcripts.foreign_turns import NOTES, ORIGINAL
+    from flue_cli.transcripts.foreign.turns import NOTES, ORIGINAL
 
     messages = [message.as_dict() for message in history_of(entry)]
     if not messages:
@@ -89,7 +89,7 @@ def _is_message(value: Any) -> bool:
 
 def _lists(source: Source) -> Iterator[list[Said] | UsageError]:
     """The lists of messages, each message with its place; or what is wrong with one."""
-    from flue_cli.transcripts.recognising import is_lines
+    from flue_cli.transcripts.detect_format import is_lines
 
     if not is_lines(source):
         yield _said(_list_of(source.document, source.called), "messages[{}]")
@@ -136,7 +136,7 @@ def _list_of(value: Any, where: str) -> list[Any]:
 
 
 def _said(messages: list[Any], where: str) -> list[Said]:
-    from flue_cli.transcripts.foreign_turns import Said
+    from flue_cli.transcripts.foreign.turns import Said
 
     return [
         Said(_message(message, where.format(number)), where.format(number))

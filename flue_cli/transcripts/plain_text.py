@@ -8,8 +8,7 @@ from flue_cli.stores.records import Head
 from flue_cli.stores.rules import mark_of
 from flue_cli.text import safe_line, safe_text, session_label
 from flue_cli.times import moment
-from flue_cli.transcripts.fields import body_of, entries, said_in
-from flue_cli.transcripts.readable import Readable
+from flue_cli.transcripts.export_view import Readable, entries, message_text, messages_of
 
 
 def export(store: Readable, head: Head, first: int) -> Iterator[str]:
@@ -18,8 +17,8 @@ def export(store: Readable, head: Head, first: int) -> Iterator[str]:
     for entry in entries(store, head, first):
         mark = f" ({mark_of(entry)})" if mark_of(entry) else ""
         yield f"\n[{entry.turn}] {moment(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"
-        for message in said_in(entry):
-            yield f"{safe_line(message.role)}: {_indented(body_of(message))}\n"
+        for message in messages_of(entry):
+            yield f"{safe_line(message.role)}: {_indented(message_text(message))}\n"
         if entry.error:
             yield f"error: {safe_line(entry.error.message)}\n"
 

@@ -11,7 +11,7 @@ from flue_cli.errors import UsageError
 from flue_cli.jsondata.strict import dumps, loads
 from flue_cli.stores.records import Entry, Head, Origin
 from flue_cli.text import safe_line
-from flue_cli.transcripts.readable import Readable
+from flue_cli.transcripts.export_view import Readable
 
 INSTEAD = "[redacted]"
 """What stands where something was taken out."""

@@ -63,9 +63,9 @@ def export(folder: str) -> None:
 def bring(folder: str) -> None:
     """Read it in."""
     from flue_cli.transcripts import reader
-    from flue_cli.transcripts.importing import bring as bring_one
-    from flue_cli.transcripts.reading import Source
-    from flue_cli.transcripts.recognising import kind_of
+    from flue_cli.transcripts.detect_format import kind_of
+    from flue_cli.transcripts.import_session import bring as bring_one
+    from flue_cli.transcripts.import_source import Source
 
     store = open_store(f"{folder}/new.db")
     with Source(f"{folder}/out.jsonl") as source:

@@ -39,7 +39,7 @@ from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head
 from flue_cli.text import session_label
 from flue_cli.transcripts import exporter
-from flue_cli.transcripts.readable import AsOf, Readable
+from flue_cli.transcripts.export_view import AsOf, Readable
 
 SessionsArgument = Annotated[
     list[str],

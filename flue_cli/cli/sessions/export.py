@@ -26,11 +26,11 @@ from flue_cli.names import agent_or_any
 from flue_cli.stores.records import ABSENT, Head
 from flue_cli.text import safe_line
 from flue_cli.transcripts import ENDINGS, FORMATS, exporter, format_of
-from flue_cli.transcripts.readable import AsOf
+from flue_cli.transcripts.export_view import AsOf
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
-    from flue_cli.transcripts.readable import Readable
+    from flue_cli.transcripts.export_view import Readable
     from flue_cli.transcripts.redaction import Redaction
 
 
@@ -174,7 +174,7 @@ def _session(store: Store, job: _ExportJob, head: Head) -> Iterator[str]:
 
 def _followed(app: App, pieces: Iterable[tuple[str, bool]], total: int) -> Iterator[str]:
     """Yield the text, with a progress bar on the terminal for more than one session."""
-    from flue_cli.render.progress import progress
+    from flue_cli.render.progress_bar import progress
 
     is_seen = app.output.is_terminal  # then the text itself shows how far it is
     with nullcontext() if is_seen or total == 1 else progress(app.output, "exporting", total) as advance:
@@ -186,7 +186,7 @@ def _followed(app: App, pieces: Iterable[tuple[str, bool]], total: int) -> Itera
 
 def _write_folder(app: App, store: Store, folder: str, job: _ExportJob, *, force: bool) -> None:
     """Write a file for every session; write none if one of the files exists."""
-    from flue_cli.render.progress import progress
+    from flue_cli.render.progress_bar import progress
     from flue_cli.transcripts.file_names import file_names
 
     heads = [job.redaction.head(head) for head in job.heads] if job.redaction else job.heads

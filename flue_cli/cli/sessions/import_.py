@@ -10,7 +10,7 @@ from flue_cli.cli.command_table import App
 from flue_cli.cli.completion.candidates import complete_agents, complete_files
 from flue_cli.cli.options import StoreOption, load_settings, open_run_store
 from flue_cli.errors import Conflict, FlueError, SessionExists, UsageError
-from flue_cli.render.progress import progress
+from flue_cli.render.progress_bar import progress
 from flue_cli.text import safe_line, session_label, turns
 from flue_cli.transcripts import READERS, reader
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from flue_cli.stores.contract import Store
     from flue_cli.stores.records import Entry
-    from flue_cli.transcripts.importing import Names
-    from flue_cli.transcripts.reading import Incoming, Source
+    from flue_cli.transcripts.import_session import Names
+    from flue_cli.transcripts.import_source import Incoming, Source
 
 
 def import_(
@@ -62,9 +62,9 @@ def import_(
 
     Sessions that are here already, with the same content, are left alone.
     """
-    from flue_cli.transcripts.importing import Names
-    from flue_cli.transcripts.reading import Source
-    from flue_cli.transcripts.recognising import kind_of
+    from flue_cli.transcripts.detect_format import kind_of
+    from flue_cli.transcripts.import_session import Names
+    from flue_cli.transcripts.import_source import Source
 
     app: App = ctx.obj
     names = Names(agent, session, "openai")
@@ -137,7 +137,7 @@ class _Tally:
 
 def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Tally, *, again: bool) -> None:
     """Import session after session; go on after one that fails."""
-    from flue_cli.transcripts.importing import bring
+    from flue_cli.transcripts.import_session import bring
 
     while one := _next(found, tally):
         try:

@@ -12,7 +12,7 @@ from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_sett
 from flue_cli.errors import UsageError
 from flue_cli.names import agent_or_any
 from flue_cli.render import plain
-from flue_cli.render.family import Branch, family
+from flue_cli.render.session_tree import Branch, family
 from flue_cli.times import local_time, parse_since
 
 

@@ -14,7 +14,7 @@ from flue_cli.cli.sessions.list import moment_of, show
 from flue_cli.cli.stdin import confirm
 from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, UsageError
 from flue_cli.names import agent_or_any
-from flue_cli.render.family import Branch
+from flue_cli.render.session_tree import Branch
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Head, Summary
 from flue_cli.text import count_of, session_label, size
@@ -141,7 +141,7 @@ def _is_empty(app: App, store: Store, head: Head) -> bool:
 
 def _delete(app: App, store: Store, going: list[Family]) -> int:
     """Delete them, except those used since they were listed; return the number of deleted sessions."""
-    from flue_cli.render.progress import progress
+    from flue_cli.render.progress_bar import progress
 
     deleted = 0
     with progress(app.output, "deleting", len(going)) as advance:

@@ -11,7 +11,7 @@ from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_sett
 from flue_cli.errors import UsageError
 from flue_cli.names import agent_or_any
 from flue_cli.render import plain
-from flue_cli.render.excerpt import hit_document, hit_rows
+from flue_cli.render.search_hits import hit_document, hit_rows
 from flue_cli.stores.search_query import Query
 
 _LIMIT = 20

@@ -14,7 +14,7 @@ from flue_cli.cli.options import (
     open_run_store,
     resolve_session,
 )
-from flue_cli.render.watched import Json, Text
+from flue_cli.render.watch_output import Json, Text
 from flue_cli.sessions.follow import follow
 from flue_cli.text import session_label
 

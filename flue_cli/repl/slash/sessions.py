@@ -6,7 +6,7 @@ import os
 
 from flue_cli.errors import UsageError
 from flue_cli.names import agent_name, bare_name, free_name, session_name
-from flue_cli.render.family import Branch
+from flue_cli.render.session_tree import Branch
 from flue_cli.render.terminal import hit_table, page, paged, session_table, transcript
 from flue_cli.repl.loading import stoppable
 from flue_cli.repl.opening import greet, open_session

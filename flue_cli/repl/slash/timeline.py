@@ -77,7 +77,7 @@ def fork(argument: str, chat: Chat) -> None:
 
 def diff(argument: str, chat: Chat) -> None:
     """Show what the last turn changed, or all since turn N: /diff [N]."""
-    from flue_cli.render.differences import differences
+    from flue_cli.render.diff_table import differences
     from flue_cli.sessions.comparison import SessionAtTurn, compare_sessions
 
     head = chat.conversation.head()

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 from flue_cli.errors import UsageError
-from flue_cli.transcripts.reading import Source
+from flue_cli.transcripts.import_source import Source
 
 
 def kind_of(source: Source) -> str:
     """The format that `source` is in, as READERS has it; UsageError if it is none of them."""
     if source.is_database:
-        from flue_cli.transcripts.foreign_database import kind_of_database
+        from flue_cli.transcripts.foreign.database import kind_of_database
 
         return kind_of_database(source)
     first = _first_line(source) if is_lines(source) else source.document

@@ -18,7 +18,7 @@ from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
 from flue_cli.jsondata.strict import bounded_text, pack_foreign
 from flue_cli.stores.records import Entry, Failure
-from flue_cli.transcripts.reading import UNDATED
+from flue_cli.transcripts.import_source import UNDATED
 
 ORIGINAL = "original"
 """Where in a turn's meta the messages are that a turn cannot hold as they are."""

@@ -1,4 +1,4 @@
-"""A comparison one line after another, as a unified diff, and as a JSON document. Imports no rich."""
+"""A comparison as the lines of a unified diff, and as a JSON document. Imports no rich."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from flue_cli.jsondata.diff import diff_ranges
 from flue_cli.jsondata.path import shown
 from flue_cli.render.plain import as_json
 from flue_cli.text import safe_line, session_label, turns
+from flue_cli.transcripts.entry_json import COMPARED, entry_document
 
 if TYPE_CHECKING:
     from flue_cli.jsondata.diff import Change
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from flue_cli.stores.records import Entry
 
 
-class Line(NamedTuple):
-    """A line and what it is: "-" was before, "+" is after, " " is both, "" a heading. The text is safe."""
+class DiffLine(NamedTuple):
+    """A line of a diff, safe; `sign` is "-" only before, "+" only after, " " in both, "" a heading."""
 
     sign: str
     text: str
@@ -26,49 +27,49 @@ class Line(NamedTuple):
         return f"{self.sign} {self.text}\n" if self.sign else f"{self.text}\n"
 
 
-def unified(found: Comparison) -> Iterator[Line]:
-    """A comparison as lines; none at all if nothing differs."""
+def unified_diff(found: Comparison) -> Iterator[DiffLine]:
+    """Yield a comparison as lines; none if nothing differs."""
     body = _body(found)
     first = next(body, None)
     if first is None:
         return
-    yield Line("", f"--- {title(found.before)}")
-    yield Line("", f"+++ {title(found.after)}")
+    yield DiffLine("", f"--- {title(found.before)}")
+    yield DiffLine("", f"+++ {title(found.after)}")
     if found.before.head.uid != found.after.head.uid:
-        yield Line("", f"{turns(found.common)} in common")
+        yield DiffLine("", f"{turns(found.common)} in common")
     yield first
     yield from body
 
 
 def title(moment: SessionAtTurn) -> str:
-    """Which session, as of which turn; safe."""
+    """Return the name of a session at a turn; safe."""
     return safe_line(f"{session_label(moment.head)} turn {moment.turn}")
 
 
-def pair_lines(pair: TurnPair) -> Iterator[Line]:
-    """What two sessions have as the same turn, below its number."""
-    yield Line("", f"[{pair.turn}]")
-    before, after = said(pair.before), said(pair.after)
-    for sign, start, stop in stretches(before, after):
-        yield from (Line(sign, text) for text in (after if sign == "+" else before)[start:stop])
+def pair_lines(pair: TurnPair) -> Iterator[DiffLine]:
+    """Yield the lines of one turn of two sessions, below its number."""
+    yield DiffLine("", f"[{pair.turn}]")
+    before, after = turn_lines(pair.before), turn_lines(pair.after)
+    for sign, start, stop in diff_runs(before, after):
+        yield from (DiffLine(sign, text) for text in (after if sign == "+" else before)[start:stop])
     if pair.says_the_same:
-        yield Line(" ", "(only the data after it differs)")
+        yield DiffLine(" ", "(only the data after it differs)")
 
 
-def data_lines(made: Iterable[Change]) -> Iterator[Line]:
-    """Every change of the data, as it was and as it is."""
+def data_lines(made: Iterable[Change]) -> Iterator[DiffLine]:
+    """Yield every change of the data, before and after."""
     for number, change in enumerate(made):
         if not number:
-            yield Line("", "data")
+            yield DiffLine("", "data")
         where = shown(change.path) or "all of it"
         if not change.added:
-            yield Line("-", safe_line(f"{where}: {as_json(change.before)}"))
+            yield DiffLine("-", safe_line(f"{where}: {as_json(change.before)}"))
         if not change.removed:
-            yield Line("+", safe_line(f"{where}: {as_json(change.after)}"))
+            yield DiffLine("+", safe_line(f"{where}: {as_json(change.after)}"))
 
 
-def said(entry: Entry | None) -> list[str]:
-    """The lines of a turn, safe: the prompt behind a mark, what became of it, the reply."""
+def turn_lines(entry: Entry | None) -> list[str]:
+    """Return the lines of a turn, safe: the prompt behind a mark, the reply, an outcome if not completed."""
     if entry is None:
         return []
     if entry.kind == "edit":
@@ -81,8 +82,8 @@ def said(entry: Entry | None) -> list[str]:
     return [safe_line(line) for text in lines for line in text.split("\n")]
 
 
-def stretches(before: list[str], after: list[str]) -> Iterator[tuple[str, int, int]]:
-    """How one text becomes the other: (sign, start, stop) of lines, those of "+" counted in `after`."""
+def diff_runs(before: list[str], after: list[str]) -> Iterator[tuple[str, int, int]]:
+    """Yield the runs that turn `before` into `after`: (sign, start, stop), for "+" in `after`."""
     at = 0
     for start, stop, begin, end in diff_ranges(before, after):
         yield from ((" ", at, start), ("-", start, stop), ("+", begin, end))
@@ -91,7 +92,7 @@ def stretches(before: list[str], after: list[str]) -> Iterator[tuple[str, int, i
 
 
 def comparison_document(found: Comparison) -> dict[str, Any]:
-    """A comparison as `--json` gives it; what is not there has no key."""
+    """Return a comparison as `--json` gives it; an absent side or value has no key."""
     return {
         "from": _moment(found.before),
         "to": _moment(found.after),
@@ -101,7 +102,7 @@ def comparison_document(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _body(found: Comparison) -> Iterator[Line]:
+def _body(found: Comparison) -> Iterator[DiffLine]:
     for pair in found.turns:
         yield from pair_lines(pair)
     yield from data_lines(found.data)
@@ -113,16 +114,8 @@ def _moment(moment: SessionAtTurn) -> dict[str, Any]:
 
 def _pair(pair: TurnPair) -> dict[str, Any]:
     sides = {"from": pair.before, "to": pair.after}
-    return {"turn": pair.turn} | {side: _entry(entry) for side, entry in sides.items() if entry}
-
-
-def _entry(entry: Entry) -> dict[str, Any]:
-    return {
-        "kind": entry.kind,
-        "outcome": entry.outcome,
-        "prompt": entry.prompt,
-        "reply": entry.reply,
-        "error": entry.error._asdict() if entry.error else None,
+    return {"turn": pair.turn} | {
+        side: entry_document(entry, COMPARED) for side, entry in sides.items() if entry
     }
 
 

@@ -1,9 +1,13 @@
-"""What of a store an export reads; the store itself, or one that shows less than it has."""
+"""The part of a store that an export reads: the store itself, or a view that shows less than it has."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
+
+from flue_cli.agents.api import Message
+from flue_cli.stores.rules import INTERRUPTED, history_of
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import Entry, Head, Origin
@@ -46,3 +50,28 @@ class AsOf:
 
     def origin(self, head: Head) -> Origin | None:
         return self._store.origin(head)
+
+
+def entries(store: Readable, head: Head, first: int, *, with_data: bool = False) -> Iterator[Entry]:
+    """Yield turns `first` and later up to `head`, oldest first, and the prompt that a crash left unanswered.
+
+    The next prompt will settle that one as interrupted; it is no less a part of the conversation.
+    """
+    yield from store.entries(head, first, head.turn, with_data=with_data)
+    left = store.running(head)
+    if left and left.outcome == "interrupted" and left.turn == head.turn + 1:
+        yield left._replace(data=store.data_at(head, head.turn) if with_data else "", error=INTERRUPTED)
+
+
+def messages_of(entry: Entry) -> tuple[Message, ...]:
+    """Return the messages of a turn of any outcome: its prompt, those that came after, the reply."""
+    if entry.kind != "prompt":
+        return ()
+    return history_of(entry) or (Message("user", entry.prompt), *entry.messages)
+
+
+def message_text(message: Message) -> str:
+    """Return the text of a message; if it has more than text (tool calls), all of it as JSON."""
+    if isinstance(message.content, str) and not message.extra:
+        return message.content
+    return json.dumps(message.as_dict(), ensure_ascii=False, indent=2)

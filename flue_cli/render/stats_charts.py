@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flue_cli.render.figures import day
+from flue_cli.render.stats_output import day
 from flue_cli.stores.statistics import Statistics
 from flue_cli.text import count_of, safe_line, size
 from flue_cli.times import length

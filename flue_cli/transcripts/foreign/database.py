@@ -13,7 +13,7 @@ from typing import Any
 
 from flue_cli.errors import UsageError
 from flue_cli.stores.sqlite.database_file import open_database
-from flue_cli.transcripts.reading import Source
+from flue_cli.transcripts.import_source import Source
 
 _KINDS = {
     "llm": ({"threads", "turns", "messages", "parts"}, {"conversations", "responses"}),

@@ -12,8 +12,8 @@ from flue_cli.errors import SessionExists
 from flue_cli.names import MAX_NAME, agent_name, agent_or_any, bare_name, session_name
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, Entry, Head, Origin
-from flue_cli.transcripts.fields import entries
-from flue_cli.transcripts.reading import UNDATED, Incoming
+from flue_cli.transcripts.export_view import entries
+from flue_cli.transcripts.import_source import UNDATED, Incoming
 
 
 class Brought(NamedTuple):

@@ -10,9 +10,9 @@ from flue_cli.errors import UsageError
 from flue_cli.jsondata.strict import parse_foreign
 from flue_cli.stores.records import Entry
 from flue_cli.times import parse_iso
-from flue_cli.transcripts.foreign_database import opened, plain_errors
-from flue_cli.transcripts.foreign_turns import Said, turns_of
-from flue_cli.transcripts.reading import UNDATED, Incoming, Skipped, Source
+from flue_cli.transcripts.foreign.database import opened, plain_errors
+from flue_cli.transcripts.foreign.turns import Said, turns_of
+from flue_cli.transcripts.import_source import UNDATED, Incoming, Skipped, Source
 
 _CALL = {"type", "call_id", "name", "arguments"}
 _OUTPUT = {"type", "call_id", "output"}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from flue_cli.render import plain
 from flue_cli.render.output import Output
-from flue_cli.render.report import Piece, show
+from flue_cli.render.script_report import Piece, show
 from flue_cli.sessions.follow import Happening, SessionRenamed, TurnBegan, TurnSettled, TurnsUndone
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import mark_of
 from flue_cli.text import safe_line, safe_text, session_label, turn_numbers
-from flue_cli.times import local_time, timestamp
+from flue_cli.times import local_time
+from flue_cli.transcripts.entry_json import SETTLED, STARTED, entry_document
 
 
 class Text:
@@ -76,7 +76,8 @@ def event_of(what: Happening, head: Head) -> dict[str, Any]:
     elif isinstance(what, TurnsUndone):
         document, kind = what._asdict(), "turns.undone"
     else:
-        document, kind = _fields(what), _kind(what)
+        shape = SETTLED if isinstance(what, TurnSettled) else STARTED
+        document, kind = entry_document(what.entry, shape), _kind(what)
     return {"type": kind, "agent": head.agent, "session": head.name} | document
 
 
@@ -112,19 +113,3 @@ def _kind(what: TurnBegan | TurnSettled) -> str:
     if what.entry.kind == "edit":
         return "data.edited"
     return f"turn.{what.entry.outcome if what.entry.outcome in ('completed', 'cancelled') else 'failed'}"
-
-
-def _fields(what: TurnBegan | TurnSettled) -> dict[str, Any]:
-    entry = what.entry
-    document: dict[str, Any] = {"turn": entry.turn, "prompt": entry.prompt, "key": entry.key}
-    if isinstance(what, TurnSettled):
-        document |= {
-            "outcome": entry.outcome,
-            "reply": entry.reply,
-            "data": json.loads(entry.data),
-            "started_at": timestamp(entry.started_at),
-            "finished_at": timestamp(entry.finished_at),
-        }
-        if entry.error:
-            document["error"] = entry.error._asdict()
-    return document

@@ -15,8 +15,7 @@ from flue_cli.script_tests.writer import json_line, name_line, prompt_lines, rep
 from flue_cli.stores.records import Entry, Head
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import timestamp
-from flue_cli.transcripts.fields import entries
-from flue_cli.transcripts.readable import Readable
+from flue_cli.transcripts.export_view import Readable, entries
 
 
 def export(store: Readable, head: Head, first: int) -> Iterator[str]:

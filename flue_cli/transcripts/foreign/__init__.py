@@ -1,0 +1,1 @@
+"""Conversations that other programs keep in databases of their own."""
