@@ -46,7 +46,8 @@ def lacking(recorded: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[o
 
 
 def turns(old: Flue, session: str) -> list[dict[str, Any]]:
-    return json.loads(old("sessions", "export", session, stdin=None).out)["turns"]
+    found: list[dict[str, Any]] = json.loads(old("sessions", "export", session, stdin=None).out)["turns"]
+    return found
 
 
 def test_every_session_reads_the_same(old: Flue) -> None:
