@@ -67,7 +67,7 @@ def turn_numbers(which: Sequence[int]) -> str:
 
 def undone_fork_notice(name: str) -> str:
     """Say in which session the turns are now that were undone before something was added."""
-    return f"what was undone is in session {safe_line(name)}"
+    return f"the undone turns are kept in session {safe_line(name)}"
 
 
 def count_of(count: int, what: str) -> str:

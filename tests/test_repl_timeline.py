@@ -153,7 +153,7 @@ def test_a_prompt_is_sent_again(desk: Desk) -> None:
 
     page = desk.chat(counting, "one" + ENTER, "two" + ENTER, "/retry" + ENTER, CTRL_D)
 
-    assert "> two\nwhat was undone is in session work~1\ntwo 3, 2 before\n" in page
+    assert "> two\nthe undone turns are kept in session work~1\ntwo 3, 2 before\n" in page
     assert [message.content for message in history(desk)][-2:] == ["two", "two 3, 2 before"]
     assert [message.content for message in history(desk, "work~1")][-2:] == ["two", "two 2, 2 before"]
 
@@ -175,7 +175,7 @@ def test_an_edit_after_the_prompt_is_named_when_it_goes(
     page = desk.chat(echo, "one" + ENTER, "two" + ENTER, *changes, command + ENTER + draft, CTRL_D)
 
     assert f"turns 2 to {edits + 2} undone: tester/work is at turn 1\n{words}" in page
-    assert "what was undone is in session work~1\n" in page
+    assert "the undone turns are kept in session work~1\n" in page
     assert [entry.kind for entry in desk.entries("work~1")] == ["prompt", "prompt", *["edit"] * edits]
     assert f'"n":{edits}' in desk.entries("work~1")[-1].data
     assert '"n"' not in desk.entries()[-1].data
@@ -188,7 +188,7 @@ def test_whatever_is_added_after_an_undo_names_the_fork(desk: Desk, what: str) -
         echo, *(line + ENTER for line in ("one", "two", "/undo", what, "more", "/data set m 2")), CTRL_D
     )
 
-    assert page.count("what was undone is in session work~1\n") == 1
+    assert page.count("the undone turns are kept in session work~1\n") == 1
     assert page.count("what was undone") == 1
 
 

@@ -421,6 +421,6 @@ def test_what_is_added_after_an_undo_names_the_fork(counting: Flue, added: list[
     done = counting(*added)
     again = counting(*added[:-1], "4")
 
-    assert "what was undone is in session a~1\n" in done.err
+    assert "the undone turns are kept in session a~1\n" in done.err
     assert "undone" not in again.err
     assert said(counting, "a~1") == ["one", "two"]
