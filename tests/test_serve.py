@@ -301,15 +301,17 @@ def test_without_the_libraries(flue: Flue) -> None:
     """It is 2 and says what to install; a fault of our own is not taken for that, and help needs nothing."""
     blocker = flue.folder / "blocked"
     blocker.mkdir()
-    (blocker / "sitecustomize.py").write_text("import sys\nsys.modules['uvicorn'] = None\n")
+    (blocker / "sitecustomize.py").write_text("import sys\nsys.modules['granian'] = None\n")
     env = {"PYTHONPATH": str(blocker)}
 
     done = flue("serve", "--port", "0", stdin=None, env=env)
     assert done == (
-        2, "", "error: serving needs what is not installed: uvicorn\nhint: pip install 'flue-cli[serve]'\n",
+        2, "", "error: serving needs what is not installed: granian\nhint: pip install 'flue-cli[serve]'\n",
     )  # fmt: skip
     assert flue("serve", "--help", stdin=None, env=env).code == 0
-    (blocker / "sitecustomize.py").write_text("import sys\nsys.modules['flue_cli.server.guard'] = None\n")
+    (blocker / "sitecustomize.py").write_text(
+        "import sys\nsys.modules['flue_cli.server.access_guard'] = None\n"
+    )
     done = flue("serve", "--port", "0", stdin=None, env=env)
     assert done.code == 70
     assert "pip install" not in done.err

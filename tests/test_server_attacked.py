@@ -24,9 +24,9 @@ from test_shared_commits import Connection, begin
 from flue_cli.agents import Agent
 from flue_cli.errors import LeaseLost, SessionChanged, StoreError
 from flue_cli.log import Log
+from flue_cli.server.admission import Lines
 from flue_cli.server.errors import Overloaded
-from flue_cli.server.gate import Lines
-from flue_cli.server.turns import Turns
+from flue_cli.server.turn_scheduler import Turns
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Begun, Holder
@@ -186,7 +186,7 @@ def test_prompts_that_wait_while_their_session_is_renamed(store: Store) -> None:
 
 def test_agents_that_do_not_stop(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """They cannot pile up without end: prompts are turned away until one of them does stop."""
-    monkeypatch.setattr("flue_cli.server.turns.MAX_LOST", 1)
+    monkeypatch.setattr("flue_cli.server.turn_scheduler.MAX_LOST", 1)
     slow = Slow()
     agent = Agent("slow", slow, "")
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
-
-from flue_cli.server.body import Limits
 from flue_cli.server.connection import Bounds, connections_within
-from flue_cli.server.guard import Guard, Policy
+
+from flue_cli.server.access_guard import Guard, Policy
+from flue_cli.server.request_body import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flue_cli.log import Log
-from flue_cli.server.body import Limits
-from flue_cli.server.guard import Guard, Policy
+from flue_cli.server.access_guard import Guard, Policy
+from flue_cli.server.request_body import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path

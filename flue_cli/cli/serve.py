@@ -27,13 +27,13 @@ from flue_cli.settings import Settings
 from flue_cli.text import count_of, safe_line
 
 if TYPE_CHECKING:
-    from flue_cli.server.binding import Address
+    from flue_cli.server.sockets import Address
     from flue_cli.stores.contract import Store
 
 GRACE_SECONDS = 20.0
 """How long running turns may go on when the server is told to stop, unless told otherwise."""
 
-_LIBRARIES = ("httptools", "starlette", "uvicorn")
+_LIBRARIES = ("granian", "starlette")
 
 
 class Manner(NamedTuple):
@@ -86,7 +86,7 @@ def serve(
     token = read_token(token_file, os.environ)
     grace = _grace(grace)
     _need_libraries()
-    from flue_cli.server.binding import look_up
+    from flue_cli.server.sockets import look_up
 
     address = look_up(host, port)
     if not token and not address.is_loopback:
@@ -101,25 +101,26 @@ def serve(
 
 
 def _serve(app: App, settings: Settings, store: Store, address: Address, manner: Manner) -> None:
+    from flue_cli.server.access_guard import Guard, Policy
+    from flue_cli.server.agent_registry import Installed
     from flue_cli.server.app import build_app
-    from flue_cli.server.binding import bind, url_of
-    from flue_cli.server.guard import Guard, Policy
-    from flue_cli.server.roster import Installed
-    from flue_cli.server.running import Stopping, run
+    from flue_cli.server.http_server import Served, Shutdown, run
+    from flue_cli.server.sockets import listen_url, reserve
 
     def report(reference: str, error: FlueError) -> None:
         app.output.note(f"error: {safe_line(error.message)} (reference {reference})")
         show_traceback(error, app.output, verbose=manner.verbose)
 
     def listening() -> None:
-        app.output.note(f"listening on {url_of(sockets, address.host)} (Ctrl-C stops)")
+        app.output.note(f"listening on {url} (Ctrl-C stops)")
 
     def draining(count: int) -> None:
         app.output.note(
             f"stopping: {count_of(count, 'turn')} may go on for {manner.grace:g} s (once more ends at once)"
         )
 
-    sockets = bind(address)
+    reserved = reserve(address)
+    url = listen_url(reserved, address.host)
     log = Log(settings.log_file)
     served = build_app(
         store, Installed(settings), wait=settings.wait, timeout=settings.timeout, log=log, report=report
@@ -127,23 +128,22 @@ def _serve(app: App, settings: Settings, store: Store, address: Address, manner:
     # The address as it was given is a name too: what we print as ours must work.
     policy = Policy(manner.allowed | {address.host.lower()}, manner.allowed, manner.token)
     guard = Guard(served, policy, log)
-    stopping = Stopping()
+    shutdown = Shutdown()
     app.output.keep_from_agents()
     stdin.keep_from_agents()
     gc.freeze()
     gc.enable()
-    with app.signals.cancelling(stopping):
+    with app.signals.cancelling(shutdown):
         run(
-            guard,
-            served.state.turns,
-            sockets,
-            stopping,
+            Served(guard, served.router.lifespan_context(served), served.state.turns),
+            reserved,
+            shutdown,
             log=log,
             listening=listening,
             draining=draining,
             grace=manner.grace,
         )
-    raise Stop(stopping.signum)
+    raise Stop(shutdown.signum)
 
 
 def _need_libraries() -> None:

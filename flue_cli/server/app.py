@@ -16,20 +16,20 @@ from starlette.routing import Route
 
 from flue_cli.errors import FlueError
 from flue_cli.log import Log
-from flue_cli.server.answering import Answering
-from flue_cli.server.body import ClientGone
 from flue_cli.server.errors import Failures, Report, as_flue_error, document, json_answer
-from flue_cli.server.following import Following
+from flue_cli.server.events_endpoint import Following
+from flue_cli.server.http_refusal import Refusal, with_everywhere
 from flue_cli.server.openapi import description
-from flue_cli.server.reading import Reading
-from flue_cli.server.refusal import Refusal, with_everywhere
-from flue_cli.server.turns import Turns
+from flue_cli.server.request_body import ClientGone
+from flue_cli.server.session_endpoints import Reading
+from flue_cli.server.turn_endpoint import Answering
+from flue_cli.server.turn_scheduler import Turns
 from flue_cli.settings import WAIT_SECONDS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from flue_cli.server.roster import Roster
+    from flue_cli.server.agent_registry import Roster
     from flue_cli.stores.contract import Store
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flue_cli.agents import AgentFunction
 from flue_cli.log import Log
+from flue_cli.server.agent_registry import Registered
 from flue_cli.server.app import build_app
-from flue_cli.server.roster import Registered
 from flue_cli.settings import Settings
 from flue_cli.stores import open_store
 

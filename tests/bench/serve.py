@@ -32,9 +32,9 @@ def serve(url: str) -> None:
     from starlette.routing import Route
 
     from flue_cli import agents
+    from flue_cli.server.access_guard import Guard
+    from flue_cli.server.agent_registry import Registered
     from flue_cli.server.app import build_app
-    from flue_cli.server.guard import Guard
-    from flue_cli.server.roster import Registered
     from flue_cli.settings import Settings
     from flue_cli.stores import open_store
 

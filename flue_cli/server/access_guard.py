@@ -13,7 +13,9 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, NamedTuple
 
 from flue_cli.log import Log
-from flue_cli.server.body import (
+from flue_cli.server.hosts import Host, is_foreign, is_loopback, parse_host
+from flue_cli.server.http_refusal import Refusal, with_everywhere
+from flue_cli.server.request_body import (
     ClientGone,
     Limits,
     Message,
@@ -25,8 +27,6 @@ from flue_cli.server.body import (
     discard,
     read_body,
 )
-from flue_cli.server.hosts import Host, is_foreign, is_loopback, parse_host
-from flue_cli.server.refusal import Refusal, with_everywhere
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flue_cli.errors import SessionChanged
 from flue_cli.render.watched import event_of
 from flue_cli.server.errors import Overloaded, Stopping, as_flue_error, outwardly
-from flue_cli.server.event_stream import Client, EventStream, event
-from flue_cli.server.reading import existing
+from flue_cli.server.session_endpoints import existing
+from flue_cli.server.sse import Client, EventStream, event
 from flue_cli.stores.records import Failure
 from flue_cli.watching import INTERVAL, Follower, Renamed
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from flue_cli.server.errors import Failures
-    from flue_cli.server.reading import Reading
-    from flue_cli.server.turns import Turns
+    from flue_cli.server.session_endpoints import Reading
+    from flue_cli.server.turn_scheduler import Turns
     from flue_cli.stores.records import Head
 
 Result = TypeVar("Result")

@@ -11,8 +11,8 @@ from flue_cli.data_path import kind
 from flue_cli.errors import BadName, UsageError
 from flue_cli.json_input import typed
 from flue_cli.names import session_name
-from flue_cli.server.body import Limits, check_type, read_body
 from flue_cli.server.errors import TooLarge
+from flue_cli.server.request_body import Limits, check_type, read_body
 from flue_cli.strict_json import MAX_BYTES
 from flue_cli.text import safe_line
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import Headers
     from starlette.requests import Request
 
-    from flue_cli.server.turns import Turns
+    from flue_cli.server.turn_scheduler import Turns
 
 _BODY = "the request's body"
 _LARGE = 64 * 1024

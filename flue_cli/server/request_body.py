@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
-from flue_cli.server.refusal import Refusal
+from flue_cli.server.http_refusal import Refusal
 from flue_cli.strict_json import MAX_BYTES
 
 Message = MutableMapping[str, Any]

@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from flue_cli.names import session_name
 from flue_cli.render import plain
-from flue_cli.server import asking
+from flue_cli.server import turn_request
+from flue_cli.server.access_guard import SAID_OF_THE_REQUEST
 from flue_cli.server.errors import json_answer, outwardly
-from flue_cli.server.guard import SAID_OF_THE_REQUEST
 from flue_cli.stores.records import ABSENT, Entry, Head
 from flue_cli.stores.rules import absent
 from flue_cli.times import timestamp
@@ -19,8 +19,8 @@ from flue_cli.transcripts.fields import RawJson, object_of, session_fields, turn
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from flue_cli.server.roster import Roster
-    from flue_cli.server.turns import Turns
+    from flue_cli.server.agent_registry import Roster
+    from flue_cli.server.turn_scheduler import Turns
     from flue_cli.stores.contract import Store
 
 PAGE = 50
@@ -43,16 +43,16 @@ class Reading:
     async def sessions(self, request: Request) -> Response:
         """`GET …/sessions`: the sessions of an agent, last used first."""
         agent = self.agent_of(request)
-        limit = asking.number(request, "limit", least=1, most=LONGEST_PAGE, default=PAGE)
-        kept = asking.flag(request, "all")
+        limit = turn_request.number(request, "limit", least=1, most=LONGEST_PAGE, default=PAGE)
+        kept = turn_request.flag(request, "all")
         found = await self._turns.call(lambda: self._store.sessions(agent=agent, limit=limit, kept=kept))
         return json_answer([plain.summary_document(summary) for summary in found])
 
     async def session(self, request: Request) -> Response:
         """`GET …/sessions/ID`: its data and a page of its turns, the newest unless `before` a turn."""
-        last = asking.number(request, "last", least=0, most=LONGEST_PAGE, default=PAGE)
-        before = asking.number(request, "before", least=1, most=2**53, default=2**53)
-        whole = asking.flag(request, "full")
+        last = turn_request.number(request, "last", least=0, most=LONGEST_PAGE, default=PAGE)
+        before = turn_request.number(request, "before", least=1, most=2**53, default=2**53)
+        whole = turn_request.flag(request, "full")
         agent, name = self.of(request)
         text = await self._turns.call(
             lambda: _page(self._store, existing(self._store, agent, name), last, before, whole=whole)
@@ -67,14 +67,14 @@ class Reading:
 
     def agent_of(self, request: Request) -> str:
         """The agent that the path names; raises as Roster.serves."""
-        agent = self._roster.serves(asking.path_name(request.path_params["agent"], "agent's name"))
+        agent = self._roster.serves(turn_request.path_name(request.path_params["agent"], "agent's name"))
         _said(request)["agent"] = agent
         return agent
 
     def of(self, request: Request) -> tuple[str, str]:
         """The agent and the session that the path names; BadName, and as Roster.serves."""
         agent = self.agent_of(request)
-        name = session_name(asking.path_name(request.path_params["session"], "session's name"))
+        name = session_name(turn_request.path_name(request.path_params["session"], "session's name"))
         _said(request)["session"] = name
         return agent, name
 

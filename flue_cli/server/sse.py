@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from flue_cli.render import plain
-from flue_cli.server.body import Receive, Send
+from flue_cli.server.request_body import Receive, Send
 
 if TYPE_CHECKING:
     from starlette.types import Scope

@@ -14,12 +14,12 @@ from starlette.responses import Response
 from flue_cli.errors import SessionExists
 from flue_cli.names import generated_name
 from flue_cli.render import plain
-from flue_cli.server import asking
-from flue_cli.server.asking import Asked
-from flue_cli.server.body import ClientGone
+from flue_cli.server import turn_request
+from flue_cli.server.access_guard import SAID_OF_THE_REQUEST
 from flue_cli.server.errors import Stopping, as_flue_error, json_answer, status_of
-from flue_cli.server.event_stream import Client, EventStream, event
-from flue_cli.server.guard import SAID_OF_THE_REQUEST
+from flue_cli.server.request_body import ClientGone
+from flue_cli.server.sse import Client, EventStream, event
+from flue_cli.server.turn_request import Asked
 from flue_cli.stores.records import Ask, Begun, Lease
 from flue_cli.turn import Listener, Turn
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from flue_cli.agents import Agent
+    from flue_cli.server.agent_registry import Roster
     from flue_cli.server.errors import Failures
-    from flue_cli.server.roster import Roster
-    from flue_cli.server.turns import Prompt, Turns
+    from flue_cli.server.turn_scheduler import Prompt, Turns
 
 _GONE = "the client went away"
 _NAMES = 5
@@ -49,9 +49,9 @@ class Answering:
     async def post(self, request: Request) -> Response:
         """One turn."""
         said: dict[str, Any] = request.scope.setdefault(SAID_OF_THE_REQUEST, {})
-        name = self._roster.serves(asking.path_name(request.path_params["agent"], "agent's name"))
+        name = self._roster.serves(turn_request.path_name(request.path_params["agent"], "agent's name"))
         said["agent"] = name
-        asked = await asking.read(request, self._turns)
+        asked = await turn_request.read(request, self._turns)
         agent = self._roster.ready(name)
         if agent is None:
             agent = await self._turns.call(lambda: self._roster.load(name))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from flue_cli.cancellation import Cancellation
 from flue_cli.errors import SessionBusy, TurnCancelled
 from flue_cli.keeper import GRACE_SECONDS
+from flue_cli.server.admission import Gate, Lines, busy
 from flue_cli.server.errors import Overloaded, Stopping, as_flue_error
-from flue_cli.server.gate import Gate, Lines, busy
-from flue_cli.server.workers import Workers
+from flue_cli.server.thread_pool import Workers
 from flue_cli.stores.records import Ask
 from flue_cli.turn import Listener, Runner, Turn
 
