@@ -142,7 +142,7 @@ def test_the_name_that_it_listens_on_is_its_own(flue: Flue, token_file: Path) ->
 
     assert served.host == own
     assert served.prompt("greeting", "a", "hello", Authorization=f"Bearer {TOKEN}").status == 200
-    assert served.ask("/healthz", headers={"Host": "evil.example"}).status == 421
+    assert served.ask("/api/agents", headers={"Host": "evil.example"}).status == 421
 
 
 def own_address() -> str:

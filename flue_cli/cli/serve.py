@@ -101,7 +101,7 @@ def serve(
 
 
 def _serve(app: App, settings: Settings, store: Store, address: Address, manner: Manner) -> None:
-    from flue_cli.server.access_guard import Guard, Policy
+    from flue_cli.server.access_guard import AccessGuard, AccessPolicy
     from flue_cli.server.agent_registry import Installed
     from flue_cli.server.app import build_app
     from flue_cli.server.http_server import Served, Shutdown, run
@@ -126,8 +126,8 @@ def _serve(app: App, settings: Settings, store: Store, address: Address, manner:
         store, Installed(settings), wait=settings.wait, timeout=settings.timeout, log=log, report=report
     )
     # The address as it was given is a name too: what we print as ours must work.
-    policy = Policy(manner.allowed | {address.host.lower()}, manner.allowed, manner.token)
-    guard = Guard(served, policy, log)
+    policy = AccessPolicy(manner.allowed | {address.host.lower()}, manner.allowed, manner.token)
+    guard = AccessGuard(served, policy, log)
     shutdown = Shutdown()
     app.output.keep_from_agents()
     stdin.keep_from_agents()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -18,10 +18,10 @@ from flue_cli.errors import FlueError
 from flue_cli.log import Log
 from flue_cli.server.errors import Failures, Report, as_flue_error, document, json_answer
 from flue_cli.server.events_endpoint import Following
-from flue_cli.server.http_refusal import Refusal, with_everywhere
 from flue_cli.server.openapi import description
-from flue_cli.server.request_body import ClientGone
+from flue_cli.server.request_body import RequestLimits
 from flue_cli.server.session_endpoints import Reading
+from flue_cli.server.sse import ClientGone
 from flue_cli.server.turn_endpoint import Answering
 from flue_cli.server.turn_scheduler import Turns
 from flue_cli.settings import WAIT_SECONDS
@@ -82,7 +82,7 @@ def build_app(
     )
     app = Starlette(
         routes=_routes(table, failures),
-        middleware=[Middleware(_PathsAsSent)],
+        middleware=[Middleware(RequestLimits), Middleware(_PathsAsSent)],
         exception_handlers={HTTPException: _no_such_address},
         lifespan=life,
     )
@@ -108,10 +108,6 @@ def _answered(endpoints: dict[str, Endpoint], failures: Failures) -> Endpoint:
             return await endpoint(request)
         except FlueError as error:
             return failures.answer(error)
-        except Refusal as refusal:
-            return Response(
-                refusal.body, refusal.status, {k.decode(): v.decode() for k, v in refusal.headers}
-            )
         except ClientGone:
             return Response(status_code=499)  # nginx's number for it; nobody reads it
         except Exception as error:  # noqa: BLE001 - a bug of ours, and the client gets a document
@@ -128,10 +124,7 @@ async def _no_such_address(request: Request, error: Exception) -> Response:
 
 
 class _PathsAsSent:
-    """Routes by the path as it was sent: a session's name may have a slash of its own, as `%2F`.
-
-    Every answer says that it is not to be kept.
-    """
+    """Routes by the path as it was sent: a session's name may have a slash of its own, as `%2F`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -142,13 +135,4 @@ class _PathsAsSent:
             return
         raw = scope.get("raw_path") or quote(scope["path"]).encode()
         scope = {**scope, "path": raw.decode("latin-1"), "root_path": quote(scope.get("root_path", ""))}
-        await self._app(scope, receive, _marked(send))
-
-
-def _marked(send: Send) -> Send:
-    async def send_marked(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": with_everywhere(message.get("headers", ()))}
-        await send(message)
-
-    return send_marked
+        await self._app(scope, receive, send)

@@ -1,21 +1,30 @@
-"""A request's body, read whole before anything is done about it, within limits of size and time."""
+"""Limits that hold for every request, in `flue serve` and in an app of one's own.
+
+A body is JSON, not compressed, and read whole before anything is done about it, within limits of size and
+time. Every answer bears the security headers.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from flue_cli.server.http_refusal import Refusal
+from flue_cli.server.http_refusal import (
+    App,
+    Message,
+    Receive,
+    Refusal,
+    Scope,
+    Send,
+    send_refusal,
+    with_security_headers,
+)
+from flue_cli.server.request_headers import RequestHeaders
 from flue_cli.strict_json import MAX_BYTES
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class Limits(NamedTuple):
-    """How large a body may be and how long it may take.
+    """The size of a body, and the time that it may take.
 
     `size` is in bytes. A body has `seconds` to arrive, and one more for every `rate` bytes of it.
     """
@@ -25,21 +34,57 @@ class Limits(NamedTuple):
     rate: int = 4096
 
 
-class ClientGone(Exception):
-    """The client went away before it had sent its whole request."""
+class RequestLimits:
+    """An ASGI app that passes requests on to another once their bodies are read, and marks all answers."""
+
+    def __init__(self, app: App, limits: Limits | None = None) -> None:
+        self._app = app
+        self._limits = limits or Limits()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or pass the server's own starting and stopping on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            receive = await self._read(RequestHeaders(scope["headers"]), receive)
+        except Refusal as refusal:
+            await send_refusal(refusal, receive, send)
+        else:
+            await self._app(scope, receive, _marking(send))
+
+    async def _read(self, headers: RequestHeaders, receive: Receive) -> Receive:
+        """Read the body, and give a `receive` that begins with it; raises Refusal."""
+        if not headers.has_body:
+            return receive
+        try:
+            _check_coding(headers)
+            _check_type((headers.one(b"content-type") or b"").decode("latin-1"))
+            _check_length(headers.one(b"content-length"), self._limits)
+        except Refusal as refusal:
+            refusal.closes = True
+            raise
+        return _replay_body(await _read_body(receive, self._limits), receive)
 
 
-def check_length(length: bytes | None, limits: Limits) -> None:
-    """Raise Refusal for a Content-Length that is none (400), or too large (413)."""
-    if length is None:
-        return
-    if not length.isdigit() or len(length) > 18:
-        raise Refusal(400, "bad_request", "Content-Length is not a number of bytes", closes=True)
-    if int(length) > limits.size:
-        raise _too_large(limits)
+def _marking(send: Send) -> Send:
+    async def send_marked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": with_security_headers(message.get("headers", ()))}
+        await send(message)
+
+    return send_marked
 
 
-def check_type(sent: str) -> None:
+def _check_coding(headers: RequestHeaders) -> None:
+    """Raise Refusal for a body that is to be decoded first (415), or sent as only a proxy would (400)."""
+    if (headers.one(b"transfer-encoding") or b"chunked").lower() != b"chunked":
+        raise Refusal(400, "bad_request", "Transfer-Encoding can only be chunked")
+    if headers.has(b"content-encoding"):
+        raise Refusal(415, "media_type", "the body must not be compressed")
+
+
+def _check_type(sent: str) -> None:
     """Raise Refusal (415) unless a Content-Type is JSON, which forms of other sites cannot send."""
     kind, *parameters = (part.strip() for part in sent.lower().split(";"))
     charsets = {part.partition("=")[2].strip('"') for part in parameters if part.startswith("charset=")}
@@ -47,8 +92,18 @@ def check_type(sent: str) -> None:
         raise Refusal(415, "media_type", "the body must be application/json, in UTF-8")
 
 
-async def read_body(receive: Receive, limits: Limits) -> bytes:
-    """The whole body; raises ClientGone, and Refusal if it is too large (413) or too slow (408)."""
+def _check_length(length: bytes | None, limits: Limits) -> None:
+    """Raise Refusal for an invalid Content-Length (400), or one that is too large (413)."""
+    if length is None:
+        return
+    if not length.isdigit() or len(length) > 18:
+        raise Refusal(400, "bad_request", "Content-Length is not a number of bytes")
+    if int(length) > limits.size:
+        raise _too_large(limits)
+
+
+async def _read_body(receive: Receive, limits: Limits) -> bytes:
+    """Read the whole body; raises Refusal if it is too large (413), too slow (408) or incomplete (400)."""
     pieces: list[bytes] = []
     size = 0
     loop = asyncio.get_running_loop()
@@ -58,7 +113,8 @@ async def read_body(receive: Receive, limits: Limits) -> bytes:
             async with asyncio.timeout_at(began + limits.seconds + size / limits.rate):
                 message = await receive()
             if message["type"] != "http.request":
-                raise ClientGone
+                # The client is gone, or its chunks do not add up: a server does not say which.
+                raise Refusal(400, "bad_request", "the request's body is incomplete", closes=True)
             pieces.append(message.get("body", b""))
             size += len(pieces[-1])
             if size > limits.size:
@@ -70,8 +126,8 @@ async def read_body(receive: Receive, limits: Limits) -> bytes:
         raise Refusal(408, "slow_request", words, closes=True) from None
 
 
-def after(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives `body` first, and then whatever comes: the client's going away."""
+def _replay_body(body: bytes, receive: Receive) -> Receive:
+    """Give a `receive` that returns `body` first, and then what comes: the client's going away."""
     given = False
 
     async def next_message() -> Message:
@@ -82,21 +138,6 @@ def after(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return next_message
-
-
-async def discard(receive: Receive, *, seconds: float) -> None:
-    """Read on for a while without keeping anything.
-
-    A connection that is closed with bytes unread is reset, and the answer is lost on its way.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                message = await receive()
-                if message["type"] != "http.request" or not message.get("more_body", False):
-                    return
-    except TimeoutError:
-        return
 
 
 def _too_large(limits: Limits) -> Refusal:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from flue_cli.names import session_name
 from flue_cli.render import plain
 from flue_cli.server import turn_request
-from flue_cli.server.access_guard import SAID_OF_THE_REQUEST
+from flue_cli.server.access_guard import REQUEST_SUBJECT
 from flue_cli.server.errors import json_answer, outwardly
 from flue_cli.stores.records import ABSENT, Entry, Head
 from flue_cli.stores.rules import absent
@@ -88,7 +88,7 @@ def existing(store: Store, agent: str, name: str) -> Head:
 
 
 def _said(request: Request) -> dict[str, Any]:
-    said: dict[str, Any] = request.scope.setdefault(SAID_OF_THE_REQUEST, {})
+    said: dict[str, Any] = request.scope.setdefault(REQUEST_SUBJECT, {})
     return said
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from flue_cli.render import plain
-from flue_cli.server.request_body import Receive, Send
+from flue_cli.server.http_refusal import Receive, Send
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -23,7 +23,6 @@ HEARTBEAT_SECONDS = 15.0
 _UNWATCHED_SECONDS = 0.02
 _HEARTBEAT = b": heartbeat\n\n"
 _HEADERS = {
-    "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",  # nginx would hold events back until it has a few kilobytes of them
 }
 
@@ -31,6 +30,10 @@ _HEADERS = {
 def event(fields: Mapping[str, Any]) -> bytes:
     """An event; its name is the `type` that it also has as a line of `--output-format stream-json`."""
     return f"event: {fields['type']}\ndata: {plain.as_json(fields)}\n\n".encode()
+
+
+class ClientGone(Exception):
+    """The client went away before it was answered."""
 
 
 class Client:

@@ -15,10 +15,9 @@ from flue_cli.errors import SessionExists
 from flue_cli.names import generated_name
 from flue_cli.render import plain
 from flue_cli.server import turn_request
-from flue_cli.server.access_guard import SAID_OF_THE_REQUEST
+from flue_cli.server.access_guard import REQUEST_SUBJECT
 from flue_cli.server.errors import Stopping, as_flue_error, json_answer, status_of
-from flue_cli.server.request_body import ClientGone
-from flue_cli.server.sse import Client, EventStream, event
+from flue_cli.server.sse import Client, ClientGone, EventStream, event
 from flue_cli.server.turn_request import Asked
 from flue_cli.stores.records import Ask, Begun, Lease
 from flue_cli.turn import Listener, Turn
@@ -48,7 +47,7 @@ class Answering:
 
     async def post(self, request: Request) -> Response:
         """One turn."""
-        said: dict[str, Any] = request.scope.setdefault(SAID_OF_THE_REQUEST, {})
+        said: dict[str, Any] = request.scope.setdefault(REQUEST_SUBJECT, {})
         name = self._roster.serves(turn_request.path_name(request.path_params["agent"], "agent's name"))
         said["agent"] = name
         asked = await turn_request.read(request, self._turns)

@@ -12,7 +12,6 @@ from flue_cli.errors import BadName, UsageError
 from flue_cli.json_input import typed
 from flue_cli.names import session_name
 from flue_cli.server.errors import TooLarge
-from flue_cli.server.request_body import Limits, check_type, read_body
 from flue_cli.strict_json import MAX_BYTES
 from flue_cli.text import safe_line
 
@@ -44,11 +43,10 @@ class Asked(NamedTuple):
 
 
 async def read(request: Request, turns: Turns) -> Asked:
-    """What `request` asks for; raises UsageError, Refusal, and ClientGone from reading the body."""
-    check_type(request.headers.get("content-type", ""))
+    """Read the request for a turn; raises UsageError. RequestLimits has read and bounded the body."""
     key = _key(request.headers)
     detach = flag(request, "detach")
-    body = await read_body(request.receive, Limits())
+    body = await request.body()
     prompt, session = _fields(body) if len(body) < _LARGE else await turns.call(lambda: _fields(body))
     if key and session is None:
         raise UsageError("Idempotency-Key needs a sessionId: a retry must find the session of the first try")

@@ -27,14 +27,16 @@ ROUNDS = 7
 
 def serve(url: str) -> None:
     """The server's process: prints its port, and serves until it is killed."""
-    import uvicorn
     from starlette.responses import PlainTextResponse
     from starlette.routing import Route
 
     from flue_cli import agents
-    from flue_cli.server.access_guard import Guard
+    from flue_cli.log import Log
+    from flue_cli.server.access_guard import AccessGuard
     from flue_cli.server.agent_registry import Registered
     from flue_cli.server.app import build_app
+    from flue_cli.server.http_server import Served, Shutdown, run
+    from flue_cli.server.sockets import look_up, reserve
     from flue_cli.settings import Settings
     from flue_cli.stores import open_store
 
@@ -48,14 +50,10 @@ def serve(url: str) -> None:
         return PlainTextResponse("Hello again, Alice!")
 
     app.router.routes.append(Route("/bare", bare))
-    config = uvicorn.Config(
-        Guard(app), port=0, http="httptools", log_level="error", access_log=False, proxy_headers=False
-    )
-    server = uvicorn.Server(config)
-    socket = config.bind_socket()
-    socket.listen(1024)
-    print(socket.getsockname()[1], flush=True)
-    server.run([socket])
+    reserved = reserve(look_up("127.0.0.1", 0))
+    print(reserved[0].getsockname()[1], flush=True)
+    served = Served(AccessGuard(app), app.router.lifespan_context(app), app.state.turns)
+    run(served, reserved, Shutdown(), log=Log(), listening=lambda: None, draining=print, grace=0)
 
 
 def count(prompt: str, session: object, context: object) -> str:
