@@ -51,9 +51,17 @@ def serve(url: str) -> None:
 
     app.router.routes.append(Route("/bare", bare))
     reserved = reserve(look_up("127.0.0.1", 0))
-    print(reserved[0].getsockname()[1], flush=True)
+    port = reserved[0].getsockname()[1]
     served = Served(AccessGuard(app), app.router.lifespan_context(app), app.state.turns)
-    run(served, reserved, Shutdown(), log=Log(), listening=lambda: None, draining=print, grace=0)
+    run(
+        served,
+        reserved,
+        Shutdown(),
+        log=Log(),
+        listening=lambda: print(port, flush=True),
+        draining=print,
+        grace=0,
+    )
 
 
 def count(prompt: str, session: object, context: object) -> str:
