@@ -23,9 +23,9 @@ from test_shared_commits import Connection, begin
 from flue_cli.agents import Agent
 from flue_cli.errors import LeaseLost, SessionChanged, StoreError
 from flue_cli.log import Log
-from flue_cli.server.admission import Lines
+from flue_cli.server.admission import SessionQueues
 from flue_cli.server.errors import Overloaded
-from flue_cli.server.turn_scheduler import Turns
+from flue_cli.server.turn_scheduler import TurnScheduler
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Begun, Holder
@@ -88,7 +88,7 @@ def test_prompts_that_wait_while_their_session_is_renamed(store: Store) -> None:
     agent = Agent("slow", slow, "")
 
     async def go() -> None:
-        turns = Turns(store, Log(), wait=30, timeout=None)
+        turns = TurnScheduler(store, Log(), wait=30, timeout=None)
 
         def ask() -> asyncio.Task[Any]:
             return turns.start(agent, Ask("slow", "a", "hi"), Listener()).answer
@@ -120,7 +120,7 @@ def test_agents_that_do_not_stop(store: Store, monkeypatch: pytest.MonkeyPatch) 
     agent = Agent("slow", slow, "")
 
     async def go() -> None:
-        turns = Turns(store, Log(), wait=30, timeout=0.1)
+        turns = TurnScheduler(store, Log(), wait=30, timeout=0.1)
 
         def ask(name: str) -> asyncio.Task[Any]:
             return turns.start(agent, Ask("slow", name, "hi"), Listener()).answer
@@ -141,7 +141,7 @@ def test_a_prompt_that_gives_up_as_its_turn_comes() -> None:
     """Neither place nor memory is kept for a session whose prompts have all gone."""
 
     async def go() -> None:
-        lines = Lines()
+        lines = SessionQueues()
         inside, leave = asyncio.Event(), asyncio.Event()
 
         async def one() -> None:

@@ -251,9 +251,9 @@ def test_a_wait_has_an_end() -> None:
 
 def test_too_many_waiting_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """When too many wait for one session the next is 503 with Retry-After, and another session is not."""
-    from flue_cli.server.admission import Lines
+    from flue_cli.server.admission import SessionQueues
 
-    monkeypatch.setattr("flue_cli.server.turn_scheduler.Lines", lambda: Lines(longest=2))
+    monkeypatch.setattr("flue_cli.server.turn_scheduler.SessionQueues", lambda: SessionQueues(longest=2))
     gate = Gate()
     with serving(gate=gate) as client:
         waiting = []

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
 
 GRACE_SECONDS = 20.0
-"""How long running turns may go on when the server is told to stop, unless told otherwise."""
+"""Default time for running turns when the server is told to stop."""
 
 _LIBRARIES = ("granian", "starlette")
 
 
-class Manner(NamedTuple):
-    """How to serve: for which other Host names, for whom, with how much patience at the end (seconds)."""
+class ServeOptions(NamedTuple):
+    """Options of the command: other Host names, the token, seconds of grace at the end, tracebacks."""
 
     allowed: frozenset[str]
     token: bytes
@@ -97,36 +97,41 @@ def serve(
     allowed = frozenset(_host_name(name) for name in allow_host or ())
     with opened(settings) as kept:
         kept.sessions(limit=1)  # a store that cannot be read is better noticed now
-        _serve(app, settings, kept, address, Manner(allowed, token, grace, verbose))
+        _serve(app, settings, kept, address, ServeOptions(allowed, token, grace, verbose))
 
 
-def _serve(app: App, settings: Settings, store: Store, address: Address, manner: Manner) -> None:
+def _serve(app: App, settings: Settings, store: Store, address: Address, options: ServeOptions) -> None:
     from flue_cli.server.access_guard import AccessGuard, AccessPolicy
-    from flue_cli.server.agent_registry import Installed
+    from flue_cli.server.agent_registry import DiscoveredAgents
     from flue_cli.server.app import build_app
     from flue_cli.server.http_server import Served, Shutdown, run
     from flue_cli.server.sockets import listen_url, reserve
 
     def report(reference: str, error: FlueError) -> None:
         app.output.note(f"error: {safe_line(error.message)} (reference {reference})")
-        show_traceback(error, app.output, verbose=manner.verbose)
+        show_traceback(error, app.output, verbose=options.verbose)
 
     def listening() -> None:
         app.output.note(f"listening on {url} (Ctrl-C stops)")
 
     def draining(count: int) -> None:
         app.output.note(
-            f"stopping: {count_of(count, 'turn')} may go on for {manner.grace:g} s (once more ends at once)"
+            f"stopping: {count_of(count, 'turn')} may go on for {options.grace:g} s (once more ends at once)"
         )
 
     reserved = reserve(address)
     url = listen_url(reserved, address.host)
     log = Log(settings.log_file)
     served = build_app(
-        store, Installed(settings), wait=settings.wait, timeout=settings.timeout, log=log, report=report
+        store,
+        DiscoveredAgents(settings),
+        wait=settings.wait,
+        timeout=settings.timeout,
+        log=log,
+        report=report,
     )
     # The address as it was given is a name too: what we print as ours must work.
-    policy = AccessPolicy(manner.allowed | {address.host.lower()}, manner.allowed, manner.token)
+    policy = AccessPolicy(options.allowed | {address.host.lower()}, options.allowed, options.token)
     guard = AccessGuard(served, policy, log)
     shutdown = Shutdown()
     app.output.keep_from_agents()
@@ -141,7 +146,7 @@ def _serve(app: App, settings: Settings, store: Store, address: Address, manner:
             log=log,
             listening=listening,
             draining=draining,
-            grace=manner.grace,
+            grace=options.grace,
         )
     raise Stop(shutdown.signum)
 

@@ -16,20 +16,20 @@ from starlette.routing import Route
 
 from flue_cli.errors import FlueError
 from flue_cli.log import Log
-from flue_cli.server.errors import Failures, Report, as_flue_error, document, json_answer
-from flue_cli.server.events_endpoint import Following
-from flue_cli.server.openapi import description
+from flue_cli.server.errors import FailureReporter, Report, as_flue_error, document, json_answer
+from flue_cli.server.events_endpoint import EventsEndpoint
+from flue_cli.server.openapi import openapi_document
 from flue_cli.server.request_body import RequestLimits
-from flue_cli.server.session_endpoints import Reading
+from flue_cli.server.session_endpoints import SessionEndpoints
 from flue_cli.server.sse import ClientGone
-from flue_cli.server.turn_endpoint import Answering
-from flue_cli.server.turn_scheduler import Turns
+from flue_cli.server.turn_endpoint import TurnEndpoint
+from flue_cli.server.turn_scheduler import TurnScheduler
 from flue_cli.settings import WAIT_SECONDS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from flue_cli.server.agent_registry import Roster
+    from flue_cli.server.agent_registry import AgentRegistry
     from flue_cli.stores.contract import Store
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -37,7 +37,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def build_app(
     store: Store,
-    roster: Roster,
+    roster: AgentRegistry,
     *,
     wait: float = WAIT_SECONDS,
     timeout: float | None = None,
@@ -51,10 +51,10 @@ def build_app(
     back from the client. With `closes_store` the end of the app's life closes the store.
     """
     log = log or Log()
-    turns = Turns(store, log, wait=wait, timeout=timeout, closes_store=closes_store)
-    failures = Failures(log, report)
-    reading = Reading(turns, roster)
-    following = Following(turns, reading, failures)
+    turns = TurnScheduler(store, log, wait=wait, timeout=timeout, closes_store=closes_store)
+    failures = FailureReporter(log, report)
+    reading = SessionEndpoints(turns, roster)
+    following = EventsEndpoint(turns, reading, failures)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
@@ -67,11 +67,11 @@ def build_app(
         return json_answer({"status": "stopping" if stops else "ok"}, 503 if stops else 200)
 
     async def openapi(_: Request) -> Response:
-        return json_answer(description())
+        return json_answer(openapi_document())
 
     sessions = "/api/agent/{agent}/sessions"
     table: tuple[tuple[str, str, Endpoint], ...] = (
-        ("POST", "/api/agent/{agent}", Answering(turns, roster, failures).post),
+        ("POST", "/api/agent/{agent}", TurnEndpoint(turns, roster, failures).post),
         ("GET", "/api/agents", reading.agents),
         ("GET", sessions, reading.sessions),
         ("GET", sessions + "/{session}", reading.session),
@@ -91,7 +91,7 @@ def build_app(
     return app
 
 
-def _routes(table: tuple[tuple[str, str, Endpoint], ...], failures: Failures) -> list[Route]:
+def _routes(table: tuple[tuple[str, str, Endpoint], ...], failures: FailureReporter) -> list[Route]:
     """A route for each path, which knows all the methods that the path has."""
     paths: dict[str, dict[str, Endpoint]] = {}
     for method, path, endpoint in table:
@@ -99,8 +99,8 @@ def _routes(table: tuple[tuple[str, str, Endpoint], ...], failures: Failures) ->
     return [Route(path, _answered(by, failures), methods=list(by)) for path, by in paths.items()]
 
 
-def _answered(endpoints: dict[str, Endpoint], failures: Failures) -> Endpoint:
-    """What the endpoint of a request's method answers; what it raises becomes an answer too."""
+def _answered(endpoints: dict[str, Endpoint], failures: FailureReporter) -> Endpoint:
+    """Make a handler that calls the endpoint of a request's method, and turns errors into answers."""
 
     async def answer(request: Request) -> Response:
         endpoint = endpoints["GET" if request.method == "HEAD" else request.method]

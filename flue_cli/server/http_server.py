@@ -24,12 +24,12 @@ from flue_cli.log import Log, frames_of
 from flue_cli.server.sockets import connection_limit
 
 if TYPE_CHECKING:
-    from flue_cli.server.turn_scheduler import Turns
+    from flue_cli.server.turn_scheduler import TurnScheduler
 
 HEADER_SECONDS = 10.0
 HEADER_BYTES = 64 * 1024
 _SETTLE_SECONDS = 5.0
-"""How long cancelled turns, and the last answers, may take to end."""
+"""Seconds for cancelled turns, and then for the last answers, to end."""
 _START_ATTEMPTS = 500
 _BACKLOG = 1024
 
@@ -57,7 +57,7 @@ class Served(NamedTuple):
 
     app: Callable[..., Coroutine[Any, Any, None]]
     life: AbstractAsyncContextManager[object]
-    turns: Turns
+    turns: TurnScheduler
 
 
 def run(
@@ -147,7 +147,7 @@ async def _accepts(host: str, port: int) -> bool:
     return True
 
 
-async def _drain(turns: Turns, grace: float, draining: Callable[[int], None]) -> None:
+async def _drain(turns: TurnScheduler, grace: float, draining: Callable[[int], None]) -> None:
     if turns.running:
         draining(turns.running)
     if not await turns.drain(grace):

@@ -1,4 +1,4 @@
-"""What can be read: the agents, their sessions, a session's turns; and a session can be deleted."""
+"""Routes that list agents and sessions, read a session's turns, and delete a session."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flue_cli.names import session_name
 from flue_cli.render import plain
 from flue_cli.server import turn_request
 from flue_cli.server.access_guard import REQUEST_SUBJECT
-from flue_cli.server.errors import json_answer, outwardly
+from flue_cli.server.errors import json_answer, redact_failure
 from flue_cli.stores.records import ABSENT, Entry, Head
 from flue_cli.stores.rules import absent
 from flue_cli.times import timestamp
@@ -19,19 +19,19 @@ from flue_cli.transcripts.fields import RawJson, object_of, session_fields, turn
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from flue_cli.server.agent_registry import Roster
-    from flue_cli.server.turn_scheduler import Turns
+    from flue_cli.server.agent_registry import AgentRegistry
+    from flue_cli.server.turn_scheduler import TurnScheduler
     from flue_cli.stores.contract import Store
 
 PAGE = 50
-"""How many sessions or turns an answer has unless told otherwise."""
+"""Sessions or turns in an answer, by default."""
 LONGEST_PAGE = 1000
 
 
-class Reading:
+class SessionEndpoints:
     """The sessions of one store, as far as a roster serves them."""
 
-    def __init__(self, turns: Turns, roster: Roster) -> None:
+    def __init__(self, turns: TurnScheduler, roster: AgentRegistry) -> None:
         self._turns = turns
         self._store = turns.store
         self._roster = roster
@@ -66,15 +66,17 @@ class Reading:
         return Response(status_code=204)
 
     def agent_of(self, request: Request) -> str:
-        """The agent that the path names; raises as Roster.serves."""
-        agent = self._roster.serves(turn_request.path_name(request.path_params["agent"], "agent's name"))
+        """The agent that the path names; raises as AgentRegistry.serves."""
+        agent = self._roster.serves(
+            turn_request.decode_path_name(request.path_params["agent"], "agent's name")
+        )
         _said(request)["agent"] = agent
         return agent
 
     def of(self, request: Request) -> tuple[str, str]:
         """The agent and the session that the path names; BadName, and as Roster.serves."""
         agent = self.agent_of(request)
-        name = session_name(turn_request.path_name(request.path_params["session"], "session's name"))
+        name = session_name(turn_request.decode_path_name(request.path_params["session"], "session's name"))
         _said(request)["session"] = name
         return agent, name
 
@@ -113,7 +115,7 @@ def _page(store: Store, head: Head, count: int, before: int, *, whole: bool) -> 
 
 def _turn(entry: Entry, *, whole: bool) -> str:
     if entry.error:
-        entry = entry._replace(error=outwardly(entry.error))
+        entry = entry._replace(error=redact_failure(entry.error))
     fields = turn_fields(entry)
     if not whole:
         del fields["data"], fields["meta"]

@@ -22,7 +22,7 @@ _FILES = 4096
 
 
 class Address(NamedTuple):
-    """Where to listen: the name or address that was asked for, and the addresses it stands for."""
+    """The host to listen on: the name or address given, and the addresses it stands for."""
 
     host: str
     port: int

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
 HEARTBEAT_SECONDS = 15.0
-"""How long a stream is silent at most: what stands between may cut a connection that seems dead."""
+"""Longest silence of a stream: a proxy may cut a connection that seems dead."""
 
 _UNWATCHED_SECONDS = 0.02
 _HEARTBEAT = b": heartbeat\n\n"
@@ -37,7 +37,7 @@ class ClientGone(Exception):
 
 
 class Client:
-    """Who sent a request, and whether it is still there once its body was read."""
+    """The client of a request, watched for a hang-up once its body was read."""
 
     def __init__(self, receive: Receive) -> None:
         loop = asyncio.get_running_loop()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import Headers
     from starlette.requests import Request
 
-    from flue_cli.server.turn_scheduler import Turns
+    from flue_cli.server.turn_scheduler import TurnScheduler
 
 _BODY = "the request's body"
 _LARGE = 64 * 1024
@@ -28,8 +28,8 @@ _FIELDS = ("prompt", "sessionId")
 _FORMS = {"text/plain": "text", "application/json": "json", "text/event-stream": "events", "*/*": "text"}
 
 
-class Asked(NamedTuple):
-    """What a client asks for.
+class HttpTurnRequest(NamedTuple):
+    """The request of a client.
 
     `session` is None for a new one; `form` is "text", "json" or "events"; `detach`: the turn goes on if
     the client goes away.
@@ -42,7 +42,7 @@ class Asked(NamedTuple):
     detach: bool
 
 
-async def read(request: Request, turns: Turns) -> Asked:
+async def read(request: Request, turns: TurnScheduler) -> HttpTurnRequest:
     """Read the request for a turn; raises UsageError. RequestLimits has read and bounded the body."""
     key = _key(request.headers)
     detach = flag(request, "detach")
@@ -50,11 +50,11 @@ async def read(request: Request, turns: Turns) -> Asked:
     prompt, session = _fields(body) if len(body) < _LARGE else await turns.call(lambda: _fields(body))
     if key and session is None:
         raise UsageError("Idempotency-Key needs a sessionId: a retry must find the session of the first try")
-    return Asked(prompt, session, key, _form(request.headers), detach)
+    return HttpTurnRequest(prompt, session, key, _form(request.headers), detach)
 
 
 def flag(request: Request, name: str) -> bool:
-    """Whether `?NAME=1` is given; UsageError for other values than 0 and 1."""
+    """True if `?NAME=1` is given; raises UsageError for other values than 0 and 1."""
     value = request.query_params.get(name, "0")
     if value not in ("0", "1"):
         raise UsageError(f"{name} is 0 or 1, not '{safe_line(value)}'")
@@ -142,7 +142,7 @@ def _weight(text: str) -> float:
         return 0.0
 
 
-def path_name(raw: str, what: str) -> str:
+def decode_path_name(raw: str, what: str) -> str:
     """A name out of a path, as it was sent: BadName if that is no percent-encoded UTF-8."""
     if "%" not in raw and raw.isascii():
         return raw

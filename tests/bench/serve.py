@@ -33,14 +33,14 @@ def serve(url: str) -> None:
     from flue_cli import agents
     from flue_cli.log import Log
     from flue_cli.server.access_guard import AccessGuard
-    from flue_cli.server.agent_registry import Registered
+    from flue_cli.server.agent_registry import RegisteredAgents
     from flue_cli.server.app import build_app
     from flue_cli.server.http_server import Served, Shutdown, run
     from flue_cli.server.sockets import look_up, reserve
     from flue_cli.settings import Settings
     from flue_cli.stores import open_store
 
-    roster = Registered()
+    roster = RegisteredAgents()
     roster.add("greeting", agents.load(agents.find(Settings.load({}, file=""), "greeting")).function)
     roster.add("sleeper", lambda *_: time.sleep(1) or "slept")
     roster.add("counter", count)
