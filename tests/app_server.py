@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +58,8 @@ def app_server(app: Any, *, header_seconds: float = HEADER_SECONDS) -> Iterator[
 @contextlib.contextmanager
 def uvicorn_server(app: Any) -> Iterator[int]:
     """The same behind another server, as a program of one's own may have it."""
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=10)
-    listening = config.bind_socket()
+    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=10)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -104,7 +105,7 @@ def test_requests_sent_ahead(served: Served) -> None:
             assert reader.read(int(said[b"content-length"])) == str(length).encode()
 
 
-def test_a_slow_client_does_not_wait_for_its_own_time(served: Served) -> None:
+def test_a_body_that_comes_in_small_pieces(served: Served) -> None:
     """A body that comes in small pieces, with pauses, is answered like any other."""
     body, length = body_of(70_000, "slow")
     with socket.create_connection((served.host, served.port), timeout=PATIENCE) as slow:
@@ -128,6 +129,24 @@ def test_a_client_that_hangs_up(served: Served, flue: Flue, accept: str, size: i
     served.stop()
     turns = json.loads(flue("sessions", "export", "a", stdin=None).out)["turns"]
     assert [turn["outcome"] for turn in turns] == ["cancelled"]
+
+
+def test_a_client_that_does_not_read(served: Served, flue: Flue) -> None:
+    """Its answer holds up nobody else's, and not the end of the server."""
+    flue.agent("large", "def agent(p, s, c):\n    return 'x' * 15_000_000\n")
+    deaf = [socket.create_connection((served.host, served.port), timeout=PATIENCE) for _ in range(3)]
+    for number, connection in enumerate(deaf):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        body = json.dumps({"prompt": "x", "sessionId": f"deaf-{number}"}).encode()
+        accept = b"Accept: text/event-stream\r\nHost:" if number else b"Host:"
+        connection.sendall(raw_post(body, "large").replace(b"Host:", accept, 1))
+        assert connection.recv(10) == b"HTTP/1.1 2"
+    assert served.prompt("sizes", "a", "xyz").text == "3"
+    began = time.monotonic()
+    assert served.stop() == -signal.SIGTERM
+    assert time.monotonic() - began < 15
+    for connection in deaf:
+        connection.close()
 
 
 def test_a_port_that_another_server_is_about_to_take(flue: Flue) -> None:
