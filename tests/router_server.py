@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import uvicorn
+from app_server import app_server
 
 from flue_cli.server import AgentRouter
 
@@ -109,21 +108,10 @@ def serving(*, store: Any = None, wait: float | None = None, timeout: float | No
 
 
 @contextmanager
-def running(app: Any) -> Iterator[str]:
+def running(app: Any, behind: Any = app_server) -> Iterator[str]:
     """The address of a server that runs `app` until the end."""
-    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
-    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=10)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listening],))
-    thread.start()
-    try:
-        until(lambda: server.started)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE)
-        listening.close()
-    assert not thread.is_alive()
+    with behind(app) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def until(is_so: Callable[[], object]) -> None:

@@ -144,7 +144,7 @@ def test_the_name_that_it_listens_on_is_its_own(flue: Flue, token_file: Path) ->
 
     assert served.host == own
     assert served.prompt("greeting", "a", "hello", Authorization=f"Bearer {TOKEN}").status == 200
-    assert served.ask("/healthz", headers={"Host": "evil.example"}).status == 421
+    assert served.ask("/api/agents", headers={"Host": "evil.example"}).status == 421
 
 
 def own_address() -> str:
@@ -303,15 +303,17 @@ def test_without_the_libraries(flue: Flue) -> None:
     """It is 2 and says what to install; a fault of our own is not taken for that, and help needs nothing."""
     blocker = flue.folder / "blocked"
     blocker.mkdir()
-    (blocker / "sitecustomize.py").write_text("import sys\nsys.modules['uvicorn'] = None\n")
+    (blocker / "sitecustomize.py").write_text("import sys\nsys.modules['granian'] = None\n")
     env = {"PYTHONPATH": str(blocker)}
 
     done = flue("serve", "--port", "0", stdin=None, env=env)
     assert done == (
-        2, "", f"error: serving needs what is not installed: uvicorn\nhint: {install_extra_command('serve')}\n",
+        2, "", f"error: serving needs what is not installed: granian\nhint: {install_extra_command('serve')}\n",
     )  # fmt: skip
     assert flue("serve", "--help", stdin=None, env=env).code == 0
-    (blocker / "sitecustomize.py").write_text("import sys\nsys.modules['flue_cli.server.guard'] = None\n")
+    (blocker / "sitecustomize.py").write_text(
+        "import sys\nsys.modules['flue_cli.server.access_guard'] = None\n"
+    )
     done = flue("serve", "--port", "0", stdin=None, env=env)
     assert done.code == 70
     assert "pip install" not in done.err

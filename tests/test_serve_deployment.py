@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import ANY
 
 import pytest
 from needs import needs_program
@@ -77,9 +78,11 @@ def test_the_unit_starts_and_stops_the_server(flue: Flue, token_file: Path) -> N
 
 
 def test_behind_nginx(flue: Flue, token_file: Path, tmp_path: Path) -> None:
-    """A prompt goes through TLS and the proxy under the site's name, and a page of that site may send it."""
+    """Prompts of all sizes and streams go through TLS and the proxy under the name of the site."""
     nginx = needs_program("nginx")
     needs_program("openssl")
+    flue.agent("sizes", "def agent(p, s, c):\n    return str(len(p))\n")
+    flue.agent("slow", "import time\ndef agent(p, s, c):\n    time.sleep(60)\n")  # its stream has begun
     served = Served(flue, "--token-file", str(token_file), "--allow-host", "flue.example.com")
     key, certificate = tmp_path / "flue.key", tmp_path / "flue.pem"
     subprocess.run(
@@ -115,23 +118,51 @@ def test_behind_nginx(flue: Flue, token_file: Path, tmp_path: Path) -> None:
         finally:
             proxy.terminate()
             proxy.communicate()
-    assert says == (200, "Nice to meet you, Ada! How can I help?", 401, 403)
+    assert says == [
+        (200, "Nice to meet you, Ada! How can I help?"),
+        (401, ANY), (403, ANY), (200, ANY), (200, ANY),
+        (200, "1000000"), (200, str(16 * 2**20)), (413, ANY),
+    ]  # fmt: skip
+    assert says[3][1].startswith("event: turn.started\n")
+    assert "event: turn.completed\n" in says[4][1]
 
 
-def ask_through(port: int, certificate: Path) -> tuple[int, str, int, int]:
-    """What a page of the site hears, then whoever has no token, then a page of another site."""
+def ask_through(port: int, certificate: Path) -> list[tuple[int, str]]:
+    """What a page of the site hears, whoever has no token, a page of another site; streams and large prompts."""
     right = {"Authorization": f"Bearer {TOKEN}"}
     own = {"Origin": "https://flue.example.com", "Sec-Fetch-Site": "same-origin"}
-    found = []
-    for headers in (right | own, own, right | {"Origin": "https://evil.example"}):
-        context = ssl.create_default_context(cafile=str(certificate))
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as plain:
-            connection = http.client.HTTPConnection("flue.example.com", timeout=30)
-            connection.sock = context.wrap_socket(plain, server_hostname="flue.example.com")
-            body = json.dumps({"prompt": "my name is Ada", "sessionId": "a"})
-            kind = {"Content-Type": "application/json"}
-            connection.request("POST", "/api/agent/greeting", body, kind | headers)
-            response = connection.getresponse()
-            found.append((response.status, response.read().decode()))
-            connection.close()
-    return (*found[0], found[1][0], found[2][0])
+    events = {"Accept": "text/event-stream"}
+    name = "my name is Ada"
+    return [
+        ask_once(port, certificate, "greeting", name, right | own),
+        ask_once(port, certificate, "greeting", name, own),
+        ask_once(port, certificate, "greeting", name, right | {"Origin": "https://evil.example"}),
+        ask_once(port, certificate, "slow", name, right | events, bytes_to_read=20),
+        ask_once(port, certificate, "sizes", "x" * 100_000, right | events),
+        ask_once(port, certificate, "sizes", "x" * 1_000_000, right),
+        ask_once(port, certificate, "sizes", "x" * 16 * 2**20, right),
+        ask_once(port, certificate, "sizes", "x" * (16 * 2**20 + 1), right),
+    ]
+
+
+def ask_once(
+    port: int,
+    certificate: Path,
+    agent: str,
+    prompt: str,
+    headers: dict[str, str],
+    bytes_to_read: int | None = None,
+) -> tuple[int, str]:
+    """Status and answer, or its beginning."""
+    context = ssl.create_default_context(cafile=str(certificate))
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as plain:
+        connection = http.client.HTTPConnection("flue.example.com", timeout=30)
+        connection.sock = context.wrap_socket(plain, server_hostname="flue.example.com")
+        body = json.dumps({"prompt": prompt, "sessionId": "a"})
+        connection.request(
+            "POST", f"/api/agent/{agent}", body, {"Content-Type": "application/json"} | headers
+        )
+        response = connection.getresponse()
+        found = response.status, response.read(bytes_to_read).decode()
+        connection.close()
+        return found

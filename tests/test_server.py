@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from app_server import app_server, uvicorn_server
 from router_server import Client, Gate, running, serving, together
 
 from flue_cli.agents import discovery
@@ -47,12 +48,13 @@ def curl(url: str, body: str) -> str:
     return subprocess.run(line, capture_output=True, text=True, check=True, timeout=30).stdout
 
 
-def test_the_origins_curl_lines_work(flue: Flue, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("behind", [app_server, uvicorn_server])
+def test_the_origins_curl_lines_work(flue: Flue, monkeypatch: pytest.MonkeyPatch, behind: Any) -> None:
     """An agent greets by the name that it was told in an earlier request, and the terminal goes on with that."""
     monkeypatch.setenv("FLUE_HOME", str(flue.home))
     router = AgentRouter()
     router.agent("greeting", sample("greeting"))
-    with running(router.app) as server:
+    with running(router.app, behind) as server:
         url = f"{server}/api/agent/greeting"
         first = curl(url, '{"prompt": "Hello there, my name is Alice", "sessionId": "my-unique-session-123"}')
         assert first == "Nice to meet you, Alice! How can I help?"

@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from needs import needs_program
 from serving import Served
-from test_server_connections import GET, PATIENT, POST, answer, error_of, read_all, serving
 from test_shared_commits import Connection, begin
 
 from flue_cli.agents.discovery import Agent
 from flue_cli.errors import LeaseLost, SessionChanged, StoreError
 from flue_cli.log import Log
+from flue_cli.server.admission import SessionQueues
 from flue_cli.server.errors import Overloaded
-from flue_cli.server.gate import Lines
-from flue_cli.server.turns import Turns
+from flue_cli.server.turn_scheduler import TurnScheduler
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Begun, Holder
@@ -48,76 +47,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     opened = open_store(str(tmp_path / "flue.db") if request.param == "sqlite" else "memory:")
     yield opened
     opened.close()
-
-
-# On the wire
-
-
-@pytest.mark.parametrize("protocol", ["h2c", "websocket", "TLS/1.3"])
-def test_a_body_after_an_offer_of_another_protocol(protocol: str) -> None:
-    """Clients that offer HTTP/2 beside their prompt, as Java's do, get it answered, and the next one too."""
-    head = POST + f"Upgrade: {protocol}\r\nConnection: keep-alive, Upgrade\r\n".encode()
-    with serving(PATIENT) as server, server.connect() as connection:
-        for cut in (None, 40, -3):  # in one piece, within the head, within the body
-            request = head + b"Content-Length: 2\r\n\r\n{}"
-            connection.sendall(request[:cut])
-            if cut is not None:
-                connection.sendall(request[cut:])
-            status, heard = answer(connection)
-            assert (status, heard["size"], "upgrade" in heard["names"]) == (200, 2, False)
-        connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
-        assert answer(connection)[1]["size"] == 2
-
-
-def test_a_tunnel_is_refused() -> None:
-    """CONNECT is no request for us, whatever follows it."""
-    with serving(PATIENT) as server, server.connect() as connection:
-        connection.sendall(b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n" + GET)
-        assert error_of(read_all(connection)) == (400, "bad_request")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"-5\r\n{}\r\n0\r\n\r\n",
-        b"0x2\r\n{}\r\n0\r\n\r\n",
-        b"1\r\n{}\r\n0\r\n\r\n",
-        b"2;\n\r\n{}\r\n0\r\n\r\n",
-    ],
-)
-def test_chunks_that_lie(body: bytes) -> None:
-    """A body whose chunks do not add up is said to be no request; nothing of it is taken for another."""
-    with serving(PATIENT) as server, server.connect() as connection:
-        connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n" + body + GET)
-        assert error_of(read_all(connection)) == (400, "bad_request")
-
-
-@pytest.mark.parametrize("coding", [b"gzip, chunked", b"identity, chunked"])
-def test_a_body_that_is_coded_twice(coding: bytes) -> None:
-    """What only something between could mean otherwise than we do is refused."""
-    with serving(PATIENT) as server, server.connect() as connection:
-        connection.sendall(POST + b"Transfer-Encoding: " + coding + b"\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + GET)
-        assert error_of(read_all(connection)) == (400, "bad_request")
-
-
-def test_a_compressed_body() -> None:
-    """It is refused as what it is, and not as bad JSON."""
-    with serving(PATIENT) as server, server.connect() as connection:
-        connection.sendall(POST + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}")
-        assert error_of(read_all(connection)) == (415, "media_type")
-
-
-def test_rubbish_after_a_request_costs_it_nothing() -> None:
-    """A request is answered, and then the connection ends, when what follows it is none."""
-    with serving(PATIENT) as server, server.connect() as connection:
-        connection.sendall(GET.replace(b"GET / ", b"GET /long ") + b"\x16\x03\x01\r\n\r\n")
-        assert server.answering.wait(30)
-        connection.sendall(b"more of it")
-        server.finish.set()
-        said = read_all(connection)
-    assert said.startswith(b"HTTP/1.1 200 ")
-    assert said.count(b"HTTP/1.1") == 1
-    assert b"connection: close" in said
 
 
 # Replies
@@ -159,7 +88,7 @@ def test_prompts_that_wait_while_their_session_is_renamed(store: Store) -> None:
     agent = Agent("slow", slow, "")
 
     async def go() -> None:
-        turns = Turns(store, Log(), wait=30, timeout=None)
+        turns = TurnScheduler(store, Log(), wait=30, timeout=None)
 
         def ask() -> asyncio.Task[Any]:
             return turns.start(agent, Ask("slow", "a", "hi"), Listener()).answer
@@ -186,12 +115,12 @@ def test_prompts_that_wait_while_their_session_is_renamed(store: Store) -> None:
 
 def test_agents_that_do_not_stop(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """They cannot pile up without end: prompts are turned away until one of them does stop."""
-    monkeypatch.setattr("flue_cli.server.turns.MAX_LOST", 1)
+    monkeypatch.setattr("flue_cli.server.turn_scheduler.MAX_LOST", 1)
     slow = Slow()
     agent = Agent("slow", slow, "")
 
     async def go() -> None:
-        turns = Turns(store, Log(), wait=30, timeout=0.1)
+        turns = TurnScheduler(store, Log(), wait=30, timeout=0.1)
 
         def ask(name: str) -> asyncio.Task[Any]:
             return turns.start(agent, Ask("slow", name, "hi"), Listener()).answer
@@ -212,7 +141,7 @@ def test_a_prompt_that_gives_up_as_its_turn_comes() -> None:
     """Neither place nor memory is kept for a session whose prompts have all gone."""
 
     async def go() -> None:
-        lines = Lines()
+        lines = SessionQueues()
         inside, leave = asyncio.Event(), asyncio.Event()
 
         async def one() -> None:

@@ -14,8 +14,6 @@ import httpx
 import pytest
 from router_server import PATIENCE, Client, Gate, events_of, serving, until
 
-from flue_cli.server import event_stream
-
 if TYPE_CHECKING:
     from conftest import Flue
 
@@ -120,7 +118,7 @@ def test_what_keeps_a_turn_from_beginning_is_a_plain_error(client: Client) -> No
 
 def test_a_silent_stream_has_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     """While an agent thinks in silence the stream shows that it is alive."""
-    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr("flue_cli.server.sse.HEARTBEAT_SECONDS", 0.02)
     gate = Gate()
     with serving(gate=gate) as client, stream(client, "gate", "x") as response:
         lines = response.iter_lines()
@@ -261,9 +259,8 @@ def test_the_end_of_a_session_is_the_end_of_following(client: Client) -> None:
 
 def test_followers_that_go_away_are_forgotten(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who follows counts only as long as it is there; too many at once are 503."""
-    from flue_cli.server import following
 
-    monkeypatch.setattr(following, "MAX_FOLLOWERS", 1)
+    monkeypatch.setattr("flue_cli.server.events_endpoint.MAX_FOLLOWERS", 1)
     client.prompt("counter", "x", "a")
     path = "/api/agent/counter/sessions/a/events"
     with client.stream("GET", path):

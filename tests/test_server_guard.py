@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flue_cli.log import Log
-from flue_cli.server.body import Limits
-from flue_cli.server.guard import Guard, Policy
+from flue_cli.server.access_guard import AccessGuard, AccessPolicy
+from flue_cli.server.request_body import Limits, RequestLimits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,8 @@ class Asked:
 
 def ask(
     *headers: tuple[str, str],
-    policy: Policy | None = None,
+    policy: AccessPolicy | None = None,
+    limits: Limits | None = None,
     log: Log | None = None,
     method: str = "POST",
     path: str = "/api/agent/greeting",
@@ -94,7 +95,7 @@ def ask(
         "query_string": b"key=secret",
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent],
     }
-    asyncio.run(Guard(app, policy, log)(scope, receive, send))
+    asyncio.run(AccessGuard(RequestLimits(app, limits), policy, log)(scope, receive, send))
     return asked
 
 
@@ -134,7 +135,7 @@ def test_a_foreign_name_is_not_served(host: str) -> None:
     assert "--allow-host" in asked.body.decode()
     assert asked.headers["cache-control"] == "no-store"
     assert (
-        post(host=host, policy=Policy(hosts=frozenset({host.partition(":3000")[0].strip("[]")}))).status
+        post(host=host, policy=AccessPolicy(hosts=frozenset({host.partition(":3000")[0].strip("[]")}))).status
         == 200
     )
 
@@ -161,7 +162,7 @@ ONCE = {
 def test_two_of_what_there_is_one_of(name: str | None) -> None:
     """Two hosts, lengths or tokens are 400: a proxy and we might each believe another one."""
     again = [(name, ONCE[name])] if name else []
-    asked = ask(*ONCE.items(), *again, host=None, policy=Policy(token=b"sesame"))
+    asked = ask(*ONCE.items(), *again, host=None, policy=AccessPolicy(token=b"sesame"))
 
     assert asked.status == (400 if name else 200)
     assert (asked.received is None) == bool(name)
@@ -193,7 +194,7 @@ def test_two_of_what_there_is_one_of(name: str | None) -> None:
 )
 def test_pages_of_other_sites(host: str, origin: str, status: int) -> None:
     """A page may ask the server that it came from; pages of any other, another port's included, are 403."""
-    policy = Policy(hosts=frozenset({"flue.example", "10.0.0.1"}), sites=frozenset({"flue.example"}))
+    policy = AccessPolicy(hosts=frozenset({"flue.example", "10.0.0.1"}), sites=frozenset({"flue.example"}))
     asked = post(("Origin", origin), host=host, policy=policy)
 
     assert asked.status == status
@@ -217,7 +218,7 @@ def test_a_browser_says_where_a_request_comes_from() -> None:
 def test_without_the_token(given: str | None) -> None:
     """Whoever has not got the token is told how to send it, and nothing of his request is read."""
     headers = [] if given is None else [("Authorization", given)]
-    asked = post(*headers, policy=Policy(token=b"sesame"), pieces=(GONE,))
+    asked = post(*headers, policy=AccessPolicy(token=b"sesame"), pieces=(GONE,))
 
     assert (asked.status, asked.error, asked.received) == (401, "unauthorized", None)
     assert asked.headers["www-authenticate"] == 'Bearer realm="flue"'
@@ -226,11 +227,13 @@ def test_without_the_token(given: str | None) -> None:
 
 def test_with_the_token() -> None:
     """The right token lets in, whatever the case of "Bearer"; asking for health needs none."""
-    policy = Policy(token=b"sesame")
+    policy = AccessPolicy(token=b"sesame")
 
     assert post(("Authorization", "Bearer sesame"), policy=policy).status == 200
     assert post(("Authorization", "bearer  sesame"), policy=policy).status == 200
     assert ask(method="GET", path="/healthz", pieces=(b"",), policy=policy).status == 200
+    for host in ("10.244.0.5:3000", "", None):  # probes name the machine's address, or nothing
+        assert ask(method="GET", path="/healthz", pieces=(b"",), policy=policy, host=host).status == 200
     assert ask(method="GET", path="/healthz/", pieces=(b"",), policy=policy).status == 401
     assert ask(method="GET", path="/api/agents", pieces=(b"",), policy=policy).status == 401
 
@@ -255,22 +258,22 @@ def test_a_body_that_is_json(kind: str) -> None:
 
 def test_a_body_that_is_announced_too_large() -> None:
     """It is 413 before a byte of it is asked for, and the connection is not used again."""
-    policy = Policy(limits=Limits(size=100))
-    asked = ask(JSON, ("Content-Length", "101"), policy=policy, pieces=(GONE,))
+    limits = Limits(size=100)
+    asked = ask(JSON, ("Content-Length", "101"), limits=limits, pieces=(GONE,))
 
     assert (asked.status, asked.error, asked.received) == (413, "too_large", None)
     assert asked.headers["connection"] == "close"
-    assert ask(JSON, ("Content-Length", "100"), policy=policy, pieces=(b"x" * 100,)).status == 200
+    assert ask(JSON, ("Content-Length", "100"), limits=limits, pieces=(b"x" * 100,)).status == 200
 
 
 def test_a_body_that_grows_too_large() -> None:
     """One that is sent in pieces is 413 as soon as it is too much; what still comes is read away, unkept."""
-    policy = Policy(limits=Limits(size=100))
-    asked = ask(JSON, ("Transfer-Encoding", "chunked"), policy=policy, pieces=(b"x" * 60,) * 10)
+    limits = Limits(size=100)
+    asked = ask(JSON, ("Transfer-Encoding", "chunked"), limits=limits, pieces=(b"x" * 60,) * 10)
 
     assert (asked.status, asked.error, asked.received) == (413, "too_large", None)
     assert asked.reads == 10
-    assert ask(JSON, ("Transfer-Encoding", "chunked"), policy=policy, pieces=(b"x" * 50,) * 2).status == 200
+    assert ask(JSON, ("Transfer-Encoding", "chunked"), limits=limits, pieces=(b"x" * 50,) * 2).status == 200
 
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "0x10", "", "\xb2", "9" * 19])
@@ -281,9 +284,9 @@ def test_a_length_that_is_none(length: str) -> None:
 
 def test_a_body_that_comes_too_slowly() -> None:
     """A client that stops in the middle is 408 after the time for bodies, and nothing began for it."""
-    policy = Policy(limits=Limits(seconds=0.05))
+    limits = Limits(seconds=0.05)
     began = time.monotonic()
-    asked = post(policy=policy, pieces=(b'{"prompt', FOREVER))
+    asked = post(limits=limits, pieces=(b'{"prompt', FOREVER))
 
     assert (asked.status, asked.error, asked.received) == (408, "slow_request", None)
     assert time.monotonic() - began < 30
@@ -291,10 +294,10 @@ def test_a_body_that_comes_too_slowly() -> None:
 
 
 def test_a_client_that_goes_away() -> None:
-    """Half a prompt is never answered: nobody is there to read it."""
+    """Half a prompt is no request, whether its client is gone or its chunks do not add up."""
     asked = post(pieces=(b'{"prompt', GONE))
 
-    assert (asked.status, asked.received) == (0, None)
+    assert (asked.status, asked.error, asked.received) == (400, "bad_request", None)
 
 
 def test_websockets_are_not_served() -> None:
@@ -307,7 +310,7 @@ def test_websockets_are_not_served() -> None:
     async def send(message: Any) -> None:
         sent.append(message["type"])
 
-    asyncio.run(Guard(app)({"type": "websocket", "headers": []}, None, send))  # type: ignore[arg-type]
+    asyncio.run(AccessGuard(app)({"type": "websocket", "headers": []}, None, send))  # type: ignore[arg-type]
     assert sent == ["websocket.close"]
 
 
@@ -317,7 +320,7 @@ def test_every_request_is_written_down(tmp_path: Path) -> None:
     post(
         ("Authorization", "Bearer sesame"),
         log=log,
-        policy=Policy(token=b"sesame"),
+        policy=AccessPolicy(token=b"sesame"),
         path="/api/agent/gr%0Aeeting",
     )
     post(log=log, host="evil.example")
@@ -329,7 +332,7 @@ def test_every_request_is_written_down(tmp_path: Path) -> None:
     assert [[line[key] for key in keys] for line in lines] == [
         ["request", "POST", "/api/agent/gr%0Aeeting", 200, "greeting", "alice", 7],
         ["request", "POST", "/api/agent/greeting", 421, None, None, None],
-        ["request", "POST", "/api/agent/greeting", 499, None, None, None],
+        ["request", "POST", "/api/agent/greeting", 400, None, None, None],
     ]
     assert all(0 <= line["milliseconds"] < 60000 for line in lines)
     assert not any(word in text for word in ("sesame", "secret", "hello", "Bearer"))

@@ -251,10 +251,9 @@ def test_a_wait_has_an_end() -> None:
 
 def test_too_many_waiting_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """When too many wait for one session the next is 503 with Retry-After, and another session is not."""
-    from flue_cli.server import turns
-    from flue_cli.server.gate import Lines
+    from flue_cli.server.admission import SessionQueues
 
-    monkeypatch.setattr(turns, "Lines", lambda: Lines(longest=2))
+    monkeypatch.setattr("flue_cli.server.turn_scheduler.SessionQueues", lambda: SessionQueues(longest=2))
     gate = Gate()
     with serving(gate=gate) as client:
         waiting = []
@@ -271,9 +270,8 @@ def test_too_many_waiting_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_more_turns_than_threads_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """With every thread taken a prompt waits, and is 503 when none gets free in time."""
-    from flue_cli.server import turns
 
-    monkeypatch.setattr(turns, "MAX_TURNS", 1)
+    monkeypatch.setattr("flue_cli.server.turn_scheduler.MAX_TURNS", 1)
     gate = Gate()
     with serving(wait=0.05, gate=gate) as client:
         [first] = in_background(lambda: client.prompt("gate", "x", "a"))

@@ -28,17 +28,17 @@ from flue_cli.settings import Settings
 from flue_cli.text import count_of, safe_line
 
 if TYPE_CHECKING:
-    from flue_cli.server.binding import Address
+    from flue_cli.server.sockets import Address
     from flue_cli.stores.contract import Store
 
 GRACE_SECONDS = 20.0
-"""Default seconds that running turns may go on when the server is told to stop."""
+"""Default time for running turns when the server is told to stop."""
 
-_LIBRARIES = ("httptools", "starlette", "uvicorn")
+_LIBRARIES = ("granian", "starlette")
 
 
 class ServeOptions(NamedTuple):
-    """Options of the server: other allowed Host names, the token, and the grace at the end in seconds."""
+    """Options of the command: other Host names, the token, seconds of grace at the end, tracebacks."""
 
     allowed: frozenset[str]
     token: bytes
@@ -88,7 +88,7 @@ def serve(
     token = read_token(token_file, os.environ)
     grace = _grace(grace)
     _need_libraries()
-    from flue_cli.server.binding import look_up
+    from flue_cli.server.sockets import look_up
 
     address = look_up(host, port)
     if not token and not address.is_loopback:
@@ -102,47 +102,52 @@ def serve(
         _serve(app, settings, kept, address, ServeOptions(allowed, token, grace, verbose))
 
 
-def _serve(app: App, settings: Settings, store: Store, address: Address, manner: ServeOptions) -> None:
+def _serve(app: App, settings: Settings, store: Store, address: Address, options: ServeOptions) -> None:
+    from flue_cli.server.access_guard import AccessGuard, AccessPolicy
+    from flue_cli.server.agent_registry import DiscoveredAgents
     from flue_cli.server.app import build_app
-    from flue_cli.server.binding import bind, url_of
-    from flue_cli.server.guard import Guard, Policy
-    from flue_cli.server.roster import Installed
-    from flue_cli.server.running import Stopping, run
+    from flue_cli.server.http_server import Served, Shutdown, run
+    from flue_cli.server.sockets import listen_url, reserve
 
     def report(reference: str, error: FlueError) -> None:
         app.output.note(f"error: {safe_line(error.message)} (reference {reference})")
-        show_traceback(error, app.output, verbose=manner.verbose)
+        show_traceback(error, app.output, verbose=options.verbose)
 
     def listening() -> None:
-        app.output.note(f"listening on {url_of(sockets, address.host)} (Ctrl-C stops)")
+        app.output.note(f"listening on {url} (Ctrl-C stops)")
 
     def draining(count: int) -> None:
         app.output.note(
-            f"stopping: {count_of(count, 'turn')} may go on for {manner.grace:g} s (once more ends at once)"
+            f"stopping: {count_of(count, 'turn')} may go on for {options.grace:g} s (once more ends at once)"
         )
 
-    sockets = bind(address)
+    reserved = reserve(address)
+    url = listen_url(reserved, address.host)
     log = log_of(settings, store)
     served = build_app(
-        store, Installed(settings), wait=settings.wait, timeout=settings.timeout, log=log, report=report
+        store,
+        DiscoveredAgents(settings),
+        wait=settings.wait,
+        timeout=settings.timeout,
+        log=log,
+        report=report,
     )
-    # The address as given is an allowed name too: the printed URL must work.
-    policy = Policy(manner.allowed | {address.host.lower()}, manner.allowed, manner.token)
-    guard = Guard(served, policy, log)
-    stopping = Stopping()
+    # The address as it was given is a name too: what we print as ours must work.
+    policy = AccessPolicy(options.allowed | {address.host.lower()}, options.allowed, options.token)
+    guard = AccessGuard(served, policy, log)
+    shutdown = Shutdown()
     prepare_for_agents(app)
-    with app.signals.cancelling(stopping):
+    with app.signals.cancelling(shutdown):
         run(
-            guard,
-            served.state.turns,
-            sockets,
-            stopping,
+            Served(guard, served.router.lifespan_context(served), served.state.turns),
+            reserved,
+            shutdown,
             log=log,
             listening=listening,
             draining=draining,
-            grace=manner.grace,
+            grace=options.grace,
         )
-    raise StoppedBySignal(stopping.signum)
+    raise StoppedBySignal(shutdown.signum)
 
 
 def _need_libraries() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -16,20 +16,20 @@ from starlette.routing import Route
 
 from flue_cli.errors import FlueError
 from flue_cli.log import Log
-from flue_cli.server.answering import Answering
-from flue_cli.server.body import ClientGone
-from flue_cli.server.errors import Failures, Report, as_flue_error, document, json_answer
-from flue_cli.server.following import Following
-from flue_cli.server.openapi import description
-from flue_cli.server.reading import Reading
-from flue_cli.server.refusal import Refusal, with_everywhere
-from flue_cli.server.turns import Turns
+from flue_cli.server.errors import FailureReporter, Report, as_flue_error, document, json_answer
+from flue_cli.server.events_endpoint import EventsEndpoint
+from flue_cli.server.openapi import openapi_document
+from flue_cli.server.request_body import RequestLimits
+from flue_cli.server.session_endpoints import SessionEndpoints
+from flue_cli.server.sse import ClientGone
+from flue_cli.server.turn_endpoint import TurnEndpoint
+from flue_cli.server.turn_scheduler import TurnScheduler
 from flue_cli.settings import WAIT_SECONDS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from flue_cli.server.roster import Roster
+    from flue_cli.server.agent_registry import AgentRegistry
     from flue_cli.stores.contract import Store
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -37,7 +37,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def build_app(
     store: Store,
-    roster: Roster,
+    roster: AgentRegistry,
     *,
     wait: float = WAIT_SECONDS,
     timeout: float | None = None,
@@ -51,10 +51,10 @@ def build_app(
     back from the client. With `closes_store` the end of the app's life closes the store.
     """
     log = log or Log()
-    turns = Turns(store, log, wait=wait, timeout=timeout, closes_store=closes_store)
-    failures = Failures(log, report)
-    reading = Reading(turns, roster)
-    following = Following(turns, reading, failures)
+    turns = TurnScheduler(store, log, wait=wait, timeout=timeout, closes_store=closes_store)
+    failures = FailureReporter(log, report)
+    reading = SessionEndpoints(turns, roster)
+    following = EventsEndpoint(turns, reading, failures)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
@@ -67,11 +67,11 @@ def build_app(
         return json_answer({"status": "stopping" if stops else "ok"}, 503 if stops else 200)
 
     async def openapi(_: Request) -> Response:
-        return json_answer(description())
+        return json_answer(openapi_document())
 
     sessions = "/api/agent/{agent}/sessions"
     table: tuple[tuple[str, str, Endpoint], ...] = (
-        ("POST", "/api/agent/{agent}", Answering(turns, roster, failures).post),
+        ("POST", "/api/agent/{agent}", TurnEndpoint(turns, roster, failures).post),
         ("GET", "/api/agents", reading.agents),
         ("GET", sessions, reading.sessions),
         ("GET", sessions + "/{session}", reading.session),
@@ -82,7 +82,7 @@ def build_app(
     )
     app = Starlette(
         routes=_routes(table, failures),
-        middleware=[Middleware(_PathsAsSent)],
+        middleware=[Middleware(RequestLimits), Middleware(_PathsAsSent)],
         exception_handlers={HTTPException: _no_such_address},
         lifespan=life,
     )
@@ -91,7 +91,7 @@ def build_app(
     return app
 
 
-def _routes(table: tuple[tuple[str, str, Endpoint], ...], failures: Failures) -> list[Route]:
+def _routes(table: tuple[tuple[str, str, Endpoint], ...], failures: FailureReporter) -> list[Route]:
     """A route for each path, which knows all the methods that the path has."""
     paths: dict[str, dict[str, Endpoint]] = {}
     for method, path, endpoint in table:
@@ -99,8 +99,8 @@ def _routes(table: tuple[tuple[str, str, Endpoint], ...], failures: Failures) ->
     return [Route(path, _answered(by, failures), methods=list(by)) for path, by in paths.items()]
 
 
-def _answered(endpoints: dict[str, Endpoint], failures: Failures) -> Endpoint:
-    """What the endpoint of a request's method answers; what it raises becomes an answer too."""
+def _answered(endpoints: dict[str, Endpoint], failures: FailureReporter) -> Endpoint:
+    """Make a handler that calls the endpoint of a request's method, and turns errors into answers."""
 
     async def answer(request: Request) -> Response:
         endpoint = endpoints["GET" if request.method == "HEAD" else request.method]
@@ -108,10 +108,6 @@ def _answered(endpoints: dict[str, Endpoint], failures: Failures) -> Endpoint:
             return await endpoint(request)
         except FlueError as error:
             return failures.answer(error)
-        except Refusal as refusal:
-            return Response(
-                refusal.body, refusal.status, {k.decode(): v.decode() for k, v in refusal.headers}
-            )
         except ClientGone:
             return Response(status_code=499)  # nginx's number for it; nobody reads it
         except Exception as error:  # noqa: BLE001 - a bug of ours, and the client gets a document
@@ -128,10 +124,7 @@ async def _no_such_address(request: Request, error: Exception) -> Response:
 
 
 class _PathsAsSent:
-    """Routes by the path as it was sent: a session's name may have a slash of its own, as `%2F`.
-
-    Every answer says that it is not to be kept.
-    """
+    """Routes by the path as it was sent: a session's name may have a slash of its own, as `%2F`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -142,13 +135,4 @@ class _PathsAsSent:
             return
         raw = scope.get("raw_path") or quote(scope["path"]).encode()
         scope = {**scope, "path": raw.decode("latin-1"), "root_path": quote(scope.get("root_path", ""))}
-        await self._app(scope, receive, _marked(send))
-
-
-def _marked(send: Send) -> Send:
-    async def send_marked(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": with_everywhere(message.get("headers", ()))}
-        await send(message)
-
-    return send_marked
+        await self._app(scope, receive, send)

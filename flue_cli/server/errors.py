@@ -29,7 +29,7 @@ from flue_cli.render import plain
 from flue_cli.stores.records import Failure
 
 RETRY_SECONDS = 1
-"""What `Retry-After` says: a queue of turns has mostly moved by then."""
+"""Value of `Retry-After`: a queue of turns has mostly moved by then."""
 
 
 class TooLarge(UsageError):
@@ -44,7 +44,7 @@ class Overloaded(FlueError):
     type = "overloaded"
 
 
-class Stopping(Overloaded):
+class ServerStopping(Overloaded):
     """The server is about to end, and takes no more prompts."""
 
     type = "stopping"
@@ -96,7 +96,7 @@ def status_of(error: FlueError) -> int:
     return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
 
 
-def outwardly(failure: Failure) -> Failure:
+def redact_failure(failure: Failure) -> Failure:
     """A kept turn's failure without the words of agents, the store and exceptions."""
     if failure.type in _KEPT_BACK:
         return Failure(failure.type, _KEPT_BACK[failure.type])
@@ -105,24 +105,24 @@ def outwardly(failure: Failure) -> Failure:
     return Failure(failure.type, _AGENT_FAILED)
 
 
-class Failures:
-    """What may be said of an error; what is not said is written down."""
+class FailureReporter:
+    """Public words for errors; the words that are kept back go into the log."""
 
     def __init__(self, log: Log, report: Report | None = None) -> None:
         self._log = log
         self._report = report or (lambda *_: None)
 
-    def told(self, error: FlueError, **about: object) -> Failure:
-        """What the client is told. `about` (agent, session, turn) goes into the log with the rest."""
+    def public_failure(self, error: FlueError, **about: object) -> Failure:
+        """Give the failure as the client hears it; `about` (agent, session, turn) goes into the log too."""
         failure = Failure(error.type, error.message)
         if not isinstance(error, StoreError) and status_of(error) != 500:
             return failure
-        words = _AGENT_FAILED if isinstance(error, AgentError) else outwardly(failure).message
+        words = _AGENT_FAILED if isinstance(error, AgentError) else redact_failure(failure).message
         return Failure(error.type, f"{words} (reference {self._write_down(error, about)})")
 
     def answer(self, error: FlueError, headers: Mapping[str, str] | None = None, **about: object) -> Response:
         """The document of an error."""
-        return document(status_of(error), *self.told(error, **about), headers)
+        return document(status_of(error), *self.public_failure(error, **about), headers)
 
     def _write_down(self, error: FlueError, about: Mapping[str, object]) -> str:
         reference = os.urandom(4).hex()

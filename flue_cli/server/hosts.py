@@ -33,7 +33,7 @@ def parse_host(text: str) -> Host | None:
 
 @lru_cache(maxsize=256)
 def is_loopback(name: str) -> bool:
-    """Whether a name or address can mean this machine alone: `localhost`, `127.0.0.1`, `::1`."""
+    """True if a name or address can mean this machine alone: `localhost`, `127.0.0.1`, `::1`."""
     if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, section 6.3
         return True
     try:
@@ -45,7 +45,7 @@ def is_loopback(name: str) -> bool:
 
 
 def is_foreign(origin: str, host: Host, sites: Collection[str]) -> bool:
-    """Whether a page of `origin` is another site's than the server, asked as `host`.
+    """True if a page of `origin` belongs to another site than the server, asked as `host`.
 
     The names in `sites` are ours at their usual ports, whatever Host says: a proxy may rewrite that.
     """

@@ -1,4 +1,4 @@
-"""What `/openapi.json` says: every address, in the words of OpenAPI 3.1."""
+"""The document `/openapi.json`: every address, in OpenAPI 3.1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NAME = {"type": "string"}
 _WHOLE = {"type": "integer"}
 
 
-def description() -> dict[str, Any]:
+def openapi_document() -> dict[str, Any]:
     """The OpenAPI document."""
     one = "/api/agent/{agent}/sessions/{session}"
     return {

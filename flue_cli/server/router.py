@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flue_cli.agents.discovery import AgentFunction
 from flue_cli.log import Log
+from flue_cli.server.agent_registry import RegisteredAgents
 from flue_cli.server.app import build_app
-from flue_cli.server.roster import Registered
 from flue_cli.settings import Settings
 from flue_cli.stores import open_store
 
@@ -44,7 +44,7 @@ class AgentRouter:
         self._store = store
         url = store if isinstance(store, str) else ""
         self._settings = Settings.load(os.environ, store=url, wait=wait, timeout=timeout)
-        self._roster = Registered()
+        self._roster = RegisteredAgents()
 
     def agent(self, name: str, function: Function | None = None) -> Callable[[Function], Function]:
         """Serve `function` as agent `name`; without a function, decorates one.

@@ -32,18 +32,20 @@ ROUNDS = 7
 
 def serve(url: str) -> None:
     """The server's process: prints its port, and serves until it is killed."""
-    import uvicorn
     from starlette.responses import PlainTextResponse
     from starlette.routing import Route
 
     from flue_cli.agents import discovery
+    from flue_cli.log import Log
+    from flue_cli.server.access_guard import AccessGuard
+    from flue_cli.server.agent_registry import RegisteredAgents
     from flue_cli.server.app import build_app
-    from flue_cli.server.guard import Guard
-    from flue_cli.server.roster import Registered
+    from flue_cli.server.http_server import Served, Shutdown, run
+    from flue_cli.server.sockets import look_up, reserve
     from flue_cli.settings import Settings
     from flue_cli.stores import open_store
 
-    roster = Registered()
+    roster = RegisteredAgents()
     roster.add(
         "greeting",
         discovery.load_agent(discovery.find_agent(Settings.load({}, file=""), "greeting")).function,
@@ -56,14 +58,18 @@ def serve(url: str) -> None:
         return PlainTextResponse("Hello again, Alice!")
 
     app.router.routes.append(Route("/bare", bare))
-    config = uvicorn.Config(
-        Guard(app), port=0, http="httptools", log_level="error", access_log=False, proxy_headers=False
+    reserved = reserve(look_up("127.0.0.1", 0))
+    port = reserved[0].getsockname()[1]
+    served = Served(AccessGuard(app), app.router.lifespan_context(app), app.state.turns)
+    run(
+        served,
+        reserved,
+        Shutdown(),
+        log=Log(),
+        listening=lambda: print(port, flush=True),
+        draining=print,
+        grace=0,
     )
-    server = uvicorn.Server(config)
-    socket = config.bind_socket()
-    socket.listen(1024)
-    print(socket.getsockname()[1], flush=True)
-    server.run([socket])
 
 
 def sleep(prompt: str, session: AgentSession[dict[str, Any]], context: AgentContext) -> str:

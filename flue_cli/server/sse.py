@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from flue_cli.render import plain
-from flue_cli.server.body import Receive, Send
+from flue_cli.server.http_refusal import Receive, Send
 
 if TYPE_CHECKING:
     from starlette.types import Scope
 
 HEARTBEAT_SECONDS = 15.0
-"""How long a stream is silent at most: what stands between may cut a connection that seems dead."""
+"""Longest silence of a stream: a proxy may cut a connection that seems dead."""
 
 _UNWATCHED_SECONDS = 0.02
 _HEARTBEAT = b": heartbeat\n\n"
 _HEADERS = {
-    "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",  # nginx would hold events back until it has a few kilobytes of them
 }
 
@@ -33,8 +32,12 @@ def event(fields: Mapping[str, Any]) -> bytes:
     return f"event: {fields['type']}\ndata: {plain.as_json(fields)}\n\n".encode()
 
 
+class ClientGone(Exception):
+    """The client went away before it was answered."""
+
+
 class Client:
-    """Who sent a request, and whether it is still there once its body was read."""
+    """The client of a request, watched for a hang-up once its body was read."""
 
     def __init__(self, receive: Receive) -> None:
         loop = asyncio.get_running_loop()

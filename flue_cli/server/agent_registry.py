@@ -1,4 +1,4 @@
-"""Which agents are served."""
+"""The agents that are served."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from flue_cli.names import agent_name
 from flue_cli.settings import Settings
 
 
-class Described(NamedTuple):
+class AgentSummary(NamedTuple):
     """An agent in a list."""
 
     name: str
     description: str
 
 
-class Roster(Protocol):
+class AgentRegistry(Protocol):
     """The agents that are served. Safe to use from several threads at once."""
 
     def serves(self, name: str) -> str:
@@ -37,12 +37,12 @@ class Roster(Protocol):
         """The agent; AgentNotFound, AgentError if it cannot be loaded."""
         ...
 
-    def described(self) -> list[Described]:
+    def described(self) -> list[AgentSummary]:
         """All agents, by name."""
         ...
 
 
-class Installed:
+class DiscoveredAgents:
     """The agents that `flue agents` lists, each loaded when it is first asked for, and once."""
 
     def __init__(self, settings: Settings) -> None:
@@ -64,12 +64,12 @@ class Installed:
                 self._loaded[name] = discovery.load_agent(discovery.find_agent(self._settings, name))
             return self._loaded[name]
 
-    def described(self) -> list[Described]:
+    def described(self) -> list[AgentSummary]:
         found = ((source.name, describe(source)) for source in discovery.list_agents(self._settings))
-        return [Described(name, about.summary) for name, about in found if not about.problem]
+        return [AgentSummary(name, about.summary) for name, about in found if not about.problem]
 
 
-class Registered:
+class RegisteredAgents:
     """Agents that a program names, one by one. Nobody sees sessions of other agents."""
 
     def __init__(self) -> None:
@@ -96,12 +96,12 @@ class Registered:
         except KeyError:
             raise AgentNotFound(f"there is no agent '{name}'") from None
 
-    def described(self) -> list[Described]:
-        return [Described(name, _summary(agent.function)) for name, agent in sorted(self._agents.items())]
+    def described(self) -> list[AgentSummary]:
+        return [AgentSummary(name, _summary(agent.function)) for name, agent in sorted(self._agents.items())]
 
 
 def _fingerprint(function: AgentFunction) -> str:
-    """What tells one version of the agent's source from another, as for one that was loaded from its file."""
+    """Identify the version of the agent's source, as for one that was loaded from its file."""
     import inspect
 
     try:

@@ -1,8 +1,15 @@
-"""The sockets that the server listens on, and what it is called there."""
+"""The addresses that the server listens on: looked up, reserved, and named.
+
+Granian opens its own sockets, with SO_REUSEPORT, and so does not notice another program of the same user
+at its port; nor does it tell which port it got for 0. So each address is reserved first by a socket that
+tolerates no other, and handed over once Granian listens beside it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import resource
 import socket
 from typing import NamedTuple
 
@@ -11,10 +18,11 @@ from flue_cli.server.hosts import is_loopback
 from flue_cli.text import safe_line
 
 _ATTEMPTS = 20
+_FILES = 4096
 
 
 class Address(NamedTuple):
-    """Where to listen: the name or address that was asked for, and the addresses it stands for."""
+    """The host to listen on: the name or address given, and the addresses it stands for."""
 
     host: str
     port: int
@@ -22,12 +30,12 @@ class Address(NamedTuple):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether nobody but this machine can reach it."""
+        """True if only this machine can reach it."""
         return all(is_loopback(number) for _, number in self.found)
 
 
 def look_up(host: str, port: int) -> Address:
-    """What `host`, a name or an address, stands for; raises UsageError if it is unknown here."""
+    """Look up `host`, a name or an address; raises UsageError if it is unknown here."""
     name = host.removeprefix("[").removesuffix("]")
     try:
         answers = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -37,17 +45,17 @@ def look_up(host: str, port: int) -> Address:
     return Address(name, port, tuple(found))
 
 
-def bind(address: Address) -> list[socket.socket]:
-    """Sockets bound to the same port of every address; they listen only when the server does.
+def reserve(address: Address) -> list[socket.socket]:
+    """Reserve the same port of every address: sockets that listen, and that the server may join.
 
-    Raises Conflict when another program has the port, UsageError when it is not to be had at all.
+    Raises Conflict when another program has the port, UsageError when it cannot be had at all.
     """
     for _ in range(_ATTEMPTS):
         bound: list[socket.socket] = []
         try:
             for family, number in address.found:
                 port = bound[0].getsockname()[1] if bound else address.port
-                bound.append(_bound(family, number, port))
+                bound.append(_reserved(family, number, port))
             return bound
         except OSError as error:
             for other in bound:
@@ -57,20 +65,35 @@ def bind(address: Address) -> list[socket.socket]:
     raise Conflict(f"no port is free on all addresses of {safe_line(address.host)}")
 
 
-def url_of(sockets: list[socket.socket], host: str) -> str:
-    """The address to type into a browser or curl."""
+def listen_url(reserved: list[socket.socket], host: str) -> str:
+    """Give the address to type into a browser or curl."""
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{sockets[0].getsockname()[1]}"
+    return f"http://{name}:{reserved[0].getsockname()[1]}"
 
 
-def _bound(family: socket.AddressFamily, number: str, port: int) -> socket.socket:
+def connection_limit() -> int:
+    """Give the number of connections to accept at once: half of the files that this process may open.
+
+    The other half is left to stores and agents.
+    """
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
+    if files != resource.RLIM_INFINITY and files < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+            files = wanted
+    return _FILES // 2 if files == resource.RLIM_INFINITY else min(files, _FILES) // 2
+
+
+def _reserved(family: socket.AddressFamily, number: str, port: int) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # our own last run's connections linger
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind((number, port))
-        made.setblocking(False)
+        made.listen()  # two programs may bind a port with SO_REUSEADDR; only one may listen
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError:
         made.close()
         raise

@@ -11,7 +11,6 @@ from flue_cli.errors import BadName, UsageError
 from flue_cli.jsondata.path import kind
 from flue_cli.jsondata.strict import MAX_BYTES, parse_typed
 from flue_cli.names import session_name
-from flue_cli.server.body import Limits, check_type, read_body
 from flue_cli.server.errors import TooLarge
 from flue_cli.text import safe_line
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import Headers
     from starlette.requests import Request
 
-    from flue_cli.server.turns import Turns
+    from flue_cli.server.turn_scheduler import TurnScheduler
 
 _BODY = "the request's body"
 _LARGE = 64 * 1024
@@ -28,8 +27,8 @@ _FIELDS = ("prompt", "sessionId")
 _FORMS = {"text/plain": "text", "application/json": "json", "text/event-stream": "events", "*/*": "text"}
 
 
-class Asked(NamedTuple):
-    """What a client asks for.
+class HttpTurnRequest(NamedTuple):
+    """The request of a client.
 
     `session` is None for a new one; `form` is "text", "json" or "events"; `detach`: the turn goes on if
     the client goes away.
@@ -42,20 +41,19 @@ class Asked(NamedTuple):
     detach: bool
 
 
-async def read(request: Request, turns: Turns) -> Asked:
-    """What `request` asks for; raises UsageError, Refusal, and ClientGone from reading the body."""
-    check_type(request.headers.get("content-type", ""))
+async def read(request: Request, turns: TurnScheduler) -> HttpTurnRequest:
+    """Read the request for a turn; raises UsageError. RequestLimits has read and bounded the body."""
     key = _key(request.headers)
     detach = flag(request, "detach")
-    body = await read_body(request.receive, Limits())
+    body = await request.body()
     prompt, session = _fields(body) if len(body) < _LARGE else await turns.call(lambda: _fields(body))
     if key and session is None:
         raise UsageError("Idempotency-Key needs a sessionId: a retry must find the session of the first try")
-    return Asked(prompt, session, key, _form(request.headers), detach)
+    return HttpTurnRequest(prompt, session, key, _form(request.headers), detach)
 
 
 def flag(request: Request, name: str) -> bool:
-    """Whether `?NAME=1` is given; UsageError for other values than 0 and 1."""
+    """True if `?NAME=1` is given; raises UsageError for other values than 0 and 1."""
     value = request.query_params.get(name, "0")
     if value not in ("0", "1"):
         raise UsageError(f"{name} is 0 or 1, not '{safe_line(value)}'")
@@ -143,7 +141,7 @@ def _weight(text: str) -> float:
         return 0.0
 
 
-def path_name(raw: str, what: str) -> str:
+def decode_path_name(raw: str, what: str) -> str:
     """A name out of a path, as it was sent: BadName if that is no percent-encoded UTF-8."""
     if "%" not in raw and raw.isascii():
         return raw

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flue_cli.errors import SessionChanged
 from flue_cli.render.watch_output import event_of
-from flue_cli.server.errors import Overloaded, Stopping, as_flue_error, outwardly
-from flue_cli.server.event_stream import Client, EventStream, event
-from flue_cli.server.reading import existing
+from flue_cli.server.errors import Overloaded, ServerStopping, as_flue_error, redact_failure
+from flue_cli.server.session_endpoints import existing
+from flue_cli.server.sse import Client, EventStream, event
 from flue_cli.sessions.follow import INTERVAL, Follower, SessionRenamed
 from flue_cli.stores.records import Failure
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from flue_cli.server.errors import Failures
-    from flue_cli.server.reading import Reading
-    from flue_cli.server.turns import Turns
+    from flue_cli.server.errors import FailureReporter
+    from flue_cli.server.session_endpoints import SessionEndpoints
+    from flue_cli.server.turn_scheduler import TurnScheduler
     from flue_cli.stores.records import Head
 
 Result = TypeVar("Result")
 
 MAX_FOLLOWERS = 256
-"""How many follow sessions at a time."""
+"""Most clients that follow sessions at a time."""
 
 
-class Following:
+class EventsEndpoint:
     """Follows sessions for clients.
 
     One thread looks for all of them: a look at a store that nobody wrote to takes microseconds.
     """
 
-    def __init__(self, turns: Turns, reading: Reading, failures: Failures) -> None:
+    def __init__(self, turns: TurnScheduler, reading: SessionEndpoints, failures: FailureReporter) -> None:
         self._turns = turns
         self._reading = reading
         self._failures = failures
@@ -52,7 +52,7 @@ class Following:
         """
         agent, name = self._reading.of(request)
         if self._turns.stopping.is_set():
-            raise Stopping("the server is stopping")
+            raise ServerStopping("the server is stopping")
         if self._followers >= MAX_FOLLOWERS:
             raise Overloaded("too many clients follow sessions")
         head = await self._turns.call(lambda: existing(self._turns.store, agent, name))
@@ -84,7 +84,7 @@ class Following:
         except SessionChanged:
             yield event({"type": "session.deleted", "agent": head.agent, "session": head.name})
         except Exception as error:  # noqa: BLE001 - the store's failure, or a bug: the answer has begun
-            failure = self._failures.told(as_flue_error(error), agent=head.agent, session=head.name)
+            failure = self._failures.public_failure(as_flue_error(error), agent=head.agent, session=head.name)
             yield event({"type": "error", "error": failure._asdict()})
         finally:
             self._followers -= 1
@@ -103,7 +103,7 @@ class Following:
 
 
 def _mark(seen: Head) -> bytes:
-    """What a client that lost the connection gives as Last-Event-ID; no event by itself."""
+    """Make the mark that a client which lost the connection sends as Last-Event-ID; no event by itself."""
     return f"id: {seen.uid}-{seen.version}-{seen.line}-{seen.turn}\n\n".encode()
 
 
@@ -119,4 +119,4 @@ def _seen_before(mark: str, head: Head) -> Head:
 def _outward(fields: dict[str, Any]) -> dict[str, Any]:
     """An event without the words of a failure that are nobody else's business."""
     error = fields.get("error")
-    return fields | {"error": outwardly(Failure(**error))._asdict()} if error else fields
+    return fields | {"error": redact_failure(Failure(**error))._asdict()} if error else fields

@@ -14,12 +14,11 @@ from starlette.responses import Response
 from flue_cli.errors import SessionExists
 from flue_cli.names import generated_name
 from flue_cli.render import plain
-from flue_cli.server import asking
-from flue_cli.server.asking import Asked
-from flue_cli.server.body import ClientGone
-from flue_cli.server.errors import Stopping, as_flue_error, json_answer, status_of
-from flue_cli.server.event_stream import Client, EventStream, event
-from flue_cli.server.guard import SAID_OF_THE_REQUEST
+from flue_cli.server import turn_request
+from flue_cli.server.access_guard import REQUEST_SUBJECT
+from flue_cli.server.errors import ServerStopping, as_flue_error, json_answer, status_of
+from flue_cli.server.sse import Client, ClientGone, EventStream, event
+from flue_cli.server.turn_request import HttpTurnRequest
 from flue_cli.stores.records import Ask, Begun, Lease
 from flue_cli.turns.runner import Listener, Turn
 
@@ -27,35 +26,37 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from flue_cli.agents.discovery import Agent
-    from flue_cli.server.errors import Failures
-    from flue_cli.server.roster import Roster
-    from flue_cli.server.turns import Prompt, Turns
+    from flue_cli.server.agent_registry import AgentRegistry
+    from flue_cli.server.errors import FailureReporter
+    from flue_cli.server.turn_scheduler import PendingTurn, TurnScheduler
 
 _GONE = "the client went away"
 _NAMES = 5
-"""How many generated names are tried: one is taken once in a million."""
+"""Generated names to try: one is taken once in a million."""
 _DELTA = 64 * 1024
-"""How many characters of a reply an event has at most: what is sent is held twice and more."""
+"""Most characters of a reply in one event: text that is being sent is held in memory twice and more."""
 
 
-class Answering:
+class TurnEndpoint:
     """Answers prompts for the agents of a roster."""
 
-    def __init__(self, turns: Turns, roster: Roster, failures: Failures) -> None:
+    def __init__(self, turns: TurnScheduler, roster: AgentRegistry, failures: FailureReporter) -> None:
         self._turns = turns
         self._roster = roster
         self._failures = failures
 
     async def post(self, request: Request) -> Response:
         """One turn."""
-        said: dict[str, Any] = request.scope.setdefault(SAID_OF_THE_REQUEST, {})
-        name = self._roster.serves(asking.path_name(request.path_params["agent"], "agent's name"))
+        said: dict[str, Any] = request.scope.setdefault(REQUEST_SUBJECT, {})
+        name = self._roster.serves(
+            turn_request.decode_path_name(request.path_params["agent"], "agent's name")
+        )
         said["agent"] = name
-        asked = await asking.read(request, self._turns)
+        asked = await turn_request.read(request, self._turns)
         agent = self._roster.ready(name)
         if agent is None:
             agent = await self._turns.call(lambda: self._roster.load(name))
-        exchange = _Exchange(agent, asked, Client(request.receive), said)
+        exchange = _TurnCall(agent, asked, Client(request.receive), said)
         answer = self._stream if asked.form == "events" else self._whole
         try:
             if asked.session is not None:
@@ -68,7 +69,7 @@ class Answering:
             exchange.client.forget()
             raise
 
-    async def _whole(self, exchange: _Exchange, name: str, expect: str) -> Response:
+    async def _whole(self, exchange: _TurnCall, name: str, expect: str) -> Response:
         """The answer once the turn is over."""
         prompt = self._start(exchange, name, expect, Listener())
         await _stays(exchange, prompt, prompt.answer)
@@ -81,13 +82,13 @@ class Answering:
                 return self._failures.answer(turn.error, headers, **_whose(turn))
             return Response(turn.reply, 200, headers, "text/plain")
         status = status_of(turn.error) if turn.error else 200
-        return await self._turns.if_large(
+        return await self._turns.in_thread_if_large(
             _size(turn), lambda: json_answer(self._document(turn), status, headers)
         )
 
-    async def _stream(self, exchange: _Exchange, name: str, expect: str) -> Response:
+    async def _stream(self, exchange: _TurnCall, name: str, expect: str) -> Response:
         """Events from the beginning of the turn on; what keeps it from beginning is a plain error."""
-        heard = _Heard()
+        heard = _TurnStream()
         prompt = self._start(exchange, name, expect, heard.listener)
         prompt.answer.add_done_callback(lambda _: heard.hear())
         await _stays(exchange, prompt, heard.first)
@@ -96,7 +97,7 @@ class Answering:
         events = self._events(exchange, prompt, heard, begun)
         return EventStream(events, exchange.client, _headers(begun))
 
-    def _start(self, exchange: _Exchange, name: str, expect: str, listener: Listener) -> Prompt:
+    def _start(self, exchange: _TurnCall, name: str, expect: str, listener: Listener) -> PendingTurn:
         exchange.said["session"] = name
         agent, asked = exchange.agent, exchange.asked
         return self._turns.start(
@@ -104,7 +105,7 @@ class Answering:
         )
 
     async def _events(
-        self, exchange: _Exchange, prompt: Prompt, heard: _Heard, begun: Lease | Turn
+        self, exchange: _TurnCall, prompt: PendingTurn, heard: _TurnStream, begun: Lease | Turn
     ) -> AsyncGenerator[bytes, None]:
         agent, session = _named(begun)
         is_over = False
@@ -121,11 +122,13 @@ class Answering:
                 heard.pieces.append(turn.reply)
                 for text in heard.taken():
                     yield event(plain.delta_event(text))
-            yield await self._turns.if_large(
+            yield await self._turns.in_thread_if_large(
                 _size(turn), lambda: event(plain.ended_event(turn) | self._document(turn))
             )
         except Exception as error:  # noqa: BLE001 - a bug of ours, and the answer has begun
-            failure = self._failures.told(as_flue_error(error), agent=agent, session=session)._asdict()
+            failure = self._failures.public_failure(
+                as_flue_error(error), agent=agent, session=session
+            )._asdict()
             yield event(
                 {**plain.started_event(agent, session, begun), "type": "turn.failed", "error": failure}
             )
@@ -136,21 +139,21 @@ class Answering:
         """A turn as `--json` gives it, but for what an agent's failure says."""
         document = plain.turn_document(turn)
         if turn.error:
-            document["error"] = self._failures.told(turn.error, **_whose(turn))._asdict()
+            document["error"] = self._failures.public_failure(turn.error, **_whose(turn))._asdict()
         return document
 
 
-class _Exchange(NamedTuple):
+class _TurnCall(NamedTuple):
     """A request that is being answered; `said` is what the access log will say of it."""
 
     agent: Agent
-    asked: Asked
+    asked: HttpTurnRequest
     client: Client
     said: dict[str, Any]
 
 
-class _Heard:
-    """What a turn has said so far, brought from its thread into the event loop."""
+class _TurnStream:
+    """The output of a running turn, brought from its thread into the event loop."""
 
     def __init__(self) -> None:
         self.something = asyncio.Event()
@@ -162,7 +165,7 @@ class _Heard:
         self.listener = Listener(begun=self._begun, piece=self._piece)
 
     def taken(self) -> Iterator[str]:
-        """What has come since, until nothing is left: small pieces as one, large ones in parts.
+        """Take the pieces that came since, until none is left: small ones joined, large ones in parts.
 
         A slow reader gets fewer and larger ones, and never one that is long in the making.
         """
@@ -195,7 +198,7 @@ class _Heard:
             self._loop.call_soon_threadsafe(self.hear)
 
 
-async def _stays(exchange: _Exchange, prompt: Prompt, awaited: asyncio.Future[Any]) -> None:
+async def _stays(exchange: _TurnCall, prompt: PendingTurn, awaited: asyncio.Future[Any]) -> None:
     """Wait for `awaited`; if the client goes away before, its prompt is given up: ClientGone."""
     is_there = False
     try:
@@ -207,19 +210,19 @@ async def _stays(exchange: _Exchange, prompt: Prompt, awaited: asyncio.Future[An
         raise ClientGone
 
 
-def _leave(exchange: _Exchange, prompt: Prompt) -> None:
+def _leave(exchange: _TurnCall, prompt: PendingTurn) -> None:
     """Nobody waits for the answer any more: the prompt is given up, unless it was to go on without."""
     if not prompt.answer.done() and not exchange.asked.detach:
         prompt.cancel(_GONE)
 
 
-async def _outcome(prompt: Prompt) -> Turn:
-    """What became of the prompt; raises what kept it from beginning."""
+async def _outcome(prompt: PendingTurn) -> Turn:
+    """Wait for the prompt's turn; raises the error that kept it from beginning."""
     try:
         return await asyncio.shield(prompt.answer)
     except asyncio.CancelledError:
         if prompt.answer.cancelled():
-            raise Stopping("the server is stopping") from None
+            raise ServerStopping("the server is stopping") from None
         raise
 
 
@@ -228,7 +231,7 @@ def _named(begun: Lease | Turn) -> tuple[str, str]:
 
 
 def _size(turn: Turn) -> int:
-    """How much there is to write in the turn's document, in characters."""
+    """Estimate the length of the turn's document, in characters."""
     return len(turn.data) + len(turn.reply or "") + len(turn.prompt)
 
 

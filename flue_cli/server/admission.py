@@ -12,7 +12,7 @@ from flue_cli.server.errors import Overloaded
 from flue_cli.stores.records import ABSENT
 
 
-class Gate:
+class Slots:
     """Lets in `room` at a time; the others wait, whoever came first is next."""
 
     def __init__(self, room: int) -> None:
@@ -21,12 +21,12 @@ class Gate:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Number of those that wait."""
         return len(self._waiting)
 
     @property
     def is_open(self) -> bool:
-        """Whether the next would be let in at once."""
+        """True if the next would be let in at once."""
         return self._room > 0
 
     async def enter(self, seconds: float) -> None:
@@ -63,7 +63,7 @@ class Gate:
         self._waiting.clear()
 
 
-class Lines:
+class SessionQueues:
     """A gate for every session, so that its prompts take one thread among them and not one each.
 
     `longest` bounds how many wait for one session, `most` how many for all, `size` the characters of
@@ -74,12 +74,12 @@ class Lines:
         self._longest = longest
         self._most = most
         self._size = size
-        self._lines: dict[tuple[str, str], _Line] = {}
+        self._lines: dict[tuple[str, str], _SessionQueue] = {}
         self._waiting = 0
         self._refused: FlueError | None = None
 
     @asynccontextmanager
-    async def turn(self, agent: str, name: str, size: int, wait: float) -> AsyncIterator[_Line]:
+    async def turn(self, agent: str, name: str, size: int, wait: float) -> AsyncIterator[_SessionQueue]:
         """Be the one prompt of the session that is answered; with the line that it stood in.
 
         Overloaded at once if too much waits already; SessionBusy if `wait` seconds do not suffice;
@@ -90,7 +90,7 @@ class Lines:
         key = agent, name
         line = self._lines.get(key)
         if line is None:
-            line = self._lines[key] = _Line()
+            line = self._lines[key] = _SessionQueue()
             await line.enter(0)
         else:
             try:
@@ -107,12 +107,12 @@ class Lines:
             line.leave()
             self._forget(key, line)
 
-    def _forget(self, key: tuple[str, str], line: _Line) -> None:
+    def _forget(self, key: tuple[str, str], line: _SessionQueue) -> None:
         """Nobody is in the line any more: whoever comes next begins another."""
         if line.is_open and self._lines.get(key) is line:
             del self._lines[key]
 
-    async def _wait(self, gate: Gate, name: str, size: int, wait: float) -> None:
+    async def _wait(self, gate: Slots, name: str, size: int, wait: float) -> None:
         if gate.waiting >= self._longest or self._waiting >= self._most or self._size < size:
             raise Overloaded(f"too many prompts are waiting for session '{name}'")
         self._waiting += 1
@@ -132,7 +132,7 @@ class Lines:
             line.refuse(error)
 
 
-class _Line(Gate):
+class _SessionQueue(Slots):
     """The prompts of one session: one is answered, the others wait.
 
     `uid` is the session that those who wait have seen: the one whose turn came before them.

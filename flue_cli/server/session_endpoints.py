@@ -1,4 +1,4 @@
-"""What can be read: the agents, their sessions, a session's turns; and a session can be deleted."""
+"""Routes that list agents and sessions, read a session's turns, and delete a session."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from flue_cli.names import session_name
 from flue_cli.render import plain
-from flue_cli.server import asking
-from flue_cli.server.errors import json_answer, outwardly
-from flue_cli.server.guard import SAID_OF_THE_REQUEST
+from flue_cli.server import turn_request
+from flue_cli.server.access_guard import REQUEST_SUBJECT
+from flue_cli.server.errors import json_answer, redact_failure
 from flue_cli.stores.contract_errors import session_not_found_error
 from flue_cli.stores.records import ABSENT, Entry, Head
 from flue_cli.transcripts.entry_json import (
@@ -27,19 +27,19 @@ from flue_cli.transcripts.entry_json import (
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from flue_cli.server.roster import Roster
-    from flue_cli.server.turns import Turns
+    from flue_cli.server.agent_registry import AgentRegistry
+    from flue_cli.server.turn_scheduler import TurnScheduler
     from flue_cli.stores.contract import Store
 
 PAGE = 50
-"""How many sessions or turns an answer has unless told otherwise."""
+"""Sessions or turns in an answer, by default."""
 LONGEST_PAGE = 1000
 
 
-class Reading:
+class SessionEndpoints:
     """The sessions of one store, as far as a roster serves them."""
 
-    def __init__(self, turns: Turns, roster: Roster) -> None:
+    def __init__(self, turns: TurnScheduler, roster: AgentRegistry) -> None:
         self._turns = turns
         self._store = turns.store
         self._roster = roster
@@ -51,16 +51,16 @@ class Reading:
     async def sessions(self, request: Request) -> Response:
         """`GET …/sessions`: the sessions of an agent, last used first."""
         agent = self.agent_of(request)
-        limit = asking.number(request, "limit", least=1, most=LONGEST_PAGE, default=PAGE)
-        kept = asking.flag(request, "all")
+        limit = turn_request.number(request, "limit", least=1, most=LONGEST_PAGE, default=PAGE)
+        kept = turn_request.flag(request, "all")
         found = await self._turns.call(lambda: self._store.sessions(agent=agent, limit=limit, kept=kept))
         return json_answer([plain.summary_document(summary) for summary in found])
 
     async def session(self, request: Request) -> Response:
         """`GET …/sessions/ID`: its data and a page of its turns, the newest unless `before` a turn."""
-        last = asking.number(request, "last", least=0, most=LONGEST_PAGE, default=PAGE)
-        before = asking.number(request, "before", least=1, most=2**53, default=2**53)
-        whole = asking.flag(request, "full")
+        last = turn_request.number(request, "last", least=0, most=LONGEST_PAGE, default=PAGE)
+        before = turn_request.number(request, "before", least=1, most=2**53, default=2**53)
+        whole = turn_request.flag(request, "full")
         agent, name = self.of(request)
         text = await self._turns.call(
             lambda: _page(self._store, existing(self._store, agent, name), last, before, whole=whole)
@@ -74,15 +74,17 @@ class Reading:
         return Response(status_code=204)
 
     def agent_of(self, request: Request) -> str:
-        """The agent that the path names; raises as Roster.serves."""
-        agent = self._roster.serves(asking.path_name(request.path_params["agent"], "agent's name"))
+        """The agent that the path names; raises as AgentRegistry.serves."""
+        agent = self._roster.serves(
+            turn_request.decode_path_name(request.path_params["agent"], "agent's name")
+        )
         _said(request)["agent"] = agent
         return agent
 
     def of(self, request: Request) -> tuple[str, str]:
         """The agent and the session that the path names; BadName, and as Roster.serves."""
         agent = self.agent_of(request)
-        name = session_name(asking.path_name(request.path_params["session"], "session's name"))
+        name = session_name(turn_request.decode_path_name(request.path_params["session"], "session's name"))
         _said(request)["session"] = name
         return agent, name
 
@@ -96,7 +98,7 @@ def existing(store: Store, agent: str, name: str) -> Head:
 
 
 def _said(request: Request) -> dict[str, Any]:
-    said: dict[str, Any] = request.scope.setdefault(SAID_OF_THE_REQUEST, {})
+    said: dict[str, Any] = request.scope.setdefault(REQUEST_SUBJECT, {})
     return said
 
 
@@ -121,5 +123,5 @@ def _page(store: Store, head: Head, count: int, before: int, *, whole: bool) -> 
 
 def _turn(entry: Entry, *, whole: bool) -> str:
     if entry.error:
-        entry = entry._replace(error=outwardly(entry.error))
+        entry = entry._replace(error=redact_failure(entry.error))
     return object_of(entry_fields(entry, EXPORTED if whole else LISTED))

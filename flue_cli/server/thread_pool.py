@@ -11,7 +11,7 @@ Job = Callable[[], object]
 _IDLE_SECONDS = 10.0
 
 
-class Workers:
+class ThreadPool:
     """As many threads as there are jobs at a time; who calls bounds that.
 
     The thread that became free last is used next: few threads do most of the work, and their connections
@@ -46,7 +46,7 @@ class Workers:
 class _Worker:
     """One thread and the job that it is given."""
 
-    def __init__(self, pool: Workers) -> None:
+    def __init__(self, pool: ThreadPool) -> None:
         self.jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._pool = pool
         self.thread = threading.Thread(target=self._work, name="flue-worker", daemon=True)

@@ -10,9 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from flue_cli.errors import SessionBusy, TurnCancelled
-from flue_cli.server.errors import Overloaded, Stopping, as_flue_error
-from flue_cli.server.gate import Gate, Lines, busy
-from flue_cli.server.workers import Workers
+from flue_cli.server.admission import SessionQueues, Slots, busy
+from flue_cli.server.errors import Overloaded, ServerStopping, as_flue_error
+from flue_cli.server.thread_pool import ThreadPool
 from flue_cli.stores.records import Ask
 from flue_cli.turns.cancellation import Cancellation
 from flue_cli.turns.runner import Listener, Runner, Turn
@@ -27,16 +27,16 @@ Result = TypeVar("Result")
 _Settle = Callable[[object], None]
 
 MAX_TURNS = 256
-"""How many agents think at a time: each has a thread."""
+"""Most agents that run at a time: each has a thread."""
 MAX_LOST = 256
-"""How many agents that were told to stop may go on: each keeps a thread, and nothing ends it from outside."""
+"""Most agents that go on after a cancellation: each keeps a thread, and nothing ends it from outside."""
 _READERS = 8
-"""How many requests read the store at a time: more would not be faster, and turns need the room."""
+"""Most requests that read the store at a time: more would not be faster, and turns need the room."""
 _READING_PATIENCE = 30.0
 _LARGE = 64 * 1024
 
 
-class Turns:
+class TurnScheduler:
     """The turns of one store, for one event loop."""
 
     def __init__(
@@ -50,37 +50,37 @@ class Turns:
         self._timeout = timeout
         self._closes_store = closes_store
         self._runner = Runner(store, log)
-        self._workers = Workers(store.disconnect)
-        self._lines = Lines()
-        self._thinking = Gate(MAX_TURNS)
-        self._reading = Gate(_READERS)
-        self._prompts: set[Prompt] = set()
-        self._lost: set[Prompt] = set()
+        self._workers = ThreadPool(store.disconnect)
+        self._lines = SessionQueues()
+        self._thinking = Slots(MAX_TURNS)
+        self._reading = Slots(_READERS)
+        self._prompts: set[PendingTurn] = set()
+        self._lost: set[PendingTurn] = set()
 
     @property
     def wait(self) -> float:
-        """How long a prompt waits behind others, in seconds."""
+        """Seconds that a prompt waits behind others."""
         return self._wait
 
     @property
     def running(self) -> int:
-        """How many turns run now."""
+        """Number of turns that run now."""
         return sum(prompt.is_running for prompt in self._prompts)
 
-    def start(self, agent: Agent, ask: Ask, listener: Listener) -> Prompt:
+    def start(self, agent: Agent, ask: Ask, listener: Listener) -> PendingTurn:
         """Have `ask` answered; its `task` gives the Turn.
 
         Or raises: Overloaded, Stopping, SessionBusy, and what Runner.run raises. `listener` is called in
         other threads.
         """
-        prompt = Prompt()
+        prompt = PendingTurn()
         self._prompts.add(prompt)
         prompt.task = asyncio.create_task(self._answer(prompt, agent, ask, listener))
         prompt.task.add_done_callback(partial(self._done, prompt))
         return prompt
 
     async def call(self, function: Callable[[], Result]) -> Result:
-        """What `function()` gives, in a thread of ours; raises Overloaded, and what it raises."""
+        """Run `function()` in a thread of ours; raises Overloaded, and what it raises."""
         try:
             await self._reading.enter(_READING_PATIENCE)
         except TimeoutError:
@@ -90,14 +90,14 @@ class Turns:
         finally:
             self._reading.leave()
 
-    async def if_large(self, size: int, function: Callable[[], Result]) -> Result:
-        """What `function()` makes of so many characters: of many in a thread; others need the event loop."""
+    async def in_thread_if_large(self, size: int, function: Callable[[], Result]) -> Result:
+        """Run `function()`, in a thread if it has many characters to handle: others need the event loop."""
         return await self.call(function) if size > _LARGE else function()
 
     async def drain(self, seconds: float) -> bool:
         """Take no more prompts, send those away that wait, and let what runs end: whether it did in time."""
         self.stopping.set()
-        refusal = Stopping("the server is stopping")
+        refusal = ServerStopping("the server is stopping")
         self._lines.refuse(refusal)
         self._thinking.refuse(refusal)
         return await self._settled(seconds)
@@ -126,7 +126,7 @@ class Turns:
             await asyncio.wait(tasks, timeout=seconds)
         return not self._prompts
 
-    async def _answer(self, prompt: Prompt, agent: Agent, ask: Ask, listener: Listener) -> Turn:
+    async def _answer(self, prompt: PendingTurn, agent: Agent, ask: Ask, listener: Listener) -> Turn:
         began = time.monotonic()
         if len(self._lost) >= MAX_LOST:
             raise Overloaded("too many agents do not stop")
@@ -147,7 +147,7 @@ class Turns:
                 prompt.is_running = False
                 self._thinking.leave()
 
-    def _done(self, prompt: Prompt, task: asyncio.Task[Turn]) -> None:
+    def _done(self, prompt: PendingTurn, task: asyncio.Task[Turn]) -> None:
         self._prompts.discard(prompt)
         if not task.cancelled():
             task.exception()  # looked at, also where the client went away and nobody else does
@@ -155,7 +155,7 @@ class Turns:
     def _left(self, began: float) -> float:
         return max(0.0, self._wait - (time.monotonic() - began))
 
-    async def _run(self, prompt: Prompt, agent: Agent, ask: Ask, listener: Listener) -> Turn:
+    async def _run(self, prompt: PendingTurn, agent: Agent, ask: Ask, listener: Listener) -> Turn:
         def job(settle: _Settle) -> Turn:
             def stuck(turn: Turn) -> None:  # its thread is lost, the turn is not
                 self._lost.add(prompt)
@@ -179,7 +179,7 @@ class Turns:
             raise
 
     async def _in_thread(self, job: Callable[[_Settle], Result]) -> Result:
-        """What `job` gives in a thread of ours, or what it settled for before."""
+        """Run `job` in a thread of ours; gives its result, or the one that it settled for before."""
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[object] = loop.create_future()
 
@@ -204,7 +204,7 @@ class Turns:
         return cast("Result", result)
 
 
-class Prompt:
+class PendingTurn:
     """A prompt on its way: in a line, or being answered."""
 
     def __init__(self) -> None:
@@ -228,7 +228,7 @@ class Prompt:
 
 
 class _Raised:
-    """What a thread raised, on its way to whoever waits."""
+    """An exception of a thread, on its way to the task that waits."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
