@@ -25,7 +25,7 @@ from flue_cli.names import agent_name
 from flue_cli.stores.records import ABSENT, Head
 from flue_cli.text import safe_line
 from flue_cli.transcripts import ENDINGS, FORMATS, exporter, format_of
-from flue_cli.transcripts.export_view import AsOf
+from flue_cli.transcripts.export_view import StoreAtTurn
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -154,7 +154,7 @@ def _pieces(store: Store, what: _What) -> Iterator[tuple[str, bool]]:
 
 def _session(store: Store, what: _What, head: Head) -> Iterator[str]:
     first = max(1, head.turn - what.last + 1) if what.last else 1
-    source: Readable = store if what.at is None else AsOf(store)
+    source: Readable = store if what.at is None else StoreAtTurn(store)
     if what.redaction:
         from flue_cli.transcripts.redaction import Redacted
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from flue_cli.stores.contract import Store
     from flue_cli.stores.records import Entry
-    from flue_cli.transcripts.import_session import Names
-    from flue_cli.transcripts.import_source import Incoming, Source
+    from flue_cli.transcripts.import_session import NameAssigner
+    from flue_cli.transcripts.import_source import ImportedSession, Source
 
 
 def import_(
@@ -50,11 +50,11 @@ def import_(
     What is here already, with the same content, is left alone.
     """
     from flue_cli.transcripts.detect_format import kind_of
-    from flue_cli.transcripts.import_session import Names
+    from flue_cli.transcripts.import_session import NameAssigner
     from flue_cli.transcripts.import_source import Source
 
     app: App = ctx.obj
-    names = Names(agent, session, "openai")
+    names = NameAssigner(agent, session, "openai")
     if form:
         reader(form)
     with Source(file) as source:
@@ -122,7 +122,9 @@ class _Tally:
         return UsageError(sentence) if unusable else SessionExists(sentence, hint=self._problems[0][1].hint)
 
 
-def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Tally, *, again: bool) -> None:
+def _bring_all(
+    store: Store, found: Iterator[ImportedSession], names: NameAssigner, tally: _Tally, *, again: bool
+) -> None:
     """Import session after session; one that cannot be does not keep the others out."""
     from flue_cli.transcripts.import_session import bring
 
@@ -139,7 +141,7 @@ def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Ta
             tally.brought(f"{head.agent}/{safe_line(head.name)}", head.turn, was_there=was_there)
 
 
-def _next(found: Iterator[Incoming], tally: _Tally) -> Incoming | None:
+def _next(found: Iterator[ImportedSession], tally: _Tally) -> ImportedSession | None:
     """The next session; None at the end, and where the rest of the source cannot be read."""
     try:
         return next(found, None)
@@ -161,7 +163,7 @@ def _counted(entries: Iterable[Entry], advance: Callable[[int], None]) -> Iterat
         yield entry
 
 
-def _only_one(found: Iterator[Incoming], source: Source) -> Iterator[Incoming]:
+def _only_one(found: Iterator[ImportedSession], source: Source) -> Iterator[ImportedSession]:
     """The only session there is; its entries end in a UsageError if there are more."""
 
     def followed_by_none(entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -37,7 +37,7 @@ from flue_cli.render.remarks import described
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head
 from flue_cli.transcripts import exporter
-from flue_cli.transcripts.export_view import AsOf, Readable
+from flue_cli.transcripts.export_view import Readable, StoreAtTurn
 
 SessionsArgument = Annotated[
     list[str], typer.Argument(metavar="SESSION...", help="Names of sessions, or AGENT/NAME.")
@@ -59,7 +59,7 @@ def show(
         head = one_session(kept, session, agent, at=at)
         first = max(1, head.turn - last + 1) if last else 1
         if as_json:
-            _write(app, kept if at is None else AsOf(kept), head, "json", first)
+            _write(app, kept if at is None else StoreAtTurn(kept), head, "json", first)
             return
         running = _running(kept, head) if at is None else []
         turns = [*kept.entries(head, first, head.turn), *running]
