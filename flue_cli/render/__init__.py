@@ -1,1 +1,1 @@
-"""What a person or a program sees: results on stdout, everything else on stderr."""
+"""Output for people and programs: results on stdout, everything else on stderr."""

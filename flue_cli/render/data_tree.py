@@ -14,9 +14,9 @@ from flue_cli.text import safe_line
 
 _STYLES = {"+": "green", "~": "yellow", "-": "red", " ": ""}
 _TEXT, _BEGINNING = 60, 40
-"""How long a value may be on its line, and what is shown of one that is longer, in characters."""
+"""Longest value on a line, and the length that a longer one is cut to, in characters."""
 _FIRST, _LAST = 8, 2
-"""How many entries of a long list or object are shown, from its beginning and its end."""
+"""Entries of a long list or object that are shown, from its beginning and its end."""
 _DEEP = 8
 
 
@@ -54,7 +54,7 @@ def rows(data: Any, made: Iterable[Change]) -> Iterator[Row]:
 
 
 class _Marks:
-    """What changed, by place."""
+    """The changes, by place."""
 
     def __init__(self, made: Iterable[Change]) -> None:
         self.changed: dict[Path, Change] = {}
@@ -73,17 +73,17 @@ class _Marks:
         return inherited if change is None else "+" if change.added else "~"
 
     def touched(self, path: Path) -> bool:
-        """Whether something changed there, or below."""
+        """True if something changed there, or below."""
         return path in self.changed or path in self.above
 
     def was(self, path: Path) -> str:
-        """What a changed value was, to be read behind it."""
+        """Return the former value of a changed one, to be read behind it."""
         change = self.changed.get(path)
         return "" if change is None or change.added else f"  (was {_short(change.before)})"
 
 
 def _below(path: Path, value: Any, depth: int, sign: str, marks: _Marks) -> Iterator[Row]:
-    """What is in an object or a list; what is gone from it comes last."""
+    """Yield the entries of an object or a list; removed ones come last."""
     places: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))
     at = 0
     for chosen in (*_chosen(path, places, marks), len(places)):
@@ -118,7 +118,7 @@ def _entry(path: Path, value: Any, depth: int, inherited: str, marks: _Marks) ->
 
 
 def _chosen(path: Path, places: list[Any], marks: _Marks) -> list[int]:
-    """Which of many entries are shown: the first, the last, and those in which something changed."""
+    """Choose the entries to show of many: the first, the last, and those in which something changed."""
     count = len(places)
     if count <= _FIRST + _LAST + 1:
         return list(range(count))

@@ -87,7 +87,7 @@ def laid_out(text: str, columns: int, *, breaks_code: bool = False) -> str:
 
 
 def finished(text: str) -> int:
-    """How many characters of `text`, the safe beginning of a reply, are blocks that are done with.
+    """Return the length of the finished blocks of `text`, the safe beginning of a reply, in characters.
 
     The last block may still go on, and a line without its end may become anything.
     """
@@ -96,7 +96,7 @@ def finished(text: str) -> int:
 
 
 def _starts(text: str) -> list[int]:
-    """Where the blocks of a document begin."""
+    """Return the positions at which the blocks of a document begin."""
     lines = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
     blocks = _parser(inline=False).parse(text)
     return [lines[token.map[0]] for token in blocks if token.level == 0 and token.map]
@@ -140,7 +140,7 @@ def _without_filling(line: str) -> str:
 
 
 def _keeps_words(text: str, shown: str) -> bool:
-    """Whether each word of `text` is to be seen, be it broken at the edge."""
+    """True if each word of `text` can be seen, even broken at the edge."""
     shown = re.sub(r"[\s▌]+", "", shown)
     place = 0
     for word in re.findall(r"[^\W_]+", text):

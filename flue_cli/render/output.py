@@ -100,7 +100,7 @@ class Output:
 
     @property
     def can_draw(self) -> bool:
-        """Whether stderr is a terminal whose cursor can be moved."""
+        """True if stderr is a terminal whose cursor can be moved."""
         return self.remarks_on_terminal and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
 
     def draw(self, text: str) -> None:

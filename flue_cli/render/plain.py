@@ -69,7 +69,7 @@ def summary_document(summary: Summary, *, with_origin: bool = False) -> dict[str
 
 
 def origin_document(agent: str, origin: Origin | None) -> dict[str, Any] | None:
-    """What a session was forked from; a fork has its parent's agent."""
+    """Return the origin of a fork, which has its parent's agent; None if it is no fork."""
     return {"agent": agent, "session": origin.name, "turn": origin.turn} if origin else None
 
 

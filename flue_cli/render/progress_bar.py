@@ -1,4 +1,4 @@
-"""How far long work has come: a bar on stderr, for a person, once it takes longer than a second."""
+"""A progress bar on stderr, for a person, once the work takes longer than a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said on stderr while a turn goes its way."""
+"""Notices on stderr during a turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of conversation scripts, in words: a line of progress, what is different, a summary."""
+"""The result of script tests in words: a line of progress, the differences, a summary."""
 
 from __future__ import annotations
 

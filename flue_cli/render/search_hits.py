@@ -65,7 +65,7 @@ def hit_document(hit: Hit) -> dict[str, Any]:
 
 
 def _beginning(text: str, match: int) -> int:
-    """Where the excerpt begins: some way before the match, at a word if there is one."""
+    """Return the position at which the excerpt begins: before the match, at a word if there is one."""
     start = max(0, match - _BEFORE)
     if not start:
         return 0

@@ -15,9 +15,9 @@ from flue_cli.text import count_of, safe_line, size
 from flue_cli.times import length
 
 _WIDTH = 30
-"""How many characters the longest bar has."""
+"""Length of the longest bar, in characters."""
 _DAYS = 14
-"""How many days are shown."""
+"""Days that are shown."""
 _AGENTS = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 

@@ -1,4 +1,4 @@
-"""What a person sees on a terminal. All text is made safe first."""
+"""Tables and pages for a person on a terminal. All text is made safe first."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def hit_table(hits: Iterable[Hit], query: Query) -> Table:
 
 
 def check_up(found: Iterable[tuple[str, Finding]]) -> Text:
-    """What a check-up found, by topic; what is wrong stands out, with what to do below it."""
+    """Return the findings of a check-up by topic; problems stand out, with advice below each."""
     marks = {"ok": ("ok      ", "green"), "note": ("note    ", "yellow"), "problem": ("problem ", "bold red")}
     text, before = Text(), ""
     for topic, finding in found:

@@ -1,4 +1,4 @@
-"""What happens to a session, as a person or a program follows it. Imports no rich."""
+"""The events of a session for a person or a program that follows it. Imports no rich."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flue_cli.times import local_time
 from flue_cli.transcripts.entry_json import SETTLED, STARTED, entry_document
 
 
-class Text:
+class WatchText:
     """Turns to read, one after another: on a terminal also the prompt that runs, before its reply."""
 
     def __init__(self, output: Output) -> None:
@@ -53,8 +53,8 @@ class Text:
             yield from _outcome(what.entry)
 
 
-class Json:
-    """A document a line; those of turns are much like the events of `--output-format stream-json`."""
+class WatchJson:
+    """Events as JSON, one a line; those of turns are much like `--output-format stream-json`."""
 
     def __init__(self, output: Output, head: Head) -> None:
         self._output = output
@@ -69,7 +69,7 @@ class Json:
 
 
 def event_of(what: Happening, head: Head) -> dict[str, Any]:
-    """A happening to the session that was called as `head` says."""
+    """Return the event of a session, which had the name in `head` before it."""
     if isinstance(what, SessionRenamed):
         document: dict[str, Any] = {"before": head.name}
         head, kind = what.head, "session.renamed"

@@ -29,7 +29,7 @@ _TURNING = {True: "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", False: "|/-\\"}
 _BETWEEN = {True: " · ", False: " - "}
 
 Preview = Callable[[int], str]
-"""What is to be read of the reply's unfinished rest on a screen so wide."""
+"""Return the visible lines of the reply's unfinished rest on a screen so wide."""
 
 
 class Working:
@@ -68,7 +68,7 @@ class Working:
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """Time since the turn began."""
         return time.monotonic() - self._began
 
     def waiting(self, holder: Holder) -> None:

@@ -12,12 +12,12 @@ from flue_cli.text import safe_line
 from flue_cli.transcripts.export_view import Readable
 
 if TYPE_CHECKING:
-    from flue_cli.transcripts.import_source import Incoming, Skipped, Source
+    from flue_cli.transcripts.import_source import ImportedSession, Skipped, Source
 
 Export = Callable[[Readable, Head, int], Iterator[str]]
 """`(store, head, first)`: the text of turns `first` and later up to `head`, in pieces."""
 
-Read = Callable[["Source", "Skipped"], "Iterator[Incoming]"]
+Read = Callable[["Source", "Skipped"], "Iterator[ImportedSession]"]
 """`(source, skipped)`: the sessions that are found in a source, each to be read before the next."""
 
 FORMATS = {
@@ -41,7 +41,7 @@ READERS = {
 """Format that can be imported to `module:function`."""
 
 ENDINGS = {"script": "flue", "openai": "openai.json"}
-"""How the files of a format end, where not with its name."""
+"""Endings of files, for formats whose ending is not the format's name."""
 
 _FORMATS_OF_ENDINGS = {"flue": "script", "htm": "html"}
 

@@ -1,4 +1,4 @@
-"""What kind of file something is, by what is in it: never by its name."""
+"""The format of a file, by its content: never by its name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def kind_of(source: Source) -> str:
 
 
 def is_lines(source: Source) -> bool:
-    """Whether the first line is JSON by itself, and either the header of a session or not all there is."""
+    """True if the first line is JSON by itself, and either a session's header or not the only line."""
     lines = source.lines()
     _, first = next(lines, (0, ""))
     if not first.strip():
@@ -45,7 +45,7 @@ def _first_line(source: Source) -> Any:
 
 
 def _value(text: str) -> Any:
-    """What a line says by itself, None if it is not JSON: then it may be part of something longer."""
+    """Return the value of a line; None if it is not JSON: it may be part of a longer document."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -29,11 +29,11 @@ class Readable(Protocol):
         ...
 
     def origin(self, head: Head) -> Origin | None:
-        """What the session was forked from; None if it began by itself."""
+        """Return the origin of a fork; None if the session began by itself."""
         ...
 
 
-class AsOf:
+class StoreAtTurn:
     """A store to export a session from as of an earlier turn: what was asked later is not there."""
 
     def __init__(self, store: Readable) -> None:

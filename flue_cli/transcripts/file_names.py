@@ -16,8 +16,8 @@ _LONGEST = 100
 def file_names(heads: Sequence[Head], ending: str) -> list[str]:
     """A name for each session, `AGENT_NAME.ending`; no two are the same, whatever the case.
 
-    Where the name had to be changed, or another one is the same but for its case, some digits that belong to
-    this session alone follow, so that it is called the same the next time.
+    If a name had to be altered, or differs from another only in case, digits derived from the session
+    follow, so that the next export gives the same name.
     """
     plain = [f"{head.agent}_{_safe(head.name)}" for head in heads]
     count = Counter(_folded(name) for name in plain)
@@ -50,7 +50,7 @@ def _is_kept(name: str, head: Head) -> bool:
 
 
 def _folded(name: str) -> str:
-    """What the name is on a disk that does not tell case, nor ways to write an accent, apart."""
+    """Return the name as a disk compares it that ignores case, and ways to write an accent."""
     return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
 
 

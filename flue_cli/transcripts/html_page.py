@@ -82,7 +82,7 @@ def _said(message: Message) -> str:
 
 
 def _between(message: Message) -> str:
-    """What came between prompt and reply, folded: the work behind an answer."""
+    """Return a message between prompt and reply, folded: the work behind an answer."""
     return (
         f"<details><summary>{_line(message.role)}{_line(_tools(message))}</summary>"
         f'<pre dir="auto">{_text(message_text(message))}</pre></details>\n'
@@ -102,7 +102,7 @@ def _tools(message: Message) -> str:
 
 
 def _data(before: str, after: str) -> Iterator[str]:
-    """What became of the data in a turn, folded."""
+    """Yield the changes of the data in a turn, folded."""
     if before == after:
         return
     made = changes(loads(before), loads(after))

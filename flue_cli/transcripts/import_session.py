@@ -13,17 +13,17 @@ from flue_cli.names import MAX_NAME, agent_name, agent_or_any, bare_name, sessio
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, Entry, Head, Origin
 from flue_cli.transcripts.export_view import entries
-from flue_cli.transcripts.import_source import UNDATED, Incoming
+from flue_cli.transcripts.import_source import UNDATED, ImportedSession
 
 
-class Brought(NamedTuple):
+class ImportResult(NamedTuple):
     """A session that was imported, or that `was_there` already with the same content."""
 
     head: Head
     was_there: bool
 
 
-def bring(store: Store, found: Incoming, agent: str, name: str, *, again: bool) -> Brought:
+def bring(store: Store, found: ImportedSession, agent: str, name: str, *, again: bool) -> ImportResult:
     """Import a session as AGENT/NAME; if it is there with the same content, leave it, else SessionExists.
 
     With `again` it gets a name that is free instead: NAME-2 and so on.
@@ -31,7 +31,7 @@ def bring(store: Store, found: Incoming, agent: str, name: str, *, again: bool) 
     head = store.head(agent, name)
     if head.uid != ABSENT and not again:
         if _is_same(entries(store, head, 1, with_data=True), found.entries):
-            return Brought(head, was_there=True)
+            return ImportResult(head, was_there=True)
         raise SessionExists(
             f"session '{name}' of agent '{agent}' exists already, with other content",
             hint="import it under a name that is free: --again, or --session NAME",
@@ -40,10 +40,10 @@ def bring(store: Store, found: Incoming, agent: str, name: str, *, again: bool) 
         name = _free(store, agent, name)
     now = times.now()
     dated = (_dated(entry, now) for entry in found.entries)
-    return Brought(store.bring(agent, name, dated, _origin(store, agent, found)), was_there=False)
+    return ImportResult(store.bring(agent, name, dated, _origin(store, agent, found)), was_there=False)
 
 
-class Names:
+class NameAssigner:
     """The names of what is imported: valid, and no two conversations of a file get the same."""
 
     def __init__(self, agent: str, name: str, default_agent: str) -> None:
@@ -53,7 +53,7 @@ class Names:
         self._default = default_agent
         self._given: set[tuple[str, str]] = set()
 
-    def of(self, found: Incoming) -> tuple[str, str]:
+    def of(self, found: ImportedSession) -> tuple[str, str]:
         """Agent and name for a session that was found; BadName if its agent cannot be one."""
         agent = self._agent or agent_name(found.agent or self._default)
         name = bare_name(self._name, agent) if self._name else _valid(found.name)
@@ -86,8 +86,8 @@ def _free(store: Store, agent: str, name: str) -> str:
     return free
 
 
-def _origin(store: Store, agent: str, found: Incoming) -> Origin | None:
-    """What it was forked from: the session of that name, if it is here."""
+def _origin(store: Store, agent: str, found: ImportedSession) -> Origin | None:
+    """Return the origin of the session, by uid if the store has a session of that name."""
     if found.origin is None:
         return None
     name, turn = found.origin
@@ -108,7 +108,7 @@ def _is_same(kept: Iterator[Entry], found: Iterable[Entry]) -> bool:
 
 
 def _comparable(here: Entry, there: Entry) -> Entry:
-    """What is kept, without what was not there when it was imported: its number, and times nobody knew."""
+    """Return a stored entry without the fields that its import added: its number, and unknown times."""
     if there.started_at == UNDATED:
         here = here._replace(started_at=UNDATED, finished_at=there.finished_at)
     return here._replace(turn=0)

@@ -1,4 +1,4 @@
-"""What there is to read from: a file or standard input, and the sessions that are found in it."""
+"""The source of an import: a file or standard input, and the sessions in it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Skipped = Callable[[str], object]
 """Called with a sentence for everything that is left out, and where it stands: `row 17: no conversation`."""
 
 
-class Incoming(NamedTuple):
+class ImportedSession(NamedTuple):
     """A session that was found.
 
     `agent` is "" where the source does not say. `name` need not be a valid one. `entries` are to be read
@@ -73,7 +73,7 @@ class Source:
 
     @property
     def is_database(self) -> bool:
-        """Whether it is an SQLite file."""
+        """True if it is an SQLite file."""
         return self.beginning(len(_SQLITE)) == _SQLITE
 
     @property

@@ -11,7 +11,7 @@ from flue_cli.transcripts.entry_json import EXPORTED, RawJson, entry_fields, obj
 from flue_cli.transcripts.export_view import Readable, entries
 
 if TYPE_CHECKING:
-    from flue_cli.transcripts.import_source import Incoming, Skipped, Source
+    from flue_cli.transcripts.import_source import ImportedSession, Skipped, Source
 
 
 def export(store: Readable, head: Head, first: int) -> Iterator[str]:
@@ -25,10 +25,10 @@ def export(store: Readable, head: Head, first: int) -> Iterator[str]:
     yield "\n]}\n"
 
 
-def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
+def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
     """The session of the document."""
     from flue_cli.transcripts.entry_json import read_header, read_origin
-    from flue_cli.transcripts.import_source import Incoming
+    from flue_cli.transcripts.import_source import ImportedSession
 
     fields = read_header(source.document, source.called)
     turns = fields.get("turns")
@@ -36,7 +36,7 @@ def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
         raise UsageError(f'{source.called}: "turns" is no list')
     numbered = ((f"turns[{number}]", turn) for number, turn in enumerate(turns))
     found = turns_of(fields, numbered, source.called)
-    yield Incoming(fields["agent"], fields["session"], found, read_origin(fields, source.called))
+    yield ImportedSession(fields["agent"], fields["session"], found, read_origin(fields, source.called))
 
 
 def turns_of(header: dict[str, Any], turns: Iterator[tuple[str, Any]], where: str) -> Iterator[Entry]:

@@ -12,7 +12,7 @@ from flue_cli.transcripts.export_view import Readable, entries
 from flue_cli.transcripts.json_document import turns_of
 
 if TYPE_CHECKING:
-    from flue_cli.transcripts.import_source import Incoming, Skipped, Source
+    from flue_cli.transcripts.import_source import ImportedSession, Skipped, Source
 
 
 def export(store: Readable, head: Head, first: int) -> Iterator[str]:
@@ -22,7 +22,7 @@ def export(store: Readable, head: Head, first: int) -> Iterator[str]:
         yield object_of(entry_fields(entry, EXPORTED)) + "\n"
 
 
-def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
+def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
     """The sessions, one after another: a line at a time is in memory.
 
     A line that cannot be read keeps out the session in which it stands, and no other.
@@ -37,16 +37,18 @@ def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
                 skipped(fields.message if place in fields.message else f"{place}: {fields.message}")
 
 
-def _incoming(header: Any, turns: Iterator[tuple[str, Any]], where: str) -> Incoming:
+def _incoming(header: Any, turns: Iterator[tuple[str, Any]], where: str) -> ImportedSession:
     from flue_cli.transcripts.entry_json import read_header, read_origin
-    from flue_cli.transcripts.import_source import Incoming, refused
+    from flue_cli.transcripts.import_source import ImportedSession, refused
 
     try:
         fields = read_header(header, where)
         origin = read_origin(fields, where)
     except UsageError as error:
-        return Incoming("", where, refused(error))
-    return Incoming(fields["agent"], fields["session"], turns_of(fields, _readable(turns), where), origin)
+        return ImportedSession("", where, refused(error))
+    return ImportedSession(
+        fields["agent"], fields["session"], turns_of(fields, _readable(turns), where), origin
+    )
 
 
 def _readable(turns: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

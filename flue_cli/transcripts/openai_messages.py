@@ -13,7 +13,7 @@ from flue_cli.transcripts.export_view import Readable
 
 if TYPE_CHECKING:
     from flue_cli.transcripts.foreign.turns import Said
-    from flue_cli.transcripts.import_source import Incoming, Skipped, Source
+    from flue_cli.transcripts.import_source import ImportedSession, Skipped, Source
 
 _PARTS = ("text", "image_url", "input_audio", "file", "refusal")
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -30,7 +30,7 @@ def export(store: Readable, head: Head, first: int) -> Iterator[str]:
     yield "\n]}\n"
 
 
-def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
+def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
     """A session of every list: one in a document; in lines one a line, or all lines together.
 
     A list that cannot be read keeps no other one out.
@@ -38,7 +38,7 @@ def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
     from itertools import chain
 
     from flue_cli.transcripts.foreign.turns import turns_of
-    from flue_cli.transcripts.import_source import Incoming, refused
+    from flue_cli.transcripts.import_source import ImportedSession, refused
 
     lists = _lists(source)
     first, second = next(lists, None), next(lists, None)
@@ -46,11 +46,11 @@ def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
     for number, messages in enumerate(chain(known, lists), 1):
         name = source.stem if second is None else f"{source.stem}-{number}"
         found = refused(messages) if isinstance(messages, UsageError) else turns_of(messages)
-        yield Incoming("", name, found)
+        yield ImportedSession("", name, found)
 
 
 def _messages(entry: Entry) -> Iterator[dict[str, Any]]:
-    """What a turn adds to the history, where it came from such a list as it was there."""
+    """Return the messages of a turn; those of an imported list as they were in it."""
     from flue_cli.transcripts.foreign.turns import NOTES, ORIGINAL
 
     messages = [message.as_dict() for message in history_of(entry)]
@@ -75,7 +75,7 @@ def _list_in(original: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _is_of_chat(value: Any) -> bool:
-    """Whether a message has the chat API's form: the one of agents has other parts, and says its type."""
+    """True if a message has the form of the chat API; items of openai-agents have a type and other parts."""
     if not _is_message(value) or "type" in value:
         return False
     content = value.get("content")

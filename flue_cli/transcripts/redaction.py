@@ -14,11 +14,11 @@ from flue_cli.text import safe_line
 from flue_cli.transcripts.export_view import Readable
 
 INSTEAD = "[redacted]"
-"""What stands where something was taken out."""
+"""Text in place of each match."""
 
 
 class Redaction:
-    """What is taken out: every match of the regular expressions `patterns`."""
+    """Takes out every match of the regular expressions `patterns`."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
         """Raises UsageError for what is no regular expression."""

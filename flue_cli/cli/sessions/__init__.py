@@ -39,7 +39,7 @@ from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head
 from flue_cli.text import session_label
 from flue_cli.transcripts import exporter
-from flue_cli.transcripts.export_view import AsOf, Readable
+from flue_cli.transcripts.export_view import Readable, StoreAtTurn
 
 SessionsArgument = Annotated[
     list[str],
@@ -64,7 +64,7 @@ def show(
         head = resolve_session(kept, session, agent, at=at)
         first = max(1, head.turn - last + 1) if last else 1
         if as_json:
-            _write(app, kept if at is None else AsOf(kept), head, "json", first)
+            _write(app, kept if at is None else StoreAtTurn(kept), head, "json", first)
             return
         running = _running(kept, head) if at is None else []
         turns = [*kept.entries(head, first, head.turn), *running]

@@ -26,7 +26,7 @@ from flue_cli.names import agent_or_any
 from flue_cli.stores.records import ABSENT, Head
 from flue_cli.text import safe_line
 from flue_cli.transcripts import ENDINGS, FORMATS, exporter, format_of
-from flue_cli.transcripts.export_view import AsOf
+from flue_cli.transcripts.export_view import StoreAtTurn
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -164,7 +164,7 @@ def _pieces(store: Store, job: _ExportJob) -> Iterator[tuple[str, bool]]:
 
 def _session(store: Store, job: _ExportJob, head: Head) -> Iterator[str]:
     first = max(1, head.turn - job.last + 1) if job.last else 1
-    source: Readable = store if job.at is None else AsOf(store)
+    source: Readable = store if job.at is None else StoreAtTurn(store)
     if job.redaction:
         from flue_cli.transcripts.redaction import Redacted
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from flue_cli.stores.contract import Store
     from flue_cli.stores.records import Entry
-    from flue_cli.transcripts.import_session import Names
-    from flue_cli.transcripts.import_source import Incoming, Source
+    from flue_cli.transcripts.import_session import NameAssigner
+    from flue_cli.transcripts.import_source import ImportedSession, Source
 
 
 def import_(
@@ -63,11 +63,11 @@ def import_(
     Sessions that are here already, with the same content, are left alone.
     """
     from flue_cli.transcripts.detect_format import kind_of
-    from flue_cli.transcripts.import_session import Names
+    from flue_cli.transcripts.import_session import NameAssigner
     from flue_cli.transcripts.import_source import Source
 
     app: App = ctx.obj
-    names = Names(agent, session, "openai")
+    names = NameAssigner(agent, session, "openai")
     if form:
         reader(form)
     with Source(file) as source:
@@ -135,7 +135,9 @@ class _Tally:
         return UsageError(sentence) if unusable else SessionExists(sentence, hint=self._problems[0][1].hint)
 
 
-def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Tally, *, again: bool) -> None:
+def _bring_all(
+    store: Store, found: Iterator[ImportedSession], names: NameAssigner, tally: _Tally, *, again: bool
+) -> None:
     """Import session after session; go on after one that fails."""
     from flue_cli.transcripts.import_session import bring
 
@@ -152,7 +154,7 @@ def _bring_all(store: Store, found: Iterator[Incoming], names: Names, tally: _Ta
             tally.brought(session_label(head), head.turn, was_there=was_there)
 
 
-def _next(found: Iterator[Incoming], tally: _Tally) -> Incoming | None:
+def _next(found: Iterator[ImportedSession], tally: _Tally) -> ImportedSession | None:
     """Return the next session; None at the end, or if the rest of the source cannot be read."""
     try:
         return next(found, None)
@@ -174,7 +176,7 @@ def _counted(entries: Iterable[Entry], advance: Callable[[int], None]) -> Iterat
         yield entry
 
 
-def _only_one(found: Iterator[Incoming], source: Source) -> Iterator[Incoming]:
+def _only_one(found: Iterator[ImportedSession], source: Source) -> Iterator[ImportedSession]:
     """Yield the only session; its entries end in a UsageError if the source has more."""
 
     def followed_by_none(entries: Iterable[Entry]) -> Iterator[Entry]:

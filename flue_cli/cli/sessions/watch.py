@@ -14,7 +14,7 @@ from flue_cli.cli.options import (
     open_run_store,
     resolve_session,
 )
-from flue_cli.render.watch_output import Json, Text
+from flue_cli.render.watch_output import WatchJson, WatchText
 from flue_cli.sessions.follow import follow
 from flue_cli.text import session_label
 
@@ -38,6 +38,6 @@ def watch(
         if app.output.remarks_on_terminal:
             where = f"{session_label(head)} is at turn {head.turn}"
             app.output.note(f"{where}; what comes is shown here, until Ctrl-C")
-        shown = Json(app.output, head) if as_json else Text(app.output)
+        shown = WatchJson(app.output, head) if as_json else WatchText(app.output)
         for what in follow(kept, head, with_data=as_json):
             shown(what)

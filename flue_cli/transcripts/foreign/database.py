@@ -29,7 +29,7 @@ _PATIENCE = 10.0
 
 def kind_of_database(source: Source) -> str:
     """The program that made it, by its tables; UsageError if we do not know it."""
-    with opened(source) as db:
+    with open_foreign_database(source) as db:
         tables = tables_of(db)
     for kind, alternatives in _KINDS.items():
         if any(some <= tables for some in alternatives):
@@ -51,11 +51,11 @@ def tables_of(db: sqlite3.Connection) -> set[str]:
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[sqlite3.Connection]:
+def open_foreign_database(source: Source) -> Iterator[sqlite3.Connection]:
     """A connection that sees one moment of the database; what SQLite complains of is a UsageError."""
     if source.is_stdin:
         raise UsageError("a database cannot come through standard input", hint="name its file")
-    with ExitStack() as stack, plain_errors(source):
+    with ExitStack() as stack, translate_errors(source):
         db = stack.enter_context(_connected(os.path.realpath(source.path)))
         db.row_factory = _row
         db.text_factory = str  # what is no text is the file's fault
@@ -85,7 +85,7 @@ def text_in(value: Any, where: str) -> str:
 
 
 @contextmanager
-def plain_errors(source: Source) -> Iterator[None]:
+def translate_errors(source: Source) -> Iterator[None]:
     """SQLite's and the disk's errors as UsageError: it is the file that is wrong, not our store."""
     try:
         yield

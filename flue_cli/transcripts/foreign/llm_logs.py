@@ -16,9 +16,9 @@ from flue_cli.errors import UsageError
 from flue_cli.jsondata.strict import parse_foreign
 from flue_cli.stores.records import Entry
 from flue_cli.times import parse_iso
-from flue_cli.transcripts.foreign.database import opened, plain_errors, tables_of, text_in
+from flue_cli.transcripts.foreign.database import open_foreign_database, tables_of, text_in, translate_errors
 from flue_cli.transcripts.foreign.turns import Said, turns_of
-from flue_cli.transcripts.import_source import UNDATED, Incoming, Skipped, Source
+from flue_cli.transcripts.import_source import UNDATED, ImportedSession, Skipped, Source
 
 _AGENT = "llm"
 _LONGEST = 10**9
@@ -26,9 +26,9 @@ _LONGEST = 10**9
 _KNOWN = "id model resolved_model options_json input_tokens output_tokens token_details duration_ms".split()
 
 
-def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
+def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
     """The conversations, oldest first; what belongs to none is skipped."""
-    with opened(source) as db:
+    with open_foreign_database(source) as db:
         tables = tables_of(db)
         threads = set()
         if {"conversations", "responses"} <= tables:
@@ -52,12 +52,12 @@ def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
                 skipped(f"turns row {number}: no thread")
 
 
-def _incoming(source: Source, row: sqlite3.Row, said: Iterable[Said]) -> Incoming:
+def _incoming(source: Source, row: sqlite3.Row, said: Iterable[Said]) -> ImportedSession:
     def entries() -> Iterator[Entry]:
-        with plain_errors(source):
+        with translate_errors(source):
             yield from turns_of(said, _AGENT)
 
-    return Incoming(_AGENT, row["name"] or row["id"], entries())
+    return ImportedSession(_AGENT, row["name"] or row["id"], entries())
 
 
 # Responses, before 0.36
@@ -290,7 +290,7 @@ def _times(row: sqlite3.Row) -> tuple[int, int]:
 
 
 def _note(row: sqlite3.Row, where: str) -> dict[str, Any]:
-    """What is known of a response besides what it says."""
+    """Return the facts about a response besides its text."""
     known = {name: row[name] for name in _KNOWN if _has(row, name)}
     for name in ("options_json", "token_details"):
         if name in known:

@@ -10,22 +10,22 @@ from flue_cli.errors import UsageError
 from flue_cli.jsondata.strict import parse_foreign
 from flue_cli.stores.records import Entry
 from flue_cli.times import parse_iso
-from flue_cli.transcripts.foreign.database import opened, plain_errors
+from flue_cli.transcripts.foreign.database import open_foreign_database, translate_errors
 from flue_cli.transcripts.foreign.turns import Said, turns_of
-from flue_cli.transcripts.import_source import UNDATED, Incoming, Skipped, Source
+from flue_cli.transcripts.import_source import UNDATED, ImportedSession, Skipped, Source
 
 _CALL = {"type", "call_id", "name", "arguments"}
 _OUTPUT = {"type", "call_id", "output"}
 
 
-def read(source: Source, skipped: Skipped) -> Iterator[Incoming]:
+def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
     """Its sessions, oldest first; items that belong to none are skipped."""
-    with opened(source) as db:
+    with open_foreign_database(source) as db:
         for (session,) in db.execute("SELECT session_id FROM agent_sessions ORDER BY rowid").fetchall():
             if _is_empty(db, session):
                 skipped(f"session {session!r}: no messages")
             else:
-                yield Incoming("", session, _entries(source, db, session))
+                yield ImportedSession("", session, _entries(source, db, session))
         for (number,) in db.execute(
             "SELECT id FROM agent_messages WHERE session_id NOT IN (SELECT session_id FROM agent_sessions)"
             " ORDER BY id"
@@ -39,7 +39,7 @@ def _is_empty(db: sqlite3.Connection, session: str) -> bool:
 
 
 def _entries(source: Source, db: sqlite3.Connection, session: str) -> Iterator[Entry]:
-    with plain_errors(source):
+    with translate_errors(source):
         yield from turns_of(_said(db, session))
 
 

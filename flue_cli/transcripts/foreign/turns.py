@@ -21,7 +21,7 @@ from flue_cli.stores.records import Entry, Failure
 from flue_cli.transcripts.import_source import UNDATED
 
 ORIGINAL = "original"
-"""Where in a turn's meta the messages are that a turn cannot hold as they are."""
+"""The key in a turn's meta of messages that a turn cannot hold as they are."""
 
 NOTES = ("item", "parts")
 """Fields of messages that hold what other programs know of them; no model API takes them."""
@@ -63,7 +63,7 @@ def turns_of(said: Iterable[Said], notes: str = "") -> Iterator[Entry]:
 
 
 def text_of(content: Any) -> str:
-    """What the content of a message says, in words: all of its texts."""
+    """Return all texts in the content of a message."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
