@@ -24,10 +24,10 @@ _IMPORTED = (
     "flue_cli.cli.chat",
     "flue_cli.cli.sessions",
     "flue_cli.cli.agents",
-    "flue_cli.stores.memory",
+    "flue_cli.stores.memory.store",
     "sqlite_utils",
-    "flue_cli.stores.sqlite",
-    "flue_cli.render.terminal",
+    "flue_cli.stores.sqlite.store",
+    "flue_cli.render.tables",
     "platformdirs",
 )
 _LIMIT = 2**20

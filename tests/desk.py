@@ -14,10 +14,10 @@ from prompt_toolkit.input import PipeInput
 from flue_cli.agents import discovery
 from flue_cli.agents.discovery import Agent, AgentFunction
 from flue_cli.errors import FlueError, cancelled_by
-from flue_cli.repl import chat
+from flue_cli.repl.agent_file import Agents, Loaded
 from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.loading import Agents, Loaded
-from flue_cli.repl.manners import Manners
+from flue_cli.repl.loop import chat
+from flue_cli.repl.options import Manners
 from flue_cli.settings import Settings
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store

@@ -17,7 +17,7 @@ from test_sqlite import of_schema_1
 
 from flue_cli.errors import Conflict, FileExists, StoppedBySignal, StoreError
 from flue_cli.stores import open_store
-from flue_cli.testing.steps import AGENT, begin, contents, everything, finish, move, talk, timeline, turn
+from flue_cli.testing.run_turns import AGENT, begin, contents, everything, finish, move, talk, timeline, turn
 
 if TYPE_CHECKING:
     from conftest import Flue

@@ -22,9 +22,9 @@ from flue_cli.agents.api import Reply
 from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.errors import AgentNotFound, UsageError
 from flue_cli.repl import clipboard
+from flue_cli.repl.agent_file import Agents, Loaded, loaded
 from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.loading import Agents, Loaded, loaded
-from flue_cli.repl.manners import Manners
+from flue_cli.repl.options import Manners
 from flue_cli.repl.slash import COMMANDS
 from flue_cli.stores import open_store
 from flue_cli.stores.records import ABSENT, Ask, Failure

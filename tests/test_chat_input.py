@@ -22,12 +22,12 @@ from terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_J, ENTER, PASTE_BEGINS, PAS
 from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.config_file import KEY_ACTIONS, THEME_PARTS
 from flue_cli.errors import UsageError
-from flue_cli.repl import chat
+from flue_cli.repl.agent_file import Agents, Loaded
 from flue_cli.repl.completion import ARGUMENTS, ChatCompleter
 from flue_cli.repl.history import Earlier, Typed
-from flue_cli.repl.key_names import USUAL, keymap, spelled
-from flue_cli.repl.loading import Agents, Loaded
-from flue_cli.repl.pastes import Pastes
+from flue_cli.repl.keymap import USUAL, keymap, spelled
+from flue_cli.repl.loop import chat
+from flue_cli.repl.paste_folding import Pastes
 from flue_cli.repl.slash import COMMANDS
 from flue_cli.repl.theme import PARTS
 from flue_cli.repl.toolbar import fitted

@@ -14,9 +14,9 @@ from test_terminal import desk as desk_with_terminal
 
 from flue_cli.agents.discovery import AgentSource
 from flue_cli.errors import OutputClosed
-from flue_cli.render.output import Output
-from flue_cli.render.working import Working
-from flue_cli.repl.loading import Agents, loaded
+from flue_cli.render.status_line import Working
+from flue_cli.render.streams import Output
+from flue_cli.repl.agent_file import Agents, loaded
 from flue_cli.stores.records import Holder
 from flue_cli.turns.cancellation import Cancellation
 

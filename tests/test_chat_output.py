@@ -18,9 +18,9 @@ from desk import Desk, echo
 from terminal import CTRL_D, ENTER
 
 from flue_cli.agents.discovery import Agent
-from flue_cli.render.output import Output
-from flue_cli.render.working import below, wrapped
-from flue_cli.repl import chat
+from flue_cli.render.status_line import below, wrapped
+from flue_cli.render.streams import Output
+from flue_cli.repl.loop import chat
 from flue_cli.settings import ChatStyle
 from flue_cli.times import whole_seconds
 from flue_cli.turns import watchdog

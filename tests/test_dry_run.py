@@ -14,7 +14,7 @@ from flue_cli.agents.api import History, Message, Reply
 from flue_cli.agents.discovery import Agent
 from flue_cli.errors import OutputClosed, StoreDamaged, TurnCancelled, TurnTimeout
 from flue_cli.stores.contract import Store
-from flue_cli.stores.memory import MemoryStore
+from flue_cli.stores.memory.store import MemoryStore
 from flue_cli.stores.records import Ask
 from flue_cli.turns.cancellation import Cancellation
 from flue_cli.turns.dry_run import DryRunner, DryRunResult

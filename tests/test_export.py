@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from needs import needs
 from test_sessions import FAILING, say
 
-from flue_cli.stores.memory import MemoryStore
+from flue_cli.stores.memory.store import MemoryStore
 from flue_cli.stores.records import Entry, Failure, Head
 from flue_cli.transcripts import exporter
 from flue_cli.transcripts.file_names import file_names

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_sessions import FAILING, say
 
 from flue_cli.agents.api import Message
-from flue_cli.stores.memory import MemoryStore
+from flue_cli.stores.memory.store import MemoryStore
 from flue_cli.stores.records import Entry, Failure
 from flue_cli.transcripts import exporter, reader
 from flue_cli.transcripts.detect_format import kind_of

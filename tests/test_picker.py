@@ -26,7 +26,7 @@ from terminal import CTRL_C, CTRL_D, CTRL_R, ENTER, UP
 from flue_cli.cli.signals import Signals
 from flue_cli.errors import SessionNotFound, StoppedBySignal
 from flue_cli.repl.picker import pick
-from flue_cli.repl.picker.choices import Choices
+from flue_cli.repl.picker.session_list import Choices
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Entry, Failure, Summary

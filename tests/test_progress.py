@@ -12,7 +12,7 @@ import pytest
 PROGRAM = """
 import time
 from flue_cli.render import progress_bar
-from flue_cli.render.output import Output
+from flue_cli.render.streams import Output
 assert hasattr(progress_bar, "_PATIENCE")
 progress_bar._PATIENCE = {patience}
 with progress_bar.progress(Output(), "importing", {total}) as advance:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from flue_cli.stores import open_store
-from flue_cli.testing.steps import AGENT, begin, edit, failed_turn, finish, move, talk, turn
+from flue_cli.testing.run_turns import AGENT, begin, edit, failed_turn, finish, move, talk, turn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -267,7 +267,7 @@ def test_prune_takes_what_its_criteria_say(
     from flue_cli.cli.command_table import App
     from flue_cli.cli.sessions import prune
     from flue_cli.cli.signals import Signals
-    from flue_cli.render.output import Output
+    from flue_cli.render.streams import Output
 
     path = tmp_path_factory.mktemp("store") / "flue.db"
     store = open_store(str(path))

@@ -25,13 +25,13 @@ from terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_J, ENTER, PASTE_BEGINS, PAS
 
 from flue_cli.cli.signals import Signals
 from flue_cli.errors import OutputClosed, StoppedBySignal, StoreError
-from flue_cli.render.output import Output
+from flue_cli.render.streams import Output
+from flue_cli.repl.agent_thread import Worker
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.history import Typed
-from flue_cli.repl.manners import Manners
+from flue_cli.repl.options import Manners
 from flue_cli.repl.slash import COMMANDS, summary
 from flue_cli.repl.terminal import quiet_keyboard, sane_terminal
-from flue_cli.repl.worker import Worker
 from flue_cli.stores import open_store
 from flue_cli.stores.records import ABSENT, Ask, Head
 from flue_cli.turns import watchdog

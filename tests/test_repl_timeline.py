@@ -17,7 +17,7 @@ from terminal import CTRL_C, CTRL_D, ENTER
 
 from flue_cli.agents.api import Message
 from flue_cli.errors import SessionChanged
-from flue_cli.repl.manners import Manners
+from flue_cli.repl.options import Manners
 from flue_cli.sessions import timeline
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store

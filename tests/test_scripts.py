@@ -21,7 +21,7 @@ from flue_cli.script_tests.checks import Outcome, check
 from flue_cli.script_tests.parser import parse_script
 from flue_cli.script_tests.runner import PlayedTurn
 from flue_cli.script_tests.updater import update_script
-from flue_cli.stores.memory import MemoryStore
+from flue_cli.stores.memory.store import MemoryStore
 from flue_cli.stores.records import Entry, Failure
 from flue_cli.transcripts.flue_script import export
 

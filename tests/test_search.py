@@ -25,8 +25,8 @@ from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Hit
 from flue_cli.stores.search_query import Query
 from flue_cli.stores.sqlite.search.fts_index import index_state
+from flue_cli.testing.run_turns import AGENT, begin, finish, move, talk, turn
 from flue_cli.testing.search import answered, said, search
-from flue_cli.testing.steps import AGENT, begin, finish, move, talk, turn
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -430,7 +430,7 @@ def test_searching_while_others_talk(store: Store) -> None:
 def test_a_turn_needs_nothing_that_cuts_words() -> None:
     """Starting up is quick: what only searches need is not loaded for a turn."""
     modules = subprocess.run(
-        [sys.executable, "-c", "import sys, flue_cli.stores.sqlite; print(*sys.modules)"],
+        [sys.executable, "-c", "import sys, flue_cli.stores.sqlite.store; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,

@@ -29,7 +29,7 @@ from flue_cli.server.turn_scheduler import TurnScheduler
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Begun, Holder
-from flue_cli.stores.sqlite import SqliteStore
+from flue_cli.stores.sqlite.store import SqliteStore
 from flue_cli.turns.runner import Listener
 
 if TYPE_CHECKING:

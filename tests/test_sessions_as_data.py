@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from test_import import LLM_NEW, LLM_OLD, agents_database, database
 
 from flue_cli.stores import open_store
-from flue_cli.stores.memory import MemoryStore
+from flue_cli.stores.memory.store import MemoryStore
 from flue_cli.stores.records import Entry, Head
-from flue_cli.testing.steps import talk
+from flue_cli.testing.run_turns import talk
 from flue_cli.times import parse_iso, timestamp
 from flue_cli.transcripts.file_names import file_names
 

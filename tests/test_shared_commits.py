@@ -16,7 +16,7 @@ from flue_cli.errors import LeaseLost, StoreError
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Begun
-from flue_cli.stores.sqlite import SqliteStore
+from flue_cli.stores.sqlite.store import SqliteStore
 from flue_cli.testing import StoreContract
 
 

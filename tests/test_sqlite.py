@@ -28,10 +28,10 @@ from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, StoreErro
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Failure, Head
-from flue_cli.stores.sqlite import SqliteStore
 from flue_cli.stores.sqlite.database_file import APPLICATION_ID, BUSY_SECONDS
 from flue_cli.stores.sqlite.schema import SCHEMA_VERSION
-from flue_cli.testing.steps import (
+from flue_cli.stores.sqlite.store import SqliteStore
+from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
     begin,
@@ -521,7 +521,7 @@ def test_a_turn_whose_end_could_not_be_written_is_over(
         raise StoreError("the disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr("flue_cli.stores.sqlite.release", full)
+        broken.setattr("flue_cli.stores.sqlite.store.release", full)
         with pytest.raises(StoreError):
             finish(store, lease)
     again = begin(store, "second", wait=0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from terminal import Terminal
 
 from flue_cli.stores import open_store
-from flue_cli.testing.steps import edit, failed_turn, talk, turn
+from flue_cli.testing.run_turns import edit, failed_turn, talk, turn
 from flue_cli.text import count_of, size
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from conftest import Flue
 
 SHELF = """
-from flue_cli.stores.memory import MemoryStore
+from flue_cli.stores.memory.store import MemoryStore
 
 class Shelf(MemoryStore):
     def __init__(self, url):

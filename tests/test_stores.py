@@ -14,7 +14,7 @@ from flue_cli.errors import FlueError
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.contract_errors import session_busy_error
-from flue_cli.stores.memory import MemoryStore
+from flue_cli.stores.memory.store import MemoryStore
 from flue_cli.stores.records import Ask, Holder
 from flue_cli.testing import StoreContract
 from flue_cli.testing.timeline import CHANGES

@@ -36,9 +36,9 @@ from flue_cli.errors import (
     cancelled_by,
 )
 from flue_cli.stores import open_store
-from flue_cli.stores.memory import MemoryStore
+from flue_cli.stores.memory.store import MemoryStore
 from flue_cli.stores.records import Ask, Entry
-from flue_cli.stores.sqlite import SqliteStore
+from flue_cli.stores.sqlite.store import SqliteStore
 from flue_cli.turns import watchdog
 from flue_cli.turns.cancellation import Cancellation
 from flue_cli.turns.runner import Listener, Runner, Turn

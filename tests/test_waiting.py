@@ -22,7 +22,7 @@ import pytest
 from flue_cli.errors import FlueError, SessionBusy, StoreError
 from flue_cli.stores import open_store
 from flue_cli.stores.records import LEASE_SECONDS
-from flue_cli.testing.steps import BROKEN, begin, finish, prompts, sleep, talk, turn
+from flue_cli.testing.run_turns import BROKEN, begin, finish, prompts, sleep, talk, turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

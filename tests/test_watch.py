@@ -18,7 +18,7 @@ from terminal import CTRL_C, Terminal
 from flue_cli.errors import SessionChanged
 from flue_cli.sessions.follow import TurnBegan, TurnSettled, TurnsUndone, follow
 from flue_cli.stores import open_store
-from flue_cli.testing.steps import AGENT, begin, edit, failed_turn, finish, forgotten, move, talk
+from flue_cli.testing.run_turns import AGENT, begin, edit, failed_turn, finish, forgotten, move, talk
 
 if TYPE_CHECKING:
     from conftest import Flue, Process

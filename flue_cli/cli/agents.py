@@ -15,7 +15,7 @@ from flue_cli.cli.completion.candidates import complete_agents
 from flue_cli.cli.options import AgentsOption, JsonOption, VerboseOption, load_settings
 from flue_cli.errors import FileExists, FlueError, OutputFailed, UsageError
 from flue_cli.names import agent_name
-from flue_cli.render import plain
+from flue_cli.render import machine_output
 from flue_cli.settings import Settings
 from flue_cli.text import safe_line
 
@@ -34,14 +34,14 @@ def list_agents(ctx: typer.Context, as_json: JsonOption = False, agents_dirs: Ag
         (source, describe(source)) for source in discovery.list_agents(load_settings(agents=agents_dirs))
     ]
     if as_json:
-        documents = [plain.agent_document(source, about) for source, about in found]
-        app.output.result(plain.as_json(documents, indent=2))
+        documents = [machine_output.agent_document(source, about) for source, about in found]
+        app.output.result(machine_output.as_json(documents, indent=2))
     elif app.output.is_terminal:
-        from flue_cli.render.terminal import agent_table, page
+        from flue_cli.render.tables import agent_table, page
 
         page(app.output, agent_table(found))
     else:
-        app.output.piece(plain.agent_rows(found))
+        app.output.piece(machine_output.agent_rows(found))
 
 
 def show(
@@ -52,10 +52,10 @@ def show(
     source = discovery.find_agent(load_settings(agents=agents_dirs), name)
     about = describe(source)
     if as_json:
-        document = plain.agent_document(source, about) | {"docstring": about.docstring}
-        app.output.result(plain.as_json(document, indent=2))
+        document = machine_output.agent_document(source, about) | {"docstring": about.docstring}
+        app.output.result(machine_output.as_json(document, indent=2))
     else:
-        app.output.result(plain.agent_page(source, about))
+        app.output.result(machine_output.agent_page(source, about))
 
 
 def new(
@@ -123,10 +123,10 @@ def check(
             {"name": source.name, "path": source.path, "problem": found.problem or None}
             for source, found in checked
         ]
-        app.output.result(plain.as_json(documents, indent=2))
+        app.output.result(machine_output.as_json(documents, indent=2))
     else:
         for source, found in checked:
-            app.output.piece(plain.rows([(source.name, found.problem or "ok", source.path)]))
+            app.output.piece(machine_output.rows([(source.name, found.problem or "ok", source.path)]))
     if any(found.problem for _, found in checked):
         raise typer.Exit(1)
 

@@ -13,8 +13,8 @@ from flue_cli.cli.command_table import App
 from flue_cli.cli.completion.candidates import complete_files
 from flue_cli.cli.options import StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
-from flue_cli.render.output import Output
 from flue_cli.render.progress_bar import progress
+from flue_cli.render.streams import Output
 from flue_cli.text import safe_line, size
 
 

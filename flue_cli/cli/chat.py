@@ -39,14 +39,14 @@ from flue_cli.cli.session_choice import SessionFlags, SessionTarget, choose_sess
 from flue_cli.cli.turn_output import FORMS, TurnOutput, output_format_name
 from flue_cli.errors import AgentError, SessionExists, UsageError
 from flue_cli.jsondata.strict import WARN_BYTES
-from flue_cli.render.remarks import Waiting, say_begun, show_traceback
+from flue_cli.render.notices import Waiting, say_begun, show_traceback
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, Ask, Begun
 from flue_cli.text import size
 from flue_cli.turns.runner import Listener, Runner, Turn
 
 if TYPE_CHECKING:
-    from flue_cli.repl.loading import Loaded
+    from flue_cli.repl.agent_file import Loaded
     from flue_cli.stores.contract import Store
 
 
@@ -183,10 +183,10 @@ def _talk(
     app: App, settings: Settings, store: "Store", where: SessionTarget, source: AgentSource, how: TurnOptions
 ) -> None:
     _check_conversation(app, how)
-    from flue_cli.repl import chat as repl_chat
+    from flue_cli.repl.agent_file import Agents
     from flue_cli.repl.conversation import Conversation
-    from flue_cli.repl.loading import Agents
-    from flue_cli.repl.manners import Manners
+    from flue_cli.repl.loop import chat as repl_chat
+    from flue_cli.repl.options import Manners
     from flue_cli.repl.terminal import quiet_keyboard
 
     if where.expect == "new" and store.head(where.agent, where.name).uid != ABSENT:
@@ -226,7 +226,7 @@ def _check_conversation(app: App, how: TurnOptions) -> None:
 
 def _loaded(source: AgentSource) -> "Loaded":
     """Load the agent for a conversation, with a notice if it hides a sample agent."""
-    from flue_cli.repl.loading import loaded
+    from flue_cli.repl.agent_file import loaded
 
     remark = f"using {_short(source.path)}" if discovery.shadowed_sample(source) else ""
     return loaded(source)._replace(remark=remark)

@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from flue_cli.cli.completion.candidates import complete_shells
 from flue_cli.cli.signals import Signals
-from flue_cli.render.output import Output
+from flue_cli.render.streams import Output
 
 COMMANDS = {
     "chat": ("flue_cli.cli.chat:chat", "Talk to an agent, in the terminal or through a pipe."),

@@ -12,7 +12,7 @@ from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption, load_set
 from flue_cli.editor import run_editor
 from flue_cli.errors import UsageError
 from flue_cli.files import make_private_folder, write_whole
-from flue_cli.render import plain
+from flue_cli.render import machine_output
 from flue_cli.settings import config_path
 
 
@@ -35,15 +35,15 @@ def show(
         documents = {
             name: {"value": value, "origin": settings.origins[name]} for name, value in values.items()
         }
-        app.output.result(plain.as_json(documents, indent=2))
+        app.output.result(machine_output.as_json(documents, indent=2))
         return
     lines = [(name, _words(value), settings.origins[name]) for name, value in values.items()]
     if app.output.is_terminal:
-        from flue_cli.render.terminal import page, setting_table
+        from flue_cli.render.tables import page, setting_table
 
         page(app.output, setting_table(lines))
     else:
-        app.output.piece(plain.rows(lines))
+        app.output.piece(machine_output.rows(lines))
 
 
 def path(ctx: typer.Context) -> None:

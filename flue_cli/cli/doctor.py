@@ -20,7 +20,7 @@ from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption
 from flue_cli.errors import FlueError, UsageError
 from flue_cli.installation import install_command
-from flue_cli.render import plain
+from flue_cli.render import machine_output
 from flue_cli.settings import Settings, config_path
 from flue_cli.stores import open_store
 from flue_cli.stores.records import Finding
@@ -39,14 +39,14 @@ def doctor(
     found = [(topic, finding) for topic, findings in _look(store, agents_dirs or []) for finding in findings]
     if as_json:
         documents = [{"topic": topic, **finding._asdict()} for topic, finding in found]
-        app.output.result(plain.as_json(documents, indent=2))
+        app.output.result(machine_output.as_json(documents, indent=2))
     elif app.output.is_terminal:
-        from flue_cli.render.terminal import check_up, page
+        from flue_cli.render.tables import check_up, page
 
         page(app.output, check_up(found))
     else:
         lines = [(finding.level, topic, finding.what, finding.advice) for topic, finding in found]
-        app.output.piece(plain.rows(lines))
+        app.output.piece(machine_output.rows(lines))
     if any(finding.level == "problem" for _, finding in found):
         raise typer.Exit(1)
 

@@ -82,6 +82,6 @@ def _show_page(app: App, text: str) -> None:
     from shutil import get_terminal_size
 
     from flue_cli.render.markdown import laid_out
-    from flue_cli.render.terminal import paged
+    from flue_cli.render.tables import paged
 
     paged(app.output, laid_out(text, get_terminal_size().columns))

@@ -19,7 +19,7 @@ from flue_cli.errors import (
     describe_exception,
     format_traceback,
 )
-from flue_cli.render.output import Output
+from flue_cli.render.streams import Output
 from flue_cli.settings import home_folder, log_file
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}

@@ -22,7 +22,7 @@ from flue_cli.cli.completion.candidates import (
 from flue_cli.errors import AmbiguousName, SessionNotFound, TurnNotFound
 from flue_cli.log import Log
 from flue_cli.names import agent_or_any, normal_name
-from flue_cli.render.remarks import Waiting
+from flue_cli.render.notices import Waiting
 from flue_cli.settings import WAIT_SECONDS, Settings
 from flue_cli.stores import open_store
 from flue_cli.stores.records import ABSENT, Head, Holder, Pause

@@ -27,7 +27,7 @@ from flue_cli.cli.options import (
 from flue_cli.cli.replay_output import Report, create_report
 from flue_cli.errors import AgentError, AgentNotFound, TurnCancelled
 from flue_cli.names import bare_name
-from flue_cli.render.remarks import show_traceback
+from flue_cli.render.notices import show_traceback
 from flue_cli.settings import Settings
 from flue_cli.stores.contract import Store
 from flue_cli.stores.contract_errors import session_exists_error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flue_cli.cli.command_table import App
-from flue_cli.render.remarks import show_traceback
+from flue_cli.render.notices import show_traceback
 from flue_cli.render.replay_diff import difference_lines, difference_view, replay_summary, replayed_fields
 from flue_cli.stores.records import Head
 from flue_cli.transcripts.entry_json import object_of
@@ -57,7 +57,7 @@ class TerminalReport(Report):
 
     def _write(self, turn: TurnComparison) -> None:
         if turn.what:
-            from flue_cli.render.terminal import page
+            from flue_cli.render.tables import page
 
             page(self._app.output, difference_view(turn), pager=False)
 

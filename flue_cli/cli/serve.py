@@ -23,7 +23,7 @@ from flue_cli.cli.options import (
 from flue_cli.cli.token_file import read_token
 from flue_cli.errors import FlueError, StoppedBySignal, UsageError
 from flue_cli.installation import install_extra_command
-from flue_cli.render.remarks import show_traceback
+from flue_cli.render.notices import show_traceback
 from flue_cli.settings import Settings
 from flue_cli.text import count_of, safe_line
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from flue_cli.errors import UsageError
 from flue_cli.jsondata.strict import MAX_BYTES
-from flue_cli.render.output import Output
+from flue_cli.render.streams import Output
 
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 65536

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from flue_cli.errors import UsageError
-from flue_cli.render import plain
-from flue_cli.render.output import Output
+from flue_cli.render import machine_output
+from flue_cli.render.streams import Output
 from flue_cli.stores.records import Begun
 from flue_cli.text import safe_line
 from flue_cli.turns.runner import Turn
@@ -51,7 +51,7 @@ class JsonOutput(TurnOutput):
     """One JSON document at the end of the turn."""
 
     def end(self, turn: Turn) -> None:
-        self.output.result(plain.as_json(plain.turn_document(turn)))
+        self.output.result(machine_output.as_json(machine_output.turn_document(turn)))
 
 
 class EventOutput(TurnOutput):
@@ -66,21 +66,21 @@ class EventOutput(TurnOutput):
 
     def begun(self, begun: Begun) -> None:
         self._began = True
-        self._write(plain.started_event(begun.lease.head.agent, begun.lease.head.name, begun.lease))
+        self._write(machine_output.started_event(begun.lease.head.agent, begun.lease.head.name, begun.lease))
 
     def piece(self, text: str) -> None:
         self._streamed = True
-        self._write(plain.delta_event(text))
+        self._write(machine_output.delta_event(text))
 
     def end(self, turn: Turn) -> None:
         if not self._began:  # answered from what was kept
-            self._write(plain.started_event(turn.agent, turn.session, turn))
+            self._write(machine_output.started_event(turn.agent, turn.session, turn))
         if turn.reply and not self._streamed:
-            self._write(plain.delta_event(turn.reply))
-        self._write(plain.ended_event(turn))
+            self._write(machine_output.delta_event(turn.reply))
+        self._write(machine_output.ended_event(turn))
 
     def _write(self, event: dict[str, Any]) -> None:
-        self.output.result(plain.as_json(event))
+        self.output.result(machine_output.as_json(event))
 
 
 FORMS: Mapping[str, type[TurnOutput]] = {"text": TextOutput, "json": JsonOutput, "stream-json": EventOutput}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flue_cli.jsondata.diff import diff_ranges
 from flue_cli.jsondata.path import shown
-from flue_cli.render.plain import as_json
+from flue_cli.render.machine_output import as_json
 from flue_cli.text import safe_line, session_label, turns
 from flue_cli.transcripts.entry_json import COMPARED, entry_document
 

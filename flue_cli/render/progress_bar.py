@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from flue_cli.render.output import Output
+from flue_cli.render.streams import Output
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

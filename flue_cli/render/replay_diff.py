@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flue_cli.jsondata.path import shown
 from flue_cli.render.diff_lines import DiffLine, data_lines, diff_runs
-from flue_cli.render.plain import as_json
+from flue_cli.render.machine_output import as_json
 from flue_cli.text import safe_line, turns
 from flue_cli.transcripts.entry_json import RawJson, object_of
 

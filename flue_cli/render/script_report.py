@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from flue_cli.errors import AgentError, FlueError
-from flue_cli.render.output import Output
+from flue_cli.render.streams import Output
 from flue_cli.text import safe_line, safe_text
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _DIFF = {"-": "red", "+": "green", "@": "cyan"}
 def show(output: Output, pieces: Iterable[Piece]) -> None:
     """Write the pieces to stdout, on a terminal in their styles; raises as Output.result."""
     if output.is_terminal:
-        from flue_cli.render.terminal import coloured
+        from flue_cli.render.tables import coloured
 
         output.rendered(coloured(pieces))
     else:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from flue_cli.render import plain
+from flue_cli.render import machine_output
 from flue_cli.times import timestamp
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def excerpt(hit: Hit, query: Query) -> list[tuple[str, bool]]:
 
 def hit_rows(hits: Iterable[Hit], query: Query) -> str:
     """Hits as tab-separated lines: agent, session, turn, time, excerpt."""
-    return plain.rows(
+    return machine_output.rows(
         (
             hit.agent,
             hit.name,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from flue_cli.render import plain
-from flue_cli.render.output import Output
+from flue_cli.render import machine_output
 from flue_cli.render.script_report import Piece, show
+from flue_cli.render.streams import Output
 from flue_cli.sessions.follow import Happening, SessionRenamed, TurnBegan, TurnSettled, TurnsUndone
 from flue_cli.stores.records import Entry, Head
 from flue_cli.stores.rules import mark_of
@@ -65,7 +65,7 @@ class WatchJson:
         event = event_of(what, self._head)
         if isinstance(what, SessionRenamed):
             self._head = what.head
-        self._output.result(plain.as_json(event))
+        self._output.result(machine_output.as_json(event))
 
 
 def event_of(what: Happening, head: Head) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _in_pipe(what: TurnBegan | TurnSettled | TurnsUndone) -> Iterator[Piece]:
     if isinstance(what, TurnsUndone):
         yield f"({_undone(what)})\n", ""
     elif isinstance(what, TurnSettled):
-        yield plain.exchange(what.entry), ""
+        yield machine_output.exchange(what.entry), ""
 
 
 def _undone(what: TurnsUndone) -> str:

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 
 from flue_cli.errors import UsageError
-from flue_cli.render.output import Output
+from flue_cli.render.streams import Output
 
 _PROGRAMS = (
     ("wl-copy", "WAYLAND_DISPLAY", ()),

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from flue_cli.agents.discovery import Agent
 from flue_cli.errors import NothingToMove, SessionBusy, SessionChanged, SessionExists, UsageError
-from flue_cli.repl.loading import Agents, Loaded
-from flue_cli.repl.manners import Manners
+from flue_cli.repl.agent_file import Agents, Loaded
+from flue_cli.repl.options import Manners
 from flue_cli.sessions import data_edits, timeline
 from flue_cli.sessions.data_edits import DataEdit, DraftFolder, WaitOptions
 from flue_cli.sessions.timeline import MissedChanges, TimelineMove, missed_between

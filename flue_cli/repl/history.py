@@ -13,7 +13,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import History
 
 from flue_cli.files import make_private_folder
-from flue_cli.repl.pastes import Pastes
+from flue_cli.repl.paste_folding import Pastes
 
 _LATEST_BYTES = 2 * 2**20
 _LATEST_ENTRIES = 10_000

@@ -8,9 +8,10 @@ import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any, TextIO
 
-from flue_cli.render.output import Output
+from flue_cli.render.streams import Output
 
 _PASTE_MARKS_ON, _PASTE_MARKS_OFF = "\x1b[?2004h", "\x1b[?2004l"
 
@@ -48,6 +49,28 @@ def quiet_keyboard() -> Iterator[None]:
         signal.signal(signal.SIGCONT, continued)
         _set(keyboard, found)
         os.close(keyboard)
+
+
+@contextmanager
+def cleared_before_stop(output: Output) -> Iterator[None]:
+    """While inside, what is drawn is cleared before Ctrl-Z gives the terminal to the shell."""
+    if not output.can_draw or signal.getsignal(signal.SIGTSTP) is not signal.SIG_DFL:
+        yield
+        return
+    room = output.room
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        with room.lock:
+            room.clear()
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTSTP)  # comes back when the shell has us go on
+            signal.signal(signal.SIGTSTP, stop)
+
+    signal.signal(signal.SIGTSTP, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
 
 
 @contextmanager

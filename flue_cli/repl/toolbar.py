@@ -11,9 +11,9 @@ from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.utils import get_cwidth
 
 from flue_cli.errors import StoreError
-from flue_cli.repl.columns import shortened
+from flue_cli.repl.cell_width import shortened
 from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.key_names import Keystrokes, key_of
+from flue_cli.repl.keymap import Keystrokes, key_of
 from flue_cli.stores.records import ABSENT, Head
 from flue_cli.text import count_of, safe_line, size
 

@@ -25,7 +25,7 @@ from flue_cli.errors import (
     describe_exception,
 )
 from flue_cli.log import Log, stack_frames
-from flue_cli.render import plain
+from flue_cli.render import machine_output
 from flue_cli.stores.records import Failure
 
 RETRY_SECONDS = 1
@@ -88,7 +88,9 @@ def document(
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`value` as JSON in ASCII, and a newline for whoever reads it in a terminal."""
     again = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
-    return Response(plain.as_json(value) + "\n", status, {**again, **(headers or {})}, "application/json")
+    return Response(
+        machine_output.as_json(value) + "\n", status, {**again, **(headers or {})}, "application/json"
+    )
 
 
 def status_of(error: FlueError) -> int:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from flue_cli.render import plain
+from flue_cli.render import machine_output
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -37,7 +37,7 @@ class Refusal(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.body = plain.as_json({"error": {"type": type, "message": message}}).encode() + b"\n"
+        self.body = machine_output.as_json({"error": {"type": type, "message": message}}).encode() + b"\n"
         self.closes = closes
         self._headers = headers
 

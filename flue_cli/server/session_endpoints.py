@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from flue_cli.names import session_name
-from flue_cli.render import plain
+from flue_cli.render import machine_output
 from flue_cli.server import turn_request
 from flue_cli.server.access_guard import REQUEST_SUBJECT
 from flue_cli.server.errors import json_answer, redact_failure
@@ -54,7 +54,7 @@ class SessionEndpoints:
         limit = turn_request.number(request, "limit", least=1, most=LONGEST_PAGE, default=PAGE)
         kept = turn_request.flag(request, "all")
         found = await self._turns.call(lambda: self._store.sessions(agent=agent, limit=limit, kept=kept))
-        return json_answer([plain.summary_document(summary) for summary in found])
+        return json_answer([machine_output.summary_document(summary) for summary in found])
 
     async def session(self, request: Request) -> Response:
         """`GET …/sessions/ID`: its data and a page of its turns, the newest unless `before` a turn."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from flue_cli.render import plain
+from flue_cli.render import machine_output
 from flue_cli.server.http_refusal import Receive, Send
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _HEADERS = {
 
 def event(fields: Mapping[str, Any]) -> bytes:
     """An event; its name is the `type` that it also has as a line of `--output-format stream-json`."""
-    return f"event: {fields['type']}\ndata: {plain.as_json(fields)}\n\n".encode()
+    return f"event: {fields['type']}\ndata: {machine_output.as_json(fields)}\n\n".encode()
 
 
 class ClientGone(Exception):

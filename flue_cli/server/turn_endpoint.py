@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from flue_cli.errors import SessionExists
 from flue_cli.names import generated_name
-from flue_cli.render import plain
+from flue_cli.render import machine_output
 from flue_cli.server import turn_request
 from flue_cli.server.access_guard import REQUEST_SUBJECT
 from flue_cli.server.errors import ServerStopping, as_flue_error, json_answer, status_of
@@ -110,34 +110,38 @@ class TurnEndpoint:
         agent, session = _named(begun)
         is_over = False
         try:
-            yield event(plain.started_event(agent, session, begun))
+            yield event(machine_output.started_event(agent, session, begun))
             while not is_over:
                 await heard.something.wait()
                 heard.something.clear()
                 is_over = prompt.answer.done()  # then this is all there will be
                 for text in heard.taken():
-                    yield event(plain.delta_event(text))
+                    yield event(machine_output.delta_event(text))
             turn = await _outcome(prompt)
             if turn.reply and not heard.is_streamed:
                 heard.pieces.append(turn.reply)
                 for text in heard.taken():
-                    yield event(plain.delta_event(text))
+                    yield event(machine_output.delta_event(text))
             yield await self._turns.in_thread_if_large(
-                _size(turn), lambda: event(plain.ended_event(turn) | self._document(turn))
+                _size(turn), lambda: event(machine_output.ended_event(turn) | self._document(turn))
             )
         except Exception as error:  # noqa: BLE001 - a bug of ours, and the answer has begun
             failure = self._failures.public_failure(
                 as_flue_error(error), agent=agent, session=session
             )._asdict()
             yield event(
-                {**plain.started_event(agent, session, begun), "type": "turn.failed", "error": failure}
+                {
+                    **machine_output.started_event(agent, session, begun),
+                    "type": "turn.failed",
+                    "error": failure,
+                }
             )
         finally:
             _leave(exchange, prompt)
 
     def _document(self, turn: Turn) -> dict[str, Any]:
         """A turn as `--json` gives it, but for what an agent's failure says."""
-        document = plain.turn_document(turn)
+        document = machine_output.turn_document(turn)
         if turn.error:
             document["error"] = self._failures.public_failure(turn.error, **_whose(turn))._asdict()
         return document

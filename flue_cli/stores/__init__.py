@@ -23,8 +23,8 @@ ENTRY_POINTS = "flue.stores"
 """The group of entry points by which installed packages offer stores: URL scheme to `module:class`."""
 
 STORES = {
-    "memory": "flue_cli.stores.memory:MemoryStore",
-    "sqlite": "flue_cli.stores.sqlite:SqliteStore",
+    "memory": "flue_cli.stores.memory.store:MemoryStore",
+    "sqlite": "flue_cli.stores.sqlite.store:SqliteStore",
 }
 """URL scheme to `module:class`; the class is called with the URL."""
 

@@ -37,13 +37,13 @@ from flue_cli.stores.contract import Store  # noqa: E402 - assertions are only e
 from flue_cli.testing.forks import ForkCases  # noqa: E402
 from flue_cli.testing.history import HistoryCases  # noqa: E402
 from flue_cli.testing.identity import IdentityCases  # noqa: E402
-from flue_cli.testing.kept import KeptCases  # noqa: E402
 from flue_cli.testing.lease import LeaseCases  # noqa: E402
 from flue_cli.testing.lifecycle import Lifecycle  # noqa: E402
 from flue_cli.testing.search import SearchCases  # noqa: E402
 from flue_cli.testing.state import State  # noqa: E402
 from flue_cli.testing.timeline import TimelineCases  # noqa: E402
 from flue_cli.testing.turns import Turns  # noqa: E402
+from flue_cli.testing.undone_forks import KeptCases  # noqa: E402
 from flue_cli.testing.upkeep import UpkeepCases  # noqa: E402
 
 

@@ -17,7 +17,7 @@ from flue_cli.stores.records import (
     Head,
     Origin,
 )
-from flue_cli.testing.steps import (
+from flue_cli.testing.run_turns import (
     AGENT,
     begin,
     contents,

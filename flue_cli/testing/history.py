@@ -12,7 +12,7 @@ from flue_cli.agents.api import Message
 from flue_cli.errors import TurnNotFound
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Head
-from flue_cli.testing.steps import AGENT, failed_turn, threads, timeline, turn
+from flue_cli.testing.run_turns import AGENT, failed_turn, threads, timeline, turn
 
 LONG = 560
 """Turns of a long conversation: data that a store keeps as changes has gone through many of them."""

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.testing.steps import AGENT, talk
+from flue_cli.testing.run_turns import AGENT, talk
 
 
 class IdentityCases:

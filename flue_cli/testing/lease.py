@@ -13,7 +13,7 @@ from flue_cli.errors import (
 )
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Holder
-from flue_cli.testing.steps import (
+from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
     Line,

@@ -9,7 +9,7 @@ import pytest
 from flue_cli.agents.api import Message
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Hit
-from flue_cli.testing.steps import (
+from flue_cli.testing.run_turns import (
     AGENT,
     begin,
     edit,
@@ -22,7 +22,7 @@ from flue_cli.testing.steps import (
     talk,
     turn,
 )
-from flue_cli.testing.wordings import FOUND, HOSTILE, NOT_FOUND
+from flue_cli.testing.search_texts import FOUND, HOSTILE, NOT_FOUND
 
 
 def said(hits: Iterable[Hit]) -> list[str]:

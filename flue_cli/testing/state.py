@@ -15,7 +15,7 @@ from flue_cli.errors import (
 from flue_cli.jsondata.strict import MAX_DEPTH, dumps
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Failure, Head
-from flue_cli.testing.steps import (
+from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
     begin,

@@ -10,7 +10,7 @@ import pytest
 from flue_cli.errors import KeyConflict, LeaseLost, SessionBusy, SessionChanged, TurnNotFound
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head, Pause
-from flue_cli.testing.steps import (
+from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
     Line,

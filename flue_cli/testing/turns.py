@@ -14,7 +14,7 @@ from flue_cli.errors import (
 )
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Replayed
-from flue_cli.testing.steps import (
+from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
     begin,

@@ -11,7 +11,7 @@ import pytest
 from flue_cli.errors import SessionBusy, SessionChanged
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Failure
-from flue_cli.testing.steps import (
+from flue_cli.testing.run_turns import (
     AGENT,
     begin,
     edit,

@@ -33,8 +33,8 @@ from flue_cli.cli.options import (
 from flue_cli.cli.stdin import confirm
 from flue_cli.errors import UsageError
 from flue_cli.names import bare_name
-from flue_cli.render import plain
-from flue_cli.render.remarks import described
+from flue_cli.render import machine_output
+from flue_cli.render.notices import described
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Head
 from flue_cli.text import session_label
@@ -69,12 +69,12 @@ def show(
         running = _running(kept, head) if at is None else []
         turns = [*kept.entries(head, first, head.turn), *running]
         if app.output.is_terminal:
-            from flue_cli.render.terminal import paged, transcript
+            from flue_cli.render.tables import paged, transcript
 
             paged(app.output, transcript(turns))
         else:
             for number, entry in enumerate(turns):
-                app.output.piece(("\n" if number else "") + plain.exchange(entry))
+                app.output.piece(("\n" if number else "") + machine_output.exchange(entry))
 
 
 def resume(

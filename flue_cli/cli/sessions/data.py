@@ -21,7 +21,7 @@ from flue_cli.cli.options import (
 )
 from flue_cli.cli.session_change import session_to_change
 from flue_cli.jsondata import path as data_path
-from flue_cli.render import plain
+from flue_cli.render import machine_output
 from flue_cli.sessions import data_edits
 from flue_cli.sessions.data_edits import DraftFolder
 from flue_cli.turns.result import parse_data
@@ -51,7 +51,7 @@ def data(
         head = resolve_session(kept, session, agent, at=at)
         text = kept.data_at(head, head.turn)
     value = data_path.get(parse_data(text, head.name), steps)
-    app.output.result(plain.as_json(value, indent=2))
+    app.output.result(machine_output.as_json(value, indent=2))
 
 
 def set_(

@@ -16,7 +16,7 @@ from flue_cli.cli.options import (
     open_run_store,
     resolve_session,
 )
-from flue_cli.render import diff_lines, plain
+from flue_cli.render import diff_lines, machine_output
 from flue_cli.sessions.comparison import Comparison, SessionAtTurn, compare_sessions
 from flue_cli.stores.contract import Store
 
@@ -59,7 +59,7 @@ def diff(
     with open_run_store(load_settings(store)) as kept:
         found = compare_sessions(kept, *_moments(kept, (session, other), (at, to), agent))
         if as_json:
-            app.output.result(plain.as_json(diff_lines.comparison_document(found), indent=2))
+            app.output.result(machine_output.as_json(diff_lines.comparison_document(found), indent=2))
         elif not _show(app, found):
             app.output.note(
                 f"no difference: {diff_lines.title(found.before)}, {diff_lines.title(found.after)}"
@@ -83,7 +83,7 @@ def _show(app: App, found: Comparison) -> bool:
     """Show the differences; return True if there are any."""
     if app.output.is_terminal:
         from flue_cli.render.diff_table import differences
-        from flue_cli.render.terminal import page
+        from flue_cli.render.tables import page
 
         what = differences(found)
         if what is not None:

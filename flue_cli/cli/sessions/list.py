@@ -11,7 +11,7 @@ from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
 from flue_cli.names import agent_or_any
-from flue_cli.render import plain
+from flue_cli.render import machine_output
 from flue_cli.render.session_tree import Branch, family
 from flue_cli.times import local_time, parse_since
 
@@ -51,14 +51,18 @@ def list_sessions(
 def show(app: App, branches: list[Branch], *, with_origin: bool = False, as_json: bool = False) -> None:
     """Show a list of sessions: a table on a terminal, else lines, or a JSON document."""
     if as_json:
-        documents = [plain.summary_document(branch.summary, with_origin=with_origin) for branch in branches]
-        app.output.result(plain.as_json(documents, indent=2))
+        documents = [
+            machine_output.summary_document(branch.summary, with_origin=with_origin) for branch in branches
+        ]
+        app.output.result(machine_output.as_json(documents, indent=2))
     elif app.output.is_terminal:
-        from flue_cli.render.terminal import page, session_table
+        from flue_cli.render.tables import page, session_table
 
         page(app.output, session_table(branches))
     else:
-        app.output.piece(plain.summaries([branch.summary for branch in branches], with_origin=with_origin))
+        app.output.piece(
+            machine_output.summaries([branch.summary for branch in branches], with_origin=with_origin)
+        )
 
 
 def moment_of(option: str, text: str) -> int:

@@ -13,7 +13,7 @@ from flue_cli.errors import SessionChanged, StoreDamaged, UsageError
 from flue_cli.installation import install_extra_command
 from flue_cli.jsondata.strict import MAX_DEPTH, readable_json
 from flue_cli.names import agent_or_any
-from flue_cli.render import plain
+from flue_cli.render import machine_output
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT
 from flue_cli.turns.result import parse_data
@@ -49,12 +49,12 @@ def query(
     with open_run_store(load_settings(store)) as kept:
         found = _matches(kept, agent_or_any(agent), find, damaged)
         if as_json:
-            app.output.result(plain.as_json([match._asdict() for match in found], indent=2))
+            app.output.result(machine_output.as_json([match._asdict() for match in found], indent=2))
         elif app.output.is_terminal:
             _show(app, [(*match[:3], readable_json(match.value)) for match in found])
         else:
             for match in found:
-                app.output.piece(plain.rows([(*match[:3], plain.as_json(match.value))]))
+                app.output.piece(machine_output.rows([(*match[:3], machine_output.as_json(match.value))]))
     for error in damaged[:-1]:
         app.output.error(error)
     if damaged:
@@ -122,7 +122,7 @@ def _unusable(text: str, error: Exception) -> UsageError:
 
 def _show(app: App, lines: list[tuple[str, ...]]) -> None:
     if lines:
-        from flue_cli.render.terminal import match_table, page
+        from flue_cli.render.tables import match_table, page
 
         page(app.output, match_table(lines))
     else:

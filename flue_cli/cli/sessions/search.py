@@ -10,7 +10,7 @@ from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
 from flue_cli.names import agent_or_any
-from flue_cli.render import plain
+from flue_cli.render import machine_output
 from flue_cli.render.search_hits import hit_document, hit_rows
 from flue_cli.stores.search_query import Query
 
@@ -60,11 +60,11 @@ def search(
         )
     hits = found[:most]
     if as_json:
-        app.output.result(plain.as_json([hit_document(hit) for hit in hits], indent=2))
+        app.output.result(machine_output.as_json([hit_document(hit) for hit in hits], indent=2))
     elif not app.output.is_terminal:
         app.output.piece(hit_rows(hits, Query(words)))
     elif hits:
-        from flue_cli.render.terminal import hit_table, page
+        from flue_cli.render.tables import hit_table, page
 
         page(app.output, hit_table(hits, Query(words)))
         if len(found) > len(hits):

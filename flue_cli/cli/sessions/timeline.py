@@ -20,7 +20,7 @@ from flue_cli.cli.options import (
 )
 from flue_cli.cli.session_change import session_to_change
 from flue_cli.names import bare_name
-from flue_cli.render.remarks import say_moved
+from flue_cli.render.notices import say_moved
 from flue_cli.sessions import timeline
 from flue_cli.sessions.timeline import TimelineMove
 from flue_cli.text import session_label

@@ -9,12 +9,12 @@ from prompt_toolkit.output import create_output
 from prompt_toolkit.styles import Style
 
 from flue_cli.errors import SessionNotFound
-from flue_cli.render.output import Output
-from flue_cli.repl.leaving import until_left
-from flue_cli.repl.picker.choices import Choices
-from flue_cli.repl.picker.keys import bindings
-from flue_cli.repl.picker.picking import Picker
-from flue_cli.repl.picker.screen import STYLE, layout
+from flue_cli.render.streams import Output
+from flue_cli.repl.exit_signals import until_left
+from flue_cli.repl.picker.key_bindings import bindings
+from flue_cli.repl.picker.layout import STYLE, layout
+from flue_cli.repl.picker.session_list import Choices
+from flue_cli.repl.picker.state import Picker
 from flue_cli.repl.terminal import sane_terminal
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, Summary

@@ -5,8 +5,8 @@ from __future__ import annotations
 from textwrap import dedent
 
 from flue_cli.errors import FlueError, UsageError
-from flue_cli.repl.slash import agents, data, figures, replies, sessions, texts, timeline
-from flue_cli.repl.slash.command import Chat, Command, Next, is_command, parts, show
+from flue_cli.repl.slash import agents, data, export_copy_editor, markdown, sessions, status, timeline
+from flue_cli.repl.slash.command_context import Chat, Command, Next, is_command, parts, show
 from flue_cli.text import safe_line
 
 __all__ = ["COMMANDS", "Chat", "Command", "Next", "summary", "what_to_do"]
@@ -54,9 +54,9 @@ COMMANDS: dict[str, Command] = {
     **agents.COMMANDS,
     **data.COMMANDS,
     **timeline.COMMANDS,
-    **texts.COMMANDS,
-    **figures.COMMANDS,
-    **replies.COMMANDS,
+    **export_copy_editor.COMMANDS,
+    **status.COMMANDS,
+    **markdown.COMMANDS,
 }
 """Slash command to function."""
 

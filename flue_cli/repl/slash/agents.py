@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flue_cli.errors import UsageError
 from flue_cli.names import agent_name, free_name
-from flue_cli.render.terminal import agent_table
-from flue_cli.repl.loading import stoppable
-from flue_cli.repl.reloading import take_file
-from flue_cli.repl.slash.command import Chat, Command, no_argument, show
+from flue_cli.render.tables import agent_table
+from flue_cli.repl.agent_file import stoppable
+from flue_cli.repl.agent_reload import take_file
+from flue_cli.repl.slash.command_context import Chat, Command, no_argument, show
 from flue_cli.repl.terminal import no_input_for_agents
 from flue_cli.text import safe_line
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from flue_cli.repl.slash.command import Chat, Command, show
+from flue_cli.repl.slash.command_context import Chat, Command, show
 from flue_cli.repl.terminal import usual_keyboard
 from flue_cli.turns.result import parse_data
 

@@ -7,11 +7,11 @@ import os
 from flue_cli.errors import UsageError
 from flue_cli.names import agent_name, bare_name, free_name, session_name
 from flue_cli.render.session_tree import Branch
-from flue_cli.render.terminal import hit_table, page, paged, session_table, transcript
-from flue_cli.repl.loading import stoppable
-from flue_cli.repl.opening import greet, open_session
-from flue_cli.repl.slash.command import Chat, Command, no_argument, number, show
+from flue_cli.render.tables import hit_table, page, paged, session_table, transcript
+from flue_cli.repl.agent_file import stoppable
+from flue_cli.repl.slash.command_context import Chat, Command, no_argument, number, show
 from flue_cli.repl.terminal import no_input_for_agents, usual_keyboard
+from flue_cli.repl.welcome import greet, open_session
 from flue_cli.sessions.timeline import last_turns
 from flue_cli.stores.contract_errors import session_not_found_error
 from flue_cli.text import safe_line

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flue_cli.errors import UsageError
 from flue_cli.names import bare_name
-from flue_cli.render.remarks import say_moved
-from flue_cli.repl.slash.command import Chat, Command, Next, no_argument, number, show
+from flue_cli.render.notices import say_moved
+from flue_cli.repl.slash.command_context import Chat, Command, Next, no_argument, number, show
 from flue_cli.text import safe_line, turn_numbers
 
 

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from flue_cli.render.output import Output
-from flue_cli.render.remarks import Waiting, whom
+from flue_cli.render.notices import Waiting, whom
+from flue_cli.render.streams import Output
 from flue_cli.stores.records import Holder
 from flue_cli.times import whole_seconds
 from flue_cli.turns.cancellation import Cancellation

@@ -14,10 +14,10 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
 from flue_cli.errors import StoppedBySignal, UsageError
-from flue_cli.render.output import Output
-from flue_cli.repl.key_names import Keystrokes
-from flue_cli.repl.pastes import Pastes
-from flue_cli.repl.writing import written
+from flue_cli.render.streams import Output
+from flue_cli.repl.compose_in_editor import written
+from flue_cli.repl.keymap import Keystrokes
+from flue_cli.repl.paste_folding import Pastes
 
 _EMACS_WAITS = (0.5, 1.0)
 _VI_WAITS = (0.1, 0.3)

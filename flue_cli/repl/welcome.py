@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flue_cli.render.output import Output
+from flue_cli.render.streams import Output
 from flue_cli.repl.conversation import Conversation
 from flue_cli.sessions.timeline import MissedChanges, backwards, last_turns
 from flue_cli.stores.records import ABSENT, Entry, Head
@@ -49,7 +49,7 @@ def show_missed(missed: MissedChanges, conversation: Conversation, output: Outpu
 
 def _show(entries: Sequence[Entry], conversation: Conversation, output: Output) -> None:
     if entries:
-        from flue_cli.render.terminal import transcript
+        from flue_cli.render.tables import transcript
 
         output.rendered(transcript(entries, as_markdown=conversation.reply_format == "markdown"))
 

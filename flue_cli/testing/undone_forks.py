@@ -11,7 +11,7 @@ from flue_cli.agents.api import Message
 from flue_cli.errors import SessionBusy, TurnNotFound
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Origin
-from flue_cli.testing.steps import (
+from flue_cli.testing.run_turns import (
     AGENT,
     begin,
     contents,

@@ -18,9 +18,9 @@ from rich.text import Text
 from flue_cli import times
 from flue_cli.agents.description import Description
 from flue_cli.agents.discovery import AgentSource
-from flue_cli.render.output import Output
 from flue_cli.render.search_hits import excerpt
 from flue_cli.render.session_tree import Branch
+from flue_cli.render.streams import Output
 from flue_cli.stores.records import Entry, Finding, Hit
 from flue_cli.stores.rules import mark_of
 from flue_cli.stores.search_query import Query

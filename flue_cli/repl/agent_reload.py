@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from flue_cli.errors import AgentError, FlueError
-from flue_cli.render.output import Output
-from flue_cli.render.remarks import show_failure
+from flue_cli.render.notices import show_failure
+from flue_cli.render.streams import Output
+from flue_cli.repl.agent_file import reloaded, stoppable
 from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.loading import reloaded, stoppable
 from flue_cli.repl.terminal import no_input_for_agents
 from flue_cli.text import safe_line
 from flue_cli.turns.cancellation import Cancellation

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flue_cli import times
 from flue_cli.errors import AgentError, FlueError
-from flue_cli.render.output import Output
+from flue_cli.render.streams import Output
 from flue_cli.stores.records import Begun, Head, Holder
 from flue_cli.text import safe_line, session_label, turn_numbers, turns, undone_fork_notice
 from flue_cli.times import whole_seconds

@@ -10,9 +10,9 @@ from prompt_toolkit.layout import ConditionalContainer, Dimension, HSplit, Layou
 from prompt_toolkit.layout.controls import BufferControl, FormattedTextControl
 from prompt_toolkit.layout.processors import BeforeInput
 
-from flue_cli.repl.columns import filled, shortened
-from flue_cli.repl.picker.drawing import Drawn, preview, rows
-from flue_cli.repl.picker.picking import Picker
+from flue_cli.repl.cell_width import filled, shortened
+from flue_cli.repl.picker.rows_and_preview import Drawn, preview, rows
+from flue_cli.repl.picker.state import Picker
 from flue_cli.text import session_label
 
 STYLE = {

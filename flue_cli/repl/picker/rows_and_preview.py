@@ -9,8 +9,8 @@ from prompt_toolkit.layout.controls import UIContent, UIControl
 from prompt_toolkit.utils import get_cwidth
 
 from flue_cli import times
-from flue_cli.repl.columns import beginning, filled
-from flue_cli.repl.picker.choices import Choices
+from flue_cli.repl.cell_width import beginning, filled
+from flue_cli.repl.picker.session_list import Choices
 from flue_cli.stores.records import Entry, Summary
 from flue_cli.stores.rules import mark_of
 from flue_cli.text import safe_line, safe_text

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from flue_cli import times
 from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.slash.command import Chat, Command, no_argument, number
-from flue_cli.repl.spent import spending
+from flue_cli.repl.slash.command_context import Chat, Command, no_argument, number
+from flue_cli.repl.slash.usage import spending
 from flue_cli.stores.records import ABSENT, Head
 from flue_cli.text import count_of, safe_line, size, turns
 from flue_cli.times import ago, length

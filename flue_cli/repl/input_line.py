@@ -11,16 +11,16 @@ from prompt_toolkit.styles import BaseStyle
 from prompt_toolkit.utils import is_dumb_terminal
 
 from flue_cli.errors import UsageError
-from flue_cli.render.output import Output
-from flue_cli.repl.attached import said, with_files
+from flue_cli.render.streams import Output
 from flue_cli.repl.completion import ChatCompleter
 from flue_cli.repl.conversation import Conversation
+from flue_cli.repl.exit_signals import until_left
+from flue_cli.repl.file_mentions import said, with_files
 from flue_cli.repl.history import Earlier, HistoryFiles, Typed
-from flue_cli.repl.key_names import Keystrokes, keymap
-from flue_cli.repl.keys import Interrupts, bindings, edit_as
-from flue_cli.repl.leaving import until_left
-from flue_cli.repl.pastes import Pastes, Visible
-from flue_cli.repl.slash.command import is_command, parts
+from flue_cli.repl.key_bindings import Interrupts, bindings, edit_as
+from flue_cli.repl.keymap import Keystrokes, keymap
+from flue_cli.repl.paste_folding import Pastes, Visible
+from flue_cli.repl.slash.command_context import is_command, parts
 from flue_cli.repl.theme import style_of
 from flue_cli.repl.toolbar import Toolbar
 from flue_cli.settings import ChatStyle

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flue_cli.errors import UsageError
-from flue_cli.render.output import Output
-from flue_cli.render.terminal import page
+from flue_cli.render.streams import Output
+from flue_cli.render.tables import page
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.terminal import usual_keyboard
 from flue_cli.stores.records import Pause

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flue_cli.errors import UsageError
-from flue_cli.repl.slash.command import Chat, Command
+from flue_cli.repl.slash.command_context import Chat, Command
 
 _FORMATS = {"on": "markdown", "off": "text"}
 _WORDS = {"markdown": "replies are laid out as markdown", "text": "replies are shown as they come"}

@@ -9,7 +9,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.key_binding.key_bindings import KeyBindingsBase, merge_key_bindings
 from prompt_toolkit.keys import Keys
 
-from flue_cli.repl.picker.picking import Picker
+from flue_cli.repl.picker.state import Picker
 from flue_cli.text import safe_line
 
 _FAR = 1 << 30

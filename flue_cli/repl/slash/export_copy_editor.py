@@ -6,8 +6,8 @@ import os
 
 from flue_cli.errors import FileExists, NotFound
 from flue_cli.files import write_whole
-from flue_cli.repl.slash.command import Chat, Command, Next, no_argument
-from flue_cli.repl.writing import written
+from flue_cli.repl.compose_in_editor import written
+from flue_cli.repl.slash.command_context import Chat, Command, Next, no_argument
 from flue_cli.sessions.timeline import backwards
 from flue_cli.stores.records import ABSENT, Head
 from flue_cli.text import count_of, safe_line

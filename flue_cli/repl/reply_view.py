@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 
-from flue_cli.render.output import Output
-from flue_cli.render.working import Working
+from flue_cli.render.status_line import Working
+from flue_cli.render.streams import Output
 from flue_cli.text import SafeStream
 
 _PREVIEWED = 8_000

@@ -9,8 +9,8 @@ from prompt_toolkit.buffer import Buffer
 
 from flue_cli.errors import FlueError, SessionChanged, UsageError
 from flue_cli.names import bare_name
-from flue_cli.render.remarks import described
-from flue_cli.repl.picker.choices import Choices
+from flue_cli.render.notices import described
+from flue_cli.repl.picker.session_list import Choices
 from flue_cli.stores.records import ABSENT, Entry, Head, Summary
 from flue_cli.text import safe_line, session_label
 

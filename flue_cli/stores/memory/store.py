@@ -1,0 +1,409 @@
+"""Sessions that live as long as the process: for tests and `--no-save`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flue_cli import times
+from flue_cli.agents.api import Message
+from flue_cli.errors import UsageError
+from flue_cli.stores.contract_errors import (
+    lease_lost_error,
+    session_busy_error,
+    session_changed_error,
+    session_exists_error,
+)
+from flue_cli.stores.memory.sessions import Session, Sessions
+from flue_cli.stores.queueing import Held, wait_for
+from flue_cli.stores.records import (
+    ABSENT,
+    LEASE_SECONDS,
+    Ask,
+    Begun,
+    Entry,
+    Failure,
+    Finding,
+    Head,
+    Hit,
+    Lease,
+    Origin,
+    Pause,
+    Replayed,
+    Summary,
+)
+from flue_cli.stores.rules import (
+    INTERRUPTED,
+    candidate_names,
+    check_all_unchanged,
+    check_expectation,
+    check_same_prompt,
+    check_turn,
+    check_unchanged,
+    check_unique_keys,
+    history_of,
+    request_for,
+)
+from flue_cli.text import safe_line
+
+if TYPE_CHECKING:
+    from flue_cli.stores.contract import Advance
+    from flue_cli.stores.statistics import Statistics
+
+_NO_FILE = "sessions in memory end with the process: there is nothing to back up or restore"
+
+Result = TypeVar("Result")
+Act = Callable[[Session], Result]
+
+
+class MemoryStore:
+    """The contract without a disk; a lease is held by a thread and dies only by expiry."""
+
+    is_ephemeral = True
+    files: tuple[str, ...] = ()
+
+    def __init__(self, url: str = "memory:") -> None:
+        if url.removeprefix("memory:").strip("/"):
+            raise UsageError(f"memory: takes no path, but got '{safe_line(url)}'", hint="memory: is all")
+        self.url = "memory:"
+        self.lease_seconds = LEASE_SECONDS
+        self._lock = threading.RLock()
+        self._all = Sessions()
+
+    # Reading
+
+    def head(self, agent: str, name: str) -> Head:
+        with self._lock:
+            session = self._all.by_name.get((agent, name))
+            return session.head if session else Head(ABSENT, agent, name)
+
+    def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
+        if not head.turn:
+            return
+        with self._lock:
+            found = self._all.line_of(head).entries[max(first, 1) - 1 : max(0, min(last, head.turn))]
+        for entry in found:
+            yield deepcopy(entry if with_data else entry._replace(data=""))
+
+    def running(self, head: Head) -> Entry | None:
+        with self._lock:
+            session = self._all.by_uid.get(head.uid)
+            if session is None or session.running is None:
+                return None
+            outcome = "running" if session.is_held else "interrupted"
+            return session.running._replace(data="", outcome=outcome)
+
+    def messages(self, head: Head, start: int, stop: int) -> list[Message]:
+        stop = min(stop, head.messages)
+        found: list[Message] = []
+        if start >= stop:
+            return found
+        with self._lock:
+            line = self._all.line_of(head)
+            turn = bisect_right(line.totals, start)
+            position = line.total(turn)
+            while position < stop:
+                for message in history_of(line.entries[turn]):
+                    if start <= position < stop:
+                        found.append(deepcopy(message))  # whoever reads may change what it read
+                    position += 1
+                turn += 1
+            return found
+
+    def data_at(self, head: Head, turn: int) -> str:
+        with self._lock:
+            check_turn(head, turn)
+            return self._all.line_of(head).entries[turn - 1].data if turn else "{}"
+
+    def at(self, head: Head, turn: int) -> Head:
+        check_turn(head, turn)
+        if turn in (0, head.turn):
+            return head if turn else head._replace(turn=0, messages=0, updated_at=head.created_at)
+        with self._lock:
+            line = self._all.line_of(head)
+            when = line.entries[turn - 1].finished_at or head.updated_at
+            return head._replace(turn=turn, messages=line.total(turn), updated_at=when)
+
+    def tip(self, head: Head) -> Head:
+        with self._lock:
+            session = self._all.by_uid.get(head.uid)
+            turn = len(session.line.entries) if session else 0
+            if session is None or session.head.version != head.version or turn == session.head.turn:
+                return head
+            return session.head._replace(turn=turn, messages=session.line.total(turn))
+
+    def origin(self, head: Head) -> Origin | None:
+        with self._lock:
+            session = self._all.by_uid.get(head.uid)
+            return session.origin if session else None
+
+    def kept(self, head: Head) -> list[Head]:
+        with self._lock:
+            return [session.head for session in self._all.kept(head.uid)]
+
+    def sessions(
+        self, *, agent: str = "", limit: int | None = None, kept: bool = False, since: int | None = None
+    ) -> list[Summary]:
+        with self._lock:
+            newest_first = sorted(self._all.by_uid.values(), key=lambda session: -session.used)
+            found = [
+                session.summary
+                for session in newest_first
+                if agent in ("", session.head.agent)
+                and (kept or not session.is_kept)
+                and (since is None or session.used_at >= since)
+            ]
+            return found[:limit]
+
+    def resolve(self, name: str, *, agent: str = "") -> list[Head]:
+        with self._lock:
+            return [
+                session.head
+                for session in self._all.by_uid.values()
+                if any(
+                    whose in ("", session.head.agent) and what == session.head.name
+                    for whose, what in candidate_names(name, agent)
+                )
+            ]
+
+    def search(
+        self,
+        words: Sequence[str],
+        *,
+        agent: str = "",
+        limit: int | None = None,
+        ranked: bool = False,
+        kept: bool = False,
+    ) -> list[Hit]:
+        from flue_cli.stores.memory.search import search
+        from flue_cli.stores.search_query import Query
+
+        with self._lock:
+            sessions = [
+                session
+                for session in self._all.by_uid.values()
+                if agent in ("", session.head.agent) and (kept or not session.is_kept)
+            ]
+            return search(sessions, Query(words), limit=limit, ranked=ranked, undone=kept)
+
+    def reindex(self) -> None:
+        """Nothing to do: every search looks through everything."""
+
+    # Upkeep
+
+    def statistics(self, *, agent: str = "", ahead: int = 0) -> Statistics:
+        from flue_cli.stores.memory import stats
+        from flue_cli.stores.statistics import figures
+
+        with self._lock:
+            return figures(*stats.counted(self._all.by_uid.values(), agent, ahead))
+
+    def stamp(self) -> object:
+        with self._lock:
+            return tuple(
+                (uid, session.head.version, session.head.name, session.fence)
+                for uid, session in self._all.by_uid.items()
+            )
+
+    def compact(self, seconds: float) -> int:
+        return 0
+
+    def back_up(self, file: str, advance: Advance, *, force: bool = False) -> None:
+        raise UsageError(_NO_FILE)
+
+    def restore(self, file: str, advance: Advance, *, force: bool = False) -> str:
+        raise UsageError(_NO_FILE)
+
+    def health(self) -> Iterator[Finding]:
+        yield Finding("ok", "sessions are kept in memory, as long as the process lives")
+
+    # Turns
+
+    def begin(self, ask: Ask, pause: Pause) -> Begun | Replayed:
+        def take(session: Session) -> Begun | Replayed:
+            return self._take(session, ask)
+
+        return self._when_free(ask, pause, take, early=lambda session: self._replay(session, ask))
+
+    def renew(self, lease: Lease) -> None:
+        with self._lock:
+            self._owned(lease)[0].expires = time.monotonic() + self.lease_seconds
+
+    def commit(
+        self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
+    ) -> Head:
+        with self._lock:
+            session, running = self._owned(lease)
+            entry = running._replace(
+                outcome="completed",
+                reply=reply,
+                messages=deepcopy(tuple(messages)),
+                meta=deepcopy(dict(meta)),
+                data=data,
+            )
+            return self._settle(session, entry)
+
+    def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
+        with self._lock:
+            session, running = self._owned(lease)
+            entry = running._replace(outcome=outcome, error=error, meta=deepcopy(dict(meta)))
+            return self._settle(session, entry)
+
+    # The timeline
+
+    def move(self, head: Head, turn: int, *, wait: float, pause: Pause) -> Head:
+        def act(session: Session) -> Head:
+            check_unchanged(head, session.head)
+            check_turn(session.head._replace(turn=len(session.line.entries)), turn)
+            self._interrupt(session)
+            if turn == session.head.turn:
+                return session.head
+            self._all.touch(session)
+            return self._all.move(session, turn, times.now())
+
+        return self._when_free(request_for(head, wait), pause, act)
+
+    def edit(self, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
+        def act(session: Session) -> Head:
+            check_unchanged(head, session.head)
+            self._interrupt(session)
+            self._all.leave_undone(session)
+            self._all.touch(session)
+            turn, now = session.head.turn + 1, times.now()
+            entry = Entry(turn, "edit", "completed", None, "", None, (), now, now, None, {}, data)
+            return self._settle(session, entry)
+
+        return self._when_free(request_for(head, wait), pause, act)
+
+    def fork(self, head: Head, name: str) -> Head:
+        with self._lock:
+            session = self._all.by_uid.get(head.uid)
+            if session is None:
+                raise session_changed_error(head.name)
+            entries = self._all.line_of(head).entries[: head.turn] if head.turn else []
+            return self.bring(head.agent, name, entries, Origin(head.uid, session.head.name, head.turn))
+
+    def bring(self, agent: str, name: str, entries: Iterable[Entry], origin: Origin | None = None) -> Head:
+        numbered = enumerate(check_unique_keys(entries), 1)
+        copies = [deepcopy(entry._replace(turn=number)) for number, entry in numbered]
+        origin = origin._replace(is_kept=False) if origin else None
+        with self._lock:
+            if (agent, name) in self._all.by_name:
+                raise session_exists_error(agent, name)
+            return self._all.add(agent, name, copies, origin).head
+
+    def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
+        def act(session: Session) -> Head:
+            if name != head.name and (head.agent, name) in self._all.by_name:
+                raise session_exists_error(head.agent, name)
+            return self._all.rename(session, name)
+
+        return self._when_free(request_for(head, wait), pause, act)
+
+    def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
+        with self._lock:
+            session = self._all.by_name.get((head.agent, head.name))
+            if session is None or session.head.uid != head.uid:
+                raise session_changed_error(head.name)
+            going = [session, *self._all.kept(head.uid)]
+            for one in going:
+                if one.is_held:
+                    raise session_busy_error(one.head.name, one.holder, times.now())
+            if seen is not None:
+                check_all_unchanged((head, *seen), [one.head for one in going])
+            for one in going:
+                self._all.remove(one)
+
+    def share_commits(self) -> None:
+        """Nothing to share: there is no disk to wait for."""
+
+    def disconnect(self) -> None:
+        """Nothing to let go of."""
+
+    def close(self) -> None:
+        """Nothing to let go of: the sessions live on until the store itself does not."""
+
+    # A session's turn in the line
+
+    def _when_free(
+        self, ask: Ask, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
+    ) -> Result:
+        """Do `act` to the session once it is free and ours; what `early` finds needs no waiting."""
+        ticket = object()
+        uid = ask.uid
+
+        def attempt() -> Result | Held:
+            nonlocal uid
+            with self._lock:
+                session = self._all.by_name.get((ask.agent, ask.name))
+                if early and session and uid in (ABSENT, session.head.uid):
+                    found = early(session)
+                    if found is not None:
+                        return found
+                check_expectation(ask, uid, session.head.uid if session else ABSENT)
+                session = session or self._all.add(ask.agent, ask.name)
+                uid = session.head.uid
+                first_in_line = not session.queue or session.queue[0] is ticket
+                if first_in_line and not session.is_held:
+                    return act(session)
+                if ticket not in session.queue and ask.wait > 0:
+                    session.queue.append(ticket)
+                place = session.queue.index(ticket) + 1 if ticket in session.queue else 1
+                return Held(session.holder, place)
+
+        try:
+            return wait_for(attempt, ask, pause)
+        finally:
+            with self._lock:
+                for session in self._all.by_uid.values():
+                    if ticket in session.queue:
+                        session.queue.remove(ticket)
+
+    def _replay(self, session: Session, ask: Ask) -> Replayed | None:
+        entry = self._all.completed(session, ask.key) if ask.key else None
+        if entry is None:
+            return None
+        check_same_prompt(ask, entry.prompt)
+        return Replayed(session.head, deepcopy(entry))
+
+    def _take(self, session: Session, ask: Ask) -> Begun:
+        interrupted = self._interrupt(session)
+        fork = self._all.leave_undone(session)
+        session.fence += 1
+        session.expires = time.monotonic() + self.lease_seconds
+        self._all.touch(session)
+        session.number = self._all.number_entry()
+        head, turn, now = session.head, session.head.turn + 1, times.now()
+        data = self.data_at(head, head.turn)
+        session.running = Entry(
+            turn, "prompt", "running", ask.key, ask.prompt, None, (), now, None, None, {}, data
+        )
+        return Begun(Lease(head, session.fence, 0, turn, now, ask.prompt, ask.key, data), interrupted, fork)
+
+    def _interrupt(self, session: Session) -> Entry | None:
+        """Settle the prompt that was forgotten, if there is one."""
+        if session.running is None:
+            return None
+        self._settle(session, session.running._replace(outcome="interrupted", error=INTERRUPTED))
+        return deepcopy(session.line.entries[-1]._replace(data=""))
+
+    def _settle(self, session: Session, entry: Entry) -> Head:
+        now = times.now()
+        number = session.number if session.running else self._all.number_entry()
+        session.line.add(entry._replace(finished_at=now), session.head.uid, number)
+        session.running = None
+        return self._all.move(session, entry.turn, now)
+
+    def _owned(self, lease: Lease) -> tuple[Session, Entry]:
+        session = self._all.by_uid.get(lease.head.uid)
+        if (
+            session is None
+            or session.running is None
+            or (session.head.version, session.fence) != (lease.head.version, lease.fence)
+        ):
+            raise lease_lost_error(lease)
+        return session, session.running

@@ -1,0 +1,341 @@
+"""The default store: one SQLite file.
+
+Durable (WAL, synchronous=FULL) and shared by any number of processes on one machine. Every write is
+one BEGIN IMMEDIATE transaction; a deferred one could find its snapshot stale and fail at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flue_cli import times
+from flue_cli.agents.api import Message
+from flue_cli.errors import StoreError, UsageError
+from flue_cli.stores.contract_errors import lease_lost_error, session_busy_error, session_changed_error
+from flue_cli.stores.records import (
+    ABSENT,
+    LEASE_SECONDS,
+    Ask,
+    Begun,
+    Entry,
+    Failure,
+    Finding,
+    Head,
+    Hit,
+    Lease,
+    Origin,
+    Pause,
+    Replayed,
+    Summary,
+)
+from flue_cli.stores.rules import check_all_unchanged, check_turn, check_unchanged, request_for
+from flue_cli.stores.sqlite import entry_queries, forks, timeline
+from flue_cli.stores.sqlite.begin_turn import TurnStarter
+from flue_cli.stores.sqlite.connections import Connections
+from flue_cli.stores.sqlite.database_file import translate_errors
+from flue_cli.stores.sqlite.entry_codec import encode
+from flue_cli.stores.sqlite.entry_rows import running_entry, settle, snapshot_or_delta
+from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner, lease_term
+from flue_cli.stores.sqlite.locking.session_lock import SessionLocks
+from flue_cli.stores.sqlite.search import fts_index
+from flue_cli.stores.sqlite.session_rows import (
+    SessionRow,
+    load_session,
+    load_session_by_uid,
+    release,
+)
+from flue_cli.text import safe_line
+
+if TYPE_CHECKING:
+    from flue_cli.stores.contract import Advance
+    from flue_cli.stores.statistics import Statistics
+
+
+class SqliteStore:
+    """Sessions in the SQLite file that a URL or a path names, which the first prompt creates.
+
+    Every thread gets a connection of its own.
+    """
+
+    is_ephemeral = False
+
+    def __init__(self, url: str) -> None:
+        path = _path_of(url)
+        with translate_errors(path):
+            self.path = os.path.realpath(path)  # SQLite follows links, and the owners' files must too
+        self.url = f"sqlite:///{self.path}"
+        self.files = (self.path, *(f"{self.path}{ending}" for ending in ("-wal", "-shm", "-journal")))
+        self.lease_seconds = LEASE_SECONDS
+        self._owner = LeaseOwner(self.path)
+        self._connections = Connections(self.path)
+        self._locks = SessionLocks(self._connections, self._owner)
+        self._index = fts_index.IndexMaintenance(self._connections)
+        self._starter = TurnStarter(self._owner, self._locks)
+
+    # Reading
+
+    def head(self, agent: str, name: str) -> Head:
+        with self._connections.reading() as db:
+            state = load_session(db, agent, name) if db else None
+        return state.head if state else Head(ABSENT, agent, name)
+
+    def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
+        with self._connections.reading() as db:
+            if db:
+                yield from entry_queries.entries(db, head, first, last, with_data=with_data)
+
+    def running(self, head: Head) -> Entry | None:
+        with self._connections.reading() as db:
+            state = load_session_by_uid(db, head.uid) if db else None
+            if db is None or state is None or state.running is None:
+                return None
+            entry = entry_queries.one_entry(db, state.running, head.name)
+            return entry if self._locks.is_held(state) else entry._replace(outcome="interrupted")
+
+    def messages(self, head: Head, start: int, stop: int) -> list[Message]:
+        with self._connections.reading() as db:
+            return entry_queries.messages(db, head, start, stop) if db else []
+
+    def data_at(self, head: Head, turn: int) -> str:
+        check_turn(head, turn)
+        if turn == 0:
+            return "{}"
+        with self._connections.reading() as db:
+            if db is None:
+                raise session_changed_error(head.name)
+            return entry_queries.data_at(db, head, turn)
+
+    def at(self, head: Head, turn: int) -> Head:
+        check_turn(head, turn)
+        with self._connections.reading() as db:
+            return entry_queries.at(db, head, turn) if db else head
+
+    def tip(self, head: Head) -> Head:
+        with self._connections.reading() as db:
+            state = load_session_by_uid(db, head.uid) if db else None
+            return timeline.tip(db, state) if db and state and state.head.version == head.version else head
+
+    def origin(self, head: Head) -> Origin | None:
+        with self._connections.reading() as db:
+            return forks.origin(db, head.uid) if db else None
+
+    def kept(self, head: Head) -> list[Head]:
+        with self._connections.reading() as db:
+            return [state.head for state in forks.kept(db, head.uid)] if db else []
+
+    def sessions(
+        self, *, agent: str = "", limit: int | None = None, kept: bool = False, since: int | None = None
+    ) -> list[Summary]:
+        from flue_cli.stores.sqlite import session_queries
+
+        with self._connections.reading() as db:
+            if db is None:
+                return []
+            return session_queries.sessions(db, agent, limit, kept=kept, since=since)
+
+    def resolve(self, name: str, *, agent: str = "") -> list[Head]:
+        from flue_cli.stores.sqlite import session_queries
+
+        with self._connections.reading() as db:
+            if db is None:
+                return []
+            return session_queries.resolve(db, name, agent)
+
+    # Turns
+
+    def begin(self, ask: Ask, pause: Pause) -> Begun | Replayed:
+        return self._starter.begin(ask, pause, self.lease_seconds)
+
+    def renew(self, lease: Lease) -> None:
+        self._owner.acquire()  # the store may have been closed since
+        expires = lease_term(self.lease_seconds)
+        with self._connections.writing(durable=False, patience=0) as db:
+            done = db.execute(
+                "UPDATE session SET expires_at = ?, expires_monotonic = ?"
+                " WHERE uid = ? AND fence = ? AND version = ? AND running = ?",
+                (*expires, lease.head.uid, lease.fence, lease.head.version, lease.entry),
+            )
+            if not done.rowcount:
+                raise lease_lost_error(lease)
+
+    def commit(
+        self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
+    ) -> Head:
+        try:
+            total, now = lease.head.messages + len(messages) + 2, times.now()
+            entry = running_entry(lease)._replace(
+                outcome="completed", reply=reply, messages=tuple(messages), meta=meta, finished_at=now
+            )
+            row = encode(entry, total)
+            stored = snapshot_or_delta(data, lease.data, lease.turn, lease.base)
+            with self._connections.writing(together=True) as db:
+                head = release(db, lease, total, now)
+                settle(db, lease.entry, row, stored)
+                fts_index.index_entry(db, lease.entry, len(lease.prompt) + len(reply))
+        finally:
+            self._locks.ended(lease)
+        return head
+
+    def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
+        try:
+            now = times.now()
+            entry = running_entry(lease)._replace(outcome=outcome, error=error, meta=meta, finished_at=now)
+            row = encode(entry, lease.head.messages)
+            with self._connections.writing(together=True) as db:
+                head = release(db, lease, lease.head.messages, now)
+                settle(db, lease.entry, row)
+                fts_index.index_entry(db, lease.entry, len(lease.prompt))
+        finally:
+            self._locks.ended(lease)
+        return head
+
+    def share_commits(self) -> None:
+        self._connections.share()
+
+    # The timeline
+
+    def move(self, head: Head, turn: int, *, wait: float, pause: Pause) -> Head:
+        def act(db: sqlite3.Connection, state: SessionRow) -> Head:
+            check_unchanged(head, state.head)
+            check_turn(timeline.tip(db, state), turn)
+            return timeline.move(db, self._starter.settled(db, state)[0], turn)
+
+        return self._locks.when_free(request_for(head, wait), pause, act)
+
+    def edit(self, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
+        def act(db: sqlite3.Connection, state: SessionRow) -> Head:
+            check_unchanged(head, state.head)
+            settled, _ = self._starter.settled(db, state)
+            before = entry_queries.data_at(db, settled.head, settled.head.turn)
+            return timeline.edit(db, settled, data, before)
+
+        return self._locks.when_free(request_for(head, wait), pause, act)
+
+    def fork(self, head: Head, name: str) -> Head:
+        with self._connections.writing() as db:
+            return forks.fork(db, head, name)
+
+    def bring(self, agent: str, name: str, entries: Iterable[Entry], origin: Origin | None = None) -> Head:
+        with self._connections.writing(create_store=True) as db:
+            return forks.bring(db, agent, name, entries, origin)
+
+    def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
+        return self._locks.when_free(
+            request_for(head, wait), pause, lambda db, state: forks.rename(db, state.head, name)
+        )
+
+    def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
+        if head.uid == ABSENT:
+            raise session_changed_error(head.name)
+        with self._connections.writing() as db:
+            state = load_session(db, head.agent, head.name)
+            if state is None or state.head.uid != head.uid:
+                raise session_changed_error(head.name)
+            going = [state, *forks.kept(db, head.uid)]
+            for one in going:
+                if self._locks.is_held(one):
+                    raise session_busy_error(one.head.name, self._locks.holder(one), times.now())
+            if seen is not None:
+                check_all_unchanged((head, *seen), [one.head for one in going])
+            forks.delete(db, state)
+            self._index.erased(db)
+        with self._connections.reading() as reader:
+            if reader:  # the log still has what was just overwritten in the file
+                reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    # Upkeep
+
+    def statistics(self, *, agent: str = "", ahead: int = 0) -> Statistics:
+        from flue_cli.stores.sqlite.maintenance import stats
+        from flue_cli.stores.statistics import Statistics
+
+        with self._connections.reading() as db:
+            return stats.statistics(db, self.path, agent, ahead) if db else Statistics()
+
+    def stamp(self) -> object:
+        with self._connections.reading() as db:
+            if db is None or not self._connections.is_in_place():
+                raise StoreError(f"the store {self.path} was removed or replaced", hint="start again")
+            # What other connections committed, and what this one did.
+            return db.execute("PRAGMA data_version").fetchone()[0], db.total_changes
+
+    def compact(self, seconds: float) -> int:
+        from flue_cli.stores.sqlite.maintenance import stats
+
+        self._index.settle()
+        return stats.compact(self.path, seconds)
+
+    def back_up(self, file: str, advance: Advance, *, force: bool = False) -> None:
+        from flue_cli.stores.sqlite.maintenance import backup
+
+        with self._connections.reading() as db:
+            if db is None:
+                raise StoreError(f"there is no store {self.path} yet", hint="the first prompt makes it")
+            backup.back_up(db, self.path, file, advance, force=force)
+
+    def restore(self, file: str, advance: Advance, *, force: bool = False) -> str:
+        from flue_cli.stores.sqlite.maintenance import backup
+
+        self.close()
+        return backup.restore(self.path, self._owner, file, advance, force=force)
+
+    def search(
+        self,
+        words: Sequence[str],
+        *,
+        agent: str = "",
+        limit: int | None = None,
+        ranked: bool = False,
+        kept: bool = False,
+    ) -> list[Hit]:
+        from flue_cli.stores.search_query import Query
+        from flue_cli.stores.sqlite.search.find import search
+
+        query = Query(words)
+        if not query.words:
+            return []
+        self._index.catch_up()
+        with self._connections.reading() as db:
+            return search(db, query, agent=agent, limit=limit, ranked=ranked, kept=kept) if db else []
+
+    def reindex(self) -> None:
+        self._index.renew()
+
+    def health(self) -> Iterator[Finding]:
+        from flue_cli.stores.sqlite.maintenance import checkup
+
+        yield checkup.of_version()
+        if not os.path.lexists(self.path):
+            yield Finding("ok", f"there is no store yet: the first prompt makes {self.path}")
+            return
+        try:
+            yield from checkup.of_place(self.path)
+            with self._connections.reading() as db:
+                if db:
+                    yield from checkup.of_content(db, self._locks.is_held)
+        except StoreError as error:
+            yield Finding("problem", error.message, error.hint)
+
+    def disconnect(self) -> None:
+        self._index.settle()
+        self._connections.disconnect()
+
+    def close(self) -> None:
+        self._index.settle()
+        self._connections.close()
+        self._owner.release()
+
+
+def _path_of(url: str) -> str:
+    """Return the path in `sqlite:///PATH`, or `url` itself if it is a path; UsageError if it has none."""
+    if not url.startswith("sqlite:"):
+        return url
+    path = url.removeprefix("sqlite:///")
+    if path in ("", url):
+        raise UsageError(
+            f"'{safe_line(url)}' names no file", hint="sqlite:///relative.db, or sqlite:////absolute.db"
+        )
+    return path
