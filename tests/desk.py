@@ -14,10 +14,10 @@ from prompt_toolkit.input import PipeInput
 from flue_cli.agents import discovery
 from flue_cli.agents.discovery import Agent, AgentFunction
 from flue_cli.errors import FlueError, cancelled_by
-from flue_cli.repl.agent_file import Agents, Loaded
+from flue_cli.repl.agent_file import AgentLoader, LoadedAgent
 from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.loop import chat
-from flue_cli.repl.options import Manners
+from flue_cli.repl.loop import run_chat
+from flue_cli.repl.options import ChatOptions
 from flue_cli.settings import Settings
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
@@ -86,18 +86,20 @@ class Desk:
 
     def conversation(
         self,
-        agent: AgentFunction | Agent | Loaded,
+        agent: AgentFunction | Agent | LoadedAgent,
         *,
         name: str = "work",
         expect: str = "any",
-        manners: Manners | None = None,
+        manners: ChatOptions | None = None,
         remark: str = "",
-        agents: Agents = Agents(),  # noqa: B008 - immutable
+        agents: AgentLoader = AgentLoader(),  # noqa: B008 - immutable
     ) -> Conversation:
         """A conversation with `agent`, from which those of `agents` can be reached."""
-        if not isinstance(agent, Loaded):
-            agent = Loaded(agent if isinstance(agent, Agent) else Agent("tester", agent, "v1"), remark=remark)
-        manners = manners or Manners(0, None, keeps=True)
+        if not isinstance(agent, LoadedAgent):
+            agent = LoadedAgent(
+                agent if isinstance(agent, Agent) else Agent("tester", agent, "v1"), notice=remark
+            )
+        manners = manners or ChatOptions(0, None, is_saved=True)
         return Conversation(self.runner, agent, name, expect, manners, agents)
 
     def history_of(self, agent: str) -> str:
@@ -109,7 +111,7 @@ class Desk:
         conversation = agent if isinstance(agent, Conversation) else self.conversation(agent)
         self.keys.send_text("".join(typed))
         try:
-            chat(conversation, self.page, self.cancelling, history_of=self.history_of)
+            run_chat(conversation, self.page, self.cancelling, history_of=self.history_of)
         finally:
             seen: str = self.page.text
             self.page.text = ""

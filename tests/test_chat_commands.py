@@ -22,9 +22,9 @@ from flue_cli.agents.api import Reply
 from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.errors import AgentNotFound, UsageError
 from flue_cli.repl import clipboard
-from flue_cli.repl.agent_file import Agents, Loaded, loaded
+from flue_cli.repl.agent_file import AgentLoader, LoadedAgent, load_agent_file
 from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.options import Manners
+from flue_cli.repl.options import ChatOptions
 from flue_cli.repl.slash import COMMANDS
 from flue_cli.stores import open_store
 from flue_cli.stores.records import ABSENT, Ask, Failure
@@ -68,11 +68,11 @@ class Folder:
             raise AgentNotFound(f"there is no agent '{name}'")
         return AgentSource(name, str(path), "./agents")
 
-    def load(self, name: str) -> Loaded:
-        return loaded(self.source(name))
+    def load(self, name: str) -> LoadedAgent:
+        return load_agent_file(self.source(name))
 
-    def agents(self, *, watches: bool = False) -> Agents:
-        return Agents(
+    def agents(self, *, watches: bool = False) -> AgentLoader:
+        return AgentLoader(
             self.load,
             lambda: [self.source(path.stem) for path in sorted(self.path.glob("*.py"))],
             watches=watches,
@@ -89,9 +89,9 @@ def folder(tmp_path: Path) -> Folder:
 def talking_to(desk: Desk, folder: Folder, *, watches: bool = False, **manners: Any) -> Conversation:
     """A conversation with the agent `tester` of the folder."""
     return desk.conversation(
-        loaded(folder.source("tester")),
+        load_agent_file(folder.source("tester")),
         agents=folder.agents(watches=watches),
-        manners=Manners(0, None, keeps=True, **manners),
+        manners=ChatOptions(0, None, is_saved=True, **manners),
     )
 
 
@@ -410,7 +410,7 @@ def test_what_the_old_agent_needs_stays_after_a_broken_edit(desk: Desk, tmp_path
     main.write_text("def agent(prompt, session, context):\n    from .late import WORD\n    return WORD\n")
     source = AgentSource("tester", str(main), "./agents")
     desk.page.when("/help\n", lambda: main.write_text("1 / 0\n"))
-    page = desk.chat(desk.conversation(loaded(source)), "/reload" + ENTER, "one" + ENTER, CTRL_D)
+    page = desk.chat(desk.conversation(load_agent_file(source)), "/reload" + ENTER, "one" + ENTER, CTRL_D)
 
     assert "error: agent 'tester' cannot be loaded: ZeroDivisionError" in page
     assert page.splitlines()[-2] == "late"
@@ -427,7 +427,7 @@ def test_every_file_of_an_agent_counts(desk: Desk, tmp_path: Path) -> None:
     desk.page.when("old\n", lambda: part.write_text("WORD = 'changed'\n"))
     source = AgentSource("tester", str(main), "./agents")
     page = desk.chat(
-        desk.conversation(loaded(source)), "one" + ENTER, "/reload" + ENTER, "two" + ENTER, CTRL_D
+        desk.conversation(load_agent_file(source)), "one" + ENTER, "/reload" + ENTER, "two" + ENTER, CTRL_D
     )
 
     file = "parts/__init__.py"
@@ -505,15 +505,18 @@ def test_a_load_that_does_not_end_is_cancelled(desk: Desk, folder: Folder) -> No
 @pytest.mark.parametrize(
     ("there", "words"),
     [
-        (Loaded(Agent("tester", echo, "v1")), "error: agent 'tester' has no file that could be loaded again"),
         (
-            Loaded(Agent("tester", echo, "v1"), AgentSource("tester", "/x.py", "package p", "p")),
+            LoadedAgent(Agent("tester", echo, "v1")),
+            "error: agent 'tester' has no file that could be loaded again",
+        ),
+        (
+            LoadedAgent(Agent("tester", echo, "v1"), AgentSource("tester", "/x.py", "package p", "p")),
             "error: agent 'tester' belongs to package p, which is loaded once",
         ),
     ],
     ids=["no file", "package"],
 )
-def test_an_agent_that_cannot_be_loaded_again(desk: Desk, there: Loaded, words: str) -> None:
+def test_an_agent_that_cannot_be_loaded_again(desk: Desk, there: LoadedAgent, words: str) -> None:
     """/reload says so when there is nothing that it could load again."""
     page = desk.chat(desk.conversation(there), "/reload" + ENTER, "one" + ENTER, CTRL_D)
 
@@ -715,7 +718,7 @@ def test_a_program_of_the_desktop_is_used(programs: Programs, name: str, variabl
     programs.add(name)
     env = {"PATH": str(programs.folder), "TERM": "dumb", **({variable: ":0"} if variable else {})}
 
-    assert clipboard.copy("hello", page_of_a_terminal(), env) == name
+    assert clipboard.copy_to_clipboard("hello", page_of_a_terminal(), env) == name
     assert programs.got(name) == "hello"
 
 
@@ -727,7 +730,7 @@ def test_no_program_is_used_without_a_desktop(programs: Programs) -> None:
     page = page_of_a_terminal()
 
     with pytest.raises(UsageError, match="no way to the clipboard"):
-        clipboard.copy("hello", page, {"PATH": str(programs.folder), "TERM": "dumb"})
+        clipboard.copy_to_clipboard("hello", page, {"PATH": str(programs.folder), "TERM": "dumb"})
     assert programs.got("xclip") is None
     assert page.text == ""
 
@@ -738,10 +741,10 @@ def test_a_long_text_is_not_sent_to_the_terminal(programs: Programs) -> None:
     env = {"PATH": str(programs.folder), "TERM": "xterm"}
 
     with pytest.raises(UsageError) as error:
-        clipboard.copy("x" * 75_000, page, env)
+        clipboard.copy_to_clipboard("x" * 75_000, page, env)
     assert "short texts only" in error.value.hint
     programs.add("pbcopy")
-    assert clipboard.copy("x" * 75_000, page, env) == "pbcopy"
+    assert clipboard.copy_to_clipboard("x" * 75_000, page, env) == "pbcopy"
     assert "\x1b" not in page.text
 
 

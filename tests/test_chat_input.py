@@ -22,15 +22,15 @@ from terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_J, ENTER, PASTE_BEGINS, PAS
 from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.config_file import KEY_ACTIONS, THEME_PARTS
 from flue_cli.errors import UsageError
-from flue_cli.repl.agent_file import Agents, Loaded
+from flue_cli.repl.agent_file import AgentLoader, LoadedAgent
 from flue_cli.repl.completion import ARGUMENTS, ChatCompleter
-from flue_cli.repl.history import Earlier, Typed
-from flue_cli.repl.keymap import USUAL, keymap, spelled
-from flue_cli.repl.loop import chat
-from flue_cli.repl.paste_folding import Pastes
+from flue_cli.repl.history import HistorySuggester, InputHistory
+from flue_cli.repl.keymap import USUAL, build_keymap, format_keystrokes
+from flue_cli.repl.loop import run_chat
+from flue_cli.repl.paste_folding import PasteFolder
 from flue_cli.repl.slash import COMMANDS
 from flue_cli.repl.theme import PARTS
-from flue_cli.repl.toolbar import fitted
+from flue_cli.repl.toolbar import fit_line
 from flue_cli.settings import ChatStyle
 
 BACKSPACE, DELETE_WORD, UNDO, LEFT, ESCAPE = "\x7f", "\x17", "\x1f", "\x1b[D", "\x1b"
@@ -52,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def styled(desk: Desk, style: ChatStyle, *typed: str) -> str:
     """Chat in a style of one's own; what the page shows then."""
     desk.keys.send_text("".join(typed))
-    chat(desk.conversation(echo), desk.page, desk.cancelling, history_of=desk.history_of, style=style)
+    run_chat(desk.conversation(echo), desk.page, desk.cancelling, history_of=desk.history_of, style=style)
     shown: str = desk.page.text
     return shown
 
@@ -155,15 +155,15 @@ def test_characters_that_pastes_are_made_of(desk: Desk) -> None:
 @given(st.lists(st.text(alphabet="ab\n\r\t@ \U00100000\U00100001\U0010fffd", max_size=30), max_size=4))
 def test_whatever_is_pasted_is_sent(texts: list[str]) -> None:
     """What goes into the line for some pastes is, as a whole, these pastes, unfolded or not."""
-    pastes = Pastes()
-    line = "".join(map(pastes.taken, texts))
+    pastes = PasteFolder()
+    line = "".join(map(pastes.fold_paste, texts))
     buffer = Buffer(document=Document(line))
     pastes.unfold(buffer)
     whole = "".join(texts).replace("\r\n", "\n").replace("\r", "\n")
 
-    assert pastes.whole(line).replace("\n", "") == whole.replace("\n", "")
-    assert pastes.whole(buffer.text) == pastes.whole(line)
-    assert not pastes.folds(buffer.text)
+    assert pastes.expand(line).replace("\n", "") == whole.replace("\n", "")
+    assert pastes.expand(buffer.text) == pastes.expand(line)
+    assert not pastes.has_foldings(buffer.text)
 
 
 # Files
@@ -353,10 +353,10 @@ def test_what_a_command_left_in_the_line_is_there_once(desk: Desk) -> None:
 def test_every_agent_has_a_history_of_its_own(desk: Desk) -> None:
     """Who turns to another agent finds there what was typed to it, and back what was typed here."""
 
-    def load(name: str) -> Loaded:
-        return Loaded(Agent(name, echo, "v1"))
+    def load(name: str) -> LoadedAgent:
+        return LoadedAgent(Agent(name, echo, "v1"))
 
-    conversation = desk.conversation(echo, agents=Agents(load))
+    conversation = desk.conversation(echo, agents=AgentLoader(load))
     desk.page.when("<to other>", lambda: desk.keys.send_text("/agent tester" + ENTER))
     desk.page.when("now talking to tester", lambda: desk.keys.send_text(UP + UP + "!" + ENTER + CTRL_D))
     desk.chat(conversation, "to tester" + ENTER + "/agent other" + ENTER + "to other" + ENTER)
@@ -385,7 +385,7 @@ def test_nothing_typed_is_kept_without_a_history(desk: Desk) -> None:
     """Without a history file nothing is written, and Up works all the same."""
     desk.page.when("<one>", lambda: desk.keys.send_text(UP + "!" + ENTER + CTRL_D))
     desk.keys.send_text("one" + ENTER)
-    chat(desk.conversation(echo), desk.page, desk.cancelling, history_of=lambda agent: "")
+    run_chat(desk.conversation(echo), desk.page, desk.cancelling, history_of=lambda agent: "")
 
     assert desk.sent() == ["one", "one!"]
     assert not desk.history.parent.exists()
@@ -396,8 +396,8 @@ def test_a_huge_history_is_read_from_its_end(tmp_path: Path) -> None:
     file = tmp_path / "history.txt"
     entry = "\n# then\n+number {}\n+" + "x" * 1000 + "\n"
     file.write_text("".join(entry.format(number) for number in range(5000)))
-    history = Typed(Pastes())
-    history.turn_to("echo", str(file))
+    history = InputHistory(PasteFolder())
+    history.select_agent("echo", str(file))
 
     assert history.newest_first[0] == "number 4999\n" + "x" * 1000
     assert 1000 < len(history.newest_first) < 5000
@@ -417,11 +417,11 @@ def test_a_huge_history_is_read_from_its_end(tmp_path: Path) -> None:
 )
 def test_what_is_suggested(typed: str, suggested: str | None) -> None:
     """The rest of the newest line that began like this; nothing for an empty line."""
-    history = Typed(Pastes())
-    history.turn_to("echo", "")
+    history = InputHistory(PasteFolder())
+    history.select_agent("echo", "")
     for entry in ("something older", "two lines\nbelow", "something newer"):
         history.append_string(entry)
-    suggestion = Earlier(history).get_suggestion(Buffer(), Document(typed))
+    suggestion = HistorySuggester(history).get_suggestion(Buffer(), Document(typed))
 
     assert (suggestion and suggestion.text) == suggested
 
@@ -446,7 +446,9 @@ def offers(desk: Desk, folder: Path) -> Callable[[str], list[str]]:
         desk.elsewhere("hello\x1b", name=name)
     conversation = desk.conversation(
         planner,
-        agents=Agents(found=lambda: [AgentSource(name, "", "") for name in ("echo", "tester", "elk")]),
+        agents=AgentLoader(
+            list_sources=lambda: [AgentSource(name, "", "") for name in ("echo", "tester", "elk")]
+        ),
     )
     desk.chat(conversation, "go" + ENTER, CTRL_D)
     completer = ChatCompleter(conversation)
@@ -525,7 +527,7 @@ def test_names_are_completed_however_they_are_spelt(desk: Desk, tmp_path: Path) 
     """Tab finds a session whose name has an accent, and an agent with an underscore, as they are typed too."""
     desk.elsewhere("hello", name="caf\u00e9")
     source = AgentSource("task-planner", str(tmp_path / "task_planner.py"), "--agents")
-    agents = Agents(found=lambda: [source])
+    agents = AgentLoader(list_sources=lambda: [source])
 
     def offered(line: str) -> list[str]:
         completer = ChatCompleter(desk.conversation(echo, agents=agents))
@@ -618,7 +620,7 @@ def test_the_configuration_knows_what_there_is() -> None:
 )
 def test_how_keys_are_called(keys: str, name: str) -> None:
     """Keys have in the toolbar the names that are on keyboards."""
-    assert spelled(next(iter(keymap({"expand": keys})))) == name
+    assert format_keystrokes(next(iter(build_keymap({"expand": keys})))) == name
 
 
 # Toolbar
@@ -644,10 +646,10 @@ HINTS = ["Ctrl-O expands", "Alt-Enter new line", "/help"]
 )
 def test_a_toolbar_fits(columns: int, line: str) -> None:
     """What matters less is left out first, and the rest cut."""
-    assert fitted(FACTS, HINTS, columns) == line
+    assert fit_line(FACTS, HINTS, columns) == line
 
 
 @given(st.lists(st.text(), min_size=1), st.lists(st.text(min_size=1)), st.integers(0, 200))
 def test_a_toolbar_is_never_wider_than_the_screen(facts: list[str], hints: list[str], columns: int) -> None:
     """Whatever letters of whatever width there are."""
-    assert get_cwidth(fitted(facts, hints, columns)) <= columns
+    assert get_cwidth(fit_line(facts, hints, columns)) <= columns

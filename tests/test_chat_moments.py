@@ -16,7 +16,7 @@ from flue_cli.agents.discovery import AgentSource
 from flue_cli.errors import OutputClosed
 from flue_cli.render.status_line import Working
 from flue_cli.render.streams import Output
-from flue_cli.repl.agent_file import Agents, loaded
+from flue_cli.repl.agent_file import AgentLoader, load_agent_file
 from flue_cli.stores.records import Holder
 from flue_cli.turns.cancellation import Cancellation
 
@@ -79,7 +79,7 @@ def test_a_file_saved_before_a_retry_counts(desk: Desk, tmp_path: Path) -> None:
         path.write_text("def agent(prompt, session, context):\n    return 'newer ' + prompt\n")
         desk.keys.send_text("/retry" + ENTER + "/try two" + ENTER + CTRL_D)
 
-    conversation = desk.conversation(loaded(source), agents=Agents(watches=True))
+    conversation = desk.conversation(load_agent_file(source), agents=AgentLoader(watches=True))
     desk.page.when("press Ctrl-C again", save)  # the prompt waits for keys then
     page = desk.chat(conversation, "one" + ENTER, CTRL_C)
 

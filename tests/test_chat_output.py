@@ -20,7 +20,7 @@ from terminal import CTRL_D, ENTER
 from flue_cli.agents.discovery import Agent
 from flue_cli.render.status_line import below, wrapped
 from flue_cli.render.streams import Output
-from flue_cli.repl.loop import chat
+from flue_cli.repl.loop import run_chat
 from flue_cli.settings import ChatStyle
 from flue_cli.times import whole_seconds
 from flue_cli.turns import watchdog
@@ -245,7 +245,9 @@ def thinks(prompt: str, session: Any, context: Any) -> str:
 def _rung(desk: Desk, bell: float, agent: Any, prompt: str = "go") -> int:
     desk.keys.send_text(prompt + ENTER + CTRL_D)
     conversation = desk.conversation(agent)
-    chat(conversation, desk.page, desk.cancelling, history_of=lambda agent: "", style=ChatStyle(bell=bell))
+    run_chat(
+        conversation, desk.page, desk.cancelling, history_of=lambda agent: "", style=ChatStyle(bell=bell)
+    )
     seen: str = desk.page.text
     desk.page.text = ""
     return seen.count("\a")

@@ -25,8 +25,8 @@ from terminal import CTRL_C, CTRL_D, CTRL_R, ENTER, UP
 
 from flue_cli.cli.signals import Signals
 from flue_cli.errors import SessionNotFound, StoppedBySignal
-from flue_cli.repl.picker import pick
-from flue_cli.repl.picker.session_list import Choices
+from flue_cli.repl.picker import pick_session
+from flue_cli.repl.picker.session_list import SessionList
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Ask, Entry, Failure, Summary
@@ -80,7 +80,7 @@ class Window:
         thread = threading.Thread(target=act)
         thread.start()
         try:
-            return pick(self.store, self, self.signals.cancelling, **how)  # type: ignore[arg-type]
+            return pick_session(self.store, self, self.signals.cancelling, **how)  # type: ignore[arg-type]
         finally:
             thread.join()
             if failed:
@@ -277,12 +277,12 @@ def test_only_sessions_of_the_agent(window: Window) -> None:
         window.type(ENTER)
 
     with pytest.raises(SessionNotFound):  # not even a store
-        pick(window.store, window, window.signals.cancelling)  # type: ignore[arg-type]
+        pick_session(window.store, window, window.signals.cancelling)  # type: ignore[arg-type]
     add(window.store, "hers", agent="journal")
     add(window.store, "his", agent="greeting")
     assert window.pick(person, agent="journal")
     with pytest.raises(SessionNotFound):
-        pick(window.store, window, window.signals.cancelling, agent="nobody")  # type: ignore[arg-type]
+        pick_session(window.store, window, window.signals.cancelling, agent="nobody")  # type: ignore[arg-type]
 
 
 def test_a_session_is_renamed(window: Window) -> None:
@@ -414,7 +414,7 @@ def test_what_vanished_cannot_be_chosen(
     window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A session deleted a moment ago is not opened: a message says so, and the list is up to date."""
-    monkeypatch.setattr("flue_cli.repl.picker._LOOK", 3600)  # before the picker looks
+    monkeypatch.setattr("flue_cli.repl.picker._REFRESH_SECONDS", 3600)  # before the picker looks
     add(window.store, "stays")
     add(window.store, "goes")
 
@@ -558,7 +558,7 @@ def test_ten_thousand_sessions_feel_instant() -> None:
     with closing(open_store("memory:")) as store:
         for number in range(10_000):
             add(store, f"session {number}")
-        choices = Choices(store)
+        choices = SessionList(store)
         began = time.perf_counter()
         for typed in ("7", "77", "777", "777 greet"):
             choices.filter(typed)

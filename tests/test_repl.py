@@ -26,12 +26,12 @@ from terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_J, ENTER, PASTE_BEGINS, PAS
 from flue_cli.cli.signals import Signals
 from flue_cli.errors import OutputClosed, StoppedBySignal, StoreError
 from flue_cli.render.streams import Output
-from flue_cli.repl.agent_thread import Worker
+from flue_cli.repl.agent_thread import AgentThread
 from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.history import Typed
-from flue_cli.repl.options import Manners
-from flue_cli.repl.slash import COMMANDS, summary
-from flue_cli.repl.terminal import quiet_keyboard, sane_terminal
+from flue_cli.repl.history import InputHistory
+from flue_cli.repl.options import ChatOptions
+from flue_cli.repl.slash import COMMANDS, help_summary
+from flue_cli.repl.terminal import restore_terminal, silent_keyboard
 from flue_cli.stores import open_store
 from flue_cli.stores.records import ABSENT, Ask, Head
 from flue_cli.turns import watchdog
@@ -184,7 +184,7 @@ def test_help_names_every_command(desk: Desk) -> None:
     page = desk.chat(echo, "/help" + ENTER, CTRL_D)
 
     for name in COMMANDS:
-        assert f"{name:<10} {summary(name)}" in page.splitlines()
+        assert f"{name:<10} {help_summary(name)}" in page.splitlines()
     assert max(map(len, page.splitlines())) <= 80
     for key in ("Enter", "Alt-Enter", "Ctrl-J", "Ctrl-C", "Ctrl-D", "//"):
         assert key in page
@@ -351,7 +351,7 @@ def test_what_is_recalled_is_made_safe(desk: Desk) -> None:
 @pytest.mark.parametrize("repeat", [(), ("--store", "my store.db", "--agents", "a'b")], ids=["", "options"])
 def test_the_hint_names_the_session_for_a_shell(desk: Desk, name: str, repeat: tuple[str, ...]) -> None:
     """On leaving one reads the command that comes back here, quoted so that a shell takes it as it is."""
-    manners = Manners(0, None, keeps=True, repeat=repeat)
+    manners = ChatOptions(0, None, is_saved=True, repeat_flags=repeat)
     page = desk.chat(desk.conversation(echo, name=name, manners=manners), "hello" + ENTER, CTRL_D)
     hint = page.splitlines()[-1]
 
@@ -361,7 +361,7 @@ def test_the_hint_names_the_session_for_a_shell(desk: Desk, name: str, repeat: t
 
 def test_what_is_not_kept_cannot_be_resumed(desk: Desk) -> None:
     """A chat that keeps nothing says so at the beginning and has no hint at the end."""
-    manners = Manners(0, None, keeps=False)
+    manners = ChatOptions(0, None, is_saved=False)
     page = desk.chat(desk.conversation(echo, manners=manners), "hello" + ENTER, CTRL_D)
 
     assert page == "tester · session work (new, not kept) · /help\n<hello>\n"
@@ -431,7 +431,7 @@ def test_an_agent_has_only_the_time_it_is_given(desk: Desk) -> None:
             time.sleep(0.01)
         return f"<{prompt}>"
 
-    talk = desk.conversation(sleepy, manners=Manners(0, 0.2, keeps=True))
+    talk = desk.conversation(sleepy, manners=ChatOptions(0, 0.2, is_saved=True))
     page = desk.chat(talk, "sleep" + ENTER, "wake up" + ENTER, CTRL_D)
 
     assert "error: the agent took longer than 0.2 s\n<wake up>\n" in page
@@ -597,7 +597,7 @@ def test_a_signal_at_the_prompt_ends_the_chat(
 
 def test_a_signal_while_a_prompt_is_sent_is_not_lost(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A TERM in the moment between Enter and the turn ends the chat like any other."""
-    monkeypatch.setattr(Typed, "store_string", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(InputHistory, "store_string", lambda *_: signal.raise_signal(signal.SIGTERM))
     with handlers_restored():
         signals = Signals()
         signals.install()
@@ -666,7 +666,7 @@ def taken(desk: Desk) -> Iterator[None]:
 
 
 def waiting(desk: Desk) -> Conversation:
-    return desk.conversation(echo, manners=Manners(30, None, keeps=True))
+    return desk.conversation(echo, manners=ChatOptions(30, None, is_saved=True))
 
 
 def test_ctrl_c_ends_the_wait_for_another_turn(desk: Desk) -> None:
@@ -796,7 +796,7 @@ def test_history_that_cannot_be_kept_costs_only_itself(desk: Desk) -> None:
 def test_the_terminal_is_left_as_it_was_found(tty: int) -> None:
     """Whatever is done to the terminal meanwhile, and however it ends, its settings come back."""
     found = termios.tcgetattr(tty)
-    with pytest.raises(StoreError, match="on holiday"), sane_terminal():
+    with pytest.raises(StoreError, match="on holiday"), restore_terminal():
         _spoil(tty)
     assert termios.tcgetattr(tty) == found
 
@@ -804,7 +804,7 @@ def test_the_terminal_is_left_as_it_was_found(tty: int) -> None:
 def test_what_is_typed_early_is_neither_shown_nor_lost(tty: int) -> None:
     """While an agent works the terminal does not show what is typed, and keeps it, Enter as Enter."""
     found = termios.tcgetattr(tty)
-    with quiet_keyboard():
+    with silent_keyboard():
         os.write(tty, b"early\r")
         assert _available(sys.stdin.fileno()) == b"early\r"
         assert _available(tty) == b""
@@ -826,7 +826,7 @@ def test_a_closed_window_is_a_reader_who_left() -> None:
 
 def test_a_worker_hands_back_what_happened() -> None:
     """A turn's result and its exception both come back to whoever waits for it, from one thread."""
-    worker: Any = Worker()
+    worker: Any = AgentThread()
     threads = []
 
     def job(on_stuck: Any) -> Any:
@@ -845,7 +845,7 @@ def test_a_worker_hands_back_what_happened() -> None:
 
 def test_a_worker_goes_on_without_a_job_that_is_stuck() -> None:
     """A job that says it is stuck is left alone, and the next one runs in another thread."""
-    worker: Any = Worker()
+    worker: Any = AgentThread()
     threads, released = [], threading.Event()
 
     def job(on_stuck: Any) -> Any:

@@ -17,7 +17,7 @@ from terminal import CTRL_C, CTRL_D, ENTER
 
 from flue_cli.agents.api import Message
 from flue_cli.errors import SessionChanged
-from flue_cli.repl.options import Manners
+from flue_cli.repl.options import ChatOptions
 from flue_cli.sessions import timeline
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
@@ -339,7 +339,7 @@ def test_the_data_are_changed_by_hand(desk: Desk) -> None:
 def test_the_data_are_edited(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """/data edit opens them in the editor; what cannot be kept is said, and the text stays in a file."""
     monkeypatch.setenv("VISUAL", "sed -i s/one/two/")
-    manners = Manners(0, None, keeps=True, drafts=str(tmp_path / "drafts"))
+    manners = ChatOptions(0, None, is_saved=True, drafts_folder=str(tmp_path / "drafts"))
     page = desk.chat(
         desk.conversation(echo, manners=manners),
         "one" + ENTER,
@@ -363,11 +363,11 @@ def test_turns_made_while_the_data_were_changed_are_shown(desk: Desk) -> None:
     """What another process said just before a change by hand is not passed over."""
     desk.chat(echo, "one" + ENTER, CTRL_D)
     conversation = desk.conversation(echo)
-    conversation.look()
+    conversation.mark_seen()
     desk.elsewhere("from elsewhere")
-    conversation.put("n", "1", now)
+    conversation.set_data("n", "1", now)
 
-    assert [entry.prompt for entry in conversation.missed().turns] == ["from elsewhere", ""]
+    assert [entry.prompt for entry in conversation.missed_changes().turns] == ["from elsewhere", ""]
 
 
 @pytest.mark.parametrize("command", ["undo", "retry", "rewind"])
@@ -378,7 +378,7 @@ def test_nobody_takes_back_what_is_not_on_the_screen(desk: Desk, command: str) -
     desk.elsewhere("theirs")
     acts: dict[str, Callable[[], object]] = {
         "undo": lambda: conversation.undo(1, now),
-        "retry": lambda: conversation.before_last_prompt(now),
+        "retry": lambda: conversation.rewind_before_last_prompt(now),
         "rewind": lambda: conversation.rewind(0, now),
     }
     act = acts[command]
@@ -386,7 +386,7 @@ def test_nobody_takes_back_what_is_not_on_the_screen(desk: Desk, command: str) -
     with pytest.raises(SessionChanged, match="it is at turn 2 now"):
         act()
 
-    assert [entry.prompt for entry in conversation.missed().turns] == ["theirs"]
+    assert [entry.prompt for entry in conversation.missed_changes().turns] == ["theirs"]
     assert desk.sent() == ["mine", "theirs"]
     act()
     assert len(desk.sent()) < 2

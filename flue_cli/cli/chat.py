@@ -46,7 +46,7 @@ from flue_cli.text import size
 from flue_cli.turns.runner import Listener, Runner, Turn
 
 if TYPE_CHECKING:
-    from flue_cli.repl.agent_file import Loaded
+    from flue_cli.repl.agent_file import LoadedAgent
     from flue_cli.stores.contract import Store
 
 
@@ -183,24 +183,24 @@ def _talk(
     app: App, settings: Settings, store: "Store", where: SessionTarget, source: AgentSource, how: TurnOptions
 ) -> None:
     _check_conversation(app, how)
-    from flue_cli.repl.agent_file import Agents
+    from flue_cli.repl.agent_file import AgentLoader
     from flue_cli.repl.conversation import Conversation
-    from flue_cli.repl.loop import chat as repl_chat
-    from flue_cli.repl.options import Manners
-    from flue_cli.repl.terminal import quiet_keyboard
+    from flue_cli.repl.loop import run_chat as repl_chat
+    from flue_cli.repl.options import ChatOptions
+    from flue_cli.repl.terminal import silent_keyboard
 
     if where.expect == "new" and store.head(where.agent, where.name).uid != ABSENT:
         raise SessionExists(f"session '{where.name}' exists already", hint="resume it with -r")
     keeps = not store.is_ephemeral
-    manners = Manners(settings.wait, settings.timeout, keeps, how.verbose, how.repeat, settings.drafts)
-    reach = Agents(
+    manners = ChatOptions(settings.wait, settings.timeout, keeps, how.verbose, how.repeat, settings.drafts)
+    reach = AgentLoader(
         lambda name: _loaded(discovery.find_agent(settings, name)),
         lambda: discovery.list_agents(settings),
         watches=how.watch,
     )
     collect_garbage()
     app.output.keep_from_agents()
-    with quiet_keyboard(), _traceback_shown(app, how):  # what is typed meanwhile is the first prompt
+    with silent_keyboard(), _traceback_shown(app, how):  # what is typed meanwhile is the first prompt
         agent = _loaded(source)
     with closing(Runner(store, log_of(settings, store))) as runner:
         conversation = Conversation(runner, agent, where.name, where.expect, manners, reach)
@@ -224,12 +224,12 @@ def _check_conversation(app: App, how: TurnOptions) -> None:
         raise UsageError(f"{option} needs a PROMPT, or one on standard input")
 
 
-def _loaded(source: AgentSource) -> "Loaded":
+def _loaded(source: AgentSource) -> "LoadedAgent":
     """Load the agent for a conversation, with a notice if it hides a sample agent."""
-    from flue_cli.repl.agent_file import loaded
+    from flue_cli.repl.agent_file import load_agent_file
 
     remark = f"using {_short(source.path)}" if discovery.shadowed_sample(source) else ""
-    return loaded(source)._replace(remark=remark)
+    return load_agent_file(source)._replace(notice=remark)
 
 
 def _one_turn(

@@ -123,9 +123,9 @@ def _picked(app: App, store: Store, agent: str | None) -> SessionTarget:
     if os.environ.get("TERM") == "dumb":
         one: Summary | None = _pick_by_number(app, store, whose)
     else:
-        from flue_cli.repl.picker import pick
+        from flue_cli.repl.picker import pick_session
 
-        one = pick(store, app.output, app.signals.cancelling, agent=whose)
+        one = pick_session(store, app.output, app.signals.cancelling, agent=whose)
     if one is None:  # left without choosing: as if interrupted, which is what fzf says too
         raise StoppedBySignal(signal.SIGINT)
     return SessionTarget(one.agent, one.name, "existing")

@@ -12,11 +12,11 @@ from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.errors import AgentError, AgentNotFound, UsageError
 from flue_cli.turns.cancellation import AgentStopped, Cancellation
 
-Stamp = tuple[tuple[str, int, int], ...]
-"""What tells one state of an agent's files from another: name, time of change and size of each."""
+FileStamp = tuple[tuple[str, int, int], ...]
+"""Fingerprint of an agent's files: name, modification time and size of each."""
 
 
-class Loaded(NamedTuple):
+class LoadedAgent(NamedTuple):
     """An agent that was loaded at the time `at`, from `source` (None: from no file) as `stamp` saw it.
 
     `noticed` is a later state of its files, of which the person knows. `remark` is what there is to say when
@@ -25,50 +25,50 @@ class Loaded(NamedTuple):
 
     agent: Agent
     source: AgentSource | None = None
-    stamp: Stamp = ()
-    noticed: Stamp = ()
-    at: int = 0
-    remark: str = ""
+    stamp: FileStamp = ()
+    noticed_stamp: FileStamp = ()
+    loaded_at: int = 0
+    notice: str = ""
 
     @property
-    def file(self) -> str:
+    def file_name(self) -> str:
         """The name of its file, without the folder; for a package's `__init__.py`, with it."""
         path = self.source.path if self.source else ""
         folder, name = os.path.split(path)
         return os.path.join(os.path.basename(folder), name) if name == "__init__.py" else name
 
-    def now(self) -> Stamp:
+    def current_stamp(self) -> FileStamp:
         """Its files as they are now; as they were if they are not there, as while an editor saves.
 
         A package's are taken not to change: they are loaded once.
         """
         if self.source is None or self.source.module:
             return self.stamp
-        return stamp_of(self.source) or self.stamp
+        return file_stamp(self.source) or self.stamp
 
 
-def _no_agent(name: str) -> Loaded:
+def _refuse_any_agent(name: str) -> LoadedAgent:
     raise AgentNotFound(f"there is no agent '{name}'")
 
 
-class Agents(NamedTuple):
-    """The agents that a chat can turn to, and whether it follows the file of its own as it changes.
+class AgentLoader(NamedTuple):
+    """Access to the agents a chat can switch to; `watches`: reload the agent's file as it changes.
 
     `load` raises as discovery.find_agent and discovery.load_agent.
     """
 
-    load: Callable[[str], Loaded] = _no_agent
-    found: Callable[[], list[AgentSource]] = list
+    load: Callable[[str], LoadedAgent] = _refuse_any_agent
+    list_sources: Callable[[], list[AgentSource]] = list
     watches: bool = False
 
 
-def loaded(source: AgentSource) -> Loaded:
+def load_agent_file(source: AgentSource) -> LoadedAgent:
     """The agent of `source` as its file is now; raises as discovery.load_agent."""
-    stamp = stamp_of(source)  # before it is read: what is saved meanwhile counts as a change
-    return Loaded(discovery.load_agent(source), source, stamp, at=times.now())
+    stamp = file_stamp(source)  # before it is read: what is saved meanwhile counts as a change
+    return LoadedAgent(discovery.load_agent(source), source, stamp, loaded_at=times.now())
 
 
-def reloaded(old: Loaded) -> Loaded:
+def reload_agent_file(old: LoadedAgent) -> LoadedAgent:
     """The same agent as its file is now; UsageError if that cannot be had, else as discovery.load_agent."""
     if old.source is None:
         raise UsageError(f"agent '{old.agent.name}' has no file that could be loaded again")
@@ -77,11 +77,11 @@ def reloaded(old: Loaded) -> Loaded:
             f"agent '{old.agent.name}' belongs to {old.source.origin}, which is loaded once",
             hint="leave the chat and come back",
         )
-    return loaded(old.source)._replace(remark=old.remark)
+    return load_agent_file(old.source)._replace(notice=old.notice)
 
 
-def stoppable(load: Callable[[], Loaded], cancellation: Cancellation) -> Loaded:
-    """What `load` gives; a request ends it where it stands, and raises its reason."""
+def load_interruptibly(load: Callable[[], LoadedAgent], cancellation: Cancellation) -> LoadedAgent:
+    """Call `load` and give its result; a cancellation ends it at any point and raises its reason."""
     try:
         with cancellation.stops_thread():
             return load()
@@ -90,22 +90,24 @@ def stoppable(load: Callable[[], Loaded], cancellation: Cancellation) -> Loaded:
         raise
 
 
-def stamp_of(source: AgentSource) -> Stamp:
+def file_stamp(source: AgentSource) -> FileStamp:
     """The state of an agent's file, or of all Python files of its folder; () if it is not there."""
     folder, name = os.path.split(source.path)
     try:
-        return tuple(_files(folder)) if name == "__init__.py" else (_file(source.path),)
+        return tuple(_folder_stamp(folder)) if name == "__init__.py" else (_single_file_stamp(source.path),)
     except OSError:
         return ()
 
 
-def _files(folder: str) -> list[tuple[str, int, int]]:
+def _folder_stamp(folder: str) -> list[tuple[str, int, int]]:
     found = []
     for above, _, names in os.walk(folder):
-        found += [_file(os.path.join(above, name)) for name in sorted(names) if name.endswith(".py")]
+        found += [
+            _single_file_stamp(os.path.join(above, name)) for name in sorted(names) if name.endswith(".py")
+        ]
     return found
 
 
-def _file(path: str) -> tuple[str, int, int]:
+def _single_file_stamp(path: str) -> tuple[str, int, int]:
     state = os.stat(path)
     return path, state.st_mtime_ns, state.st_size

@@ -7,23 +7,23 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
 
-Result = TypeVar("Result")
-Job = Callable[[Callable[[Result], None]], Result]
+JobResult = TypeVar("JobResult")
+Job = Callable[[Callable[[JobResult], None]], JobResult]
 """Runs a turn; is given what to call with its result when its agent will not stop."""
 
 
-def _nothing_to_do() -> float:
+def _no_tick() -> float:
     """Only come back now and then, so that signal handlers get to run on every platform."""
     return 1.0
 
 
-class Worker:
+class AgentThread:
     """Runs one job after another in a thread of its own, which keeps its connection to the store."""
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[_Task] | None = None
 
-    def run(self, job: Job[Result], tick: Callable[[], float] = _nothing_to_do) -> Result:
+    def run(self, job: Job[JobResult], tick: Callable[[], float] = _no_tick) -> JobResult:
         """Run `job` and wait for its result; raises what it raises. Signals are handled meanwhile.
 
         `tick` is called now and then, and says after how many seconds it wants to be called again.
@@ -31,7 +31,7 @@ class Worker:
         task = _Task(job)
         if self._jobs is None:
             self._jobs = SimpleQueue()
-            threading.Thread(target=_work, args=(self._jobs,), name="flue-agent", daemon=True).start()
+            threading.Thread(target=_run_tasks, args=(self._jobs,), name="flue-agent", daemon=True).start()
         self._jobs.put(task)
         while True:
             try:
@@ -43,7 +43,7 @@ class Worker:
             self._jobs = None  # that thread is lost; the next turn gets another
         if isinstance(result, BaseException):
             raise result
-        return cast("Result", result)
+        return cast("JobResult", result)
 
 
 class _Task:
@@ -59,7 +59,7 @@ class _Task:
         self.results.put(result)
 
 
-def _work(tasks: SimpleQueue[_Task]) -> None:
+def _run_tasks(tasks: SimpleQueue[_Task]) -> None:
     while True:
         task = tasks.get()
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prompt_toolkit.utils import get_cwidth
 
 
-def beginning(text: str, columns: int) -> str:
+def fit_prefix(text: str, columns: int) -> str:
     """As much of the beginning of `text` as there is room for."""
     taken = 0
     for index, character in enumerate(text):
@@ -15,15 +15,15 @@ def beginning(text: str, columns: int) -> str:
     return text
 
 
-def shortened(text: str, columns: int) -> str:
+def truncate_cells(text: str, columns: int) -> str:
     """`text`, with an ellipsis at its end if it is wider than `columns`."""
     if get_cwidth(text) <= columns:
         return text
-    return beginning(text, columns - 1).rstrip() + "…" if columns > 0 else ""
+    return fit_prefix(text, columns - 1).rstrip() + "…" if columns > 0 else ""
 
 
-def filled(text: str, columns: int, *, right: bool = False) -> str:
+def pad_cells(text: str, columns: int, *, right: bool = False) -> str:
     """`text` in exactly so many columns: shortened, or filled up with blanks, before it if it is `right`."""
-    text = shortened(text, columns)
+    text = truncate_cells(text, columns)
     blanks = " " * (columns - get_cwidth(text))
     return blanks + text if right else text + blanks

@@ -19,20 +19,20 @@ _PROGRAMS = (
 )
 """Program, the variable without which it has nothing to talk to ("": none), and its arguments."""
 
-_LONGEST = 74_994
-"""How many bytes of text the most careful terminals take by OSC 52: 100,000 with all around it."""
+_MOST_BASE64_BYTES = 74_994
+"""Most bytes of text sent by OSC 52: the strictest terminals accept sequences of 100,000 bytes."""
 
-_SECONDS = 5.0
+_PROGRAM_SECONDS = 5.0
 
 
-def copy(text: str, output: Output, env: Mapping[str, str] = os.environ) -> str:
+def copy_to_clipboard(text: str, output: Output, env: Mapping[str, str] = os.environ) -> str:
     """Put `text` into the clipboard in every way that there is; which those were, for a person.
 
     UsageError if there is none.
     """
     data = text.encode("utf-8", "replace")
-    ways = [name for name, command in _found(env) if _succeeds(command, data)]
-    if _terminal_takes(data, output, env):
+    ways = [name for name, command in _installed_programs(env) if _run_copy_program(command, data)]
+    if _copy_by_terminal(data, output, env):
         # Of base64 alone: nothing in the text can give the terminal another order.
         output.rendered(f"\x1b]52;c;{base64.b64encode(data).decode()}\x07")
         ways.append("OSC 52, if the terminal takes it")
@@ -44,14 +44,14 @@ def copy(text: str, output: Output, env: Mapping[str, str] = os.environ) -> str:
     return " and ".join(ways)
 
 
-def _found(env: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
+def _installed_programs(env: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
     for name, variable, arguments in _PROGRAMS:
         path = shutil.which(name, path=env.get("PATH")) if not variable or env.get(variable) else None
         if path:
             yield name, [path, *arguments]
 
 
-def _succeeds(command: list[str], data: bytes) -> bool:
+def _run_copy_program(command: list[str], data: bytes) -> bool:
     try:
         # In a session of its own: xclip stays to serve what it holds, and must survive a Ctrl-C here.
         done = subprocess.run(
@@ -60,7 +60,7 @@ def _succeeds(command: list[str], data: bytes) -> bool:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            timeout=_SECONDS,
+            timeout=_PROGRAM_SECONDS,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -68,5 +68,5 @@ def _succeeds(command: list[str], data: bytes) -> bool:
     return done.returncode == 0
 
 
-def _terminal_takes(data: bytes, output: Output, env: Mapping[str, str]) -> bool:
-    return output.is_terminal and env.get("TERM") not in ("dumb", "linux") and len(data) <= _LONGEST
+def _copy_by_terminal(data: bytes, output: Output, env: Mapping[str, str]) -> bool:
+    return output.is_terminal and env.get("TERM") not in ("dumb", "linux") and len(data) <= _MOST_BASE64_BYTES

@@ -1,4 +1,4 @@
-"""What Tab offers: commands and what they take, and files after `@`."""
+"""Completion in the chat: commands, their arguments, and files after `@`."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from prompt_toolkit.document import Document
 from flue_cli.errors import FlueError
 from flue_cli.jsondata import path as data_path
 from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.slash import COMMANDS, summary
+from flue_cli.repl.slash import COMMANDS, help_summary
 from flue_cli.repl.slash.command_context import is_command
 from flue_cli.text import safe_line
 
-_MOST = 50
-"""How many are offered."""
+_MOST_SUGGESTIONS = 50
+"""Most suggestions offered at once."""
 
-_SESSIONS = 1_000
+_NEWEST_SESSIONS = 1_000
 """Among how many sessions, the newest ones, is looked."""
 
-_ABOUT = 40
+_MOST_ABOUT_CHARACTERS = 40
 
 
-class Candidate(NamedTuple):
-    """What may stand in place of all that was typed, and what there is to say of it."""
+class Suggestion(NamedTuple):
+    """A text that may replace what was typed, and a description of it."""
 
     text: str
     about: str = ""
 
 
-Offer = Callable[[str, Conversation], Iterable[Candidate]]
+SuggestFunction = Callable[[str, Conversation], Iterable[Suggestion]]
 """`(argument, conversation)`: what the argument may become."""
 
 
@@ -47,73 +47,73 @@ class ChatCompleter(Completer):
         self._conversation = conversation
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        """What the text before the cursor may become."""
+        """Yield the completions of the text before the cursor."""
         typed = document.text_before_cursor
-        replaced, candidates = self._candidates(typed)
+        replaced, candidates = self._suggestions(typed)
         try:
-            for text, about in islice(candidates, _MOST):
+            for text, about in islice(candidates, _MOST_SUGGESTIONS):
                 yield Completion(
                     text,
                     start_position=-len(replaced),
                     display=safe_line(text),
-                    display_meta=safe_line(about)[:_ABOUT],
+                    display_meta=safe_line(about)[:_MOST_ABOUT_CHARACTERS],
                 )
         except (FlueError, OSError):
             return  # nothing to offer; what is wrong is said when something is done
 
-    def _candidates(self, typed: str) -> tuple[str, Iterable[Candidate]]:
-        """What is replaced, at the end of what was typed, and by what."""
+    def _suggestions(self, typed: str) -> tuple[str, Iterable[Suggestion]]:
+        """Give the end of the typed text that is replaced, and its suggestions."""
         name, blank, argument = typed.partition(" ")
         if is_command(typed):
             if not blank:
-                return typed, _commands(typed)
+                return typed, _suggest_commands(typed)
             if name in COMMANDS and name in ARGUMENTS:
                 argument = argument.lstrip(" ")
                 return argument, ARGUMENTS[name](argument, self._conversation)
             if name not in WITH_FILES:
                 return "", ()
         naming = re.search(r'(?<!\S)@("[^"\n]*|[^\s"]*)$', typed)
-        return (naming[1], map(Candidate, named_files(naming[1]))) if naming else ("", ())
+        return (naming[1], map(Suggestion, matching_mentions(naming[1]))) if naming else ("", ())
 
 
-def _commands(typed: str) -> Iterator[Candidate]:
-    return (Candidate(name, summary(name)) for name in COMMANDS if name.startswith(typed))
+def _suggest_commands(typed: str) -> Iterator[Suggestion]:
+    return (Suggestion(name, help_summary(name)) for name in COMMANDS if name.startswith(typed))
 
 
-def _command(argument: str, conversation: Conversation) -> Iterator[Candidate]:
-    return _commands(argument if argument.startswith("/") else f"/{argument}")
+def _suggest_command_argument(argument: str, conversation: Conversation) -> Iterator[Suggestion]:
+    return _suggest_commands(argument if argument.startswith("/") else f"/{argument}")
 
 
-def _agents(argument: str, conversation: Conversation) -> Iterator[Candidate]:
+def _suggest_agents(argument: str, conversation: Conversation) -> Iterator[Suggestion]:
     argument = argument.replace("_", "-")
-    for source in conversation.agents.found():
+    for source in conversation.agent_loader.list_sources():
         if source.name.startswith(argument) and source.name != conversation.agent.name:
-            yield Candidate(source.name)
+            yield Suggestion(source.name)
 
 
-def _sessions(argument: str, conversation: Conversation) -> Iterator[Candidate]:
+def _suggest_sessions(argument: str, conversation: Conversation) -> Iterator[Suggestion]:
     """Of this agent by their names, then of others as AGENT/NAME."""
     ours, argument = conversation.agent.name, normalize("NFC", argument)
-    found = conversation.store.sessions(limit=_SESSIONS)
+    found = conversation.store.sessions(limit=_NEWEST_SESSIONS)
     for session in sorted(found, key=lambda one: one.agent != ours):  # of each the newest first
         text = session.name if session.agent == ours else f"{session.agent}/{session.name}"
         if text.startswith(argument) and (session.agent, session.name) != (ours, conversation.name):
-            yield Candidate(text, session.preview)
+            yield Suggestion(text, session.preview)
 
 
-def _data(argument: str, conversation: Conversation) -> Iterator[Candidate]:
+def _suggest_data(argument: str, conversation: Conversation) -> Iterator[Suggestion]:
     what, blank, rest = argument.partition(" ")
     if blank and what in ("set", "unset"):
-        for path, about in _data_paths(rest.lstrip(" "), conversation):
-            yield Candidate(f"{what} {path}", about)
+        for path, about in _suggest_data_paths(rest.lstrip(" "), conversation):
+            yield Suggestion(f"{what} {path}", about)
         return
     for text, about in (("set ", "PATH VALUE"), ("unset ", "PATH"), ("edit", "in the editor")):
         if text.startswith(argument):
-            yield Candidate(text, about)
-    yield from _data_paths(argument, conversation)
+            yield Suggestion(text, about)
+    yield from _suggest_data_paths(argument, conversation)
 
 
-def _data_paths(typed: str, conversation: Conversation) -> Iterator[Candidate]:
+def _suggest_data_paths(typed: str, conversation: Conversation) -> Iterator[Suggestion]:
     """The next step of a path into the data, whose last step may be half typed."""
     found = re.fullmatch(r"(.*?)(\.?[\w-]*|\[[^\]]*)", typed, re.DOTALL)
     head, last = (found[1], found[2]) if found else (typed, "")
@@ -124,19 +124,19 @@ def _data_paths(typed: str, conversation: Conversation) -> Iterator[Candidate]:
     for one in steps:
         step = data_path.step(one) if head else data_path.shown((one,))
         if step.startswith(last):
-            yield Candidate(head + step, data_path.kind(value[one]))
+            yield Suggestion(head + step, data_path.kind(value[one]))
 
 
-def _paths(argument: str, conversation: Conversation) -> Iterator[Candidate]:
-    return map(Candidate, paths(argument))
+def _suggest_files(argument: str, conversation: Conversation) -> Iterator[Suggestion]:
+    return map(Suggestion, matching_paths(argument))
 
 
-ARGUMENTS: Mapping[str, Offer] = {
-    "/help": _command,
-    "/agent": _agents,
-    "/resume": _sessions,
-    "/data": _data,
-    "/export": _paths,
+ARGUMENTS: Mapping[str, SuggestFunction] = {
+    "/help": _suggest_command_argument,
+    "/agent": _suggest_agents,
+    "/resume": _suggest_sessions,
+    "/data": _suggest_data,
+    "/export": _suggest_files,
 }
 """Slash command to what it takes."""
 
@@ -144,7 +144,7 @@ WITH_FILES = ("/try", "/editor")
 """Commands whose argument is a prompt."""
 
 
-def paths(typed: str) -> Iterator[str]:
+def matching_paths(typed: str) -> Iterator[str]:
     """The files, and the folders with a slash, whose paths begin with `typed`, in order of their names.
 
     Hidden ones only for a name that begins with a dot. Raises OSError.
@@ -162,9 +162,9 @@ def paths(typed: str) -> Iterator[str]:
             yield f"{folder}{slash}{name}{'/' if is_folder else ''}"
 
 
-def named_files(typed: str) -> Iterator[str]:
+def matching_mentions(typed: str) -> Iterator[str]:
     """The same for what stands behind an `@`: with quotes around a path that has blanks."""
-    for path in paths(typed.removeprefix('"')):
+    for path in matching_paths(typed.removeprefix('"')):
         if '"' in path:
             continue
         if typed.startswith('"') or any(character.isspace() for character in path):

@@ -8,11 +8,11 @@ from contextlib import suppress
 
 from flue_cli.editor import run_editor
 from flue_cli.errors import UsageError
-from flue_cli.repl.terminal import usual_keyboard
+from flue_cli.repl.terminal import cooked_mode
 
 
-def written(text: str) -> str:
-    """What the person makes of `text` in the editor, without the newline at its end.
+def edit_in_editor(text: str) -> str:
+    """Open `text` in the person's editor and give the edited text, without its final newline.
 
     What is no UTF-8 in `text` becomes question marks. UsageError as run_editor, and for what is no text.
     """
@@ -20,15 +20,15 @@ def written(text: str) -> str:
     try:
         with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
             file.write(f"{text}\n" if text else "")
-        with usual_keyboard():
+        with cooked_mode():
             run_editor(path)
-        return _read(path)
+        return _read_text(path)
     finally:
         with suppress(FileNotFoundError):  # some editors take it away
             os.unlink(path)
 
 
-def _read(path: str) -> str:
+def _read_text(path: str) -> str:
     try:
         with open(path, encoding="utf-8-sig") as file:
             return file.read().removesuffix("\n")

@@ -1,4 +1,4 @@
-"""What the chat is about: an agent, a session, and how far we have seen it."""
+"""The conversation of a chat: an agent, a session, and the last state shown to the person."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from flue_cli.agents.discovery import Agent
 from flue_cli.errors import NothingToMove, SessionBusy, SessionChanged, SessionExists, UsageError
-from flue_cli.repl.agent_file import Agents, Loaded
-from flue_cli.repl.options import Manners
+from flue_cli.repl.agent_file import AgentLoader, LoadedAgent
+from flue_cli.repl.options import ChatOptions
 from flue_cli.sessions import data_edits, timeline
 from flue_cli.sessions.data_edits import DataEdit, DraftFolder, WaitOptions
 from flue_cli.sessions.timeline import MissedChanges, TimelineMove, missed_between
@@ -26,51 +26,51 @@ class Conversation:
     def __init__(
         self,
         runner: Runner,
-        loaded: Loaded,
+        loaded: LoadedAgent,
         name: str,
         expect: str,
-        manners: Manners,
-        agents: Agents = Agents(),  # noqa: B008 - immutable
+        manners: ChatOptions,
+        agents: AgentLoader = AgentLoader(),  # noqa: B008 - immutable
     ) -> None:
         """`expect` is "any", "new" or "existing"."""
         self.store = runner.store
         self._runner = runner
         self._dry_runner = DryRunner()
         self.loaded = loaded
-        self.manners = manners
-        self.agents = agents
+        self.options = manners
+        self.agent_loader = agents
         self.chosen_format = ""
-        self.switch(name, expect)
+        self.switch_session(name, expect)
 
     @property
     def agent(self) -> Agent:
-        """Whom we talk to."""
+        """The agent that answers."""
         return self.loaded.agent
 
     @property
     def reply_format(self) -> str:
-        """How replies are shown: as the person chose, else as the agent says."""
+        """Format of replies ("text" or "markdown"): the person's choice, else the agent's."""
         return self.chosen_format or self.agent.reply_format
 
-    def talk_to(self, loaded: Loaded, name: str, expect: str) -> None:
+    def switch_agent(self, loaded: LoadedAgent, name: str, expect: str) -> None:
         """Go on in the session `name` of another agent."""
         self.loaded = loaded
-        self.switch(name, expect)
+        self.switch_session(name, expect)
 
-    def switch(self, name: str, expect: str) -> None:
+    def switch_session(self, name: str, expect: str) -> None:
         """Go on in the session `name` of the same agent."""
         self.name = name
         self._expect = expect
         self._seen = self.head()  # the session as it stands on the screen
 
-    def begin(self, name: str) -> None:
+    def begin_session(self, name: str) -> None:
         """Go on in a new session of the same agent; SessionExists if there is one called `name`."""
-        if self.has(self.agent.name, name):
+        if self.session_exists(self.agent.name, name):
             raise SessionExists(f"session '{name}' exists already", hint="go on with it: /resume NAME")
-        self.switch(name, "new")
+        self.switch_session(name, "new")
 
-    def has(self, agent: str, name: str) -> bool:
-        """Whether there is a session `name` of `agent`."""
+    def session_exists(self, agent: str, name: str) -> bool:
+        """True if `agent` has a session called `name`."""
         return self.store.head(agent, name).uid != ABSENT
 
     def head(self) -> Head:
@@ -84,19 +84,19 @@ class Conversation:
 
     # Turns
 
-    def turn(self, prompt: str, listener: Listener, cancellation: Cancellation) -> Turn:
+    def run_turn(self, prompt: str, listener: Listener, cancellation: Cancellation) -> Turn:
         """Answer `prompt`; see turns.runner.Runner. From the first on, the session must be the same one."""
-        self._ours()
+        self._own_head()
         ask = Ask(
             self.agent.name,
             self.name,
             prompt,
             uid=self._seen.uid,
             expect=self._expect,
-            wait=self.manners.wait,
+            wait=self.options.wait,
         )
         turn = self._runner.run(
-            self.agent, ask, listener, cancellation=cancellation, timeout=self.manners.timeout
+            self.agent, ask, listener, cancellation=cancellation, timeout=self.options.timeout
         )
         self._seen = self._seen._replace(version=turn.version)
         return turn
@@ -111,9 +111,9 @@ class Conversation:
         """Have the agent answer `prompt` without storing anything."""
         return self._dry_runner.run(
             self.agent,
-            next_turn_input(self.store, self._ours(), prompt),
+            next_turn_input(self.store, self._own_head(), prompt),
             cancellation=cancellation,
-            timeout=self.manners.timeout,
+            timeout=self.options.timeout,
             on_piece=on_piece,
             stuck=stuck,
         )
@@ -122,120 +122,124 @@ class Conversation:
 
     def undo(self, count: int, pause: Pause) -> TimelineMove:
         """Take back the last `count` turns; raises as timeline.undo."""
-        return self._step(timeline.undo, count, pause)
+        return self._move_by(timeline.undo, count, pause)
 
     def redo(self, count: int, pause: Pause) -> TimelineMove:
         """Bring back what was undone; raises as timeline.redo."""
-        return self._step(timeline.redo, count, pause)
+        return self._move_by(timeline.redo, count, pause)
 
     def rewind(self, turn: int, pause: Pause) -> tuple[TimelineMove, str]:
         """Go to `turn`; the prompt that came after it, "" for none. Raises as timeline.rewind."""
-        head = self._seen_now()
-        moved = self._moved(timeline.rewind(self.store, head, turn, wait=self.manners.wait, pause=pause))
+        head = self._unchanged_head()
+        moved = self._remember_move(
+            timeline.rewind(self.store, head, turn, wait=self.options.wait, pause=pause)
+        )
         tip = self.store.tip(moved.after)
         later = self.store.entries(tip, turn + 1, tip.turn)
         return moved, next((entry.prompt for entry in later if entry.kind == "prompt"), "")
 
-    def before_last_prompt(self, pause: Pause) -> tuple[TimelineMove | None, str]:
+    def rewind_before_last_prompt(self, pause: Pause) -> tuple[TimelineMove | None, str]:
         """Go to before the last prompt, if it was answered; that prompt. NothingToMove if there is none.
 
         SessionBusy if it is being answered.
         """
-        head = self._seen_now()
+        head = self._unchanged_head()
         last = next((entry for entry in self._backwards(head) if entry.kind == "prompt"), None)
         if last is None:
             raise NothingToMove("there is no prompt to send again")
         if last.outcome == "running":
-            raise _being_answered(last)
+            raise _still_running_error(last)
         if last.outcome != "completed":
             return None, last.prompt
-        moved = timeline.rewind(self.store, head, last.turn - 1, wait=self.manners.wait, pause=pause)
-        return self._moved(moved), last.prompt
+        moved = timeline.rewind(self.store, head, last.turn - 1, wait=self.options.wait, pause=pause)
+        return self._remember_move(moved), last.prompt
 
     def discard(self, pause: Pause) -> Entry:
         """Take the interrupted prompt off the timeline; that prompt. NothingToMove if there is none."""
-        head = self._seen_now()
+        head = self._unchanged_head()
         lost = next(self._backwards(head), None)
         if lost is None or lost.outcome != "interrupted":
             raise NothingToMove("there is no interrupted prompt to discard")
         # Settles what a crash left, and goes back to before it.
-        self._seen = self.store.move(head, lost.turn - 1, wait=self.manners.wait, pause=pause)
+        self._seen = self.store.move(head, lost.turn - 1, wait=self.options.wait, pause=pause)
         return lost
 
     def _backwards(self, head: Head) -> Iterator[Entry]:
         """The entries up to now, newest first, with the prompt that is not settled."""
-        yield from self.unanswered()
+        yield from self.unsettled_prompts()
         yield from timeline.backwards(self.store, head)
 
     def rename(self, name: str, pause: Pause) -> str:
         """Give the session another name; the one that it had. Raises as Store.rename."""
         before = self.name
-        if self._ours().uid == ABSENT:  # then it only has a name so far
-            self.begin(name)
+        if self._own_head().uid == ABSENT:  # then it only has a name so far
+            self.begin_session(name)
             return before
-        head = self._current()
+        head = self._existing_head()
         origin = self.store.origin(head)
         if origin and origin.is_kept:
             raise UsageError(
                 f"session '{head.name}' was kept of '{origin.name}', and is named after it",
                 hint="make it one of your own: /fork NAME",
             )
-        self.store.rename(head, name, wait=self.manners.wait, pause=pause)
+        self.store.rename(head, name, wait=self.options.wait, pause=pause)
         self.name, self._expect = name, "existing"
         self._seen = self._seen._replace(name=name)
         return before
 
     def fork(self, name: str, turn: int | None) -> Head:
         """Go on in a copy of the session, as it is or as of `turn`; raises as Store.fork."""
-        head = self._current()
+        head = self._existing_head()
         made = self.store.fork(head if turn is None else self.store.at(head, turn), name)
-        self.switch(name, "existing")
+        self.switch_session(name, "existing")
         return made
 
-    def put(self, path: str, value: str, pause: Pause) -> str:
+    def set_data(self, path: str, value: str, pause: Pause) -> str:
         """Put the JSON `value` into the data at `path`; what to say of it. Raises as data_edits.set_value."""
-        return self._edited(
-            data_edits.set_value(self.store, self._current(), path, value, self._waiting(pause))
+        return self._remember_edit(
+            data_edits.set_value(self.store, self._existing_head(), path, value, self._wait_options(pause))
         )
 
-    def take_out(self, path: str, pause: Pause) -> str:
+    def unset_data(self, path: str, pause: Pause) -> str:
         """Take what is at `path` out of the data; the same. Raises as data_edits.unset_value."""
-        return self._edited(data_edits.unset_value(self.store, self._current(), path, self._waiting(pause)))
+        return self._remember_edit(
+            data_edits.unset_value(self.store, self._existing_head(), path, self._wait_options(pause))
+        )
 
-    def edit(self, note: Callable[[str], None], pause: Pause) -> str:
+    def edit_data(self, note: Callable[[str], None], pause: Pause) -> str:
         """Have the data edited; the same. Raises as data_edits.edit_as_text."""
         import shlex
 
         again = shlex.join(
-            ["flue", "sessions", "set", f"{self.agent.name}/{self.name}", "", *self.manners.repeat]
+            ["flue", "sessions", "set", f"{self.agent.name}/{self.name}", "", *self.options.repeat_flags]
         )
-        drafts = DraftFolder(self.manners.drafts, again, note)
-        return self._edited(
-            data_edits.edit_as_text(self.store, self._current(), drafts, self._waiting(pause))
+        drafts = DraftFolder(self.options.drafts_folder, again, note)
+        return self._remember_edit(
+            data_edits.edit_as_text(self.store, self._existing_head(), drafts, self._wait_options(pause))
         )
 
-    def _edited(self, edited: DataEdit) -> str:
+    def _remember_edit(self, edited: DataEdit) -> str:
         if edited.head.version == self._seen.version + 1:  # else somebody made turns that are to be shown
             self._seen = edited.head
         return edited.words
 
-    def _waiting(self, pause: Pause) -> WaitOptions:
-        return WaitOptions(self.manners.wait, pause)
+    def _wait_options(self, pause: Pause) -> WaitOptions:
+        return WaitOptions(self.options.wait, pause)
 
-    def _seen_now(self) -> Head:
+    def _unchanged_head(self) -> Head:
         """The session as it stands, which must be as we saw it: only that may be taken back."""
-        head = self._current()
+        head = self._existing_head()
         check_unchanged(self._seen, head)
         return head
 
-    def _current(self) -> Head:
+    def _existing_head(self) -> Head:
         """The session as it stands now, which must be the one that we saw, and not empty."""
-        head = self._ours()
+        head = self._own_head()
         if head.uid == ABSENT:
             raise NothingToMove("nothing has been said yet")
         return head
 
-    def _ours(self) -> Head:
+    def _own_head(self) -> Head:
         """The session as it stands now, or is yet to be made; SessionChanged if it was ours and is gone."""
         head = self.head()
         if self._seen.uid not in (ABSENT, head.uid):
@@ -243,17 +247,19 @@ class Conversation:
             raise SessionChanged(gone, hint="/new begins another, /sessions shows which there are")
         return head
 
-    def _step(self, move: Callable[..., TimelineMove], count: int, pause: Pause) -> TimelineMove:
-        return self._moved(move(self.store, self._seen_now(), count, wait=self.manners.wait, pause=pause))
+    def _move_by(self, move: Callable[..., TimelineMove], count: int, pause: Pause) -> TimelineMove:
+        return self._remember_move(
+            move(self.store, self._unchanged_head(), count, wait=self.options.wait, pause=pause)
+        )
 
-    def _moved(self, moved: TimelineMove) -> TimelineMove:
+    def _remember_move(self, moved: TimelineMove) -> TimelineMove:
         self._seen = moved.after
         return moved
 
     # What others did
 
-    def missed(self) -> MissedChanges:
-        """What somebody else did to the session since we last looked; it counts as seen then."""
+    def missed_changes(self) -> MissedChanges:
+        """Give the changes others made to the session since it was last shown, and mark them seen."""
         head = self.head()
         if self._seen.uid not in (ABSENT, head.uid):
             return MissedChanges()
@@ -261,8 +267,8 @@ class Conversation:
         self._seen = head
         return missed
 
-    def missed_before(self, begun: Begun) -> MissedChanges:
-        """What came between what we saw and the turn that begins; all of it counts as seen.
+    def missed_changes_before(self, begun: Begun) -> MissedChanges:
+        """Give the changes between the state last shown and the beginning turn, and mark them seen.
 
         But for a prompt that was interrupted: that is said on its own.
         """
@@ -273,28 +279,28 @@ class Conversation:
         interrupted = begun.interrupted.turn if begun.interrupted else 0
         return missed._replace(turns=[entry for entry in missed.turns if entry.turn != interrupted])
 
-    def unanswered(self) -> list[Entry]:
+    def unsettled_prompts(self) -> list[Entry]:
         """The prompt that is being answered elsewhere, or that a crash left, if there is one."""
         running = self.store.running(self.head())
         return [running] if running else []
 
-    def look(self) -> Head:
+    def mark_seen(self) -> Head:
         """The session as it stands now; all of it counts as seen."""
         self._seen = self.head()
         return self._seen
 
     def resume_command(self) -> str:
-        """What to type to come back, quoted for a shell; "" if there is nothing to come back to."""
-        if not self.manners.keeps or self.head().uid == ABSENT:
+        """The command that resumes the session, quoted for a shell; "" if nothing was saved."""
+        if not self.options.is_saved or self.head().uid == ABSENT:
             return ""
         import shlex
 
-        return shlex.join(["flue", "chat", self.agent.name, "-r", self.name, *self.manners.repeat])
+        return shlex.join(["flue", "chat", self.agent.name, "-r", self.name, *self.options.repeat_flags])
 
     def close(self) -> None:
         """End the watchdog of dry runs."""
         self._dry_runner.close()
 
 
-def _being_answered(entry: Entry) -> SessionBusy:
+def _still_running_error(entry: Entry) -> SessionBusy:
     return SessionBusy(f"turn {entry.turn} is being answered in another process", hint="wait for its reply")

@@ -1,4 +1,4 @@
-"""How a prompt or a list that waits for keys ends when a signal asks, or the terminal's window is closed."""
+"""Ends an application that waits for keys on a signal, or when the terminal's window is closed."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any, TypeVar
 from prompt_toolkit.application import Application
 
 from flue_cli.errors import StoppedBySignal, TurnCancelled
-from flue_cli.repl.terminal import terminal_is_gone
+from flue_cli.repl.terminal import is_terminal_gone
 from flue_cli.turns.cancellation import Cancelling
 
-Result = TypeVar("Result")
+AppResult = TypeVar("AppResult")
 
 
-def until_left(
+def run_app(
     app: Application[Any],
-    run: Callable[[], Result],
+    run: Callable[[], AppResult],
     cancelling: Cancelling,
-) -> Result | None:
+) -> AppResult | None:
     """What `run`, which runs `app`, gives; None at the end of the input. Raises StoppedBySignal."""
-    leaving = _Leaving(app)
+    leaving = _ExitRequest(app)
     try:
         with cancelling(leaving):
             result = run()
     except (EOFError, OSError) as error:
-        if terminal_is_gone():
+        if is_terminal_gone():
             raise StoppedBySignal(signal.SIGHUP) from None
         if isinstance(error, OSError):
             raise
@@ -36,7 +36,7 @@ def until_left(
     return result
 
 
-class _Leaving:
+class _ExitRequest:
     """Ends the application when a signal asks: an exception from the handler could get lost in its loop."""
 
     def __init__(self, app: Application[Any]) -> None:
@@ -49,8 +49,8 @@ class _Leaving:
         loop = self._app.loop
         if loop is None or not self._app.is_running:
             raise StoppedBySignal(why.signum)
-        loop.call_soon_threadsafe(self._leave)
+        loop.call_soon_threadsafe(self._exit_app)
 
-    def _leave(self) -> None:
+    def _exit_app(self) -> None:
         if self._app.is_running and not self._app.is_done:
             self._app.exit(exception=StoppedBySignal(self.signum))

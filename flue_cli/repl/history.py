@@ -1,4 +1,4 @@
-"""What was typed before: kept per agent, for its owner's eyes, and suggested."""
+"""The input history: one private file per agent, and suggestions from it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import History
 
 from flue_cli.files import make_private_folder
-from flue_cli.repl.paste_folding import Pastes
+from flue_cli.repl.paste_folding import PasteFolder
 
 _LATEST_BYTES = 2 * 2**20
 _LATEST_ENTRIES = 10_000
-"""How much of a history file is read, from its end."""
+"""Most bytes and entries read from the end of a history file."""
 
 
 HistoryFiles = Callable[[str], str]
 """An agent's name to the file that keeps what was typed to it, "" for none."""
 
 
-class Typed(History):
-    """What was typed, of one agent at a time; each has a file, in prompt_toolkit's format, or none.
+class InputHistory(History):
+    """The input history of the selected agent; each agent has a file in prompt_toolkit's format, or none.
 
     What begins with a space is remembered as long as the chat, and not in the file. A file that cannot be
     written costs only that.
     """
 
-    def __init__(self, pastes: Pastes) -> None:
+    def __init__(self, pastes: PasteFolder) -> None:
         """`pastes` knows the whole text of a line."""
         super().__init__()
         self._pastes = pastes
@@ -41,15 +41,15 @@ class Typed(History):
         self._problem = ""
         self._said = False
 
-    def turn_to(self, agent: str, path: str) -> None:
+    def select_agent(self, agent: str, path: str) -> None:
         """From now on it is about `agent`, whose file is `path`; "" for none."""
         self._path = path
         if agent not in self._remembered:
-            self._remembered[agent] = [self._pastes.draft(text) for text in self.load_history_strings()]
+            self._remembered[agent] = [self._pastes.fold_draft(text) for text in self.load_history_strings()]
         self._newest_first = self._remembered[agent]
 
-    def new_problem(self) -> str:
-        """Why the file cannot be written, once; "" if it can, or it was said."""
+    def take_write_problem(self) -> str:
+        """Give the reason why the file cannot be written, the first time only; else ""."""
         said, self._said = self._said, self._said or bool(self._problem)
         return "" if said else self._problem
 
@@ -69,10 +69,10 @@ class Typed(History):
 
     def append_string(self, string: str) -> None:
         """Remember a line, unless it is the same as the last."""
-        text = self._pastes.whole(string)
-        if [self._pastes.whole(line) for line in self._newest_first[:1]] == [text]:
+        text = self._pastes.expand(string)
+        if [self._pastes.expand(line) for line in self._newest_first[:1]] == [text]:
             return
-        self._newest_first.insert(0, self._pastes.draft(text))
+        self._newest_first.insert(0, self._pastes.fold_draft(text))
         if not text.startswith(" "):
             self.store_string(text)
 
@@ -83,26 +83,28 @@ class Typed(History):
         lines = "".join(f"+{line}\n" for line in string.split("\n"))
         try:
             make_private_folder(os.path.dirname(self._path))
-            _append(self._path, f"\n# {strftime('%Y-%m-%d %H:%M:%S')}\n{lines}".encode(errors="replace"))
+            _append_privately(
+                self._path, f"\n# {strftime('%Y-%m-%d %H:%M:%S')}\n{lines}".encode(errors="replace")
+            )
         except OSError as error:
             self._problem = str(error)
 
     def load_history_strings(self) -> Iterable[str]:
         """The newest first; nothing if the file cannot be read."""
         try:
-            return _entries(_end_of(self._path)) if self._path else []
+            return _parse_entries(_read_tail(self._path)) if self._path else []
         except OSError:
             return []
 
 
-class Earlier(AutoSuggest):
+class HistorySuggester(AutoSuggest):
     """Suggests the rest of the line from the newest entry that begins with what is typed."""
 
-    def __init__(self, history: Typed) -> None:
+    def __init__(self, history: InputHistory) -> None:
         self._history = history
 
     def get_suggestion(self, buffer: Buffer, document: Document) -> Suggestion | None:
-        """What would come next; None if there is nothing like it."""
+        """Give the rest of the newest entry that begins with the typed text; None if there is none."""
         typed = document.text
         if not typed.strip():
             return None
@@ -114,7 +116,7 @@ class Earlier(AutoSuggest):
         return None
 
 
-def _append(path: str, content: bytes) -> None:
+def _append_privately(path: str, content: bytes) -> None:
     descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     try:
         if os.fstat(descriptor).st_mode & 0o077:  # made by something else
@@ -125,7 +127,7 @@ def _append(path: str, content: bytes) -> None:
         os.close(descriptor)
 
 
-def _end_of(path: str) -> bytes:
+def _read_tail(path: str) -> bytes:
     """The newest part of a history file, from an entry's beginning."""
     with open(path, "rb") as file:
         file.seek(0, os.SEEK_END)
@@ -135,7 +137,7 @@ def _end_of(path: str) -> bytes:
     return content[content.find(b"\n\n#") + 1 :] if start else content
 
 
-def _entries(content: bytes) -> list[str]:
+def _parse_entries(content: bytes) -> list[str]:
     """The newest entries of a history file, the newest first: runs of lines that begin with a plus."""
     runs = re.findall(r"(?:^\+.*\n)+", content.decode(errors="replace"), re.MULTILINE)
     return [run[1:-1].replace("\n+", "\n") for run in reversed(runs[-_LATEST_ENTRIES:])]

@@ -1,4 +1,4 @@
-"""What the keys of the chat do, beyond prompt_toolkit's own (history, search, editing)."""
+"""Key bindings of the chat, beyond prompt_toolkit's own (history, search, editing)."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from prompt_toolkit.keys import Keys
 
 from flue_cli.errors import StoppedBySignal, UsageError
 from flue_cli.render.streams import Output
-from flue_cli.repl.compose_in_editor import written
+from flue_cli.repl.compose_in_editor import edit_in_editor
 from flue_cli.repl.keymap import Keystrokes
-from flue_cli.repl.paste_folding import Pastes
+from flue_cli.repl.paste_folding import PasteFolder
 
-_EMACS_WAITS = (0.5, 1.0)
-_VI_WAITS = (0.1, 0.3)
+_EMACS_ESCAPE_SECONDS = (0.5, 1.0)
+_VI_ESCAPE_SECONDS = (0.1, 0.3)
 """Seconds that an Escape waits for the rest of a key's bytes, and for the key after it.
 
 In vi it is pressed all the time, and mostly means itself.
 """
 
 
-class Interrupts:
+class InterruptKey:
     """Ctrl-C at the prompt: clears what is typed, and on an empty line leaves at the second press."""
 
     def __init__(self, output: Output) -> None:
@@ -35,7 +35,7 @@ class Interrupts:
         self._armed = False
 
     def disarm(self) -> None:
-        """Something else was done: the next Ctrl-C counts as the first."""
+        """Count the next Ctrl-C as the first again."""
         self._armed = False
 
     def press(self, event: KeyPressEvent) -> None:
@@ -52,17 +52,17 @@ class Interrupts:
             run_in_terminal(lambda: self._output.note("press Ctrl-C again to leave, or Ctrl-D"))
 
 
-def bindings(
-    interrupts: Interrupts, pastes: Pastes, keys: Mapping[Keystrokes, str], output: Output
+def chat_key_bindings(
+    interrupts: InterruptKey, pastes: PasteFolder, keys: Mapping[Keystrokes, str], output: Output
 ) -> KeyBindings:
     """The chat's key bindings; `keys` says which key does what, `output` takes what went wrong."""
     actions: dict[str, Callable[[KeyPressEvent], None]] = {
-        "send": _send,
+        "send": _accept_line,
         "newline": lambda event: event.current_buffer.insert_text("\n"),
-        "editor": lambda event: _edit(event, pastes, output),
+        "editor": lambda event: _edit_line(event, pastes, output),
         "expand": lambda event: pastes.unfold(event.current_buffer),
         "clear": lambda event: event.app.renderer.clear(),
-        "vi": _switch,
+        "vi": _toggle_vi,
     }
     bound = KeyBindings()
     for keystrokes, action in keys.items():
@@ -70,7 +70,7 @@ def bindings(
 
     @bound.add(Keys.BracketedPaste, filter=~is_searching)
     def paste(event: KeyPressEvent) -> None:
-        event.current_buffer.insert_text(pastes.taken(event.data))
+        event.current_buffer.insert_text(pastes.fold_paste(event.data))
 
     @bound.add("c-c", filter=~is_searching)
     @bound.add("<sigint>")
@@ -80,38 +80,38 @@ def bindings(
     return bound
 
 
-def edit_as(app: Application[Any], *, vi: bool) -> None:
+def set_editing_mode(app: Application[Any], *, vi: bool) -> None:
     """Edit the line by the keys of vi, or those of emacs."""
     app.editing_mode = EditingMode.VI if vi else EditingMode.EMACS
-    app.ttimeoutlen, app.timeoutlen = _VI_WAITS if vi else _EMACS_WAITS
+    app.ttimeoutlen, app.timeoutlen = _VI_ESCAPE_SECONDS if vi else _EMACS_ESCAPE_SECONDS
 
 
-def _send(event: KeyPressEvent) -> None:
-    """Send what is typed, but for a choice in the menu, which is taken, and a line that goes on."""
+def _accept_line(event: KeyPressEvent) -> None:
+    """Accept the highlighted completion, start a new line after a backslash, or send the prompt."""
     buffer = event.current_buffer
     if buffer.complete_state and buffer.complete_state.current_completion:
         buffer.complete_state = None
-    elif _goes_on(buffer.document):
+    elif _continues_after_backslash(buffer.document):
         buffer.delete_before_cursor()
         buffer.insert_text("\n")
     else:
         buffer.validate_and_handle()
 
 
-def _goes_on(document: Document) -> bool:
-    r"""Whether the cursor is at the end of a line that ends with a `\`; two of them are one that is meant."""
+def _continues_after_backslash(document: Document) -> bool:
+    r"""True if the cursor is at the end of a line that ends in an odd number of backslashes."""
     line = document.current_line_before_cursor
     backslashes = len(line) - len(line.rstrip("\\"))
     return backslashes % 2 == 1 and not document.current_line_after_cursor
 
 
-def _edit(event: KeyPressEvent, pastes: Pastes, output: Output) -> None:
-    """Take the line to the editor, and back: not sent, as whoever leaves it may not have meant it yet."""
+def _edit_line(event: KeyPressEvent, pastes: PasteFolder, output: Output) -> None:
+    """Edit the line in the person's editor. It is not sent: leaving the editor does not mean "send"."""
     buffer = event.current_buffer
 
     def edited() -> str | None:
         try:
-            return written(pastes.whole(buffer.text))
+            return edit_in_editor(pastes.expand(buffer.text))
         except UsageError as error:
             output.error(error)
             return None
@@ -120,11 +120,11 @@ def _edit(event: KeyPressEvent, pastes: Pastes, output: Output) -> None:
         text = await run_in_terminal(edited)
         if text is not None:
             buffer.save_to_undo_stack()
-            line = pastes.draft(text)
+            line = pastes.fold_draft(text)
             buffer.document = Document(line, len(line))
 
     event.app.create_background_task(edit())
 
 
-def _switch(event: KeyPressEvent) -> None:
-    edit_as(event.app, vi=event.app.editing_mode != EditingMode.VI)
+def _toggle_vi(event: KeyPressEvent) -> None:
+    set_editing_mode(event.app, vi=event.app.editing_mode != EditingMode.VI)

@@ -1,4 +1,4 @@
-"""Which key does what in the chat, and how a key is called.
+"""The chat's keymap: keys to actions, and the labels of keys.
 
 Keys are written as prompt_toolkit has them (`c-o`, `escape enter`, `f4`). A key that the person chose for
 an action does that instead of whatever it did; the action's usual keys go on working.
@@ -24,66 +24,68 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "clear": ("c-l",),
     "vi": ("f4",),
 }
-"""What keys can be chosen for, and the keys that do it anyway."""
+"""Actions whose keys can be configured, and their default keys."""
 
 _RESERVED = (Keys.ControlC, Keys.ControlD)
 """The ways out of the chat."""
 
-_CALLED = {Keys.ControlM: "Enter", Keys.ControlI: "Tab", Keys.ControlH: "Backspace", " ": "Space"}
+_KEY_LABELS = {Keys.ControlM: "Enter", Keys.ControlI: "Tab", Keys.ControlH: "Backspace", " ": "Space"}
 _MODIFIERS = {"c": "Ctrl", "s": "Shift"}
 
 
-def keymap(chosen: Mapping[str, str]) -> dict[Keystrokes, str]:
-    """What every key does, an action's preferred keys first.
+def build_keymap(chosen: Mapping[str, str]) -> dict[Keystrokes, str]:
+    """Map keys to actions, an action's preferred keys first.
 
     UsageError for a key that does not exist, or that something else needs.
     """
     mine: dict[Keystrokes, str] = {}
     for action, text in chosen.items():
-        keys = _chosen(action, text)
+        keys = _configured_keystrokes(action, text)
         if keys in mine:
-            raise _bad(action, f"'{text}' is chosen for {mine[keys]} already")
+            raise _key_error(action, f"'{text}' is chosen for {mine[keys]} already")
         mine[keys] = action
-    usual = {_parsed(text): action for action, texts in USUAL.items() for text in texts}
+    usual = {_parse_keystrokes(text): action for action, texts in USUAL.items() for text in texts}
     found = mine | {keys: action for keys, action in usual.items() if keys not in mine}
     if "send" not in found.values():
-        raise _bad(mine[_parsed("enter")], "'enter' leaves no key that sends", 'send = "escape enter"')
+        raise _key_error(
+            mine[_parse_keystrokes("enter")], "'enter' leaves no key that sends", 'send = "escape enter"'
+        )
     return found
 
 
-def key_of(action: str, keys: Mapping[Keystrokes, str]) -> str:
+def key_label(action: str, keys: Mapping[Keystrokes, str]) -> str:
     """The preferred key of an action, for people; "" if it has none."""
-    return next((spelled(stroke) for stroke, does in keys.items() if does == action), "")
+    return next((format_keystrokes(stroke) for stroke, does in keys.items() if does == action), "")
 
 
-def spelled(keys: Sequence[Keys | str]) -> str:
-    """How people call a key: `Ctrl-O`, `Alt-Enter`, `Ctrl-X Ctrl-E`, `F4`."""
+def format_keystrokes(keys: Sequence[Keys | str]) -> str:
+    """Write keystrokes as people do: `Ctrl-O`, `Alt-Enter`, `Ctrl-X Ctrl-E`, `F4`."""
     if len(keys) == 2 and keys[0] == Keys.Escape:
-        return f"Alt-{_spelled(keys[1])}"
-    return " ".join(map(_spelled, keys))
+        return f"Alt-{_format_key(keys[1])}"
+    return " ".join(map(_format_key, keys))
 
 
-def _spelled(key: Keys | str) -> str:
-    if key in _CALLED:
-        return _CALLED[key]
+def _format_key(key: Keys | str) -> str:
+    if key in _KEY_LABELS:
+        return _KEY_LABELS[key]
     *before, name = str(getattr(key, "value", key)).split("-")
     return "-".join([*(_MODIFIERS.get(modifier, modifier) for modifier in before), name.capitalize() or "-"])
 
 
-def _chosen(action: str, text: str) -> Keystrokes:
+def _configured_keystrokes(action: str, text: str) -> Keystrokes:
     try:
-        keys = _parsed(text)
+        keys = _parse_keystrokes(text)
     except ValueError:
-        raise _bad(action, f"'{text}' is no key", "such as c-o, f2, or escape enter") from None
+        raise _key_error(action, f"'{text}' is no key", "such as c-o, f2, or escape enter") from None
     first = keys[0]
     if not isinstance(first, Keys):
-        raise _bad(action, f"'{text}' begins with a character, which could not be typed any more")
+        raise _key_error(action, f"'{text}' begins with a character, which could not be typed any more")
     if first in _RESERVED:
-        raise _bad(action, f"'{text}' is a way out of the chat")
+        raise _key_error(action, f"'{text}' is a way out of the chat")
     return keys
 
 
-def _parsed(text: str) -> Keystrokes:
+def _parse_keystrokes(text: str) -> Keystrokes:
     """The keys that `text` names; ValueError if one of them does not exist."""
     if not text.split():
         raise ValueError(text)
@@ -92,5 +94,5 @@ def _parsed(text: str) -> Keystrokes:
     return bindings.bindings[0].keys
 
 
-def _bad(action: str, why: str, hint: str = "") -> UsageError:
+def _key_error(action: str, why: str, hint: str = "") -> UsageError:
     return UsageError(f"{config_path()}: keys: {action}: {why}", hint=hint)

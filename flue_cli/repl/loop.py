@@ -12,19 +12,19 @@ from flue_cli.render.diff_lines import data_lines
 from flue_cli.render.notices import say_begun, show_failure
 from flue_cli.render.status_line import Working, ring
 from flue_cli.render.streams import Output
-from flue_cli.repl.agent_reload import follow_file
-from flue_cli.repl.agent_thread import Worker
+from flue_cli.repl.agent_reload import check_agent_file
+from flue_cli.repl.agent_thread import AgentThread
 from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.reply_view import SHOWN, Shown
-from flue_cli.repl.slash import Chat, Next, what_to_do
+from flue_cli.repl.reply_view import REPLY_VIEWS, ReplyView
+from flue_cli.repl.slash import ChatContext, NextAction, run_line
 from flue_cli.repl.terminal import (
-    cleared_before_stop,
-    marked_pastes,
+    bracketed_paste,
+    clear_on_suspend,
     no_input_for_agents,
-    quiet_keyboard,
-    sane_terminal,
+    restore_terminal,
+    silent_keyboard,
 )
-from flue_cli.repl.welcome import greet, show_missed
+from flue_cli.repl.welcome import open_conversation, show_missed_changes
 from flue_cli.settings import ChatStyle
 from flue_cli.stores.records import Begun
 from flue_cli.turns.cancellation import Cancellation, Cancelling
@@ -35,10 +35,10 @@ if TYPE_CHECKING:  # it costs prompt_toolkit
     from flue_cli.repl.history import HistoryFiles
 
 RECAP_TURNS = 3
-"""How many turns a resumed chat shows of what went before."""
+"""Number of earlier turns that a resumed chat shows."""
 
 
-def chat(
+def run_chat(
     conversation: Conversation,
     output: Output,
     cancelling: Cancelling,
@@ -50,91 +50,91 @@ def chat(
 
     `history_of` gives the file that keeps what was typed to an agent; "" keeps it nowhere.
     """
-    from flue_cli.repl.input_line import prompts
+    from flue_cli.repl.input_line import read_prompts
 
-    talk = _Talk(conversation, output, cancelling, Worker(), style.bell)
-    then = Next()
+    talk = _ChatLoop(conversation, output, cancelling, AgentThread(), style.bell)
+    then = NextAction()
 
     def before() -> str:
-        _catch_up(talk)
+        _show_changes_by_others(talk)
         return then.draft
 
-    lines = prompts(conversation, output, cancelling, history_of=history_of, before=before, style=style)
-    with sane_terminal(), closing(conversation):
+    lines = read_prompts(conversation, output, cancelling, history_of=history_of, before=before, style=style)
+    with restore_terminal(), closing(conversation):
         try:
-            greet(conversation, output, RECAP_TURNS)
+            open_conversation(conversation, output, RECAP_TURNS)
             for line in lines:
-                then = _understood(line, talk)
+                then = _interpret_line(line, talk)
                 if then.leaves:
                     break
-                if then.only_tried:
+                if then.is_dry_run:
                     _dry_run(then.prompt, talk)
                 elif then.prompt:
-                    _answer(then.prompt, talk)
+                    _run_prompt(then.prompt, talk)
         finally:
-            _say_goodbye(talk)
+            _show_resume_command(talk)
 
 
-class _Talk(NamedTuple):
-    """What it takes to talk. `bell`: seconds after which the end of a turn is rung, 0: never."""
+class _ChatLoop(NamedTuple):
+    """The parts of a running chat. A turn longer than `bell_seconds` rings the terminal's bell; 0: never."""
 
     conversation: Conversation
     output: Output
     cancelling: Cancelling
-    worker: Worker
-    bell: float
+    agent_thread: AgentThread
+    bell_seconds: float
 
 
-def _catch_up(talk: _Talk) -> None:
-    """Before the next prompt, show the turns that others made since ours, and heed the agent's file."""
+def _show_changes_by_others(talk: _ChatLoop) -> None:
+    """Show the turns that others added since the last prompt, and check the agent's file for changes."""
     conversation, output, cancellation = talk.conversation, talk.output, Cancellation()
     try:
-        with _occupied(talk, cancellation):
-            show_missed(conversation.missed(), conversation, output)
-            follow_file(conversation, output, cancellation)
+        with _own_terminal(talk, cancellation):
+            show_missed_changes(conversation.missed_changes(), conversation, output)
+            check_agent_file(conversation, output, cancellation)
     except FlueError as error:
         output.error(error)
 
 
-def _understood(line: str, talk: _Talk) -> Next:
-    """What is to be done about a line; a slash command has been run."""
+def _interpret_line(line: str, talk: _ChatLoop) -> NextAction:
+    """Run a line's slash command, if it is one, and give the next action."""
     conversation, output, cancellation = talk.conversation, talk.output, Cancellation()
-    working = Working(output, cancellation, conversation.manners.wait)
+    working = Working(output, cancellation, conversation.options.wait)
     pause = cancellable_pause(cancellation, working.waiting)
-    with _occupied(talk, cancellation), working.shown():
-        return what_to_do(line, Chat(conversation, output, pause, cancellation, talk.cancelling))
+    with _own_terminal(talk, cancellation), working.shown():
+        return run_line(line, ChatContext(conversation, output, pause, cancellation, talk.cancelling))
 
 
-def _answer(prompt: str, talk: _Talk) -> None:
+def _run_prompt(prompt: str, talk: _ChatLoop) -> None:
     """Run one turn in the worker's thread and show it; the chat goes on whatever becomes of it."""
     conversation, output = talk.conversation, talk.output
-    with _at_work(talk) as (cancellation, working, shown):
+    with _agent_at_work(talk) as (cancellation, working, shown):
 
         def begun(found: Begun) -> None:
             working.begun()
             say_begun(output, found)
-            show_missed(conversation.missed_before(found), conversation, output)
+            show_missed_changes(conversation.missed_changes_before(found), conversation, output)
 
         listener = Listener(waiting=working.waiting, begun=begun, piece=shown.piece)
-        turn = talk.worker.run(
-            lambda stuck: conversation.turn(prompt, listener._replace(stuck=stuck), cancellation),
+        turn = talk.agent_thread.run(
+            lambda stuck: conversation.run_turn(prompt, listener._replace(stuck=stuck), cancellation),
             working.tick,
         )
         shown.end(turn.reply)
         if turn.error:
-            show_failure(turn.error, output, verbose=conversation.manners.verbose)
+            show_failure(turn.error, output, verbose=conversation.options.verbose)
 
 
-def _dry_run(prompt: str, talk: _Talk) -> None:
-    """Show what the agent would answer and change; nothing of it is kept."""
+def _dry_run(prompt: str, talk: _ChatLoop) -> None:
+    """Run the agent on a prompt as a dry run and show its reply and data changes."""
     conversation, output = talk.conversation, talk.output
-    with _at_work(talk) as (cancellation, working, shown):
-        done: DryRunResult = talk.worker.run(
+    with _agent_at_work(talk) as (cancellation, working, shown):
+        done: DryRunResult = talk.agent_thread.run(
             lambda stuck: conversation.dry_run(prompt, shown.piece, stuck, cancellation), working.tick
         )
         shown.end(done.result.reply if done.result else None)
         if done.error:
-            show_failure(done.error, output, verbose=conversation.manners.verbose)
+            show_failure(done.error, output, verbose=conversation.options.verbose)
             return
         for line in data_lines(done.data_changes()):
             output.note(str(line).rstrip("\n"))
@@ -142,26 +142,26 @@ def _dry_run(prompt: str, talk: _Talk) -> None:
 
 
 @contextmanager
-def _at_work(talk: _Talk) -> Iterator[tuple[Cancellation, Working, Shown]]:
-    """While inside, an agent works, with signs of life; Ctrl-C cancels. The bell rings if it took long."""
+def _agent_at_work(talk: _ChatLoop) -> Iterator[tuple[Cancellation, Working, ReplyView]]:
+    """Context of a running agent: status line, Ctrl-C cancels, the terminal's bell after a long turn."""
     conversation, output, cancellation = talk.conversation, talk.output, Cancellation()
-    working = Working(output, cancellation, conversation.manners.wait)
-    with _occupied(talk, cancellation):
-        follow_file(conversation, output, cancellation)
+    working = Working(output, cancellation, conversation.options.wait)
+    with _own_terminal(talk, cancellation):
+        check_agent_file(conversation, output, cancellation)
         try:
-            with no_input_for_agents(), working.shown(), cleared_before_stop(output):
-                yield cancellation, working, SHOWN[conversation.reply_format](output, working)
+            with no_input_for_agents(), working.shown(), clear_on_suspend(output):
+                yield cancellation, working, REPLY_VIEWS[conversation.reply_format](output, working)
         except FlueError as error:
             output.error(error)
-    if 0 < talk.bell <= working.seconds and not isinstance(cancellation.why, TurnCancelled):
+    if 0 < talk.bell_seconds <= working.seconds and not isinstance(cancellation.why, TurnCancelled):
         ring(output)
 
 
 @contextmanager
-def _occupied(talk: _Talk, cancellation: Cancellation) -> Iterator[None]:
-    """While inside, the terminal is ours and signals are noted: Ctrl-C ends a turn, TERM and HUP the chat."""
+def _own_terminal(talk: _ChatLoop, cancellation: Cancellation) -> Iterator[None]:
+    """Context that owns the terminal and its signals: Ctrl-C ends a turn, TERM and HUP end the chat."""
     try:
-        with quiet_keyboard(), marked_pastes(talk.output), talk.cancelling(cancellation):
+        with silent_keyboard(), bracketed_paste(talk.output), talk.cancelling(cancellation):
             yield
     finally:
         for reason in cancellation.reasons:
@@ -169,7 +169,7 @@ def _occupied(talk: _Talk, cancellation: Cancellation) -> Iterator[None]:
                 raise StoppedBySignal(reason.signum)
 
 
-def _say_goodbye(talk: _Talk) -> None:
+def _show_resume_command(talk: _ChatLoop) -> None:
     command = talk.conversation.resume_command()
     if command:
         talk.output.note(f"resume with: {command}")

@@ -1,12 +1,12 @@
-"""How a chat runs its turns."""
+"""Options of a chat."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 
-class Manners(NamedTuple):
-    """How turns are run: waiting and thinking time in seconds, and what goes with them.
+class ChatOptions(NamedTuple):
+    """Options for the turns of a chat; `wait` and `timeout` are in seconds.
 
     `keeps`: whether anything is kept; `repeat`: options that a resume must give again; `drafts`: the folder
     for what was written in the editor and could not be used.
@@ -14,7 +14,7 @@ class Manners(NamedTuple):
 
     wait: float
     timeout: float | None
-    keeps: bool
+    is_saved: bool
     verbose: bool = False
-    repeat: tuple[str, ...] = ()
-    drafts: str = ""
+    repeat_flags: tuple[str, ...] = ()
+    drafts_folder: str = ""

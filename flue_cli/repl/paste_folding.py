@@ -18,10 +18,10 @@ from flue_cli.text import count_of, safe_text
 
 MOST_LINES = 8
 MOST_CHARACTERS = 2_000
-"""What is pasted and has more lines or characters is folded."""
+"""A paste with more lines or characters is folded."""
 
 MOST_DRAFTED, _BEGINNING = 10_000, 100
-"""What comes back into the line and has more characters is folded after its beginning, to fit the screen."""
+"""A draft with more characters is folded after its beginning, to fit the screen."""
 
 _FIRST, _LAST = 0x100000, 0x10FFFC
 _PASTED_AT = "\U0010fffd"
@@ -32,49 +32,49 @@ _NAMING = re.compile(r"(?<!\S)@")
 _TAB = "    "
 
 
-class Pastes:
-    """What was pasted into the lines of a chat and is shown folded."""
+class PasteFolder:
+    """The folded pastes of a chat: placeholder characters to the texts they stand for."""
 
     def __init__(self) -> None:
         self._texts = {_PASTED_AT: "@"}
         self._labels = {_PASTED_AT: "@"}
 
-    def taken(self, pasted: str) -> str:
-        """What goes into the line for `pasted`: as it is, or one character that stands for it."""
+    def fold_paste(self, pasted: str) -> str:
+        """Give the text to insert for a paste: the paste itself, or a placeholder character if it is long."""
         text = pasted.replace("\r\n", "\n").replace("\r", "\n")
         lines = text.count("\n") + (not text.endswith("\n"))
         if lines > MOST_LINES or len(text) > MOST_CHARACTERS or _MARK.search(text):
             what = count_of(lines, "line") if lines > 1 else count_of(len(text), "character")
-            return self._folded(text, f"[pasted {what}]")
+            return self._fold(text, f"[pasted {what}]")
         return _NAMING.sub(_PASTED_AT, text)
 
-    def draft(self, text: str) -> str:
-        """What goes into the line for a `text` from elsewhere: all of it that is shown counts as typed."""
+    def fold_draft(self, text: str) -> str:
+        """Give the text to insert for a draft; the part that is shown counts as typed."""
         shown = 0 if _MARK.search(text) else len(text) if len(text) <= MOST_DRAFTED else _BEGINNING
         rest = text[shown:]
-        return text[:shown] + (self._folded(rest, f"[{count_of(len(rest), 'character')}]") if rest else "")
+        return text[:shown] + (self._fold(rest, f"[{count_of(len(rest), 'character')}]") if rest else "")
 
-    def whole(self, line: str) -> str:
+    def expand(self, line: str) -> str:
         """The text of a line, with all that was pasted."""
         return _MARK.sub(lambda mark: self._texts.get(mark[0], mark[0]), line)
 
     def label(self, character: str) -> str:
-        """How a character of a line is shown, if it stands for what was pasted; else ""."""
+        """The label of a placeholder character; "" for any other character."""
         return self._labels.get(character, "")
 
-    def folds(self, line: str) -> bool:
-        """Whether the line shows something folded that can be unfolded."""
-        return self._unfolded(line) != line
+    def has_foldings(self, line: str) -> bool:
+        """True if the line has a folded text that can be expanded."""
+        return self._unfold_text(line) != line
 
     def unfold(self, buffer: Buffer) -> None:
         """Put into the line, as text, all that it shows folded; undoing folds it again."""
         before, after = buffer.document.text_before_cursor, buffer.document.text_after_cursor
-        if self.folds(before + after):
+        if self.has_foldings(before + after):
             buffer.save_to_undo_stack()
-            before = self._unfolded(before)
-            buffer.document = Document(before + self._unfolded(after), len(before))
+            before = self._unfold_text(before)
+            buffer.document = Document(before + self._unfold_text(after), len(before))
 
-    def _unfolded(self, line: str) -> str:
+    def _unfold_text(self, line: str) -> str:
         """The line with what was pasted, where it can stand there as text."""
         return _MARK.sub(lambda mark: self._as_text(mark[0]), line)
 
@@ -82,7 +82,7 @@ class Pastes:
         text = self._texts.get(mark, mark)
         return mark if mark == _PASTED_AT or _MARK.search(text) else _NAMING.sub(_PASTED_AT, text)
 
-    def _folded(self, text: str, label: str) -> str:
+    def _fold(self, text: str, label: str) -> str:
         mark = chr(_FIRST + len(self._texts))
         if mark > chr(_LAST):
             return text  # sixty thousand pastes in one chat: from here on they are shown
@@ -90,10 +90,10 @@ class Pastes:
         return mark
 
 
-class Visible(Processor):
+class PasteProcessor(Processor):
     """Shows what was pasted by its label, and what a terminal might obey by its name."""
 
-    def __init__(self, pastes: Pastes) -> None:
+    def __init__(self, pastes: PasteFolder) -> None:
         self._pastes = pastes
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
@@ -102,7 +102,9 @@ class Visible(Processor):
         line = fragment_list_to_text(fragments)
         if "\t" not in line and safe_text(line) == line and not _MARK.search(line):
             return Transformation(fragments)
-        shown = [(style, self._shown(character)) for style, text, *_ in fragments for character in text]
+        shown = [
+            (style, self._display_text(character)) for style, text, *_ in fragments for character in text
+        ]
         starts = [0]
         for _, text in shown:
             starts.append(starts[-1] + len(text))
@@ -113,5 +115,5 @@ class Visible(Processor):
             display_to_source=lambda place: bisect_right(starts, place) - 1 + max(0, place - starts[last]),
         )
 
-    def _shown(self, character: str) -> str:
+    def _display_text(self, character: str) -> str:
         return self._pastes.label(character) or safe_text(character).replace("\t", _TAB)

@@ -8,14 +8,14 @@ from flue_cli.render.status_line import Working
 from flue_cli.render.streams import Output
 from flue_cli.text import SafeStream
 
-_PREVIEWED = 8_000
+_MOST_PREVIEW_CHARACTERS = 8_000
 """Characters of an unfinished block that are laid out ten times a second; of longer ones the end is shown."""
 
-_OFTEN = 2_000
+_CHECK_EACH_LINE_CHARACTERS = 2_000
 """Characters of an unfinished block up to which every line is looked at for its end."""
 
 
-class Shown:
+class ReplyView:
     """A reply as it comes. An agent that was given up may go on talking, and is not heard."""
 
     def __init__(self, output: Output, working: Working) -> None:
@@ -27,18 +27,18 @@ class Shown:
         """Show a piece of a reply."""
         if not self._over:
             self._streamed = True
-            self._take(text)
+            self._write(text)
 
     def end(self, reply: str | None) -> None:
         """Nothing more is heard; `reply` is shown unless it came in pieces."""
         self._over = True
         self._working.enough()
         if not self._streamed and reply is not None:
-            self._take(reply)
+            self._write(reply)
         if self._streamed or reply is not None:
             self._finish()
 
-    def _take(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         self._working.enough()
         self._output.piece(text)
 
@@ -46,7 +46,7 @@ class Shown:
         self._output.end_line()
 
 
-class ShownAsMarkdown(Shown):
+class MarkdownReplyView(ReplyView):
     """A reply laid out block by block, so that nothing is drawn twice that may have scrolled off.
 
     The block that is not done yet is shown below, among the signs of life.
@@ -60,7 +60,7 @@ class ShownAsMarkdown(Shown):
         self._printed = False
         working.preview = self._preview
 
-    def _take(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         from flue_cli.render.markdown import LARGEST, finished
 
         text = self._safe.feed(text)
@@ -70,7 +70,7 @@ class ShownAsMarkdown(Shown):
             return
         done = finished(self._rest) if len(text) <= LARGEST else self._rest.rfind("\n") + 1
         block, self._rest = self._rest[:done], self._rest[done:]
-        self._look_at = len(self._rest) * 9 // 8 if len(self._rest) > _OFTEN else 0
+        self._look_at = len(self._rest) * 9 // 8 if len(self._rest) > _CHECK_EACH_LINE_CHARACTERS else 0
         self._print(block)
 
     def _finish(self) -> None:
@@ -93,10 +93,10 @@ class ShownAsMarkdown(Shown):
         rest = self._rest
         if not rest.strip():
             return ""
-        if len(rest) > _PREVIEWED:
-            return f"{rest[-_PREVIEWED:]}\n"
+        if len(rest) > _MOST_PREVIEW_CHARACTERS:
+            return f"{rest[-_MOST_PREVIEW_CHARACTERS:]}\n"
         return laid_out(rest, columns, breaks_code=True)
 
 
-SHOWN = {"text": Shown, "markdown": ShownAsMarkdown}
+REPLY_VIEWS = {"text": ReplyView, "markdown": MarkdownReplyView}
 """An agent's `reply_format` to how its replies are shown."""

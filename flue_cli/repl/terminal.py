@@ -17,18 +17,18 @@ _PASTE_MARKS_ON, _PASTE_MARKS_OFF = "\x1b[?2004h", "\x1b[?2004l"
 
 
 @contextmanager
-def sane_terminal() -> Iterator[None]:
+def restore_terminal() -> Iterator[None]:
     """Leave the terminal as it was found, however the chat ends."""
     keyboard = sys.stdin
     found = termios.tcgetattr(keyboard)
     try:
         yield
     finally:
-        _set(keyboard, found)
+        _apply_settings(keyboard, found)
 
 
 @contextmanager
-def quiet_keyboard() -> Iterator[None]:
+def silent_keyboard() -> Iterator[None]:
     """While an agent works, what is typed is neither shown nor lost: the next prompt gets it.
 
     Signals (Ctrl-C, Ctrl-Z) stay on. Enter stays a carriage return, which is what the prompt takes for
@@ -40,20 +40,20 @@ def quiet_keyboard() -> Iterator[None]:
     quiet[0] &= ~termios.ICRNL
     quiet[3] &= ~(termios.ECHO | termios.ICANON)
     quiet[3] |= termios.NOFLSH  # or Ctrl-C would throw away what was typed
-    _set(keyboard, quiet)
+    _apply_settings(keyboard, quiet)
     # A shell sets the terminal as it likes while we are stopped (Ctrl-Z).
-    continued = signal.signal(signal.SIGCONT, lambda signum, frame: _set(keyboard, quiet))
+    continued = signal.signal(signal.SIGCONT, lambda signum, frame: _apply_settings(keyboard, quiet))
     try:
         yield
     finally:
         signal.signal(signal.SIGCONT, continued)
-        _set(keyboard, found)
+        _apply_settings(keyboard, found)
         os.close(keyboard)
 
 
 @contextmanager
-def cleared_before_stop(output: Output) -> Iterator[None]:
-    """While inside, what is drawn is cleared before Ctrl-Z gives the terminal to the shell."""
+def clear_on_suspend(output: Output) -> Iterator[None]:
+    """Context that clears what is drawn before Ctrl-Z returns the terminal to the shell."""
     if not output.can_draw or signal.getsignal(signal.SIGTSTP) is not signal.SIG_DFL:
         yield
         return
@@ -74,7 +74,7 @@ def cleared_before_stop(output: Output) -> Iterator[None]:
 
 
 @contextmanager
-def usual_keyboard() -> Iterator[None]:
+def cooked_mode() -> Iterator[None]:
     """Inside `quiet_keyboard`, the keyboard as another program (a pager) expects it."""
     keyboard = sys.stdin
     if not keyboard.isatty():
@@ -85,15 +85,15 @@ def usual_keyboard() -> Iterator[None]:
     usual[0] |= termios.ICRNL
     usual[3] |= termios.ECHO | termios.ICANON
     usual[3] &= ~termios.NOFLSH
-    _set(keyboard, usual)
+    _apply_settings(keyboard, usual)
     try:
         yield
     finally:
-        _set(keyboard, found)
+        _apply_settings(keyboard, found)
 
 
 @contextmanager
-def marked_pastes(output: Output) -> Iterator[None]:
+def bracketed_paste(output: Output) -> Iterator[None]:
     """While an agent works, the terminal goes on marking pastes, so that each becomes one prompt."""
     if os.environ.get("TERM") == "dumb":
         yield
@@ -124,8 +124,8 @@ def no_input_for_agents() -> Iterator[None]:
             os.close(kept)
 
 
-def terminal_is_gone() -> bool:
-    """Whether the window was closed, which reads as the end of the input."""
+def is_terminal_gone() -> bool:
+    """True if the terminal's window was closed, which reads as the end of input."""
     try:
         termios.tcgetattr(sys.stdin)
     except termios.error:
@@ -133,6 +133,6 @@ def terminal_is_gone() -> bool:
     return False
 
 
-def _set(keyboard: TextIO | int, settings: list[Any]) -> None:
+def _apply_settings(keyboard: TextIO | int, settings: list[Any]) -> None:
     with suppress(termios.error):  # after a hang-up there is nothing left to set
         termios.tcsetattr(keyboard, termios.TCSADRAIN, settings)

@@ -18,11 +18,11 @@ PARTS: Mapping[str, tuple[tuple[str, ...], str]] = {
 }
 """A part of the screen: what prompt_toolkit calls it, and how it looks unless a style is chosen."""
 
-_PLAIN = "noreverse"
+_NO_REVERSE = "noreverse"
 """A style that was chosen starts from here, or colours would be the other way round."""
 
 
-def style_of(theme: Mapping[str, str]) -> Style:
+def theme_style(theme: Mapping[str, str]) -> Style:
     """The chat's style with what was chosen; UsageError for what is no style."""
     rules: dict[str, str] = {}
     for part, (names, usual) in PARTS.items():
@@ -34,6 +34,6 @@ def style_of(theme: Mapping[str, str]) -> Style:
                 f"{config_path()}: theme: {part}: '{chosen}' is no style",
                 hint='such as "ansigreen bold", or "bg:#222222 #aaaaaa"',
             ) from None
-        look = f"{_PLAIN} {chosen}" if chosen else usual
+        look = f"{_NO_REVERSE} {chosen}" if chosen else usual
         rules |= dict.fromkeys(names, look) if look else {}
     return Style.from_dict(rules)

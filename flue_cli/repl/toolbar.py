@@ -11,14 +11,14 @@ from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.utils import get_cwidth
 
 from flue_cli.errors import StoreError
-from flue_cli.repl.cell_width import shortened
+from flue_cli.repl.cell_width import truncate_cells
 from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.keymap import Keystrokes, key_of
+from flue_cli.repl.keymap import Keystrokes, key_label
 from flue_cli.stores.records import ABSENT, Head
 from flue_cli.text import count_of, safe_line, size
 
-_BETWEEN = " · "
-_LONGEST_NAME = 40
+_SEPARATOR = " · "
+_MOST_NAME_CHARACTERS = 40
 _MODES = {
     InputMode.NAVIGATION: "vi: command",
     InputMode.REPLACE: "vi: replace",
@@ -27,7 +27,7 @@ _MODES = {
 
 
 class Toolbar:
-    """What prompt_toolkit shows at the bottom. It reads the store once a prompt, in `look`."""
+    """The bottom toolbar. It reads the store once per prompt, in `refresh`."""
 
     def __init__(
         self, conversation: Conversation, keys: Mapping[Keystrokes, str], folds: Callable[[str], bool]
@@ -39,7 +39,7 @@ class Toolbar:
         self._seen: Head | None = None
         self._bytes = 0
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Take things as they are now."""
         conversation = self._conversation
         try:
@@ -53,13 +53,16 @@ class Toolbar:
     def __call__(self) -> StyleAndTextTuples:
         """The line, as wide as the screen at most."""
         app = get_app()
-        text = fitted(self._facts(), self._hints(), app.output.get_size().columns)
+        text = fit_line(self._facts(), self._hints(), app.output.get_size().columns)
         return [("", text)]
 
     def _facts(self) -> list[str]:
         conversation, head = self._conversation, self._seen
-        facts = [safe_line(conversation.agent.name), shortened(safe_line(conversation.name), _LONGEST_NAME)]
-        if not conversation.manners.keeps:
+        facts = [
+            safe_line(conversation.agent.name),
+            truncate_cells(safe_line(conversation.name), _MOST_NAME_CHARACTERS),
+        ]
+        if not conversation.options.is_saved:
             facts.append("not kept")
         if head is None:
             return facts
@@ -83,20 +86,20 @@ class Toolbar:
             ("editor", " editor"),
             ("vi", " emacs" if is_vi else " vi"),
         ]
-        shown = [f"{key_of(what, self._keys)}{does}" if does else what for what, does in hints]
+        shown = [f"{key_label(what, self._keys)}{does}" if does else what for what, does in hints]
         return [hint for hint in [*shown, "/help"] if hint and not hint.startswith(" ")]
 
 
-def fitted(facts: Sequence[str], hints: Sequence[str], columns: int) -> str:
+def fit_line(facts: Sequence[str], hints: Sequence[str], columns: int) -> str:
     """Facts on the left, hints on the right: of each as many as fit in, the first two facts at any rate."""
     room = columns - 2
     shown = list(facts)
-    while len(shown) > 2 and get_cwidth(_BETWEEN.join(shown)) > room:
+    while len(shown) > 2 and get_cwidth(_SEPARATOR.join(shown)) > room:
         shown.pop()
-    left = shortened(_BETWEEN.join(shown), room)
+    left = truncate_cells(_SEPARATOR.join(shown), room)
     right = ""
     for hint in hints:
-        more = f"{right}{_BETWEEN}{hint}" if right else hint
-        if get_cwidth(left + _BETWEEN + more) <= room:
+        more = f"{right}{_SEPARATOR}{hint}" if right else hint
+        if get_cwidth(left + _SEPARATOR + more) <= room:
             right = more
     return f" {left}{' ' * (room - get_cwidth(left) - get_cwidth(right))}{right} " if room > 0 else ""

@@ -1,4 +1,4 @@
-"""What a person reads when they come to a session: where they are, what was said, what is to be known."""
+"""Notices shown when a session is opened: its name and size, the last turns, and anything unusual."""
 
 from __future__ import annotations
 
@@ -10,77 +10,77 @@ from flue_cli.sessions.timeline import MissedChanges, backwards, last_turns
 from flue_cli.stores.records import ABSENT, Entry, Head
 from flue_cli.text import safe_line, turn_numbers, turns
 
-_LOOK_BACK = 64
-"""How many turns are looked at for the last one that tells by which source it was made."""
+_SOURCE_LOOK_BACK_TURNS = 64
+"""Number of turns searched for the last one that recorded its agent source."""
 
-_PREVIEW = 40
-
-
-def greet(conversation: Conversation, output: Output, recap_turns: int) -> None:
-    """Say what there is to say of the agent, and open its session."""
-    if conversation.loaded.remark:
-        output.note(conversation.loaded.remark)
-    open_session(conversation, output, recap_turns)
+_PREVIEW_CHARACTERS = 40
 
 
-def open_session(conversation: Conversation, output: Output, recap_turns: int) -> None:
-    """Say where we are, show the newest `recap_turns` turns, and say what became of things meanwhile.
+def open_conversation(conversation: Conversation, output: Output, recap_turns: int) -> None:
+    """Show the agent's notice, and open its session."""
+    if conversation.loaded.notice:
+        output.note(conversation.loaded.notice)
+    show_session_start(conversation, output, recap_turns)
+
+
+def show_session_start(conversation: Conversation, output: Output, recap_turns: int) -> None:
+    """Show the session's name and size, its newest `recap_turns` turns, and notices about changes.
 
     All of it counts as seen.
     """
-    head = conversation.look()
+    head = conversation.mark_seen()
     recap = last_turns(conversation.store, head, recap_turns)
-    output.note(_where(conversation, head))
-    _show(recap, conversation, output)
-    for remark in (_changed_source(conversation, head), _interrupted(recap[-1] if recap else None)):
+    output.note(_session_line(conversation, head))
+    _show_entries(recap, conversation, output)
+    for remark in (_source_notice(conversation, head), _interrupted_notice(recap[-1] if recap else None)):
         if remark:
             output.note(remark)
 
 
-def show_missed(missed: MissedChanges, conversation: Conversation, output: Output) -> None:
+def show_missed_changes(missed: MissedChanges, conversation: Conversation, output: Output) -> None:
     """Show what somebody else did to the session meanwhile."""
     if missed.undone:
         which, verb = turn_numbers(missed.undone), "was" if len(missed.undone) == 1 else "were"
         output.note(f"meanwhile {which} {verb} undone in another process")
     if missed.turns:
         output.note("meanwhile in another process:")
-        _show(missed.turns, conversation, output)
+        _show_entries(missed.turns, conversation, output)
 
 
-def _show(entries: Sequence[Entry], conversation: Conversation, output: Output) -> None:
+def _show_entries(entries: Sequence[Entry], conversation: Conversation, output: Output) -> None:
     if entries:
         from flue_cli.render.tables import transcript
 
         output.rendered(transcript(entries, as_markdown=conversation.reply_format == "markdown"))
 
 
-def _where(conversation: Conversation, head: Head) -> str:
+def _session_line(conversation: Conversation, head: Head) -> str:
     size = turns(head.turn) if head.uid != ABSENT else "new"
-    kept = "" if conversation.manners.keeps else ", not kept"
+    kept = "" if conversation.options.is_saved else ", not kept"
     agent, name = safe_line(conversation.agent.name), safe_line(conversation.name)
     return f"{agent} · session {name} ({size}{kept}) · /help"
 
 
-def _changed_source(conversation: Conversation, head: Head) -> str:
-    """Whether the last turns were made by another state of the agent's file; "" if not, or unknown."""
+def _source_notice(conversation: Conversation, head: Head) -> str:
+    """Notice that the agent source has changed since the last turns; "" if it has not, or is unknown."""
     for number, entry in enumerate(backwards(conversation.store, head)):
         source = entry.meta.get("source")
         if source is not None:
             if source == conversation.agent.fingerprint:
                 return ""
-            file = conversation.loaded.file or conversation.agent.name
+            file = conversation.loaded.file_name or conversation.agent.name
             return f"{safe_line(file)} has changed since turn {entry.turn}"
-        if number >= _LOOK_BACK:
+        if number >= _SOURCE_LOOK_BACK_TURNS:
             break
     return ""
 
 
-def _interrupted(lost: Entry | None) -> str:
-    """What can be done about the newest prompt, if it was interrupted."""
+def _interrupted_notice(lost: Entry | None) -> str:
+    """Notice about the newest prompt if it was interrupted, with the commands that settle it; else ""."""
     if lost is None or lost.outcome != "interrupted":
         return ""
     prompt = safe_line(lost.prompt)
-    start = prompt if len(prompt) <= _PREVIEW else f"{prompt[: _PREVIEW - 1]}…"
+    start = prompt if len(prompt) <= _PREVIEW_CHARACTERS else f"{prompt[: _PREVIEW_CHARACTERS - 1]}…"
     return (
         f"turn {lost.turn} was interrupted: {start}\n"
         "/retry sends it again, /edit brings it back into the line, /discard drops it"

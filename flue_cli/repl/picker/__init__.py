@@ -10,21 +10,21 @@ from prompt_toolkit.styles import Style
 
 from flue_cli.errors import SessionNotFound
 from flue_cli.render.streams import Output
-from flue_cli.repl.exit_signals import until_left
-from flue_cli.repl.picker.key_bindings import bindings
-from flue_cli.repl.picker.layout import STYLE, layout
-from flue_cli.repl.picker.session_list import Choices
+from flue_cli.repl.exit_signals import run_app
+from flue_cli.repl.picker.key_bindings import picker_key_bindings
+from flue_cli.repl.picker.layout import PICKER_STYLE, picker_layout
+from flue_cli.repl.picker.session_list import SessionList
 from flue_cli.repl.picker.state import Picker
-from flue_cli.repl.terminal import sane_terminal
+from flue_cli.repl.terminal import restore_terminal
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, Summary
 from flue_cli.turns.cancellation import Cancelling
 
-_LOOK = 0.5
+_REFRESH_SECONDS = 0.5
 """Seconds between looks at what other processes did to the store."""
 
 
-def pick(
+def pick_session(
     store: Store, output: Output, cancelling: Cancelling, *, agent: str = "", here: int = ABSENT
 ) -> Summary | None:
     """Have a person choose a session, of `agent` or of any; None if they leave without.
@@ -34,28 +34,28 @@ def pick(
     """
     if not store.sessions(agent=agent, limit=1):
         raise SessionNotFound("there is no session to pick")
-    picker = Picker(Choices(store, agent), here)
-    with output.terminal_file() as screen, sane_terminal():
+    picker = Picker(SessionList(store, agent), here)
+    with output.terminal_file() as screen, restore_terminal():
         app: Application[Summary | None] = Application(
-            layout=layout(picker),
-            key_bindings=bindings(picker),
-            style=Style.from_dict(STYLE),
+            layout=picker_layout(picker),
+            key_bindings=picker_key_bindings(picker),
+            style=Style.from_dict(PICKER_STYLE),
             full_screen=True,
             output=create_output(screen),
             refresh_interval=30,  # "3 min ago" grows old
         )
         app.ttimeoutlen = app.timeoutlen = 0.1  # how long Esc may turn out to begin something else
-        app.key_processor.before_key_press += lambda _: picker.say("")
-        return until_left(app, lambda: app.run(pre_run=lambda: _watch(app, picker)), cancelling)
+        app.key_processor.before_key_press += lambda _: picker.show_message("")
+        return run_app(app, lambda: app.run(pre_run=lambda: _refresh_regularly(app, picker)), cancelling)
 
 
-def _watch(app: Application[Summary | None], picker: Picker) -> None:
+def _refresh_regularly(app: Application[Summary | None], picker: Picker) -> None:
     """Have the list follow what other processes do, as long as the picker is open."""
 
     async def look() -> None:
         while True:
-            await asyncio.sleep(_LOOK)
-            if picker.attempt(picker.look):
+            await asyncio.sleep(_REFRESH_SECONDS)
+            if picker.attempt(picker.refresh):
                 app.invalidate()
 
     app.create_background_task(look())

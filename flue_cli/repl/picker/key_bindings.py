@@ -1,4 +1,4 @@
-"""Which keys do what in the session picker; typing itself is prompt_toolkit's."""
+"""Key bindings of the session picker; typing itself is prompt_toolkit's."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from prompt_toolkit.keys import Keys
 from flue_cli.repl.picker.state import Picker
 from flue_cli.text import safe_line
 
-_FAR = 1 << 30
+_PAST_EITHER_END = 1 << 30
 
 
-def bindings(picker: Picker) -> KeyBindingsBase:
+def picker_key_bindings(picker: Picker) -> KeyBindingsBase:
     """The picker's keys: those of each mode, and those that always work."""
-    return merge_key_bindings([_always(), _choosing(picker), _renaming(picker), _deleting(picker)])
+    return merge_key_bindings(
+        [_common_keys(), _choose_mode_keys(picker), _rename_mode_keys(picker), _delete_mode_keys(picker)]
+    )
 
 
-def _always() -> KeyBindings:
+def _common_keys() -> KeyBindings:
     keys = KeyBindings()
 
     @keys.add("c-l")
@@ -42,59 +44,59 @@ def _always() -> KeyBindings:
     return keys
 
 
-def _choosing(picker: Picker) -> KeyBindings:
+def _choose_mode_keys(picker: Picker) -> KeyBindings:
     keys = KeyBindings()
     chooses = Condition(lambda: picker.mode == "choose")
-    at_the_end = Condition(lambda: picker.words.document.is_cursor_at_the_end)
+    at_the_end = Condition(lambda: picker.filter_buffer.document.is_cursor_at_the_end)
 
     def bind(action: Callable[[KeyPressEvent], object], *names: str, only: Condition = chooses) -> None:
         for name in names:
-            keys.add(name, filter=only, eager=True)(_done(picker, action))
+            keys.add(name, filter=only, eager=True)(_attempting(picker, action))
 
-    bind(lambda event: picker.choices.move(-1), "up", "c-p")
-    bind(lambda event: picker.choices.move(1), "down", "c-n")
-    bind(lambda event: picker.choices.move(-picker.choices.page), "pageup")
-    bind(lambda event: picker.choices.move(picker.choices.page), "pagedown")
-    bind(lambda event: picker.choices.move(-_FAR), "home")
-    bind(lambda event: picker.choices.move(_FAR), "end")
+    bind(lambda event: picker.session_list.move_cursor(-1), "up", "c-p")
+    bind(lambda event: picker.session_list.move_cursor(1), "down", "c-n")
+    bind(lambda event: picker.session_list.move_cursor(-picker.session_list.page_height), "pageup")
+    bind(lambda event: picker.session_list.move_cursor(picker.session_list.page_height), "pagedown")
+    bind(lambda event: picker.session_list.move_cursor(-_PAST_EITHER_END), "home")
+    bind(lambda event: picker.session_list.move_cursor(_PAST_EITHER_END), "end")
     bind(lambda event: picker.choose(event.app), "enter")
     bind(lambda event: event.app.exit(result=None), "c-c", "c-d", "<sigint>")
     bind(lambda event: picker.begin_rename(), "c-r")
     bind(lambda event: picker.begin_delete(), "c-x")
-    keys.add("delete", filter=chooses & at_the_end)(_done(picker, lambda event: picker.begin_delete()))
+    keys.add("delete", filter=chooses & at_the_end)(_attempting(picker, lambda event: picker.begin_delete()))
     keys.add("escape", filter=chooses)(lambda event: event.app.exit(result=None))
     return keys
 
 
-def _renaming(picker: Picker) -> KeyBindings:
+def _rename_mode_keys(picker: Picker) -> KeyBindings:
     keys = KeyBindings()
     renames = Condition(lambda: picker.mode == "rename")
-    keys.add("enter", filter=renames, eager=True)(_done(picker, lambda event: picker.rename()))
+    keys.add("enter", filter=renames, eager=True)(_attempting(picker, lambda event: picker.rename()))
     for name in ("escape", "c-c", "c-d", "<sigint>"):
-        keys.add(name, filter=renames)(_done(picker, lambda event: picker.leave_mode()))
+        keys.add(name, filter=renames)(_attempting(picker, lambda event: picker.leave_mode()))
     return keys
 
 
-def _deleting(picker: Picker) -> KeyBindings:
+def _delete_mode_keys(picker: Picker) -> KeyBindings:
     keys = KeyBindings()
     deletes = Condition(lambda: picker.mode == "delete")
 
     def keep(event: KeyPressEvent) -> None:
         picker.leave_mode()
-        picker.say("nothing was deleted")
+        picker.show_message("nothing was deleted")
 
     for name in ("y", "Y"):
-        keys.add(name, filter=deletes, eager=True)(_done(picker, lambda event: picker.delete()))
+        keys.add(name, filter=deletes, eager=True)(_attempting(picker, lambda event: picker.delete()))
     for name in (Keys.Any, "escape", "c-c", "c-d", "enter", "<sigint>"):
-        keys.add(name, filter=deletes)(_done(picker, keep))
+        keys.add(name, filter=deletes)(_attempting(picker, keep))
     return keys
 
 
-def _done(picker: Picker, action: Callable[[KeyPressEvent], object]) -> Callable[[KeyPressEvent], None]:
-    """What a key does: the action, whose errors are said, and then typing goes where it belongs."""
+def _attempting(picker: Picker, action: Callable[[KeyPressEvent], object]) -> Callable[[KeyPressEvent], None]:
+    """Wrap an action as a key handler: show its errors, then focus the active field."""
 
     def handle(event: KeyPressEvent) -> None:
         picker.attempt(lambda: action(event))
-        event.app.layout.focus(picker.field)
+        event.app.layout.focus(picker.active_buffer)
 
     return handle

@@ -10,12 +10,12 @@ from prompt_toolkit.layout import ConditionalContainer, Dimension, HSplit, Layou
 from prompt_toolkit.layout.controls import BufferControl, FormattedTextControl
 from prompt_toolkit.layout.processors import BeforeInput
 
-from flue_cli.repl.cell_width import filled, shortened
-from flue_cli.repl.picker.rows_and_preview import Drawn, preview, rows
+from flue_cli.repl.cell_width import pad_cells, truncate_cells
+from flue_cli.repl.picker.rows_and_preview import SizedControl, session_rows, turn_preview
 from flue_cli.repl.picker.state import Picker
 from flue_cli.text import session_label
 
-STYLE = {
+PICKER_STYLE = {
     "selected": "reverse",
     "agent": "ansicyan",
     "name": "bold",
@@ -23,60 +23,62 @@ STYLE = {
     "problem": "bold",
 }
 
-_TALL = 12
+_PREVIEW_MIN_LINES = 12
 """From how many lines on there is a preview."""
 
-_HINTS = {
+_KEY_HINTS = {
     "choose": "Enter opens · Ctrl-R renames · Ctrl-X deletes · Esc leaves",
     "rename": "Enter renames · Esc leaves it as it is",
 }
 
 
-def layout(picker: Picker) -> Layout:
-    """What to filter by, the list, the preview where there is room for it, and a line to talk on."""
-    words = Window(BufferControl(picker.words, [BeforeInput("> ")]))
-    name = Window(BufferControl(picker.name, [BeforeInput("new name: ")]), height=1)
-    count = Window(FormattedTextControl(lambda: _count(picker)), dont_extend_width=True)
-    sessions = Drawn(lambda width, height: rows(picker.choices, width, height))
+def picker_layout(picker: Picker) -> Layout:
+    """Lay out the filter, the list, a preview if the screen is tall enough, and the message line."""
+    words = Window(BufferControl(picker.filter_buffer, [BeforeInput("> ")]))
+    name = Window(BufferControl(picker.name_buffer, [BeforeInput("new name: ")]), height=1)
+    count = Window(FormattedTextControl(lambda: _count_line(picker)), dont_extend_width=True)
+    sessions = SizedControl(lambda width, height: session_rows(picker.session_list, width, height))
     below = HSplit(
         [
-            Window(Drawn(lambda width, height: _heading(picker, width)), height=1),
-            Window(Drawn(lambda width, height: _preview(picker, width, height))),
+            Window(SizedControl(lambda width, height: _heading_lines(picker, width)), height=1),
+            Window(SizedControl(lambda width, height: _preview_lines(picker, width, height))),
         ],
         height=Dimension(weight=2),
     )
     parts = [
         VSplit([words, count], height=1),
         Window(sessions, height=Dimension(min=1, weight=3)),
-        ConditionalContainer(below, Condition(lambda: _size().rows >= _TALL)),
+        ConditionalContainer(below, Condition(lambda: _terminal_size().rows >= _PREVIEW_MIN_LINES)),
         ConditionalContainer(name, Condition(lambda: picker.mode == "rename")),
-        Window(FormattedTextControl(lambda: _foot(picker)), wrap_lines=True, dont_extend_height=True),
+        Window(FormattedTextControl(lambda: _bottom_line(picker)), wrap_lines=True, dont_extend_height=True),
     ]
     return Layout(HSplit(parts), words)
 
 
-def _size() -> Size:
+def _terminal_size() -> Size:
     return get_app().output.get_size()
 
 
-def _count(picker: Picker) -> str:
-    return f" {len(picker.choices.shown)}/{len(picker.choices.all)}"
+def _count_line(picker: Picker) -> str:
+    return f" {len(picker.session_list.shown)}/{len(picker.session_list.all)}"
 
 
-def _heading(picker: Picker, width: int) -> list[StyleAndTextTuples]:
-    one = picker.choices.selected
+def _heading_lines(picker: Picker, width: int) -> list[StyleAndTextTuples]:
+    one = picker.session_list.selected
     title = f" {session_label(one)} " if one else ""
-    return [[("", "──" + shortened(title, width - 4) + "─" * width)]]
+    return [[("", "──" + truncate_cells(title, width - 4) + "─" * width)]]
 
 
-def _preview(picker: Picker, width: int, height: int) -> list[StyleAndTextTuples]:
-    entries, problem = picker.previewed()
-    return [[("class:problem", filled(problem, width))]] if problem else preview(entries, width, height)
+def _preview_lines(picker: Picker, width: int, height: int) -> list[StyleAndTextTuples]:
+    entries, problem = picker.preview_turns()
+    return (
+        [[("class:problem", pad_cells(problem, width))]] if problem else turn_preview(entries, width, height)
+    )
 
 
-def _foot(picker: Picker) -> StyleAndTextTuples:
+def _bottom_line(picker: Picker) -> StyleAndTextTuples:
     if picker.message:
         return [("class:problem" if picker.message.startswith("error") else "", picker.message)]
     if picker.mode == "delete":
         return [("class:problem", picker.question)]
-    return [("", shortened(_HINTS[picker.mode], _size().columns))]
+    return [("", truncate_cells(_KEY_HINTS[picker.mode], _terminal_size().columns))]

@@ -1,4 +1,4 @@
-"""How the session picker looks: rows, the preview below them, and text that fits into them."""
+"""Rows and preview of the session picker, fitted to the screen's width."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from prompt_toolkit.layout.controls import UIContent, UIControl
 from prompt_toolkit.utils import get_cwidth
 
 from flue_cli import times
-from flue_cli.repl.cell_width import beginning, filled
-from flue_cli.repl.picker.session_list import Choices
+from flue_cli.repl.cell_width import fit_prefix, pad_cells
+from flue_cli.repl.picker.session_list import SessionList
 from flue_cli.stores.records import Entry, Summary
 from flue_cli.stores.rules import mark_of
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import ago, local_time
 
-_LONGEST = 4000
-"""How much of a prompt or a reply the preview looks at, in characters."""
+_PREVIEW_CHARACTERS = 4000
+"""Characters of a prompt or reply that the preview reads."""
 
 
-class Drawn(UIControl):
+class SizedControl(UIControl):
     """A part of the screen that is made anew, line by line, for the room that there is."""
 
     def __init__(self, draw: Callable[[int, int], list[StyleAndTextTuples]]) -> None:
@@ -32,30 +32,30 @@ class Drawn(UIControl):
         return UIContent(lines.__getitem__, len(lines), show_cursor=False)
 
 
-def rows(choices: Choices, width: int, height: int) -> list[StyleAndTextTuples]:
+def session_rows(choices: SessionList, width: int, height: int) -> list[StyleAndTextTuples]:
     """A line for each session that there is room for; the selected one stands out."""
-    found = choices.window(height)
+    found = choices.visible_rows(height)
     now = times.now()
-    cells = [_cells(one, now) for one, _ in found]
-    widths = _widths(cells, width - 2)
+    cells = [_row_cells(one, now) for one, _ in found]
+    widths = _column_widths(cells, width - 2)
     lines: list[StyleAndTextTuples] = []
     for (_, is_selected), line in zip(found, cells, strict=True):
         style = "class:selected" if is_selected else ""
         drawn: StyleAndTextTuples = [(style, "> " if is_selected else "  ")]
         for (name, text), room in zip(line.items(), widths.values(), strict=True):
             if room:
-                fitted = filled(text, room, right=name == "turns")
+                fitted = pad_cells(text, room, right=name == "turns")
                 drawn.append((f"{style} class:{name}", fitted + "  "))
         lines.append([*drawn, (style, " " * width)] if is_selected else drawn)
     return lines
 
 
-def preview(entries: Sequence[Entry], width: int, height: int) -> list[StyleAndTextTuples]:
+def turn_preview(entries: Sequence[Entry], width: int, height: int) -> list[StyleAndTextTuples]:
     """The newest turns that there is room for, the newest of them cut where it is too long."""
     blocks: list[list[StyleAndTextTuples]] = []
     room = height
     for entry in reversed(entries):
-        block = list(_exchange(entry, width, room))
+        block = list(_entry_lines(entry, width, room))
         if blocks and len(block) > room:
             break
         blocks.insert(0, block[:room])
@@ -65,7 +65,7 @@ def preview(entries: Sequence[Entry], width: int, height: int) -> list[StyleAndT
     return [line for block in blocks for line in block]
 
 
-def _cells(one: Summary, now: int) -> dict[str, str]:
+def _row_cells(one: Summary, now: int) -> dict[str, str]:
     return {
         "agent": safe_line(one.agent),
         "name": safe_line(one.name),
@@ -75,59 +75,59 @@ def _cells(one: Summary, now: int) -> dict[str, str]:
     }
 
 
-_GIVES_WAY = ("preview", "turns", "when", "agent")
-"""What a narrow screen does without, first to last."""
+_DROPPED_FIRST = ("preview", "turns", "when", "agent")
+"""Columns dropped on a narrow screen, first to last."""
 
-_ROOM = {"agent": 16, "name": 32, "turns": 5, "when": 16, "preview": 10}
-"""How wide a column may become; for the preview, which takes all that is left, what it needs at least."""
+_MOST_WIDTHS = {"agent": 16, "name": 32, "turns": 5, "when": 16, "preview": 10}
+"""Greatest width of each column; for the preview, which takes all remaining cells, its least width."""
 
 
-def _widths(cells: Sequence[dict[str, str]], width: int) -> dict[str, int]:
+def _column_widths(cells: Sequence[dict[str, str]], width: int) -> dict[str, int]:
     """The width of each column; 0 for one that there is no room for."""
     widths = {
         name: min(most, max((get_cwidth(line[name]) for line in cells), default=0))
-        for name, most in _ROOM.items()
+        for name, most in _MOST_WIDTHS.items()
     }
-    widths["preview"] = _ROOM["preview"]
-    for name in _GIVES_WAY:
-        if _taken(widths) > width:
+    widths["preview"] = _MOST_WIDTHS["preview"]
+    for name in _DROPPED_FIRST:
+        if _total_width(widths) > width:
             widths[name] = 0
-    if _taken(widths) > width:
+    if _total_width(widths) > width:
         widths["name"] = max(1, width - 2)
     elif widths["preview"]:
-        widths["preview"] += width - _taken(widths)
+        widths["preview"] += width - _total_width(widths)
     return widths
 
 
-def _taken(widths: dict[str, int]) -> int:
+def _total_width(widths: dict[str, int]) -> int:
     return sum(room + 2 for room in widths.values() if room)
 
 
-def _exchange(entry: Entry, width: int, height: int) -> Iterator[StyleAndTextTuples]:
+def _entry_lines(entry: Entry, width: int, height: int) -> Iterator[StyleAndTextTuples]:
     """A turn, line by line: the prompt on two at most, of the reply what then still fits."""
     mark = mark_of(entry)
     heading = f"[{entry.turn}] {local_time(entry.started_at)}" + (f"  {mark}" if mark else "")
-    yield [("class:turn", filled(heading, width))]
-    prompt = _lines(f"> {entry.prompt}", width, 2) if entry.kind == "prompt" else []
+    yield [("class:turn", pad_cells(heading, width))]
+    prompt = _wrap_lines(f"> {entry.prompt}", width, 2) if entry.kind == "prompt" else []
     for line in prompt:
         yield [("class:prompt", line)]
     answer = entry.reply if entry.reply is not None else entry.error.message if entry.error else ""
-    for line in _lines(answer, width, max(1, height - 1 - len(prompt))):
+    for line in _wrap_lines(answer, width, max(1, height - 1 - len(prompt))):
         yield [("", line)]
 
 
-def _lines(text: str, width: int, most: int) -> list[str]:
+def _wrap_lines(text: str, width: int, most: int) -> list[str]:
     """At most so many lines of `text`, made safe and wrapped; the last one tells if there is more."""
-    shown = safe_text(text[:_LONGEST]).expandtabs(4).rstrip("\n")
+    shown = safe_text(text[:_PREVIEW_CHARACTERS]).expandtabs(4).rstrip("\n")
     lines: list[str] = []
     for line in shown.split("\n") if shown else []:
         rest = line
         while True:
-            piece = beginning(rest, width) or rest[:1]
+            piece = fit_prefix(rest, width) or rest[:1]
             lines.append(piece)
             rest = rest[len(piece) :]
             if len(lines) > most:
-                return [*lines[: most - 1], filled(lines[most - 1] + "…", width) if most else ""]
+                return [*lines[: most - 1], pad_cells(lines[most - 1] + "…", width) if most else ""]
             if not rest:
                 break
     return lines

@@ -1,4 +1,4 @@
-"""What a person can do in the session picker, whatever it looks like and whichever keys do it."""
+"""The session picker's state and actions, independent of layout and keys."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from prompt_toolkit.buffer import Buffer
 from flue_cli.errors import FlueError, SessionChanged, UsageError
 from flue_cli.names import bare_name
 from flue_cli.render.notices import described
-from flue_cli.repl.picker.session_list import Choices
+from flue_cli.repl.picker.session_list import SessionList
 from flue_cli.stores.records import ABSENT, Entry, Head, Summary
 from flue_cli.text import safe_line, session_label
 
 TURNS_SHOWN = 3
-"""How many of a session's newest turns the preview reads."""
+"""Number of newest turns that the preview reads."""
 
 
 class Picker:
     """The state of a picker: `mode` is "choose", "rename" or "delete"."""
 
-    def __init__(self, choices: Choices, here: int = ABSENT) -> None:
-        self.choices = choices
+    def __init__(self, choices: SessionList, here: int = ABSENT) -> None:
+        self.session_list = choices
         self.mode = "choose"
         self.message = ""
         self.question = ""
-        self.words = Buffer(multiline=False, on_text_changed=lambda words: choices.filter(words.text))
-        self.name = Buffer(multiline=False)
-        self._here = here
+        self.filter_buffer = Buffer(multiline=False, on_text_changed=lambda words: choices.filter(words.text))
+        self.name_buffer = Buffer(multiline=False)
+        self._current_uid = here
         self._subject: Summary | None = None
-        self._going: Sequence[Head] = ()
+        self._deletion_set: Sequence[Head] = ()
         self._read: tuple[object, list[Entry], str] = (None, [], "")
 
     @property
-    def field(self) -> Buffer:
-        """What is typed into."""
-        return self.name if self.mode == "rename" else self.words
+    def active_buffer(self) -> Buffer:
+        """The buffer that takes typed text."""
+        return self.name_buffer if self.mode == "rename" else self.filter_buffer
 
-    def say(self, message: str) -> None:
+    def show_message(self, message: str) -> None:
         """Show a message, until the next key."""
         self.message = safe_line(message)
 
@@ -48,74 +48,76 @@ class Picker:
             return action() is not False
         except SessionChanged as error:
             self.leave_mode()
-            self.choices.load()
-            self.say(f"error: {error.message}")
+            self.session_list.reload()
+            self.show_message(f"error: {error.message}")
         except FlueError as error:
-            self.say(f"error: {error.message}")
+            self.show_message(f"error: {error.message}")
         return True
 
     def choose(self, app: Application[Summary | None]) -> None:
         """End with the selected session; SessionChanged if it is gone."""
-        if one := self.choices.selected:
-            head = self.choices.head(one)
+        if one := self.session_list.selected:
+            head = self.session_list.current_head(one)
             app.exit(result=one._replace(agent=head.agent, name=head.name))
 
     def begin_rename(self) -> None:
         """Ask for a new name of the selected session."""
-        if one := self._take():
-            self.name.text = one.name
-            self.name.cursor_position = len(one.name)
+        if one := self._take_subject():
+            self.name_buffer.text = one.name
+            self.name_buffer.cursor_position = len(one.name)
             self.mode = "rename"
 
     def rename(self) -> None:
         """Give it the name that was entered; BadName, SessionExists, SessionBusy while a turn runs."""
         if one := self._subject:
-            renamed = self.choices.rename(one, bare_name(self.name.text, one.agent))
+            renamed = self.session_list.rename(one, bare_name(self.name_buffer.text, one.agent))
             self.leave_mode()
-            self.say(f"{session_label(one)} is now {session_label(renamed)}")
+            self.show_message(f"{session_label(one)} is now {session_label(renamed)}")
 
     def begin_delete(self) -> None:
         """Ask whether the selected session is to go, naming all that would go with it."""
-        if one := self._take():
-            self._going = self.choices.going(one)
-            names = ", ".join(described(self.choices.store, head) for head in self._going)
+        if one := self._take_subject():
+            self._deletion_set = self.session_list.deletion_set(one)
+            names = ", ".join(described(self.session_list.store, head) for head in self._deletion_set)
             self.question = f"Delete {names} for good? [y/N]"
             self.mode = "delete"
 
     def delete(self) -> None:
         """Delete what was asked about; SessionBusy while a turn runs."""
         self.leave_mode()
-        self.choices.delete(self._going)
-        names = ", ".join(session_label(head) for head in self._going)
-        self.say(f"deleted {names}; the chat's input history may still have the prompts that were typed")
+        self.session_list.delete(self._deletion_set)
+        names = ", ".join(session_label(head) for head in self._deletion_set)
+        self.show_message(
+            f"deleted {names}; the chat's input history may still have the prompts that were typed"
+        )
 
     def leave_mode(self) -> None:
         """Back to choosing."""
         self.mode = "choose"
 
-    def look(self) -> bool:
+    def refresh(self) -> bool:
         """Take in what other processes did; whether they did anything."""
-        before = self.choices.selected
-        if not self.choices.look():
+        before = self.session_list.selected
+        if not self.session_list.refresh():
             return False
-        if before and all(one.uid != before.uid for one in self.choices.all):
-            self.say(f"{session_label(before)} is gone: it was deleted meanwhile")
+        if before and all(one.uid != before.uid for one in self.session_list.all):
+            self.show_message(f"{session_label(before)} is gone: it was deleted meanwhile")
         return True
 
-    def previewed(self) -> tuple[list[Entry], str]:
+    def preview_turns(self) -> tuple[list[Entry], str]:
         """The newest turns of the selected session, and in their place what went wrong reading them."""
-        one = self.choices.selected
-        key = (one.uid, self.choices.loaded_at) if one else None
+        one = self.session_list.selected
+        key = (one.uid, self.session_list.loaded_at) if one else None
         if one and key != self._read[0]:
             try:
-                self._read = (key, self.choices.last_turns(one, TURNS_SHOWN), "")
+                self._read = (key, self.session_list.last_turns(one, TURNS_SHOWN), "")
             except FlueError as error:
                 self._read = (key, [], safe_line(error.message))
         return self._read[1:] if one else ([], "")
 
-    def _take(self) -> Summary | None:
+    def _take_subject(self) -> Summary | None:
         """The selected session as the one that something is to be done to; UsageError if we are in it."""
-        self._subject = self.choices.selected
-        if self._subject and self._subject.uid == self._here:
+        self._subject = self.session_list.selected
+        if self._subject and self._subject.uid == self._current_uid:
             raise UsageError("that is the session you are in")
         return self._subject

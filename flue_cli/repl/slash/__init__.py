@@ -6,50 +6,57 @@ from textwrap import dedent
 
 from flue_cli.errors import FlueError, UsageError
 from flue_cli.repl.slash import agents, data, export_copy_editor, markdown, sessions, status, timeline
-from flue_cli.repl.slash.command_context import Chat, Command, Next, is_command, parts, show
+from flue_cli.repl.slash.command_context import (
+    ChatContext,
+    NextAction,
+    SlashCommand,
+    is_command,
+    show_paged,
+    split_command,
+)
 from flue_cli.text import safe_line
 
-__all__ = ["COMMANDS", "Chat", "Command", "Next", "summary", "what_to_do"]
+__all__ = ["COMMANDS", "ChatContext", "SlashCommand", "NextAction", "help_summary", "run_line"]
 
-_KEYS = """\
+_KEY_HELP = """\
 Enter sends, Alt-Enter or Ctrl-J adds a line, // sends a prompt with a slash.
 Ctrl-C cancels a running turn or clears the line, Ctrl-D leaves.
 @FILE sends a file along, Tab completes, Up and Ctrl-R find earlier prompts.
 Ctrl-G opens your editor, Ctrl-O unfolds a long paste, F4 switches to vi."""
 
 
-def what_to_do(line: str, chat: Chat) -> Next:
-    """What a line asks for. A slash command is run; an unknown one is reported, never sent to the agent."""
+def run_line(line: str, chat: ChatContext) -> NextAction:
+    """Run a line's slash command, or give it as a prompt. An unknown command is reported, never sent."""
     if not is_command(line):
-        return Next(prompt=line[1:] if line.startswith("//") else line)
-    name, argument = parts(line)
+        return NextAction(prompt=line[1:] if line.startswith("//") else line)
+    name, argument = split_command(line)
     try:
-        return _command(name)(argument, chat) or Next()
+        return _find_command(name)(argument, chat) or NextAction()
     except FlueError as error:
         chat.output.error(error)
-        return Next()
+        return NextAction()
 
 
-def help_(argument: str, chat: Chat) -> None:
+def show_help(argument: str, chat: ChatContext) -> None:
     """Show what can be typed here, or all about one: /help [COMMAND]."""
     if argument:
         name = argument if argument.startswith("/") else f"/{argument}"
-        first, _, rest = (_command(name).__doc__ or "").partition("\n")
+        first, _, rest = (_find_command(name).__doc__ or "").partition("\n")
         chat.output.result(f"{name}: {first}\n{dedent(rest).rstrip()}".rstrip())
         return
-    lines = [f"{name:<10} {summary(name)}" for name in COMMANDS]
-    show(chat, "\n".join([*lines, "", _KEYS]))
+    lines = [f"{name:<10} {help_summary(name)}" for name in COMMANDS]
+    show_paged(chat, "\n".join([*lines, "", _KEY_HELP]))
 
 
-def exit_(argument: str, chat: Chat) -> Next:
+def leave_chat(argument: str, chat: ChatContext) -> NextAction:
     """Leave the chat."""
-    return Next(leaves=True)
+    return NextAction(leaves=True)
 
 
-COMMANDS: dict[str, Command] = {
-    "/help": help_,
-    "/exit": exit_,
-    "/quit": exit_,
+COMMANDS: dict[str, SlashCommand] = {
+    "/help": show_help,
+    "/exit": leave_chat,
+    "/quit": leave_chat,
     **sessions.COMMANDS,
     **agents.COMMANDS,
     **data.COMMANDS,
@@ -61,12 +68,12 @@ COMMANDS: dict[str, Command] = {
 """Slash command to function."""
 
 
-def summary(name: str) -> str:
+def help_summary(name: str) -> str:
     """The help of a command in one line."""
     return (COMMANDS[name].__doc__ or "").partition("\n")[0]
 
 
-def _command(name: str) -> Command:
+def _find_command(name: str) -> SlashCommand:
     """The command called `name`; UsageError with what was perhaps meant."""
     command = COMMANDS.get(name)
     if command is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from flue_cli.repl.slash.command_context import Chat, Command, show
-from flue_cli.repl.terminal import usual_keyboard
+from flue_cli.repl.slash.command_context import ChatContext, SlashCommand, show_paged
+from flue_cli.repl.terminal import cooked_mode
 from flue_cli.turns.result import parse_data
 
 
-def data(argument: str, chat: Chat) -> None:
+def data_command(argument: str, chat: ChatContext) -> None:
     """Show the data or change it: /data [PATH], set PATH V, unset, edit.
 
     /data            the data as a tree; what the last turn changed is marked
@@ -22,21 +22,21 @@ def data(argument: str, chat: Chat) -> None:
 
     what, _, rest = argument.partition(" ")
     if not argument:
-        _show_tree(chat)
+        _show_data_tree(chat)
     elif what == "edit" and not rest:
-        with usual_keyboard():
-            words = chat.conversation.edit(chat.output.note, chat.pause)
+        with cooked_mode():
+            words = chat.conversation.edit_data(chat.output.note, chat.pause)
         chat.output.note(words)
     elif what == "set" and rest:
-        chat.output.note(chat.conversation.put(*leading(rest.strip()), chat.pause))
+        chat.output.note(chat.conversation.set_data(*leading(rest.strip()), chat.pause))
     elif what == "unset" and rest:
-        chat.output.note(chat.conversation.take_out(rest.strip(), chat.pause))
+        chat.output.note(chat.conversation.unset_data(rest.strip(), chat.pause))
     else:
         found = get(json.loads(chat.conversation.data()), parse(argument))
         chat.output.result(json.dumps(found, indent=2))
 
 
-def _show_tree(chat: Chat) -> None:
+def _show_data_tree(chat: ChatContext) -> None:
     from flue_cli.jsondata.diff import changes
     from flue_cli.render.data_tree import data_tree
 
@@ -44,8 +44,8 @@ def _show_tree(chat: Chat) -> None:
     now, before = (
         parse_data(store.data_at(head, turn), head.name) for turn in (head.turn, max(0, head.turn - 1))
     )
-    show(chat, data_tree(now, changes(before, now)))
+    show_paged(chat, data_tree(now, changes(before, now)))
 
 
-COMMANDS: dict[str, Command] = {"/data": data}
+COMMANDS: dict[str, SlashCommand] = {"/data": data_command}
 """Slash command to function."""

@@ -6,15 +6,15 @@ import os
 
 from flue_cli.errors import FileExists, NotFound
 from flue_cli.files import write_whole
-from flue_cli.repl.compose_in_editor import written
-from flue_cli.repl.slash.command_context import Chat, Command, Next, no_argument
+from flue_cli.repl.compose_in_editor import edit_in_editor
+from flue_cli.repl.slash.command_context import ChatContext, NextAction, SlashCommand, refuse_argument
 from flue_cli.sessions.timeline import backwards
 from flue_cli.stores.records import ABSENT, Head
 from flue_cli.text import count_of, safe_line
 from flue_cli.transcripts import exporter, format_of
 
 
-def export(argument: str, chat: Chat) -> None:
+def export_session(argument: str, chat: ChatContext) -> None:
     """Write the session to a file, its ending says how: /export [FILE].
 
     Endings: json, jsonl, md, html, txt, openai.json, flue (a script for flue test).
@@ -23,7 +23,7 @@ def export(argument: str, chat: Chat) -> None:
     head = chat.conversation.head()
     if head.uid == ABSENT:
         raise NotFound("nothing has been said yet")
-    path = _file_for(argument, head)
+    path = _export_file_name(argument, head)
     try:
         write_whole(path, exporter(format_of(path))(chat.conversation.store, head, 1), force=False)
     except FileExists as error:
@@ -31,11 +31,11 @@ def export(argument: str, chat: Chat) -> None:
     chat.output.note(f"written to {safe_line(path)}")
 
 
-def copy(argument: str, chat: Chat) -> None:
+def copy_reply(argument: str, chat: ChatContext) -> None:
     """Copy the last reply to the clipboard."""
-    from flue_cli.repl.clipboard import copy as put
+    from flue_cli.repl.clipboard import copy_to_clipboard as put
 
-    no_argument(argument, "/copy")
+    refuse_argument(argument, "/copy")
     entries = backwards(chat.conversation.store, chat.conversation.head())
     reply = next((entry.reply for entry in entries if entry.reply is not None), None)
     if reply is None:
@@ -45,16 +45,16 @@ def copy(argument: str, chat: Chat) -> None:
     )
 
 
-def editor(argument: str, chat: Chat) -> Next | None:
+def write_in_editor(argument: str, chat: ChatContext) -> NextAction | None:
     """Write the next prompt in your editor: /editor [TEXT]."""
-    text = written(argument)
+    text = edit_in_editor(argument)
     if not text.strip():
         chat.output.note("nothing was written")
         return None
-    return Next(draft=text)
+    return NextAction(draft=text)
 
 
-def _file_for(argument: str, head: Head) -> str:
+def _export_file_name(argument: str, head: Head) -> str:
     from flue_cli.transcripts.file_names import file_names
 
     path = os.path.expanduser(argument)
@@ -63,5 +63,9 @@ def _file_for(argument: str, head: Head) -> str:
     return path
 
 
-COMMANDS: dict[str, Command] = {"/export": export, "/copy": copy, "/editor": editor}
+COMMANDS: dict[str, SlashCommand] = {
+    "/export": export_session,
+    "/copy": copy_reply,
+    "/editor": write_in_editor,
+}
 """Slash command to function."""

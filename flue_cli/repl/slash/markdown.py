@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from flue_cli.errors import UsageError
-from flue_cli.repl.slash.command_context import Chat, Command
+from flue_cli.repl.slash.command_context import ChatContext, SlashCommand
 
 _FORMATS = {"on": "markdown", "off": "text"}
-_WORDS = {"markdown": "replies are laid out as markdown", "text": "replies are shown as they come"}
+_NOTICES = {"markdown": "replies are laid out as markdown", "text": "replies are shown as they come"}
 
 
-def markdown(argument: str, chat: Chat) -> None:
+def set_markdown(argument: str, chat: ChatContext) -> None:
     """Lay replies out as markdown, or not: /markdown [on|off]."""
     if argument and argument not in _FORMATS:
         raise UsageError("/markdown takes on or off")
     if argument:
         chat.conversation.chosen_format = _FORMATS[argument]
-    chat.output.note(_WORDS[chat.conversation.reply_format])
+    chat.output.note(_NOTICES[chat.conversation.reply_format])
 
 
-COMMANDS: dict[str, Command] = {"/markdown": markdown}
+COMMANDS: dict[str, SlashCommand] = {"/markdown": set_markdown}
 """Slash command to function."""

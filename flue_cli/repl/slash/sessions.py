@@ -8,42 +8,50 @@ from flue_cli.errors import UsageError
 from flue_cli.names import agent_name, bare_name, free_name, session_name
 from flue_cli.render.session_tree import Branch
 from flue_cli.render.tables import hit_table, page, paged, session_table, transcript
-from flue_cli.repl.agent_file import stoppable
-from flue_cli.repl.slash.command_context import Chat, Command, no_argument, number, show
-from flue_cli.repl.terminal import no_input_for_agents, usual_keyboard
-from flue_cli.repl.welcome import greet, open_session
+from flue_cli.repl.agent_file import load_interruptibly
+from flue_cli.repl.slash.command_context import (
+    ChatContext,
+    SlashCommand,
+    parse_number,
+    refuse_argument,
+    show_paged,
+)
+from flue_cli.repl.terminal import cooked_mode, no_input_for_agents
+from flue_cli.repl.welcome import open_conversation, show_session_start
 from flue_cli.sessions.timeline import last_turns
 from flue_cli.stores.contract_errors import session_not_found_error
 from flue_cli.text import safe_line
 
-_HITS = 20
-_SESSIONS = 50
+_MOST_HITS = 20
+_MOST_LISTED = 50
 
 
-def new(argument: str, chat: Chat) -> None:
+def begin_session(argument: str, chat: ChatContext) -> None:
     """Begin another session: /new [NAME]."""
     conversation = chat.conversation
     ours = conversation.agent.name
-    conversation.begin(
-        bare_name(argument, ours) if argument else free_name(lambda name: conversation.has(ours, name))
+    conversation.begin_session(
+        bare_name(argument, ours)
+        if argument
+        else free_name(lambda name: conversation.session_exists(ours, name))
     )
     chat.output.note(f"new session {conversation.name}")
 
 
-def resume(argument: str, chat: Chat) -> None:
+def resume_session(argument: str, chat: ChatContext) -> None:
     """Go on with another session: /resume NAME, or AGENT/NAME."""
     if not argument:
         raise UsageError("/resume takes the name of a session")
     conversation = chat.conversation
     agent, slash, name = argument.partition("/")
-    is_whole = conversation.has(conversation.agent.name, session_name(argument))
+    is_whole = conversation.session_exists(conversation.agent.name, session_name(argument))
     if slash and agent and name and not is_whole:
-        enter(chat, agent_name(agent), session_name(name))
+        enter_session(chat, agent_name(agent), session_name(name))
     else:
-        enter(chat, conversation.agent.name, session_name(argument))
+        enter_session(chat, conversation.agent.name, session_name(argument))
 
 
-def rename(argument: str, chat: Chat) -> None:
+def rename_current_session(argument: str, chat: ChatContext) -> None:
     """Give this session another name: /rename NEW."""
     if not argument:
         raise UsageError("/rename takes the new name")
@@ -51,27 +59,27 @@ def rename(argument: str, chat: Chat) -> None:
     chat.output.note(f"{safe_line(before)} is now {chat.conversation.name}")
 
 
-def sessions(argument: str, chat: Chat) -> None:
+def choose_from_sessions(argument: str, chat: ChatContext) -> None:
     """Choose a session from a list, and go on with it.
 
     Type to filter, Enter goes there, Ctrl-R renames, Ctrl-X deletes, Esc comes back here.
     """
-    no_argument(argument, "/sessions")
-    found = chat.conversation.store.sessions(limit=_SESSIONS)
+    refuse_argument(argument, "/sessions")
+    found = chat.conversation.store.sessions(limit=_MOST_LISTED)
     if not found:
         chat.output.note("there are no sessions yet")
     elif os.environ.get("TERM") == "dumb":  # no cursor to choose with
         page(chat.output, session_table(Branch(summary) for summary in found))
     else:
-        _pick(chat)
+        _pick_from_list(chat)
 
 
-def history(argument: str, chat: Chat) -> None:
+def show_history(argument: str, chat: ChatContext) -> None:
     """Show the newest turns of this session: /history [N]."""
-    count = number(argument, "/history", "a number of turns", default=10, least=1)
+    count = parse_number(argument, "/history", "a number of turns", default=10, least=1)
     turns = last_turns(chat.conversation.store, chat.conversation.head(), count)
     if turns:
-        with usual_keyboard():
+        with cooked_mode():
             paged(
                 chat.output,
                 transcript(turns, as_markdown=chat.conversation.reply_format == "markdown"),
@@ -80,54 +88,54 @@ def history(argument: str, chat: Chat) -> None:
         chat.output.note("nothing has been said yet")
 
 
-def search(argument: str, chat: Chat) -> None:
+def search_turns(argument: str, chat: ChatContext) -> None:
     """Look for words in all sessions: /search WORDS."""
     from flue_cli.stores.search_query import Query
 
     words = argument.split()
     if not words:
         raise UsageError("/search takes the words to look for")
-    found = chat.conversation.store.search(words, limit=_HITS)
+    found = chat.conversation.store.search(words, limit=_MOST_HITS)
     if found:
-        show(chat, hit_table(found, Query(words)))
+        show_paged(chat, hit_table(found, Query(words)))
     else:
         chat.output.note("nothing was found")
 
 
-def enter(chat: Chat, agent: str, name: str) -> None:
+def enter_session(chat: ChatContext, agent: str, name: str) -> None:
     """Go on with the session `name` of `agent`, which is loaded if it is not the one that we talk to.
 
     SessionNotFound, and as Agents.load; then we stay where we are.
     """
     conversation = chat.conversation
-    if not conversation.has(agent, name):
+    if not conversation.session_exists(agent, name):
         raise session_not_found_error(agent, name)
     if agent == conversation.agent.name:
-        conversation.switch(name, "existing")
-        open_session(conversation, chat.output, 1)
+        conversation.switch_session(name, "existing")
+        show_session_start(conversation, chat.output, 1)
     else:
         with no_input_for_agents():
-            there = stoppable(lambda: conversation.agents.load(agent), chat.cancellation)
-        conversation.talk_to(there, name, "existing")
-        greet(conversation, chat.output, 1)
+            there = load_interruptibly(lambda: conversation.agent_loader.load(agent), chat.cancellation)
+        conversation.switch_agent(there, name, "existing")
+        open_conversation(conversation, chat.output, 1)
 
 
-def _pick(chat: Chat) -> None:
-    from flue_cli.repl.picker import pick
+def _pick_from_list(chat: ChatContext) -> None:
+    from flue_cli.repl.picker import pick_session
 
     head = chat.conversation.head()
-    with usual_keyboard():
-        chosen = pick(chat.conversation.store, chat.output, chat.cancelling, here=head.uid)
+    with cooked_mode():
+        chosen = pick_session(chat.conversation.store, chat.output, chat.cancelling, here=head.uid)
     if chosen and chosen.uid != head.uid:
-        enter(chat, chosen.agent, chosen.name)
+        enter_session(chat, chosen.agent, chosen.name)
 
 
-COMMANDS: dict[str, Command] = {
-    "/new": new,
-    "/resume": resume,
-    "/rename": rename,
-    "/sessions": sessions,
-    "/history": history,
-    "/search": search,
+COMMANDS: dict[str, SlashCommand] = {
+    "/new": begin_session,
+    "/resume": resume_session,
+    "/rename": rename_current_session,
+    "/sessions": choose_from_sessions,
+    "/history": show_history,
+    "/search": search_turns,
 }
 """Slash command to function."""

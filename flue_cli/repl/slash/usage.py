@@ -1,4 +1,4 @@
-"""What the turns of a session took: their time, and the usage that agents recorded with them."""
+"""Time and recorded usage of a session's turns."""
 
 from __future__ import annotations
 
@@ -8,38 +8,40 @@ from typing import Any, NamedTuple
 from flue_cli.stores.records import Entry
 
 
-class Spent(NamedTuple):
-    """What one turn took, or several: microseconds, and every recorded number by its name."""
+class TurnUsage(NamedTuple):
+    """Usage of one or several turns: microseconds, and every recorded figure by name."""
 
     turn: int
     took: int
     figures: Mapping[str, float]
 
 
-class Spending(NamedTuple):
-    """What a session took: how many prompts, the `newest` of them one by one, and all together."""
+class SessionUsage(NamedTuple):
+    """Usage of a session: number of prompts, the `newest` of them one by one, and the total."""
 
     prompts: int
-    newest: list[Spent]
-    total: Spent
+    newest: list[TurnUsage]
+    total: TurnUsage
 
 
-def spending(entries: Iterable[Entry], newest: int) -> Spending:
-    """What the prompts among `entries` took, whatever became of them."""
-    last: list[Spent] = []
+def session_usage(entries: Iterable[Entry], newest: int) -> SessionUsage:
+    """Add up the usage of the prompts among `entries`, whatever their outcome."""
+    last: list[TurnUsage] = []
     prompts, took, figures = 0, 0, dict[str, float]()
     for entry in entries:
         if entry.kind != "prompt":
             continue
-        spent = Spent(entry.turn, (entry.finished_at or entry.started_at) - entry.started_at, _figures(entry))
+        spent = TurnUsage(
+            entry.turn, (entry.finished_at or entry.started_at) - entry.started_at, _usage_figures(entry)
+        )
         prompts, took = prompts + 1, took + spent.took
         for name, figure in spent.figures.items():
             figures[name] = figures.get(name, 0) + figure
         last = [*last, spent][-newest:]
-    return Spending(prompts, last, Spent(0, took, figures))
+    return SessionUsage(prompts, last, TurnUsage(0, took, figures))
 
 
-def _figures(entry: Entry) -> dict[str, float]:
+def _usage_figures(entry: Entry) -> dict[str, float]:
     """The numbers in `meta["usage"]`, those in objects inside it as `outer.inner`."""
     found: dict[str, float] = {}
     waiting: list[tuple[str, Any]] = [("", entry.meta.get("usage"))]
