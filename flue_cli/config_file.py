@@ -9,7 +9,7 @@ from typing import Any
 from flue_cli.errors import UsageError
 
 
-def load(path: str) -> dict[str, Any]:
+def load_config(path: str) -> dict[str, Any]:
     """Load the settings in the file at `path`, by key; none if there is no file.
 
     Raises UsageError for a file that cannot be read, is not TOML, has an unknown key or a bad value.
@@ -21,10 +21,10 @@ def load(path: str) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    return parse(content, path)
+    return parse_config(content, path)
 
 
-def parse(content: bytes, path: str) -> dict[str, Any]:
+def parse_config(content: bytes, path: str) -> dict[str, Any]:
     """Parse a file's `content` to keys and values; raises as `load`."""
     import tomllib
 
@@ -32,16 +32,16 @@ def parse(content: bytes, path: str) -> dict[str, Any]:
         document = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
-    return {name: _value(name, value, path) for name, value in document.items()}
+    return {name: _check_value(name, value, path) for name, value in document.items()}
 
 
-def template() -> str:
+def config_template() -> str:
     """Return a file that sets nothing and shows everything."""
     lines = [f"# {meaning}\n# {name} = {example}\n" for name, (meaning, example, _) in KEYS.items()]
     return "# Defaults for flue. An option or an environment variable wins over them.\n\n" + "\n".join(lines)
 
 
-def seconds(value: Any, *, zero: bool = False) -> float:
+def check_seconds(value: Any, *, zero: bool = False) -> float:
     """`value` if it is a positive finite number (or 0 where that means something), else ValueError."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 <= value < float("inf") or (value == 0 and not zero):
@@ -49,7 +49,7 @@ def seconds(value: Any, *, zero: bool = False) -> float:
     return float(value)
 
 
-def _value(name: str, value: Any, path: str) -> Any:
+def _check_value(name: str, value: Any, path: str) -> Any:
     if name not in KEYS:
         from difflib import get_close_matches
 
@@ -62,23 +62,23 @@ def _value(name: str, value: Any, path: str) -> Any:
         raise UsageError(f"{path}: {name} {error}") from error
 
 
-def _seconds_or_zero(value: Any) -> float:
-    return seconds(value, zero=True)
+def _check_seconds_or_zero(value: Any) -> float:
+    return check_seconds(value, zero=True)
 
 
-def _text(value: Any) -> str:
+def _check_text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("takes a text in quotes")
     return value
 
 
-def _yes_or_no(value: Any) -> bool:
+def _check_bool(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("takes true or false")  # noqa: TRY004 - the sentence's end
     return value
 
 
-def _table(names: Sequence[str]) -> Callable[[Any], dict[str, str]]:
+def _table_check(names: Sequence[str]) -> Callable[[Any], dict[str, str]]:
     """Make the parser of a table that gives some of `names` a text each."""
 
     def read(value: Any) -> dict[str, str]:
@@ -92,23 +92,23 @@ def _table(names: Sequence[str]) -> Callable[[Any], dict[str, str]]:
     return read
 
 
-def _store(value: Any) -> str:
-    text = _text(value)
+def _check_store(value: Any) -> str:
+    text = _check_text(value)
     scheme, colon, rest = text.partition(":")
     if colon and "/" not in scheme:
         if scheme == "sqlite" and not rest.startswith("////"):
             raise ValueError("takes a whole path: sqlite:////home/me/flue.db")
         return text
-    return _place(text)
+    return _check_folder(text)
 
 
-def _places(value: Any) -> tuple[str, ...]:
+def _check_folders(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise ValueError('takes a list of folders: ["~/agents"]')  # noqa: TRY004 - the sentence's end
-    return tuple(_place(_text(folder)) for folder in value)
+    return tuple(_check_folder(_check_text(folder)) for folder in value)
 
 
-def _place(text: str) -> str:
+def _check_folder(text: str) -> str:
     path = os.path.expanduser(text)
     if not os.path.isabs(path):
         raise ValueError(f"takes a whole path, or one that begins with ~: not '{text}'")
@@ -121,27 +121,27 @@ KEY_ACTIONS = ("send", "newline", "editor", "expand", "clear", "vi")
 """What keys of the chat can be chosen for."""
 
 KEYS: Mapping[str, tuple[str, str, Callable[[Any], Any]]] = {
-    "store": ("Where sessions are kept, as --store takes it.", '"~/flue/flue.db"', _store),
-    "agents": ("Folders with agents, searched after FLUE_AGENTS.", '["~/agents"]', _places),
-    "agent": ("The agent of a plain `flue chat`.", '"greeting"', _text),
-    "wait": ("How long to wait behind another turn, in seconds.", "30.0", _seconds_or_zero),
-    "timeout": ("How long an agent may take, in seconds.", "600.0", seconds),
-    "vi": ("Whether the chat's line is edited as in vi.", "true", _yes_or_no),
-    "toolbar": ("Whether the chat has a toolbar at the bottom.", "false", _yes_or_no),
+    "store": ("Where sessions are kept, as --store takes it.", '"~/flue/flue.db"', _check_store),
+    "agents": ("Folders with agents, searched after FLUE_AGENTS.", '["~/agents"]', _check_folders),
+    "agent": ("The agent of a plain `flue chat`.", '"greeting"', _check_text),
+    "wait": ("How long to wait behind another turn, in seconds.", "30.0", _check_seconds_or_zero),
+    "timeout": ("How long an agent may take, in seconds.", "600.0", check_seconds),
+    "vi": ("Whether the chat's line is edited as in vi.", "true", _check_bool),
+    "toolbar": ("Whether the chat has a toolbar at the bottom.", "false", _check_bool),
     "bell": (
         "The terminal's bell rings after a turn that took so many seconds; 0: never.",
         "10.0",
-        _seconds_or_zero,
+        _check_seconds_or_zero,
     ),
     "theme": (
         f"Colours of the chat, as prompt_toolkit names them, by part: {', '.join(THEME_PARTS)}.",
         '{ prompt = "ansigreen bold", toolbar = "bg:#222222 #aaaaaa" }',
-        _table(THEME_PARTS),
+        _table_check(THEME_PARTS),
     ),
     "keys": (
         f"Keys of the chat, as prompt_toolkit names them, by action: {', '.join(KEY_ACTIONS)}.",
         '{ editor = "c-o", newline = "escape enter" }',
-        _table(KEY_ACTIONS),
+        _table_check(KEY_ACTIONS),
     ),
 }
 """Every key that the file may have: what it is for, an example as TOML, and how its value is read.

@@ -12,11 +12,11 @@ import os
 
 from flue_cli import times
 from flue_cli.files import make_private_folder
-from flue_cli.times import timestamp
+from flue_cli.times import format_iso
 
 MAX_BYTES = 1_000_000
 """How large the log grows before it is rotated; KEPT older ones stay beside it."""
-KEPT = 3
+KEPT_FILES = 3
 
 
 class Log:
@@ -30,7 +30,7 @@ class Log:
         if not self.path:
             return False
         now = times.now()
-        line = json.dumps({"time": timestamp(now), "pid": os.getpid(), "event": event, **fields}) + "\n"
+        line = json.dumps({"time": format_iso(now), "pid": os.getpid(), "event": event, **fields}) + "\n"
         try:
             make_private_folder(os.path.dirname(self.path))
             while not self._append(line.encode()):  # others may have filled the next one too
@@ -55,7 +55,7 @@ class Log:
             os.close(file)
 
     def _rotate(self) -> None:
-        for number in range(KEPT, 0, -1):
+        for number in range(KEPT_FILES, 0, -1):
             newer = self.path if number == 1 else f"{self.path}.{number - 1}"
             if os.path.exists(newer):
                 os.replace(newer, f"{self.path}.{number}")

@@ -16,13 +16,13 @@ _AGENT_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _FORBIDDEN = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
-def session_name(text: str) -> str:
+def check_session_name(text: str) -> str:
     """`text` as the name of a session, in Unicode's composed form (NFC).
 
     Raises BadName for what cannot be a name: empty, longer than 256 characters, beginning with a
     hyphen, or holding control, bidirectional-override or surrogate characters.
     """
-    text = normal_name(text)
+    text = normalize_name(text)
     if len(text) > MAX_NAME:
         raise BadName(f"a session name has at most {MAX_NAME} characters, this one has {len(text)}")
     return text
@@ -34,10 +34,10 @@ def bare_name(text: str, agent: str) -> str:
     Raises as session_name. The name of another agent is not one here: names may hold slashes.
     """
     first, slash, rest = text.partition("/")
-    return session_name(rest if slash and first.replace("_", "-") == agent else text)
+    return check_session_name(rest if slash and first.replace("_", "-") == agent else text)
 
 
-def normal_name(text: str) -> str:
+def normalize_name(text: str) -> str:
     """The same for SESSION, which may be AGENT/NAME and so a little longer."""
     if not text.isascii():
         from unicodedata import normalize
@@ -53,7 +53,7 @@ def normal_name(text: str) -> str:
     return text
 
 
-def agent_name(text: str) -> str:
+def check_agent_name(text: str) -> str:
     """`text` as an agent's name: `task_planner` and `task-planner` are both `task-planner`.
 
     Raises BadName unless it is 1-64 of `a-z 0-9 . _ -`, beginning with a letter or digit.
@@ -66,12 +66,12 @@ def agent_name(text: str) -> str:
     return text.replace("_", "-")
 
 
-def agent_or_any(text: str | None) -> str:
+def check_agent_filter(text: str | None) -> str:
     """`text` as an agent's name, or "" for any agent if none is given; BadName as agent_name."""
-    return agent_name(text) if text else ""
+    return check_agent_name(text) if text else ""
 
 
-def generated_name() -> str:
+def generate_name() -> str:
     """A readable name for a session that was given none, such as `calm-otter-417`."""
     number = int.from_bytes(os.urandom(4), "big")
     number, adjective = divmod(number, len(_ADJECTIVES))
@@ -79,9 +79,9 @@ def generated_name() -> str:
     return f"{_ADJECTIVES[adjective]}-{_NOUNS[noun]}-{number % 900 + 100}"
 
 
-def free_name(is_taken: Callable[[str], bool]) -> str:
+def find_free_name(is_taken: Callable[[str], bool]) -> str:
     """A generated name that `is_taken` says is not."""
-    while is_taken(name := generated_name()):
+    while is_taken(name := generate_name()):
         pass
     return name
 

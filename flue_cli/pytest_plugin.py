@@ -46,7 +46,7 @@ class ScriptFile(pytest.File):
         try:
             script = read_script(str(self.path))
         except UsageError as error:
-            raise self.CollectError(_words(error)) from error
+            raise self.CollectError(_failure_text(error)) from error
         yield ScriptItem.from_parent(self, name=self.path.stem, script=script)
 
 
@@ -61,7 +61,7 @@ class ScriptItem(pytest.Item):
         """Play the script."""
         from flue_cli.script_tests.runner import ScriptResult
 
-        played = _play(_agent(self.config, self._script.agent), self._script)
+        played = _play_cancellably(_load_script_agent(self.config, self._script.agent), self._script)
         result = ScriptResult(self._script, tuple(played))
         if not result.passed:
             raise NotAsExpected(result)
@@ -77,7 +77,7 @@ class ScriptItem(pytest.Item):
             return "".join(text for text, _ in failed_script(error.result, verbose=True)).strip("\n")
         if isinstance(error, FlueError):
             trace = error.traceback if isinstance(error, AgentError) else ""
-            return f"{self.path}:{self._script.agent_line}: {_words(error)}\n{trace}".rstrip("\n")
+            return f"{self.path}:{self._script.agent_line}: {_failure_text(error)}\n{trace}".rstrip("\n")
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
@@ -96,17 +96,17 @@ class NotAsExpected(Exception):
 _LOADED = pytest.StashKey[dict[str, "Agent"]]()
 
 
-def _agent(config: pytest.Config, name: str) -> Agent:
+def _load_script_agent(config: pytest.Config, name: str) -> Agent:
     """The agent, loaded once a run; raises AgentNotFound and AgentError."""
     from flue_cli.agents import discovery
 
     loaded = config.stash.setdefault(_LOADED, {})
     if name not in loaded:
-        loaded[name] = discovery.load_agent(discovery.find_agent(_settings(config), name))
+        loaded[name] = discovery.load_agent(discovery.find_agent(_pytest_settings(config), name))
     return loaded[name]
 
 
-def _settings(config: pytest.Config) -> Settings:
+def _pytest_settings(config: pytest.Config) -> Settings:
     import os
 
     from flue_cli.errors import UsageError
@@ -121,7 +121,7 @@ def _settings(config: pytest.Config) -> Settings:
     return Settings.load(os.environ, agents=[str(folder) for folder in dict.fromkeys(folders)], file="")
 
 
-def _play(agent: Agent, script: Script) -> Iterator[Any]:
+def _play_cancellably(agent: Agent, script: Script) -> Iterator[Any]:
     """The turns of the script; KeyboardInterrupt when a person ends it."""
     from flue_cli.errors import TurnCancelled
     from flue_cli.script_tests.runner import play_script
@@ -129,13 +129,13 @@ def _play(agent: Agent, script: Script) -> Iterator[Any]:
 
     with closing(DryRunner()) as dry_runner:
         try:
-            yield from play_script(AgentRun(dry_runner, _cancellable), agent, script)
+            yield from play_script(AgentRun(dry_runner, _cancel_on_interrupt), agent, script)
         except TurnCancelled as error:
             raise KeyboardInterrupt from error
 
 
 @contextmanager
-def _cancellable() -> Iterator[Cancellation]:
+def _cancel_on_interrupt() -> Iterator[Cancellation]:
     """A cancellation that Ctrl-C asks for while the turn runs; a second one ends pytest as it is."""
     import signal
     import threading
@@ -159,7 +159,7 @@ def _cancellable() -> Iterator[Cancellation]:
         signal.signal(signal.SIGINT, before)
 
 
-def _words(error: Any) -> str:
+def _failure_text(error: Any) -> str:
     from flue_cli.text import safe_line
 
     hint = f"\nhint: {safe_line(error.hint)}" if error.hint else ""

@@ -80,7 +80,7 @@ class Settings(NamedTuple):
         Raises UsageError for an unusable option or file, and when no folder for user data can be told.
         """
         home = home_folder(env)
-        said = config_file.load(config_path() if file is None else file)
+        said = config_file.load_config(config_path() if file is None else file)
         # No shell expands what stands behind `--store=`, nor do systemd, cron or .env files.
         expand = os.path.expanduser
         agents = tuple(expand(folder) for folder in agents)
@@ -95,10 +95,10 @@ class Settings(NamedTuple):
         for name, option, variable, default in (
             ("store", store or None, "FLUE_STORE", os.path.join(home, "flue.db")),
             ("agent", None, "", ""),
-            ("wait", _seconds(wait, "--wait"), "", WAIT_SECONDS),
-            ("timeout", _seconds(timeout, "--timeout"), "", None),
+            ("wait", _check_option_seconds(wait, "--wait"), "", WAIT_SECONDS),
+            ("timeout", _check_option_seconds(timeout, "--timeout"), "", None),
         ):
-            found[name], origins[name] = _first(
+            found[name], origins[name] = _first_set(
                 (option, f"--{name}"),
                 (env.get(variable) or None, variable),
                 (said.get(name), "config.toml"),
@@ -137,7 +137,7 @@ def log_file(home: str) -> str:
     return os.path.join(home, "log", "flue.jsonl")
 
 
-def _first(*found: tuple[Any, str], otherwise: tuple[Any, str]) -> tuple[Any, str]:
+def _first_set(*found: tuple[Any, str], otherwise: tuple[Any, str]) -> tuple[Any, str]:
     """The first of these values that is there, and where it came from."""
     return next((one for one in found if one[0] is not None), otherwise)
 
@@ -150,8 +150,8 @@ def _user_folder(kind: str) -> str:
     return "" if folder.startswith("~") else folder  # an unknown home stays a tilde
 
 
-def _seconds(value: float | None, option: str) -> float | None:
+def _check_option_seconds(value: float | None, option: str) -> float | None:
     try:
-        return None if value is None else config_file.seconds(value, zero=option == "--wait")
+        return None if value is None else config_file.check_seconds(value, zero=option == "--wait")
     except ValueError as error:
         raise UsageError(f"{option} {error}: not {value:g}") from error

@@ -53,12 +53,12 @@ def session_label(session: SessionName) -> str:
     return safe_line(f"{session.agent}/{session.name}")
 
 
-def turns(count: int) -> str:
+def format_turns(count: int) -> str:
     """`1 turn`, `2 turns`."""
     return f"{count} turn" if count == 1 else f"{count} turns"
 
 
-def turn_numbers(which: Sequence[int]) -> str:
+def format_turn_numbers(which: Sequence[int]) -> str:
     """Some turns in a row, by their numbers: `turn 3`, `turns 3 to 5`; "" for none."""
     if not which:
         return ""
@@ -70,12 +70,12 @@ def undone_fork_notice(name: str) -> str:
     return f"the undone turns are kept in session {safe_line(name)}"
 
 
-def count_of(count: int, what: str) -> str:
+def pluralize(count: int, what: str) -> str:
     """`1 session`, `2,000 sessions`."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
-def size(count: int) -> str:
+def format_bytes(count: int) -> str:
     """So many bytes: `17 bytes`, `1.2 MiB`."""
     if count < 1024:
         return f"{count} byte" if count == 1 else f"{count} bytes"
@@ -87,7 +87,7 @@ def size(count: int) -> str:
     return f"{amount:.1f} {unit}"
 
 
-def fence_for(text: str) -> str:
+def markdown_fence(text: str) -> str:
     """What a block of code is put between: longer than any run of backticks in it (CommonMark 4.5)."""
     return "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
 

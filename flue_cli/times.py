@@ -14,14 +14,14 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
-def moment(microseconds: int) -> datetime:
+def to_datetime(microseconds: int) -> datetime:
     """The aware UTC datetime of a time, exact to the microsecond."""
     from datetime import UTC, datetime, timedelta
 
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 
 
-def timestamp(microseconds: int | None) -> str | None:
+def format_iso(microseconds: int | None) -> str | None:
     """ISO 8601 in UTC: `2026-11-23T08:30:00.000000Z`; None stays None."""
     if microseconds is None:
         return None
@@ -30,9 +30,9 @@ def timestamp(microseconds: int | None) -> str | None:
     return f"{then.tm_year:04}-{time.strftime('%m-%dT%H:%M:%S', then)}.{fraction:06}Z"
 
 
-def local_time(microseconds: int) -> str:
+def format_local_time(microseconds: int) -> str:
     """Date and time of day where the person is, to the minute."""
-    return moment(microseconds).astimezone().strftime("%Y-%m-%d %H:%M")
+    return to_datetime(microseconds).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -73,28 +73,32 @@ def parse_iso(text: Any, *, is_local: bool = False) -> int | None:
     return (found - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def ago(microseconds: int, now: int) -> str:
+def format_ago(microseconds: int, now: int) -> str:
     """A moment as people speak of it: `3 min ago`, `today 09:15`, `yesterday 14:02`, the date when older."""
     seconds = (now - microseconds) // 1_000_000
     if 0 <= seconds < 60:
         return "just now"
     if 0 <= seconds < 3600:
         return f"{seconds // 60} min ago"
-    then, today = moment(microseconds).astimezone(), moment(now).astimezone().date()
+    then, today = to_datetime(microseconds).astimezone(), to_datetime(now).astimezone().date()
     days = (today - then.date()).days
     if days in (0, 1):
         return f"{('today', 'yesterday')[days]} {then:%H:%M}"
     return f"{then:%Y-%m-%d}" if days > 0 else f"{then:%Y-%m-%d %H:%M}"
 
 
-def length(microseconds: int) -> str:
+def format_duration(microseconds: int) -> str:
     """How long something took: `35 ms`, `1.2 s`, `3 min 05 s`, `2 h 10 min`."""
     if microseconds < 1_000_000:
         return f"{microseconds // 1000} ms"
-    return f"{microseconds / 1_000_000:.1f} s" if microseconds < 60_000_000 else whole_seconds(microseconds)
+    return (
+        f"{microseconds / 1_000_000:.1f} s"
+        if microseconds < 60_000_000
+        else format_whole_seconds(microseconds)
+    )
 
 
-def whole_seconds(microseconds: int) -> str:
+def format_whole_seconds(microseconds: int) -> str:
     """How long something that still goes on has taken: `5 s`, `3 min 05 s`, `2 h 10 min`."""
     minutes, seconds = divmod(microseconds // 1_000_000, 60)
     hours, minutes = divmod(minutes, 60)
@@ -103,6 +107,6 @@ def whole_seconds(microseconds: int) -> str:
     return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
 
 
-def ahead_of_utc() -> int:
+def utc_offset_seconds() -> int:
     """How many seconds the clock where the person is stands ahead of UTC now."""
     return time.localtime().tm_gmtoff

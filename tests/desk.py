@@ -21,7 +21,7 @@ from flue_cli.repl.options import ChatOptions
 from flue_cli.settings import Settings
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Ask, Entry
+from flue_cli.stores.records import Entry, TurnRequest
 from flue_cli.text import SafeStream, safe_text
 from flue_cli.turns.cancellation import Cancellation, Stoppable
 from flue_cli.turns.runner import Runner, Turn
@@ -133,7 +133,7 @@ class Desk:
 
     def elsewhere(self, prompt: str, agent: AgentFunction | None = None, name: str = "work") -> Turn:
         """Make a turn as another process would."""
-        ask = Ask("tester", name, prompt, wait=0)
+        ask = TurnRequest("tester", name, prompt, wait=0)
         with closing(open_store(str(self.file))) as other, closing(Runner(other)) as runner:
             return runner.run(Agent("tester", agent or echo, "v1"), ask, cancellation=Cancellation())
 

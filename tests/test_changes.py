@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flue_cli.errors import Conflict
 from flue_cli.jsondata.diff import Change, apply_changes, changes
-from flue_cli.jsondata.path import parse, put, shown
+from flue_cli.jsondata.path import format_path, parse, put
 
 SCALARS = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, -0.0, 1.0, "", "a", "b"])
 VALUES = st.recursive(
@@ -30,11 +30,11 @@ def text(value: Any) -> str:
 def words(before: Any, after: Any) -> list[str]:
     """The changes as short lines: `- path`, `+ path` or `path: before -> after`."""
     return [
-        f"- {shown(change.path)}"
+        f"- {format_path(change.path)}"
         if change.removed
-        else f"+ {shown(change.path)}"
+        else f"+ {format_path(change.path)}"
         if change.added
-        else f"{shown(change.path)}: {json.dumps(change.before)} -> {json.dumps(change.after)}"
+        else f"{format_path(change.path)}: {json.dumps(change.before)} -> {json.dumps(change.after)}"
         for change in changes(before, after)
     ]
 

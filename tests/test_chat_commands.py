@@ -27,7 +27,7 @@ from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.options import ChatOptions
 from flue_cli.repl.slash import COMMANDS
 from flue_cli.stores import open_store
-from flue_cli.stores.records import ABSENT, Ask, Failure
+from flue_cli.stores.records import ABSENT, Failure, TurnRequest
 
 OSC_52 = re.compile(r"\x1b\]52;c;([A-Za-z0-9+/=]*)\x07")
 
@@ -98,7 +98,7 @@ def talking_to(desk: Desk, folder: Folder, *, watches: bool = False, **manners: 
 def crash(desk: Desk, prompt: str, name: str = "work") -> None:
     """A process begins to answer a prompt, and dies."""
     with closing(open_store(str(desk.file))) as other:
-        other.begin(Ask("tester", name, prompt, wait=0), lambda seconds, holder: None)
+        other.begin(TurnRequest("tester", name, prompt, wait=0), lambda seconds, holder: None)
 
 
 # Help
@@ -280,7 +280,7 @@ def test_a_kept_fork_keeps_its_name(desk: Desk) -> None:
 def test_a_session_is_chosen_from_a_list(desk: Desk, folder: Folder) -> None:
     """/sessions goes on with the session that one chooses, of another agent too; Esc leaves all as it is."""
     folder.write("other", saying("other"))
-    ask = Ask("other", "there", "a question", wait=0)
+    ask = TurnRequest("other", "there", "a question", wait=0)
     begun: Any = desk.store.begin(ask, lambda seconds, holder: None)
     desk.store.commit(begun.lease, reply="an answer", messages=[], data="{}", meta={})
     desk.page.when("old one\n", lambda: desk.keys.send_text("/sessions" + ENTER + "question" + ENTER))
@@ -351,7 +351,7 @@ def test_another_agent_that_says_nothing_leaves_nothing(desk: Desk, folder: Fold
 def test_an_agent_that_cannot_be_talked_to(desk: Desk, folder: Folder, typed: str, words: str) -> None:
     """An agent that is not there or cannot be loaded is an error, and the chat stays with its own."""
     folder.write("broken", "1 / 0\n")
-    ask = Ask("broken", "there", "hi", wait=0)
+    ask = TurnRequest("broken", "there", "hi", wait=0)
     begun: Any = desk.store.begin(ask, lambda seconds, holder: None)
     desk.store.abandon(begun.lease, "failed", Failure("agent", "no"), {})
     page = desk.chat(talking_to(desk, folder), typed + ENTER, "one" + ENTER, CTRL_D)
@@ -584,7 +584,9 @@ def test_a_prompt_that_another_process_answers_is_not_interrupted(desk: Desk) ->
     """What another process is answering is neither called interrupted nor sent again nor dropped."""
     desk.elsewhere("one")
     with closing(open_store(str(desk.file))) as other:
-        begun: Any = other.begin(Ask("tester", "work", "theirs", wait=0), lambda seconds, holder: None)
+        begun: Any = other.begin(
+            TurnRequest("tester", "work", "theirs", wait=0), lambda seconds, holder: None
+        )
         page = desk.chat(
             echo, *(f"/{name}" + ENTER for name in ("retry", "edit", "discard", "status")), CTRL_D
         )

@@ -14,10 +14,10 @@ from test_terminal import desk as desk_with_terminal
 
 from flue_cli.agents.discovery import AgentSource
 from flue_cli.errors import OutputClosed
-from flue_cli.render.status_line import Working
+from flue_cli.render.status_line import StatusLine
 from flue_cli.render.streams import Output
 from flue_cli.repl.agent_file import AgentLoader, load_agent_file
-from flue_cli.stores.records import Holder
+from flue_cli.stores.records import LeaseHolder
 from flue_cli.turns.cancellation import Cancellation
 
 __all__ = ["desk_with_terminal"]
@@ -42,9 +42,9 @@ def test_a_turn_that_begins_while_its_waiting_is_drawn(
     monkeypatch.setattr(time, "monotonic", monotonic)
     monkeypatch.setattr(Output, "can_draw", True)
     monkeypatch.setattr("os.get_terminal_size", lambda descriptor: (80, 24))
-    working = Working(Output(), Cancellation(), wait=30.0)
-    with working.shown():
-        working.waiting(Holder(4711, "elsewhere", 0))
+    working = StatusLine(Output(), Cancellation(), wait=30.0)
+    with working.shown_while():
+        working.waiting(LeaseHolder(4711, "elsewhere", 0))
         looks, now = 0, 10.0
         working.tick()
 

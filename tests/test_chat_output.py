@@ -18,11 +18,11 @@ from desk import Desk, echo
 from terminal import CTRL_D, ENTER
 
 from flue_cli.agents.discovery import Agent
-from flue_cli.render.status_line import below, wrapped
+from flue_cli.render.status_line import draw_below_cursor, wrap_words
 from flue_cli.render.streams import Output
 from flue_cli.repl.loop import run_chat
 from flue_cli.settings import ChatStyle
-from flue_cli.times import whole_seconds
+from flue_cli.times import format_whole_seconds
 from flue_cli.turns import watchdog
 
 REPLY = "# Plan\n* one **bold** List<String>\n* two\n\n<script>&lt;\n"
@@ -277,7 +277,7 @@ def test_lines_are_drawn_below_and_leave_no_trace() -> None:
     screen = Screen()
     for word in ("one", " two\n", "three", " four\nfive"):
         screen.write(word)
-        screen.write(below(["sign", "of work"]))
+        screen.write(draw_below_cursor(["sign", "of work"]))
         shown = screen.lines
         screen.write("\x1b[J")
     assert shown == ["one two", "three four", "five", "sign", "of work"]
@@ -289,7 +289,7 @@ def test_the_screen_scrolls_to_make_room() -> None:
     screen = Screen()
     screen.write("1\n2\n3\n4\nfive")
     for _ in range(3):
-        screen.write(below(["sign", "of work"]))
+        screen.write(draw_below_cursor(["sign", "of work"]))
     assert screen.lines == ["1", "2", "3", "4", "five", "sign", "of work"]
     screen.write("\x1b[J ends\nsix\n")
     assert screen.lines == ["1", "2", "3", "4", "five ends", "six", ""]
@@ -299,15 +299,15 @@ def test_a_line_that_is_too_long_moves_nothing() -> None:
     """A line that turns out wider than the screen is cut, and does not push others up."""
     screen = Screen()
     screen.write("1\n2\n3\n4\nfive")
-    screen.write(below(["x" * 50, "sign"]))
+    screen.write(draw_below_cursor(["x" * 50, "sign"]))
     assert screen.lines == ["1", "2", "3", "4", "five", "x" * 20, "sign"]
 
 
 def test_what_others_wrote_over_it_is_mended() -> None:
     """What a program wrote where the sign of work was stands alone in its line."""
     screen = Screen()
-    screen.write("one\n" + below(["sign of work"]))
-    screen.write("two\nthree\n" + below(["sign of work"]))
+    screen.write("one\n" + draw_below_cursor(["sign of work"]))
+    screen.write("two\nthree\n" + draw_below_cursor(["sign of work"]))
     assert screen.lines[-1] == "sign of work"
     assert screen.lines[:2] == ["one", "two"]
 
@@ -323,7 +323,7 @@ def test_what_others_wrote_over_it_is_mended() -> None:
 )
 def test_words_go_below_each_other_where_there_is_no_room(columns: int, lines: list[str]) -> None:
     """Words are never wider than the screen."""
-    assert wrapped(["⠋ 5 s", "Ctrl-C cancels"], columns, " · ") == lines
+    assert wrap_words(["⠋ 5 s", "Ctrl-C cancels"], columns, " · ") == lines
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_words_go_below_each_other_where_there_is_no_room(columns: int, lines: l
 )
 def test_durations_are_said_in_whole_seconds(seconds: float, words: str) -> None:
     """Seconds first, minutes and seconds later, then hours and minutes."""
-    assert whole_seconds(int(seconds * 1e6)) == words
+    assert format_whole_seconds(int(seconds * 1e6)) == words
 
 
 def test_a_forked_agent_can_print(flue: Flue) -> None:
@@ -386,7 +386,7 @@ def test_a_stopped_writer_lets_others_write(monkeypatch: pytest.MonkeyPatch) -> 
                 with cancellation.stops_thread():
                     while True:
                         begun.set()
-                        output.piece("x")
+                        output.write("x")
             except AgentStopped:
                 pass
 

@@ -45,7 +45,7 @@ def keep(store: Path, *sessions: str, agent: str = "greeting") -> None:
     store.parent.mkdir(exist_ok=True)
     with closing(open_store(str(store))) as kept:
         for name in sessions:
-            kept.bring(agent, name, [entry])
+            kept.import_session(agent, name, [entry])
 
 
 @pytest.fixture

@@ -190,7 +190,7 @@ def test_editing_begins_with_an_explanation(flue: Flue, file: Path) -> None:
     text = (flue.folder / "config.toml.edit").read_text()
     assert tomllib.loads(text) == {}
     everything = "\n".join(line.removeprefix("# ") for line in text.splitlines() if " = " in line)
-    assert list(config_file.parse(everything.encode(), "x")) == list(config_file.KEYS)
+    assert list(config_file.parse_config(everything.encode(), "x")) == list(config_file.KEYS)
 
 
 def test_an_edit_is_kept_if_it_is_right(flue: Flue, file: Path) -> None:
@@ -256,11 +256,11 @@ def test_a_linked_file_stays_linked(flue: Flue, file: Path) -> None:
 @pytest.mark.parametrize("value", [1, 0.5, 1e9])
 def test_seconds(value: float) -> None:
     """A number of seconds may be whole or not."""
-    assert config_file.parse(f"wait = {value}".encode(), "x") == {"wait": float(value)}
+    assert config_file.parse_config(f"wait = {value}".encode(), "x") == {"wait": float(value)}
 
 
 def test_nothing_else_is_a_number_of_seconds() -> None:
     """Dates and texts are not seconds."""
     for value in ("1979-05-27", '"3"', "[3]"):
         with pytest.raises(UsageError, match="takes a number of seconds"):
-            config_file.parse(f"timeout = {value}".encode(), "x")
+            config_file.parse_config(f"timeout = {value}".encode(), "x")

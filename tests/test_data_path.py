@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flue_cli.errors import NotFound
-from flue_cli.jsondata.path import BadPath, Path, get, kind, parse, put, remove, shown
+from flue_cli.jsondata.path import BadPath, Path, format_path, get, kind, parse, put, remove
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(["a", "b", "tasks"])
 VALUES = st.recursive(
@@ -29,8 +29,8 @@ def copied(value: Any) -> Any:
 @given(st.lists(KEYS | st.integers(-(10**14), 10**14)).map(tuple))
 def test_a_path_that_is_shown_is_read_back(path: Path) -> None:
     """Whatever keys there are, their path can be written on a command line, and means the same."""
-    assert shown(path).isprintable()
-    assert parse(shown(path)) == path
+    assert format_path(path).isprintable()
+    assert parse(format_path(path)) == path
 
 
 @pytest.mark.parametrize(

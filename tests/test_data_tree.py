@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flue_cli.jsondata.diff import changes
-from flue_cli.jsondata.path import shown
-from flue_cli.render.data_tree import Row, data_tree, rows
+from flue_cli.jsondata.path import format_path
+from flue_cli.render.data_tree import TreeRow, data_tree, tree_rows
 from flue_cli.text import safe_text
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=80)
@@ -24,8 +24,8 @@ FEW = st.dictionaries(
 )
 
 
-def tree(before: Any, after: Any) -> list[Row]:
-    return list(rows(after, changes(before, after)))
+def tree(before: Any, after: Any) -> list[TreeRow]:
+    return list(tree_rows(after, changes(before, after)))
 
 
 @settings(max_examples=50, deadline=None)
@@ -34,7 +34,9 @@ def test_any_data_can_be_shown(before: Any, after: Any) -> None:
     """Whatever JSON holds, and however it changed, every key is there, on a line, and nothing is unsafe."""
     found = tree(before, after)
 
-    assert {row.key for row in found if not row.depth and row.sign != "-"} >= {shown((key,)) for key in after}
+    assert {row.key for row in found if not row.depth and row.sign != "-"} >= {
+        format_path((key,)) for key in after
+    }
     for row in found:
         line = row.key + row.value
         assert "\n" not in line

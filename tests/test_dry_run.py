@@ -15,7 +15,7 @@ from flue_cli.agents.discovery import Agent
 from flue_cli.errors import OutputClosed, StoreDamaged, TurnCancelled, TurnTimeout
 from flue_cli.stores.contract import Store
 from flue_cli.stores.memory.store import MemoryStore
-from flue_cli.stores.records import Ask
+from flue_cli.stores.records import TurnRequest
 from flue_cli.turns.cancellation import Cancellation
 from flue_cli.turns.dry_run import DryRunner, DryRunResult
 from flue_cli.turns.result import TurnInput
@@ -47,7 +47,7 @@ def kept_turn(function: Callable[..., Any], prompts: list[str]) -> tuple[Store, 
     agent = Agent("tested", function, "crc32:0")
     with closing(Runner(store)) as runner:
         for prompt in prompts:
-            turn = runner.run(agent, Ask("tested", "a", prompt), cancellation=Cancellation())
+            turn = runner.run(agent, TurnRequest("tested", "a", prompt), cancellation=Cancellation())
     return store, turn
 
 
@@ -65,7 +65,7 @@ def test_a_dry_run_is_the_turn_again(dry_runner: DryRunner) -> None:
     store, turn = kept_turn(curious, ["one", "two"])
     head = store.head("tested", "a")
     first, second = store.entries(head, 1, 2, with_data=True)
-    before = store.at(head, 1)
+    before = store.head_at(head, 1)
     scene = TurnInput(
         session="a",
         prompt="two",

@@ -12,7 +12,7 @@ import pytest
 from router_server import Gate, serving
 
 from flue_cli.agents.api import Message
-from flue_cli.render.watch_output import event_of
+from flue_cli.render.watch_output import watch_event
 from flue_cli.sessions.follow import TurnBegan, TurnSettled
 from flue_cli.stores import open_store
 from flue_cli.stores.records import Entry, Failure
@@ -126,7 +126,7 @@ def test_watched_turns_are_events(imported: Flue) -> None:
     with closing(open_store(str(imported.store))) as store:
         head = store.head("counter", "s")
         entries = list(store.entries(head, 1, 5, with_data=True))
-    written = [json.dumps(event_of(TurnSettled(entry), head)) for entry in entries]
+    written = [json.dumps(watch_event(TurnSettled(entry), head)) for entry in entries]
     session = '"agent": "counter", "session": "s", "turn"'
     assert written[0] == (
         f'{{"type": "turn.completed", {session}: 1, "prompt": "na\\u00efve?", "key": "k-1", '
@@ -139,7 +139,7 @@ def test_watched_turns_are_events(imported: Flue) -> None:
         '"started_at": "2026-01-02T03:07:05.000000Z", "finished_at": null, '
         '"error": {"type": "interrupted", "message": "it crashed"}}'
     )
-    began = event_of(TurnBegan(entries[2]), head)
+    began = watch_event(TurnBegan(entries[2]), head)
     assert json.dumps(began) == (f'{{"type": "turn.started", {session}: 3, "prompt": "stop", "key": "k-3"}}')
 
 

@@ -18,7 +18,7 @@ from needs import needs
 from test_sessions import FAILING, say
 
 from flue_cli.stores.memory.store import MemoryStore
-from flue_cli.stores.records import Entry, Failure, Head
+from flue_cli.stores.records import Entry, Failure, SessionHead
 from flue_cli.transcripts import exporter
 from flue_cli.transcripts.file_names import file_names
 from flue_cli.transcripts.redaction import Redacted, Redaction
@@ -72,7 +72,7 @@ def entry(prompt: str, reply: str | None, data: str = "{}") -> Entry:
 def exported(form: str, entries: list[Entry], *redact: str) -> str:
     """The session of `entries` in a format."""
     store = MemoryStore()
-    head = store.bring("a", "s", entries)
+    head = store.import_session("a", "s", entries)
     source = Redacted(store, Redaction(redact)) if redact else store
     return "".join(exporter(form)(source, head, 1))
 
@@ -257,7 +257,7 @@ def test_a_folder_takes_a_file_for_every_session(flue: Flue) -> None:
 @given(st.lists(st.text(min_size=1, max_size=256), unique=True, max_size=8))
 def test_names_of_files_never_collide(names: list[str]) -> None:
     """Not on a disk that ignores case either; and a session has the same one whatever is beside it."""
-    heads = [Head(number, "a", name) for number, name in enumerate(names)]
+    heads = [SessionHead(number, "a", name) for number, name in enumerate(names)]
 
     found = file_names(heads, "json")
 

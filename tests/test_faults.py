@@ -18,7 +18,7 @@ from needs import needs
 
 from flue_cli.jsondata.strict import loads
 from flue_cli.stores import open_store
-from flue_cli.stores.records import Ask, Begun
+from flue_cli.stores.records import BegunTurn, TurnRequest
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -82,10 +82,10 @@ def check(path: Path, turns: list[str], last: str, hit: Hit) -> str:
         assert [finding for finding in store.health() if finding.level == "problem"] == []
         head = store.head("greeting", "a")
         entries = list(store.entries(head, 1, head.turn, with_data=True))
-        running = store.running(head)
+        running = store.unsettled_prompt(head)
         history = store.messages(head, 0, head.messages)
-        begun = store.begin(Ask("greeting", "a", "after", wait=0), lambda *_: None)
-        assert isinstance(begun, Begun)
+        begun = store.begin(TurnRequest("greeting", "a", "after", wait=0), lambda *_: None)
+        assert isinstance(begun, BegunTurn)
         settled = store.commit(begun.lease, reply="ok", messages=[], data=begun.lease.data, meta={})
         assert store.data_at(settled, settled.turn) == begun.lease.data
 

@@ -363,7 +363,7 @@ def test_a_torn_log_keeps_what_was_whole(flue: Flue, tmp_path: Path) -> None:
         with closing(open_store(str(path))) as store:
             head = store.head("counts", "a")
             turns = list(store.entries(head, 1, head.turn, with_data=True))
-            running = store.running(head)
+            running = store.unsettled_prompt(head)
             problems = [finding.what for finding in store.health() if finding.level == "problem"]
         assert problems == []
         assert [(turn.prompt, turn.reply, turn.data) for turn in turns] == [

@@ -482,7 +482,7 @@ def test_whatever_is_written_is_read_again(
 ) -> None:
     """Any conversation is the same after it was exported and imported, and knows itself as the same."""
     store, other = MemoryStore(), MemoryStore()
-    head = store.bring("a", "s", found)
+    head = store.import_session("a", "s", found)
     path = tmp_path_factory.mktemp("transcript") / "one"
     path.write_text("".join(exporter(form)(store, head, 1)))
 

@@ -14,7 +14,7 @@ from terminal import Terminal
 
 from flue_cli.stores import open_store
 from flue_cli.stores.records import Entry
-from flue_cli.times import ago, length, parse_since
+from flue_cli.times import format_ago, format_duration, parse_since
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -29,7 +29,7 @@ def session(flue: Flue, name: str, age: int) -> None:
 
     now = time.time_ns() // 1000
     store = open_store(str(flue.store))
-    store.bring(
+    store.import_session(
         "parrot", name, [Entry(1, "prompt", "completed", None, "hi", "ho", (), now, now, None, {}, "{}")]
     )
     store.close()
@@ -106,8 +106,8 @@ def test_moments_as_people_say_them(monkeypatch: pytest.MonkeyPatch) -> None:
             (-1, "today 00:10"),
             (-2 * DAY, "2026-11-27 00:10"),
         ):
-            assert ago(now - age, now) == said
-        assert ago(now, now + 9 * 60 * MINUTE) == "today 00:10"
+            assert format_ago(now - age, now) == said
+        assert format_ago(now, now + 9 * 60 * MINUTE) == "today 00:10"
         assert parse_since("2026-11-25T00:10", 0) == now
         assert parse_since("2026-11-24T23:10Z", 0) == now
         assert parse_since("2026-11-25", 0) == now - 10 * MINUTE
@@ -143,6 +143,8 @@ def test_any_text_is_a_moment_or_refused(text: str) -> None:
 
 def test_lengths_as_people_say_them() -> None:
     """Milliseconds, seconds, minutes, hours."""
-    said = [length(us) for us in (0, 35_400, 999_999, 1_240_000, 59_940_000, 185_000_000, 7_800_000_000)]
+    said = [
+        format_duration(us) for us in (0, 35_400, 999_999, 1_240_000, 59_940_000, 185_000_000, 7_800_000_000)
+    ]
 
     assert said == ["0 ms", "35 ms", "999 ms", "1.2 s", "59.9 s", "3 min 05 s", "2 h 10 min"]

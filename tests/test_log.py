@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flue_cli import log
-from flue_cli.log import KEPT, Log
+from flue_cli.log import KEPT_FILES, Log
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -134,9 +134,9 @@ def test_the_log_is_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert written.write("test", number=number)
 
     files = sorted(os.listdir(path.parent))
-    assert files == ["flue.jsonl", *(f"flue.jsonl.{number}" for number in range(1, KEPT + 1))]
+    assert files == ["flue.jsonl", *(f"flue.jsonl.{number}" for number in range(1, KEPT_FILES + 1))]
     assert all((path.parent / name).stat().st_size < 2_200 for name in files)
-    newest_first = [path, *(path.with_name(f"flue.jsonl.{number}") for number in range(1, KEPT + 1))]
+    newest_first = [path, *(path.with_name(f"flue.jsonl.{number}") for number in range(1, KEPT_FILES + 1))]
     kept = [
         json.loads(line)["number"] for file in newest_first[::-1] for line in file.read_text().splitlines()
     ]

@@ -10,7 +10,7 @@ from hostile import HOSTILE, OBEYED
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flue_cli.render.markdown import LARGEST, WIDEST, finished, laid_out
+from flue_cli.render.markdown import MOST_CHARACTERS, MOST_COLUMNS, finished_length, render_markdown
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -76,7 +76,7 @@ def colourful(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def seen(text: str, columns: int = 80) -> str:
     """What a person reads of `text` laid out."""
-    return ESCAPES.sub("", laid_out(text, columns))
+    return ESCAPES.sub("", render_markdown(text, columns))
 
 
 def squeezed(text: str) -> str:
@@ -127,7 +127,7 @@ def test_html_is_shown_as_it_was_written(text: str, around: str) -> None:
 @pytest.mark.parametrize("around", ["{}", "`{}`", "```\n{}\n```", "[{}]({})", "```{}\nx\n```"])
 def test_nothing_gives_orders_to_the_terminal(name: str, around: str) -> None:
     """A reply laid out holds no sequence but for the colours that we give it."""
-    text = laid_out(around.replace("{}", HOSTILE[name]), 80)
+    text = render_markdown(around.replace("{}", HOSTILE[name]), 80)
     assert OBEYED.isdisjoint(ESCAPES.sub("", text))
 
 
@@ -170,15 +170,15 @@ def test_code_can_be_copied() -> None:
 
 def test_code_is_highlighted() -> None:
     """Code is coloured by its language, with the terminal's own sixteen colours."""
-    text = laid_out("```python\nreturn 'x'\n```", 80)
+    text = render_markdown("```python\nreturn 'x'\n```", 80)
     assert "\x1b[35mreturn\x1b[0m" in text
     assert not re.search(r"\x1b\[[0-9;]*(38|48);", text)
-    assert laid_out("```nonsense\nreturn 'x'\n```", 80).count("\x1b") == 4  # the fences alone
+    assert render_markdown("```nonsense\nreturn 'x'\n```", 80).count("\x1b") == 4  # the fences alone
 
 
 def test_emphasis_is_shown() -> None:
     """Bold and italic words are so on the screen."""
-    assert laid_out("**a** *b*", 80) == "\x1b[1ma\x1b[0m \x1b[3mb\x1b[0m\n"
+    assert render_markdown("**a** *b*", 80) == "\x1b[1ma\x1b[0m \x1b[3mb\x1b[0m\n"
 
 
 @pytest.mark.parametrize("settings", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
@@ -188,7 +188,7 @@ def test_no_colour(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) ->
     expected = seen(reply)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    assert laid_out(reply, 80) == expected
+    assert render_markdown(reply, 80) == expected
 
 
 @pytest.mark.parametrize("columns", [8, 20, 80, 500])
@@ -198,7 +198,7 @@ def test_prose_fits_the_screen(columns: int) -> None:
 
     words = "word 日本語 e\u0301 👩‍👩‍👧 " * 60
     shown = seen(f"{words}\n\n> {words}\n\n- {words}", columns)
-    assert max(cell_len(line) for line in shown.splitlines()) <= min(columns, WIDEST)
+    assert max(cell_len(line) for line in shown.splitlines()) <= min(columns, MOST_COLUMNS)
 
 
 def test_blanks_at_the_ends_of_lines_are_left_out() -> None:
@@ -217,13 +217,13 @@ def test_pieces_look_like_the_whole(reply: str, cuts: list[int]) -> None:
     held, blocks, places = "", [], sorted({min(cut, len(reply)) for cut in cuts} | {0, len(reply)})
     for start, stop in zip(places, [*places[1:], len(reply)], strict=True):
         held += reply[start:stop]
-        done = finished(held)
+        done = finished_length(held)
         if held[:done].strip():
-            blocks.append(laid_out(held[:done], 80))
+            blocks.append(render_markdown(held[:done], 80))
         held = held[done:]
     if held.strip():
-        blocks.append(laid_out(held, 80))
-    assert "\n".join(blocks) == (laid_out(reply, 80) if reply.strip() else "")
+        blocks.append(render_markdown(held, 80))
+    assert "\n".join(blocks) == (render_markdown(reply, 80) if reply.strip() else "")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_pieces_look_like_the_whole(reply: str, cuts: list[int]) -> None:
 )
 def test_a_block_is_done_when_another_begins(text: str, done: str) -> None:
     """What may still change is not laid out for good."""
-    assert text[: finished(text)] == done
+    assert text[: finished_length(text)] == done
 
 
 # Endurance
@@ -253,13 +253,13 @@ def test_a_block_is_done_when_another_begins(text: str, done: str) -> None:
     [
         *["[" * 20_000, "![" * 20_000, "[a](<" * 8_000, "*a " * 20_000, "a**b" * 8_000, "_a__b" * 8_000],
         *["- " * 5_000, "> " * 5_000, "|a" * 4_000 + "\n" + "|-" * 4_000 + "\n" + "|a" * 4_000],
-        *["x" * (LARGEST + 1), "`" + " " * 50_000 + "x" + "\x1b[" * 20_000],
+        *["x" * (MOST_CHARACTERS + 1), "`" + " " * 50_000 + "x" + "\x1b[" * 20_000],
     ],
     ids=lambda text: text[:5],
 )
 def test_nonsense_takes_no_time(text: str) -> None:
     """A reply that is made to be hard to lay out is shown all the same, and soon."""
     began = time.process_time()
-    shown = laid_out(text, 80)
+    shown = render_markdown(text, 80)
     assert time.process_time() - began < 20
     assert shown.strip()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flue_cli.errors import BadName
-from flue_cli.names import MAX_NAME, agent_name, bare_name, generated_name, session_name
+from flue_cli.names import MAX_NAME, bare_name, check_agent_name, check_session_name, generate_name
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ from flue_cli.names import MAX_NAME, agent_name, bare_name, generated_name, sess
 )
 def test_a_session_may_be_called_almost_anything(name: str) -> None:
     """Spaces, slashes, emoji, every script, and up to 256 characters make a name."""
-    assert session_name(name) == name
+    assert check_session_name(name) == name
 
 
 def test_a_name_is_the_same_however_it_was_typed() -> None:
     """An accent typed as a character of its own makes the same name as the composed letter."""
-    assert session_name("cafe\u0301") == session_name("caf\u00e9") == "caf\u00e9"
-    assert session_name("\u1112\u1161\u11ab") == "한"
+    assert check_session_name("cafe\u0301") == check_session_name("caf\u00e9") == "caf\u00e9"
+    assert check_session_name("\u1112\u1161\u11ab") == "한"
 
 
 @pytest.mark.parametrize(
@@ -71,16 +71,16 @@ def test_a_name_is_the_same_however_it_was_typed() -> None:
 def test_what_cannot_be_typed_back_is_no_name(name: str, reason: str) -> None:
     """Nothing, too much, a leading hyphen and what no eye can see are refused with the reason."""
     with pytest.raises(BadName, match=reason) as refused:
-        session_name(name)
+        check_session_name(name)
 
     assert refused.value.exit_code == 2
 
 
 def test_a_name_is_measured_as_it_is_kept() -> None:
     """The limit counts characters after composing them, whichever way that changes the length."""
-    assert session_name("e\u0301" * MAX_NAME) == "é" * MAX_NAME
+    assert check_session_name("e\u0301" * MAX_NAME) == "é" * MAX_NAME
     with pytest.raises(BadName, match="this one has 512"):
-        session_name("\u0958" * MAX_NAME)  # composed, it is two characters each
+        check_session_name("\u0958" * MAX_NAME)  # composed, it is two characters each
 
 
 @settings(deadline=None)
@@ -88,11 +88,11 @@ def test_a_name_is_measured_as_it_is_kept() -> None:
 def test_an_accepted_name_is_accepted_as_itself(name: str) -> None:
     """A name that was accepted names the same session when it is given again."""
     try:
-        kept = session_name(name)
+        kept = check_session_name(name)
     except BadName:
         return
 
-    assert session_name(kept) == kept == unicodedata.normalize("NFC", name)
+    assert check_session_name(kept) == kept == unicodedata.normalize("NFC", name)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_an_accepted_name_is_accepted_as_itself(name: str) -> None:
 )
 def test_an_agent_answers_to_both_spellings(name: str, kept: str) -> None:
     """Underscores and hyphens are the same in an agent's name."""
-    assert agent_name(name) == kept
+    assert check_agent_name(name) == kept
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_an_agent_answers_to_both_spellings(name: str, kept: str) -> None:
 def test_an_agent_has_a_plain_name(name: str) -> None:
     """An agent's name that no file would have is refused, with what such names are made of."""
     with pytest.raises(BadName, match="cannot be an agent's name") as refused:
-        agent_name(name)
+        check_agent_name(name)
 
     assert "\x1b" not in refused.value.message
     assert refused.value.hint == "agent names are 1-64 lower-case letters, digits, '.', '_' or '-'"
@@ -142,9 +142,9 @@ def test_an_agent_has_a_plain_name(name: str) -> None:
 
 def test_a_session_without_a_name_is_given_a_readable_one() -> None:
     """Names that were made up are valid, can be typed, and hardly ever meet."""
-    names = [generated_name() for _ in range(200)]
+    names = [generate_name() for _ in range(200)]
 
-    assert all(session_name(name) == name for name in names)
+    assert all(check_session_name(name) == name for name in names)
     assert all(name.replace("-", "").isalnum() and name.isascii() and len(name) < 30 for name in names)
     assert len(set(names)) > 190
 

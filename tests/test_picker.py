@@ -29,7 +29,7 @@ from flue_cli.repl.picker import pick_session
 from flue_cli.repl.picker.session_list import SessionList
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Ask, Entry, Failure, Summary
+from flue_cli.stores.records import Entry, Failure, SessionSummary, TurnRequest
 
 ESC, DOWN, PAGE_DOWN, PAGE_UP, HOME, END = "\x1b", "\x1b[B", "\x1b[6~", "\x1b[5~", "\x1b[H", "\x1b[F"
 CTRL_X, DELETE, CTRL_L, CTRL_U = "\x18", "\x1b[3~", "\x0c", "\x15"
@@ -63,7 +63,7 @@ class Window:
     def terminal_file(self) -> Any:
         return open(os.ttyname(sys.stdin.fileno()), "w", encoding="utf-8")
 
-    def pick(self, person: Callable[[], object], **how: Any) -> Summary | None:
+    def pick(self, person: Callable[[], object], **how: Any) -> SessionSummary | None:
         """What `person`, once the list is there, does and so chooses; what fails for them fails the test."""
         failed: list[BaseException] = []
 
@@ -137,7 +137,7 @@ def window(tty: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 def add(store: Store, name: str, *prompts: str, agent: str = "greeting", reply: str = "yes") -> None:
     """A session with so many turns."""
     now = time.time_ns() // 1000
-    store.bring(
+    store.import_session(
         agent,
         name,
         [
@@ -148,7 +148,7 @@ def add(store: Store, name: str, *prompts: str, agent: str = "greeting", reply: 
 
 
 def names(store: Store) -> list[str]:
-    return [one.name for one in store.sessions(kept=True)]
+    return [one.name for one in store.sessions(with_undone_forks=True)]
 
 
 def test_the_session_used_last_is_chosen_by_enter(window: Window) -> None:
@@ -320,8 +320,8 @@ def test_a_session_is_deleted_after_asking(window: Window) -> None:
     add(window.store, "keep")
     add(window.store, "gone", "one", "two")
     store = window.store
-    head = store.move(store.head("greeting", "gone"), 1, wait=0, pause=lambda *_: None)
-    begun: Any = store.begin(Ask("greeting", "gone", "another way"), lambda *_: None)
+    head = store.move_head(store.head("greeting", "gone"), 1, wait=0, pause=lambda *_: None)
+    begun: Any = store.begin(TurnRequest("greeting", "gone", "another way"), lambda *_: None)
     store.commit(begun.lease, reply="so", messages=(), data="{}", meta={})
     assert names(store) == ["gone", "gone~1", "keep"]
     assert head.turn == 1
@@ -348,7 +348,7 @@ def test_a_session_is_deleted_after_asking(window: Window) -> None:
 def test_a_busy_session_is_left_alone(window: Window) -> None:
     """While a turn runs in a session it is neither deleted nor renamed, and the picker says so."""
     add(window.store, "busy")
-    begun: Any = window.store.begin(Ask("greeting", "busy", "think"), lambda *_: None)
+    begun: Any = window.store.begin(TurnRequest("greeting", "busy", "think"), lambda *_: None)
 
     def person() -> None:
         window.type(CTRL_X)
@@ -438,7 +438,7 @@ def test_a_question_is_about_what_it_named(window: Window, tmp_path: Path) -> No
         window.type(CTRL_X)
         window.sees("Delete greeting/talk (1 turn) for good? [y/N]")
         with closing(open_store(str(tmp_path / "flue.db"))) as other:
-            begun: Any = other.begin(Ask("greeting", "talk", "wait!"), lambda *_: None)
+            begun: Any = other.begin(TurnRequest("greeting", "talk", "wait!"), lambda *_: None)
             other.commit(begun.lease, reply="so", messages=(), data="{}", meta={})
         window.type("y")
         window.sees("error: session 'talk' was changed meanwhile")

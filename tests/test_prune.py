@@ -45,7 +45,7 @@ def age(path: Path, days: float, *sessions: str) -> None:
 
 
 def names(store: Store) -> list[str]:
-    return [summary.name for summary in store.sessions(kept=True)]
+    return [summary.name for summary in store.sessions(with_undone_forks=True)]
 
 
 def test_what_is_old_goes_after_asking(flue: Flue, store: Store) -> None:
@@ -96,13 +96,13 @@ def test_a_dry_run_lists_and_deletes_nothing(flue: Flue, store: Store) -> None:
     for name in ("old", "new"):
         talk(store, "hello", name=name)
     age(flue.store, 40, "old")
-    before = store.sessions(), store.stamp()
+    before = store.sessions(), store.change_token()
 
     done = flue("sessions", "prune", "--older-than", "30d", "--dry-run", "-y", stdin=None)
 
     listed = [line for line in flue("sessions", "list", stdin=None).out.splitlines() if "\told\t" in line]
     assert (done.code, done.out.splitlines(), done.err) == (0, listed, "")
-    assert (store.sessions(), store.stamp()) == before
+    assert (store.sessions(), store.change_token()) == before
 
 
 def test_what_is_empty_goes(flue: Flue, store: Store) -> None:
@@ -111,7 +111,7 @@ def test_what_is_empty_goes(flue: Flue, store: Store) -> None:
     talk(store, "hello", name="answered")
     edit(store, '{"n": 1}', "failed")
     failed_turn(store, "no", "only failed")
-    store.fork(store.at(store.head(AGENT, "answered"), 0), "blank")
+    store.fork(store.head_at(store.head(AGENT, "answered"), 0), "blank")
     talk(store, "hello", name="undone")
     move(store, 0, "undone")
     turn(store, "hello", "other", agent="other")
@@ -283,7 +283,7 @@ def test_prune_takes_what_its_criteria_say(
             move(store, max(0, head.turn - number), name) if head.uid else None
         elif head.uid and not store.head(AGENT, f"{name}{number}").uid:
             store.fork(head, f"{name}{number}")
-    found = store.sessions(kept=True)
+    found = store.sessions(with_undone_forks=True)
     for summary in found:
         if summary.uid in old:
             age(path, 40, summary.name)
@@ -291,17 +291,18 @@ def test_prune_takes_what_its_criteria_say(
 
     def goes(uid: int) -> bool:
         (head,) = (store.head(AGENT, one.name) for one in found if one.uid == uid)
-        tip = store.tip(head)
+        tip = store.redo_head(head)
         filled = any(entry.outcome == "completed" for entry in store.entries(tip, 1, tip.turn))
         return uid in old and not filled
 
     families = {
-        one.uid: [one.uid, *(fork.uid for fork in store.kept(store.head(AGENT, one.name)))] for one in found
+        one.uid: [one.uid, *(fork.uid for fork in store.undone_forks(store.head(AGENT, one.name)))]
+        for one in found
     }
     wanted = {
         member
         for one in found
-        if forks or one.origin is None or not one.origin.is_kept
+        if forks or one.origin is None or not one.origin.is_undone_fork
         for member in families[one.uid]
         if all(map(goes, families[one.uid]))
     }
@@ -311,5 +312,5 @@ def test_prune_takes_what_its_criteria_say(
     uids = [head.uid for family in going for head in (family.head, *family.forks)]
     assert sorted(uids) == sorted(wanted)
     assert prune._delete(App(Output(), Signals()), store, going) == len(wanted)
-    assert {one.uid for one in store.sessions(kept=True)} == {one.uid for one in found} - wanted
+    assert {one.uid for one in store.sessions(with_undone_forks=True)} == {one.uid for one in found} - wanted
     store.close()

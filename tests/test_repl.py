@@ -33,7 +33,7 @@ from flue_cli.repl.options import ChatOptions
 from flue_cli.repl.slash import COMMANDS, help_summary
 from flue_cli.repl.terminal import restore_terminal, silent_keyboard
 from flue_cli.stores import open_store
-from flue_cli.stores.records import ABSENT, Ask, Head
+from flue_cli.stores.records import ABSENT, SessionHead, TurnRequest
 from flue_cli.turns import watchdog
 
 # What is typed
@@ -612,7 +612,7 @@ def test_the_moment_between_reply_and_prompt(desk: Desk, tty: int, monkeypatch: 
     look = desk.store.head
     settings: list[list[Any]] = []
 
-    def head(agent: str, name: str) -> Head:
+    def head(agent: str, name: str) -> SessionHead:
         if "<one>" in desk.page.text and not settings:
             settings.append(termios.tcgetattr(tty))
             signal.raise_signal(signal.SIGINT)
@@ -659,7 +659,9 @@ def test_an_agent_given_up_is_not_heard_any_more(desk: Desk, busy: Busy) -> None
 def taken(desk: Desk) -> Iterator[None]:
     """While inside, another process answers a prompt of the same session."""
     other = open_store(str(desk.file))
-    begun: Any = other.begin(Ask("tester", "work", "first come", wait=0), lambda seconds, holder: None)
+    begun: Any = other.begin(
+        TurnRequest("tester", "work", "first come", wait=0), lambda seconds, holder: None
+    )
     yield
     other.commit(begun.lease, reply="first served", messages=[], data="{}", meta={})
     other.close()
@@ -755,7 +757,7 @@ def test_a_store_in_trouble_does_not_end_the_chat(desk: Desk, monkeypatch: pytes
     """When the store cannot be looked at before a prompt, that is said, and the prompt still comes."""
     look, trouble = desk.store.head, ["the disk is on holiday"]
 
-    def head(agent: str, name: str) -> Head:
+    def head(agent: str, name: str) -> SessionHead:
         if "<one>" in desk.page.text and trouble:
             raise StoreError(trouble.pop())
         return look(agent, name)
@@ -820,7 +822,7 @@ def test_a_closed_window_is_a_reader_who_left() -> None:
     output._file, output.is_terminal = slave, True
     os.close(master)
     with pytest.raises(OutputClosed):
-        output.piece("hello")
+        output.write("hello")
     os.close(slave)
 
 

@@ -35,7 +35,7 @@ def elsewhere(desk: Desk, count: int) -> None:
 
 
 def kept(store: Store) -> list[str]:
-    return sorted(summary.name for summary in store.sessions(kept=True))
+    return sorted(summary.name for summary in store.sessions(with_undone_forks=True))
 
 
 def history(desk: Desk, name: str = "work") -> list[Message]:

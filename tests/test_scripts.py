@@ -505,7 +505,7 @@ def test_a_script_loses_nothing(entries: list[Entry], name: str) -> None:
     name = unicodedata.normalize("NFC", name.lstrip("-") or "a")
     store = MemoryStore()
 
-    text = "".join(export(store, store.bring("wild", name, entries), 1))
+    text = "".join(export(store, store.import_session("wild", name, entries), 1))
     script = parse_script(text, "x.flue")
 
     assert (script.agent, script.session) == ("wild", name)
@@ -538,7 +538,7 @@ def test_a_part_of_a_session_is_a_script() -> None:
 
     store = MemoryStore()
 
-    text = "".join(export(store, store.bring("wild", "a", turns), 3))
+    text = "".join(export(store, store.import_session("wild", "a", turns), 3))
 
     start, *steps = parse_script(text, "x.flue").steps
     assert (start.prompt, start.edit) == (None, '{"n":2}')

@@ -19,11 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from terminal import CTRL_D, ENTER, Terminal
 
-from flue_cli.render.search_hits import excerpt
+from flue_cli.render.search_hits import hit_excerpt
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Hit
-from flue_cli.stores.search_query import Query
+from flue_cli.stores.records import SearchHit
+from flue_cli.stores.search_query import SearchQuery
 from flue_cli.stores.sqlite.search.fts_index import index_state
 from flue_cli.testing.run_turns import AGENT, begin, finish, move, talk, turn
 from flue_cli.testing.search import answered, said, search
@@ -108,7 +108,7 @@ def test_twenty_hits_unless_told_otherwise(flue: Flue) -> None:
     """The newest 20, more with --limit, everything with --all; --rank puts the best before the newest."""
     say(flue, "one", "parrot parrot")
     with closing(open_store(str(flue.store))) as store:
-        store.bring("echo", "many", answered(f"the parrot {number}" for number in range(24)))
+        store.import_session("echo", "many", answered(f"the parrot {number}" for number in range(24)))
 
     assert [len(found(flue, "parrot", *more)) for more in ((), ("--limit", "22"), ("--all",))] == [20, 22, 25]
     assert found(flue, "parrot")[0][1:3] == ["many", "24"]
@@ -153,7 +153,9 @@ def test_nothing_obeys_what_was_said(flue: Flue) -> None:
 def test_a_table_on_a_terminal(flue: Flue) -> None:
     """Hits are a table in which the words stand out; that nothing was found, or not all, is said."""
     with closing(open_store(str(flue.store))) as store:
-        store.bring("echo", "birds", answered(f"{'words before ' * 9}the parrot {n}" for n in range(3)))
+        store.import_session(
+            "echo", "birds", answered(f"{'words before ' * 9}the parrot {n}" for n in range(3))
+        )
 
     def screen(*arguments: str) -> tuple[str, bytes]:
         with closing(
@@ -201,10 +203,10 @@ def test_searching_in_the_chat(desk: Desk) -> None:
 def test_an_excerpt_shows_what_was_found(text: str, before: int, after: int) -> None:
     """Whatever stands around them, a word that was looked for is marked, and little else is shown."""
     for word in text.split():
-        query = Query([word])
+        query = SearchQuery([word])
         whole = "so much " * before + text + " and more" * after
-        assert query.finds(whole, None)
-        pieces = excerpt(Hit("agent", "name", 1, 1, 1, whole, "reply"), query)
+        assert query.matches(whole, None)
+        pieces = hit_excerpt(SearchHit("agent", "name", 1, 1, 1, whole, "reply"), query)
         marked = [piece for piece, is_word in pieces if is_word]
         assert word.casefold() in [piece.casefold() for piece in marked]
         shown = "".join(piece for piece, _ in pieces)
@@ -214,9 +216,13 @@ def test_an_excerpt_shows_what_was_found(text: str, before: int, after: int) -> 
 
 def test_an_excerpt_is_of_what_says_more() -> None:
     """The reply's, if more of the words are in it."""
-    hit = Hit("agent", "name", 1, 1, 1, "salt", "pepper, salt")
-    assert excerpt(hit, Query(["salt", "pepper"])) == [("pepper", True), (", ", False), ("salt", True)]
-    assert excerpt(hit, Query(["salt"])) == [("salt", True)]
+    hit = SearchHit("agent", "name", 1, 1, 1, "salt", "pepper, salt")
+    assert hit_excerpt(hit, SearchQuery(["salt", "pepper"])) == [
+        ("pepper", True),
+        (", ", False),
+        ("salt", True),
+    ]
+    assert hit_excerpt(hit, SearchQuery(["salt"])) == [("salt", True)]
 
 
 # The index
@@ -254,14 +260,16 @@ def test_the_index_finds_what_looking_through_finds(
     """Every word of a text finds it, and a query the same turns as if each had been looked at."""
     if store.head(AGENT, "some").uid:
         store.delete(store.head(AGENT, "some"))
-    store.bring(AGENT, "some", answered(texts))
+    store.import_session(AGENT, "some", answered(texts))
     words = [word for text in texts for word in text.split()]
     pieces = [word[data.draw(st.integers(0, len(word) - 1)) :] for word in words]
     for text in texts:
         assert all(text in said(store.search([word])) for word in text.split())
     for query in (*queries, *words, *pieces, " ".join(data.draw(st.permutations(words))[:2])):
         expected = [
-            text for text in reversed(texts) if query.split() and Query(query.split()).finds(text, "ok")
+            text
+            for text in reversed(texts)
+            if query.split() and SearchQuery(query.split()).matches(text, "ok")
         ]
         assert search(store, query) == expected
 
@@ -282,7 +290,7 @@ def test_the_index_is_never_far_behind(index_alone: None, path: Path, store: Sto
 
 def test_a_search_catches_up_unless_somebody_writes(path: Path, store: Store) -> None:
     """What a copy left to be done is done by the next search; it finds everything without."""
-    store.bring(AGENT, "many", answered(f"hello {number}" for number in range(1500)))
+    store.import_session(AGENT, "many", answered(f"hello {number}" for number in range(1500)))
     assert upto(path)[0] == 0
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -298,7 +306,7 @@ def test_a_search_catches_up_unless_somebody_writes(path: Path, store: Store) ->
 
 def test_an_older_store_is_searched(path: Path, store: Store) -> None:
     """A store that a Flue without an index made is found through from the first search on."""
-    store.bring(AGENT, "old", answered(f"hello parrot{number}" for number in range(700)))
+    store.import_session(AGENT, "old", answered(f"hello parrot{number}" for number in range(700)))
     store.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         for statement in (
@@ -325,13 +333,13 @@ def secrets(path: Path, change: Callable[[str], str] = str.lower) -> int:
 
 def keep_secrets(store: Store, *, undone: bool = False) -> str:
     """A session that is in the index, between others; or a kept fork that is. Its name."""
-    store.bring(AGENT, "before", answered(f"before {number}" for number in range(100)))
+    store.import_session(AGENT, "before", answered(f"before {number}" for number in range(100)))
     store.reindex()
-    store.bring(AGENT, "secret", answered(["shared", *SECRETS]))
+    store.import_session(AGENT, "secret", answered(["shared", *SECRETS]))
     if undone:
         move(store, 1, "secret")
         talk(store, "instead", name="secret")
-    store.bring(AGENT, "after", answered(f"after {number}" for number in range(400)))
+    store.import_session(AGENT, "after", answered(f"after {number}" for number in range(400)))
     assert search(store, SECRETS[0], kept=True)
     return "secret~1" if undone else "secret"
 
@@ -386,7 +394,7 @@ DAMAGES = {
 def test_an_index_that_is_wrong_is_noticed_and_made_anew(flue: Flue, damage: str) -> None:
     """`flue doctor` says what is wrong and what to do about it, and then all is well."""
     with closing(open_store(str(flue.store))) as store:
-        store.bring(AGENT, "some", answered(f"hello parrot{number}" for number in range(700)))
+        store.import_session(AGENT, "some", answered(f"hello parrot{number}" for number in range(700)))
         store.reindex()
     with closing(sqlite3.connect(flue.store)) as db, db:
         db.execute(damage)

@@ -312,10 +312,10 @@ def test_a_store_that_fails_is_not_described(tmp_path: Path) -> None:
 
 def test_a_session_that_another_process_holds_is_busy(tmp_path: Path) -> None:
     """A turn in another process holds the session: 409, after the wait, without a word of that process."""
-    from flue_cli.stores.records import Ask
+    from flue_cli.stores.records import TurnRequest
 
     other = open_store(str(tmp_path / "flue.db"))
-    begun = other.begin(Ask("echo", "a", "x"), lambda *_: None)
+    begun = other.begin(TurnRequest("echo", "a", "x"), lambda *_: None)
     with serving(store=str(tmp_path / "flue.db"), wait=0.05) as client:
         answer = client.prompt("echo", "x", "a")
         assert (answer.status_code, error_of(answer)) == (409, "session_busy")

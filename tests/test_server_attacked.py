@@ -28,7 +28,7 @@ from flue_cli.server.errors import Overloaded
 from flue_cli.server.turn_scheduler import TurnScheduler
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Ask, Begun, Holder
+from flue_cli.stores.records import BegunTurn, LeaseHolder, TurnRequest
 from flue_cli.stores.sqlite.store import SqliteStore
 from flue_cli.turns.runner import Listener
 
@@ -91,7 +91,7 @@ def test_prompts_that_wait_while_their_session_is_renamed(store: Store) -> None:
         turns = TurnScheduler(store, Log(), wait=30, timeout=None)
 
         def ask() -> asyncio.Task[Any]:
-            return turns.start(agent, Ask("slow", "a", "hi"), Listener()).answer
+            return turns.start(agent, TurnRequest("slow", "a", "hi"), Listener()).answer
 
         first = ask()
         await asyncio.to_thread(slow.asked.wait, 30)
@@ -123,7 +123,7 @@ def test_agents_that_do_not_stop(store: Store, monkeypatch: pytest.MonkeyPatch) 
         turns = TurnScheduler(store, Log(), wait=30, timeout=0.1)
 
         def ask(name: str) -> asyncio.Task[Any]:
-            return turns.start(agent, Ask("slow", name, "hi"), Listener()).answer
+            return turns.start(agent, TurnRequest("slow", name, "hi"), Listener()).answer
 
         assert (await ask("a")).error.type == "timeout"
         with pytest.raises(Overloaded):
@@ -172,7 +172,7 @@ def sharing(tmp_path: Path) -> Any:
     opened.close()
 
 
-def settle_together(store: SqliteStore, begun: list[Begun], connection: Connection) -> list[object]:
+def settle_together(store: SqliteStore, begun: list[BegunTurn], connection: Connection) -> list[object]:
     """Commit all in the same transaction: what each raised."""
     writer = store._connections._shared
     assert writer is not None
@@ -268,17 +268,17 @@ def test_waiting_for_another_program_is_bounded_for_each(sharing: SqliteStore) -
     assert writer is not None
     while not writer._turn.locked():
         pass
-    heard: list[Holder] = []
+    heard: list[LeaseHolder] = []
 
     class Enough(Exception):
         pass
 
-    def pause(_: float, holder: Holder) -> None:
+    def pause(_: float, holder: LeaseHolder) -> None:
         heard.append(holder)
         raise Enough
 
     with pytest.raises(Enough):
-        sharing.begin(Ask("parrot", "b", "hi", wait=20), pause)
+        sharing.begin(TurnRequest("parrot", "b", "hi", wait=20), pause)
     assert ends.is_alive()  # it still waits, and has the connection
     other.execute("ROLLBACK")
     ends.join(30)

@@ -19,9 +19,9 @@ from test_import import LLM_NEW, LLM_OLD, agents_database, database
 
 from flue_cli.stores import open_store
 from flue_cli.stores.memory.store import MemoryStore
-from flue_cli.stores.records import Entry, Head
+from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.testing.run_turns import talk
-from flue_cli.times import parse_iso, timestamp
+from flue_cli.times import format_iso, parse_iso
 from flue_cli.transcripts.file_names import file_names
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def test_a_redacted_session_can_be_imported(flue: Flue) -> None:
 @given(st.lists(st.sampled_from(["x", "x-2", "X", "x-3", "[x]", "é", "é"]), max_size=9))
 def test_names_of_files_are_apart_even_where_sessions_show_the_same(shown: list[str]) -> None:
     """Whatever a redaction has made of the names."""
-    found = file_names([Head(number, "a", name) for number, name in enumerate(shown)], "json")
+    found = file_names([SessionHead(number, "a", name) for number, name in enumerate(shown)], "json")
 
     assert len({name.casefold() for name in found}) == len(shown)
 
@@ -279,7 +279,7 @@ def test_figures_of_odd_times_are_the_same_everywhere(tmp_path: Path, kind: str)
     """Turns without an end or before 1970 count on their day, whatever the store."""
     store = MemoryStore() if kind == "memory" else open_store(str(tmp_path / "s.db"))
     told = Entry(0, "prompt", "completed", None, "hi", "yo", (), -1, None, None, {}, "{}")
-    store.bring("a", "s", [told, told._replace(started_at=5, finished_at=9)])
+    store.import_session("a", "s", [told, told._replace(started_at=5, finished_at=9)])
 
     found = store.statistics()
 
@@ -300,7 +300,7 @@ def test_times_outside_of_the_calendar_are_refused(flue: Flue, time: str) -> Non
 @given(st.integers(-62_000_000_000_000_000, 253_000_000_000_000_000))
 def test_a_time_that_is_written_is_read_again(moment: int) -> None:
     """To the microsecond, in the year 900 too."""
-    assert parse_iso(timestamp(moment)) == moment
+    assert parse_iso(format_iso(moment)) == moment
 
 
 def test_a_fork_of_an_impossible_turn_is_refused(flue: Flue) -> None:

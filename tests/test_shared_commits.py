@@ -15,7 +15,7 @@ import pytest
 from flue_cli.errors import LeaseLost, StoreError
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Ask, Begun
+from flue_cli.stores.records import BegunTurn, TurnRequest
 from flue_cli.stores.sqlite.store import SqliteStore
 from flue_cli.testing import StoreContract
 
@@ -39,13 +39,13 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     opened.close()
 
 
-def begin(store: Store, name: str) -> Begun:
-    begun = store.begin(Ask("parrot", name, "hi"), lambda *_: None)
-    assert isinstance(begun, Begun)
+def begin(store: Store, name: str) -> BegunTurn:
+    begun = store.begin(TurnRequest("parrot", name, "hi"), lambda *_: None)
+    assert isinstance(begun, BegunTurn)
     return begun
 
 
-def finish(store: Store, begun: Begun) -> None:
+def finish(store: Store, begun: BegunTurn) -> None:
     store.commit(begun.lease, reply="ok", messages=[], data='{"n":1}', meta={})
 
 
@@ -79,7 +79,7 @@ class Connection:
         self._db.close()
 
 
-def all_at_once(store: SqliteStore, connection: Connection, begun: list[Begun]) -> list[Exception | None]:
+def all_at_once(store: SqliteStore, connection: Connection, begun: list[BegunTurn]) -> list[Exception | None]:
     """Finish all turns while a commit is being made, so that they gather: what each raised."""
     connection.held.clear()
     first = threading.Thread(target=lambda: finish(store, begin(store, "first")))

@@ -27,7 +27,7 @@ from flue_cli.agents.discovery import Agent
 from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, StoreError, StoreNewer
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Ask, Failure, Head
+from flue_cli.stores.records import Failure, SessionHead, TurnRequest
 from flue_cli.stores.sqlite.database_file import APPLICATION_ID, BUSY_SECONDS
 from flue_cli.stores.sqlite.schema import SCHEMA_VERSION
 from flue_cli.stores.sqlite.store import SqliteStore
@@ -143,7 +143,7 @@ def test_reading_makes_no_file(path: Path, file_store: Store) -> None:
     head = file_store.head(AGENT, "main")
     file_store.sessions()
     file_store.resolve("main")
-    file_store.running(head)
+    file_store.unsettled_prompt(head)
     file_store.messages(head, 0, 10)
     file_store.data_at(head, 0)
     list(file_store.entries(head, 1, 10, with_data=True))
@@ -449,7 +449,7 @@ def test_no_turn_starts_from_damaged_data(path: Path) -> None:
     with pytest.raises(StoreDamaged, match="turn 1 of session 'main' is damaged"):
         begin(store, "two")
     assert store.head(AGENT, "main") == head
-    assert store.running(head) is None
+    assert store.unsettled_prompt(head) is None
     assert turn(store, "two", "other").turn == 2
     store.close()
 
@@ -517,7 +517,7 @@ def test_a_turn_whose_end_could_not_be_written_is_over(
     store = SqliteStore(str(tmp_path / "flue.db"))
     lease = begin(store, "first").lease
 
-    def full(*arguments: object) -> Head:
+    def full(*arguments: object) -> SessionHead:
         raise StoreError("the disk is full")
 
     with monkeypatch.context() as broken:
@@ -629,7 +629,9 @@ def test_what_an_agent_does_to_its_messages_is_its_own(tmp_path: Path, between: 
         return Reply("ok", between)
 
     for _ in range(4):
-        done = runner.run(Agent(AGENT, vandal, "test"), Ask(AGENT, "main", "hi"), cancellation=Cancellation())
+        done = runner.run(
+            Agent(AGENT, vandal, "test"), TurnRequest(AGENT, "main", "hi"), cancellation=Cancellation()
+        )
         assert done.outcome == "completed"
     one_turn = [{"role": "user", "content": "hi"}, *between, {"role": "assistant", "content": "ok"}]
     assert seen == [[], one_turn, one_turn * 2, one_turn * 3]
@@ -673,7 +675,7 @@ def test_two_processes_see_one_conversation(tmp_path: Path, seed: int) -> None:
             store.delete(head)
             talk(store, f"anew {number}")
         else:
-            move(store, chance.randrange(max(head.turn, 1)) if what == "undo" else store.tip(head).turn)
+            move(store, chance.randrange(max(head.turn, 1)) if what == "undo" else store.redo_head(head).turn)
     for store in stores:
         store.close()
 
@@ -695,7 +697,9 @@ def test_what_is_used_last_is_listed_first(tmp_path: Path) -> None:
 
 def whole(store: Store) -> list[tuple[object, ...]]:
     """All that there is in a store, with what was undone."""
-    return [contents(store, store.head(one.agent, one.name)) for one in store.sessions(kept=True)]
+    return [
+        contents(store, store.head(one.agent, one.name)) for one in store.sessions(with_undone_forks=True)
+    ]
 
 
 def of_schema_1(path: Path, source: Path) -> None:
@@ -810,7 +814,7 @@ def test_an_older_flue_that_still_runs_loses_nothing(
         older.setattr("flue_cli.stores.sqlite.forks.fork_undone_branch", lambda db, state: None)
         head = talk(file_store, "instead")
 
-    assert file_store.tip(head) == head
+    assert file_store.redo_head(head) == head
     talk(file_store, "on")
     assert (prompts(file_store), prompts(file_store, "main~1")) == (
         ["one", "instead", "on"],
@@ -825,7 +829,7 @@ CHANGES: dict[str, Callable[[Store], object]] = {
     "prompt": lambda store: begin(store, "instead"),
     "fork": lambda store: store.fork(store.head(AGENT, "main"), "fork"),
     "fork of a kept one": lambda store: store.fork(store.head(AGENT, "main~1"), "fork"),
-    "bring": lambda store: store.bring(
+    "bring": lambda store: store.import_session(
         AGENT, "copy", store.entries(store.head(AGENT, "main~1"), 1, 9, with_data=True)
     ),
     "rename": lambda store: store.rename(store.head(AGENT, "main"), "new", wait=0, pause=sleep),
@@ -880,7 +884,7 @@ def test_a_change_that_is_killed_is_whole_or_none(
         found.append(whole(left))
         assert found[-1] in (before, after)
         assert [finding for finding in left.health() if finding.level == "problem"] == []
-        for session in left.sessions(kept=True):
+        for session in left.sessions(with_undone_forks=True):
             turn(left, "next", session.name)
         left.close()
     assert len(found) > 5
@@ -930,7 +934,7 @@ def test_a_deleted_session_takes_its_kept_forks_out_of_the_files(path: Path, fil
     file_store.delete(file_store.head(AGENT, "main"))
 
     assert [name for name, content in files(path.parent).items() if secret.encode() in content] == []
-    assert [summary.name for summary in file_store.sessions(kept=True)] == ["other"]
+    assert [summary.name for summary in file_store.sessions(with_undone_forks=True)] == ["other"]
 
 
 def test_nobody_reads_what_took_the_place_of_a_deleted_session(file_store: Store) -> None:
@@ -957,7 +961,7 @@ def test_a_fork_of_a_damaged_session_is_no_fork(path: Path) -> None:
         db.execute("DELETE FROM entry WHERE turn = 2")
 
     with pytest.raises(StoreDamaged):
-        store.fork(store.tip(store.head(AGENT, "main")), "fork")
+        store.fork(store.redo_head(store.head(AGENT, "main")), "fork")
     assert [summary.name for summary in store.sessions()] == ["main"]
     assert [finding.level for finding in store.health()].count("problem") == 1
     store.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flue_cli.stores import open_store
-from flue_cli.stores.records import Ask, Begun
+from flue_cli.stores.records import BegunTurn, TurnRequest
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -47,10 +47,10 @@ def test_a_signal_at_any_moment(flue: Flue, signum: signal.Signals) -> None:
         with closing(open_store(str(flue.store))) as store:
             head = store.head("greeting", "a")
             (last,) = store.entries(head, head.turn, head.turn, with_data=True)
-            assert store.running(head) is None
+            assert store.unsettled_prompt(head) is None
             assert last.data == '{"userName":"Ada"}'
-            begun = store.begin(Ask("greeting", "a", "next", wait=0), lambda *_: None)
-            assert isinstance(begun, Begun)
+            begun = store.begin(TurnRequest("greeting", "a", "next", wait=0), lambda *_: None)
+            assert isinstance(begun, BegunTurn)
             assert begun.interrupted is None
             store.commit(begun.lease, reply="ok", messages=[], data=begun.lease.data, meta={})
         if last.prompt == "hello":

@@ -10,7 +10,7 @@ from terminal import Terminal
 
 from flue_cli.stores import open_store
 from flue_cli.testing.run_turns import edit, failed_turn, talk, turn
-from flue_cli.text import count_of, size
+from flue_cli.text import format_bytes, pluralize
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -109,12 +109,12 @@ def test_figures_on_a_terminal_have_bars(flue: Flue) -> None:
 
 def test_numbers_with_their_words() -> None:
     """One is singular, thousands have commas, bytes have the unit that suits them."""
-    assert [count_of(count, "turn") for count in (0, 1, 2, 1000)] == [
+    assert [pluralize(count, "turn") for count in (0, 1, 2, 1000)] == [
         "0 turns",
         "1 turn",
         "2 turns",
         "1,000 turns",
     ]
-    assert [size(count) for count in (0, 1, 1023, 1024, 1536, 2**20, 5 * 2**30, 3000 * 2**40)] == [
+    assert [format_bytes(count) for count in (0, 1, 1023, 1024, 1536, 2**20, 5 * 2**30, 3000 * 2**40)] == [
         "0 bytes", "1 byte", "1023 bytes", "1.0 KiB", "1.5 KiB", "1.0 MiB", "5.0 GiB", "3000.0 TiB",
     ]  # fmt: skip

@@ -31,16 +31,16 @@ from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import (
     ABSENT,
-    PREVIEW,
-    Ask,
-    Begun,
+    PREVIEW_CHARACTERS,
+    BegunTurn,
     Entry,
     Failure,
-    Head,
-    Hit,
+    ForkOrigin,
     Lease,
-    Origin,
-    Replayed,
+    ReplayedTurn,
+    SearchHit,
+    SessionHead,
+    TurnRequest,
 )
 
 AGENTS = ("one", "two")
@@ -147,7 +147,7 @@ def shown(entry: Entry) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def found(hit: Hit) -> tuple[object, ...]:
+def found(hit: SearchHit) -> tuple[object, ...]:
     """What a search tells of a turn, but for the time."""
     return (hit.agent, hit.name, hit.uid, hit.turn, hit.prompt, hit.reply)
 
@@ -164,7 +164,7 @@ class Session:
     uid: int
     line: list[Turn] = field(default_factory=list)
     position: int = 0
-    origin: Origin | None = None
+    origin: ForkOrigin | None = None
     running: Turn | None = None
     lease: Lease | None = None
     alive: bool = False
@@ -185,12 +185,12 @@ class Session:
 
     @property
     def is_kept(self) -> bool:
-        return bool(self.origin and self.origin.is_kept)
+        return bool(self.origin and self.origin.is_undone_fork)
 
     @property
     def preview(self) -> str:
         said = [turn.prompt for turn in self.turns if turn.kind == "prompt"]
-        return (self.running.prompt if self.running else said[-1] if said else "")[:PREVIEW]
+        return (self.running.prompt if self.running else said[-1] if said else "")[:PREVIEW_CHARACTERS]
 
     def settle(self, outcome: str) -> Turn:
         """The running turn ends."""
@@ -233,7 +233,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.sessions: dict[tuple[str, str], Session] = {}
         self.leases: list[tuple[Store, Lease]] = []
         # Every head there was, of sessions that may be gone by now, and what was there to see.
-        self.heads: dict[Head, tuple[Any, ...]] = {}
+        self.heads: dict[SessionHead, tuple[Any, ...]] = {}
         self.uses = 0
         self.turns = 0
         self.looks = 0
@@ -256,7 +256,7 @@ class StoreMachine(RuleBasedStateMachine):
     def store(self, which: int) -> Store:
         return self.openings[which % len(self.openings)]
 
-    def pick_head(self, pick: int) -> Head:
+    def pick_head(self, pick: int) -> SessionHead:
         """Mostly a session as it stands, else one as it was."""
         if pick % 4 and self.sessions:
             session = self.pick_session(pick // 4)
@@ -308,12 +308,12 @@ class StoreMachine(RuleBasedStateMachine):
         """Something is about to be added: what was undone becomes a session of its own."""
         if session.position < len(session.line):
             name = self.kept_name(session.agent, session.name)
-            origin = Origin(session.uid, session.name, session.position, is_kept=True)
+            origin = ForkOrigin(session.uid, session.name, session.position, is_undone_fork=True)
             fork = Session(session.agent, name, 0, session.line, len(session.line), origin, used=session.used)
             self.made(fork)
             session.line = session.turns
 
-    def refused(self, session: Session | None, head: Head) -> type[FlueError] | None:
+    def refused(self, session: Session | None, head: SessionHead) -> type[FlueError] | None:
         """What keeps whoever saw `head` from changing the session."""
         if session is None or session.uid != head.uid:
             return SessionChanged
@@ -351,7 +351,7 @@ class StoreMachine(RuleBasedStateMachine):
         store = self.openings[which % len(self.openings)]
         session = self.sessions.get((agent, name))
         uid = {"nothing": ABSENT, "it": session.uid if session else ABSENT, "another": 999_999}[seen]
-        ask = Ask(agent, name, prompt, key=key, uid=uid, expect=expect, wait=0)
+        ask = TurnRequest(agent, name, prompt, key=key, uid=uid, expect=expect, wait=0)
         expected = self.answer(session, ask)
         usual, store.lease_seconds = store.lease_seconds, store.lease_seconds if lives else 0
         try:
@@ -364,14 +364,14 @@ class StoreMachine(RuleBasedStateMachine):
             assert got is expected, (ask, got, expected)
             return
         if isinstance(expected, Turn):
-            assert isinstance(got, Replayed)
+            assert isinstance(got, ReplayedTurn)
             assert (got.entry.prompt, got.entry.reply, got.entry.data) == (
                 prompt,
                 expected.reply,
                 expected.data,
             )
             return
-        assert isinstance(got, Begun)
+        assert isinstance(got, BegunTurn)
         if session is None:
             session = Session(agent, name, got.lease.head.uid)
             self.made(session)
@@ -392,7 +392,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.use(session)
         self.leases.append((store, got.lease))
 
-    def answer(self, session: Session | None, ask: Ask) -> Any:
+    def answer(self, session: Session | None, ask: TurnRequest) -> Any:
         """What the contract says of `ask`: an error, the turn that is replayed, or None for a new one."""
         if session and ask.uid in (ABSENT, session.uid) and ask.key:
             own = [t for fork in self.kept(session) for t in fork.line if t.maker == session.uid]
@@ -500,7 +500,7 @@ class StoreMachine(RuleBasedStateMachine):
     def delete(self, which: int, pick: int) -> None:
         self.delete_one(self.store(which), self.pick_head(pick))
 
-    def delete_one(self, store: Store, head: Head) -> None:
+    def delete_one(self, store: Store, head: SessionHead) -> None:
         session = self.sessions.get((head.agent, head.name))
         try:
             store.delete(head)
@@ -551,13 +551,13 @@ class StoreMachine(RuleBasedStateMachine):
         head = self.pick_head(pick)
         self.move_to(self.store(which), head, max(0, head.turn - 1 - turn % 2) if back else turn)
 
-    def move_to(self, store: Store, head: Head, turn: int) -> None:
+    def move_to(self, store: Store, head: SessionHead, turn: int) -> None:
         session = self.sessions.get((head.agent, head.name))
         expected: Any = self.refused(session, head)
         if expected is None and session and not 0 <= turn <= len(session.line):
             expected = TurnNotFound
         try:
-            moved = store.move(head, turn, wait=0, pause=never)
+            moved = store.move_head(head, turn, wait=0, pause=never)
         except FlueError as error:
             got = type(error)
             assert got is expected
@@ -579,7 +579,7 @@ class StoreMachine(RuleBasedStateMachine):
         session = self.sessions.get((head.agent, head.name))
         self.edit_from(self.store(which), head, session.data if session and same else dumps(data))
 
-    def edit_from(self, store: Store, head: Head, text: str) -> None:
+    def edit_from(self, store: Store, head: SessionHead, text: str) -> None:
         session = self.sessions.get((head.agent, head.name))
         try:
             edited = store.edit(head, text, wait=0, pause=never)
@@ -606,11 +606,11 @@ class StoreMachine(RuleBasedStateMachine):
     def fork(self, which: int, pick: int, turn: int, new: str) -> None:
         self.fork_from(self.store(which), self.pick_head(pick), turn, new)
 
-    def fork_from(self, store: Store, head: Head, turn: int, new: str) -> None:
+    def fork_from(self, store: Store, head: SessionHead, turn: int, new: str) -> None:
         session = next((one for one in self.sessions.values() if one.uid == head.uid), None)
         if session:  # as of any turn that can be reached now
-            head = store.tip(store.head(session.agent, session.name))
-            head = store.at(head, turn % (head.turn + 1))
+            head = store.redo_head(store.head(session.agent, session.name))
+            head = store.head_at(head, turn % (head.turn + 1))
         try:
             forked = store.fork(head, new)
         except SessionChanged:
@@ -622,7 +622,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert session
         assert (head.agent, new) not in self.sessions
         line = [replace(one, maker=forked.uid, number=self.recorded()) for one in session.line[: head.turn]]
-        origin = Origin(session.uid, session.name, head.turn)
+        origin = ForkOrigin(session.uid, session.name, head.turn)
         made = Session(head.agent, new, forked.uid, line, head.turn, origin)
         self.made(made)
         self.use(made)
@@ -635,10 +635,10 @@ class StoreMachine(RuleBasedStateMachine):
         name=st.sampled_from((*NAMES, "brought")),
         entries=ENTRIES,
         breaks=st.sampled_from((False, False, False, True)),
-        origin=st.sampled_from((None, Origin(0, "elsewhere", 3))),
+        origin=st.sampled_from((None, ForkOrigin(0, "elsewhere", 3))),
     )
     def bring(
-        self, which: int, agent: str, name: str, entries: list[Entry], breaks: bool, origin: Origin | None
+        self, which: int, agent: str, name: str, entries: list[Entry], breaks: bool, origin: ForkOrigin | None
     ) -> None:
         def given() -> Iterator[Entry]:
             yield from entries
@@ -647,7 +647,7 @@ class StoreMachine(RuleBasedStateMachine):
 
         keys = [entry.key for entry in entries if entry.key and entry.outcome == "completed"]
         try:
-            brought = self.store(which).bring(agent, name, given(), origin)
+            brought = self.store(which).import_session(agent, name, given(), origin)
         except SessionExists:
             assert (agent, name) in self.sessions
             return
@@ -700,9 +700,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.read_at_every_turn(store, session)
 
     def read_at_every_turn(self, store: Store, session: Session) -> None:
-        tip = store.tip(store.head(session.agent, session.name))
+        tip = store.redo_head(store.head(session.agent, session.name))
         for turn in range(len(session.line) + 1):
-            then = store.at(tip, turn)
+            then = store.head_at(tip, turn)
             assert (then.uid, then.turn) == (session.uid, turn)
             assert store.messages(then, 0, 999) == history(session.line[:turn])
             assert store.data_at(tip, turn) == (session.line[turn - 1].data if turn else "{}")
@@ -735,9 +735,11 @@ class StoreMachine(RuleBasedStateMachine):
                         expected.setdefault(turn.number, hit)
         newest_first = [expected[number] for number in sorted(expected, reverse=True)]
         store = self.store(which)
-        assert [found(hit) for hit in store.search([word], kept=kept)] == newest_first
-        assert [found(hit) for hit in store.search([word], kept=kept, limit=2)] == newest_first[:2]
-        ranked = store.search([word], kept=kept, ranked=True)
+        assert [found(hit) for hit in store.search([word], with_undone_forks=kept)] == newest_first
+        assert [found(hit) for hit in store.search([word], with_undone_forks=kept, limit=2)] == newest_first[
+            :2
+        ]
+        ranked = store.search([word], with_undone_forks=kept, ranked=True)
         assert sorted(map(found, ranked), key=repr) == sorted(newest_first, key=repr)
 
     @rule(which=st.integers(0, 1))
@@ -748,7 +750,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def look_away(self) -> None:
         """Nothing is seen of a head that nobody asked for."""
-        absent = [Head(ABSENT, agent, name) for agent in AGENTS for name in NAMES]
+        absent = [SessionHead(ABSENT, agent, name) for agent in AGENTS for name in NAMES]
         self.heads = {head: ([], []) for head in absent if (head.agent, head.name) not in self.sessions}
 
     @invariant()
@@ -765,10 +767,10 @@ class StoreMachine(RuleBasedStateMachine):
         meant = {s.uid for s in listed if s.name == "one/a" or (s.agent, s.name) == ("one", "a")}
         assert {head.uid for head in store.resolve("one/a")} == meant
 
-    def is_as_expected(self, store: Store, head: Head, session: Session) -> None:
+    def is_as_expected(self, store: Store, head: SessionHead, session: Session) -> None:
         assert (head.uid, head.turn, head.messages) == (session.uid, session.position, len(session.history))
         assert head.version == session.version
-        tip = store.tip(head)
+        tip = store.redo_head(head)
         assert (tip.turn, tip.messages) == (len(session.line), len(history(session.line)))
         found = [shown(entry) for entry in store.entries(tip, 1, tip.turn, with_data=True)]
         assert found == [turn.shown for turn in session.line]
@@ -776,8 +778,8 @@ class StoreMachine(RuleBasedStateMachine):
         assert said == session.history
         self.heads.setdefault(head, (found[: head.turn], said))
         assert store.origin(head) == session.origin
-        assert [fork.uid for fork in store.kept(head)] == [fork.uid for fork in self.kept(session)]
-        running = store.running(head)
+        assert [fork.uid for fork in store.undone_forks(head)] == [fork.uid for fork in self.kept(session)]
+        running = store.unsettled_prompt(head)
         if session.running is None:
             assert running is None
         else:
@@ -787,7 +789,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     def are_listed(self, store: Store, listed: list[Session]) -> None:
         expected = [(s.agent, s.name, s.position, s.preview, s.origin) for s in listed]
-        found = [(s.agent, s.name, s.turns, s.preview, s.origin) for s in store.sessions(kept=True)]
+        found = [
+            (s.agent, s.name, s.turns, s.preview, s.origin) for s in store.sessions(with_undone_forks=True)
+        ]
         assert found == expected
         shown = [s for s in listed if not s.is_kept]
         assert [s.uid for s in store.sessions()] == [s.uid for s in shown]
@@ -806,8 +810,8 @@ class SqliteMachine(StoreMachine):
 
     def open(self) -> list[Store]:
         first, second = (open_store(str(self.folder / "flue.db")) for _ in range(2))
-        begun = first.begin(Ask("one", "a", "hello", wait=0), never)  # so that there is a file
-        assert isinstance(begun, Begun)
+        begun = first.begin(TurnRequest("one", "a", "hello", wait=0), never)  # so that there is a file
+        assert isinstance(begun, BegunTurn)
         first.abandon(begun.lease, "failed", Failure("kind", ""), {})
         first.delete(first.head("one", "a"))
         self.uids.add(begun.lease.head.uid)

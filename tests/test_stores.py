@@ -15,7 +15,7 @@ from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.contract_errors import session_busy_error
 from flue_cli.stores.memory.store import MemoryStore
-from flue_cli.stores.records import Ask, Holder
+from flue_cli.stores.records import LeaseHolder, TurnRequest
 from flue_cli.testing import StoreContract
 from flue_cli.testing.timeline import CHANGES
 
@@ -42,10 +42,10 @@ class TestSqlite(StoreContract):
 
 def test_busy_tells_who_and_how_long() -> None:
     """The error for a taken session names the process, its host and the seconds so far."""
-    error = session_busy_error("main", Holder(4711, "box", 1_000_000), 43_500_000)
+    error = session_busy_error("main", LeaseHolder(4711, "box", 1_000_000), 43_500_000)
     assert "'main' is busy: another process (pid 4711 on box) has been answering for 42 s" in error.message
 
-    error = session_busy_error("main", Holder(0, "", 1_000_000), 43_500_000)
+    error = session_busy_error("main", LeaseHolder(0, "", 1_000_000), 43_500_000)
     assert "another process has been answering for 42 s" in error.message
 
 
@@ -139,7 +139,7 @@ class MakesWhatItLooksAt(MemoryStore):
     """Creates a session when asked for its head."""
 
     def head(self, agent: str, name: str) -> Any:
-        self.begin(Ask(agent, name, "x", wait=0), lambda *_: None)
+        self.begin(TurnRequest(agent, name, "x", wait=0), lambda *_: None)
         return super().head(agent, name)
 
 
@@ -160,14 +160,14 @@ class UndoesWhatItDidNotSee(MemoryStore):
     """Moves whatever turns came since the head was read."""
 
     def move(self, head: Any, turn: int, *, wait: float, pause: Any) -> Any:
-        return super().move(self.head(head.agent, head.name), turn, wait=wait, pause=pause)
+        return super().move_head(self.head(head.agent, head.name), turn, wait=wait, pause=pause)
 
 
 class ForksWhatWasUndone(MemoryStore):
     """Copies the whole line, wherever its head is."""
 
     def fork(self, head: Any, name: str) -> Any:
-        return super().fork(self.tip(head), name)
+        return super().fork(self.redo_head(head), name)
 
 
 class LeavesKeptForks(MemoryStore):
@@ -185,7 +185,7 @@ class BringsWhatItGot(MemoryStore):
         try:
             got.extend(entries)
         finally:
-            brought = super().bring(agent, name, got, origin)
+            brought = super().import_session(agent, name, got, origin)
         return brought
 
 

@@ -390,7 +390,7 @@ def test_what_is_said_of_a_session_cannot_harm_a_terminal(counting: Flue) -> Non
     from flue_cli.stores import open_store
 
     store = open_store(os.fspath(counting.store))
-    store.fork(store.bring("counting", "a\x1b[31m", []), "fork")
+    store.fork(store.import_session("counting", "a\x1b[31m", []), "fork")
     store.close()
 
     shown = sessions(counting, "list", "--tree", "--all")

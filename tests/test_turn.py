@@ -37,7 +37,7 @@ from flue_cli.errors import (
 )
 from flue_cli.stores import open_store
 from flue_cli.stores.memory.store import MemoryStore
-from flue_cli.stores.records import Ask, Entry
+from flue_cli.stores.records import Entry, TurnRequest
 from flue_cli.stores.sqlite.store import SqliteStore
 from flue_cli.turns import watchdog
 from flue_cli.turns.cancellation import Cancellation
@@ -64,7 +64,7 @@ class Host:
         try:
             return self.runner.run(
                 Agent("tester", function, "v1"),
-                Ask("tester", "work", prompt, key=key, wait=0),
+                TurnRequest("tester", "work", prompt, key=key, wait=0),
                 Listener(**heard),
                 cancellation=cancellation or Cancellation(),
                 timeout=timeout,
@@ -918,7 +918,7 @@ def test_who_waits_can_be_cancelled(quick: Host, in_thread: Any) -> None:
     with pytest.raises(TurnCancelled):
         quick.runner.run(
             Agent("tester", echo, "v1"),
-            Ask("tester", "work", "hi", wait=5),
+            TurnRequest("tester", "work", "hi", wait=5),
             Listener(waiting=on_waiting),
             cancellation=second,
         )
@@ -1211,7 +1211,7 @@ def test_what_keeps_a_turn_from_beginning_is_raised(quick: Host) -> None:
     with pytest.raises(SessionNotFound):
         quick.runner.run(
             Agent("tester", lambda prompt, *_: runs.append(prompt), "v1"),
-            Ask("tester", "nowhere", "hi", expect="existing"),
+            TurnRequest("tester", "nowhere", "hi", expect="existing"),
             cancellation=Cancellation(),
         )
 
@@ -1230,7 +1230,9 @@ def test_an_agent_that_forks_answers_once(tmp_path: Path) -> None:
         return f"child ended with {os.waitstatus_to_exitcode(status)}"
 
     with closing(Runner(store)) as runner:
-        done = runner.run(Agent("forks", forks, "x"), Ask("forks", "a", "go"), cancellation=Cancellation())
+        done = runner.run(
+            Agent("forks", forks, "x"), TurnRequest("forks", "a", "go"), cancellation=Cancellation()
+        )
 
     assert (done.outcome, done.reply) == ("completed", "child ended with 0")
     assert store.head("forks", "a").turn == 1
@@ -1247,7 +1249,7 @@ def test_a_bug_of_ours_leaves_no_session_held(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(RuntimeError), closing(Runner(store)) as runner:
         runner.run(
             Agent("x", lambda *_: "never", "x"),
-            Ask("x", "a", "go"),
+            TurnRequest("x", "a", "go"),
             Listener(begun=broken),
             cancellation=Cancellation(),
         )

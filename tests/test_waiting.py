@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from conftest import Flue, Process
 
     from flue_cli.stores.contract import Store
-    from flue_cli.stores.records import Holder
+    from flue_cli.stores.records import LeaseHolder
 
 GATED = """
 import os, time
@@ -395,7 +395,7 @@ def test_a_waiter_that_gives_up_lets_the_next_one_go(tmp_path: Path, stores: lis
     lease = begin(stores[0], "first").lease
     over = threading.Event()
 
-    def pause(seconds: float, holder: Holder) -> None:
+    def pause(seconds: float, holder: LeaseHolder) -> None:
         time.sleep(seconds)
         if why == "is cancelled" and over.is_set():
             raise SessionBusy("enough")
@@ -432,7 +432,7 @@ def test_a_turn_does_not_pass_a_waiter(stores: list[Store]) -> None:
     lease = begin(stores[0], "long").lease
     is_over = threading.Event()
 
-    def pause(seconds: float, holder: Holder) -> None:
+    def pause(seconds: float, holder: LeaseHolder) -> None:
         if is_over.is_set():
             with pytest.raises(SessionBusy):
                 begin(stores[0], "out of turn")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast, overload
 
 from flue_cli.agents.call_recording import CallRecorder
-from flue_cli.times import moment
+from flue_cli.times import to_datetime
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -175,7 +175,7 @@ class AgentContext:
     @property
     def now(self) -> datetime:
         """The instant this turn began, aware, UTC."""
-        return moment(self._started_at)
+        return to_datetime(self._started_at)
 
     @property
     def random(self) -> Random:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from flue_cli.agents.discovery import AgentSource
 from flue_cli.errors import BadName
-from flue_cli.names import agent_name
+from flue_cli.names import check_agent_name
 
 
 class Description(NamedTuple):
@@ -28,7 +28,7 @@ class Description(NamedTuple):
 def describe(source: AgentSource) -> Description:
     """Read the description of an agent from its file, without executing it."""
     try:
-        agent_name(source.name)
+        check_agent_name(source.name)
         with open(source.path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(file.read(), source.path)

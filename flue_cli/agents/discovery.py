@@ -19,7 +19,7 @@ from flue_cli.errors import (
     describe_exception,
     format_traceback,
 )
-from flue_cli.names import agent_name
+from flue_cli.names import check_agent_name
 from flue_cli.settings import Settings
 from flue_cli.text import safe_line
 
@@ -67,7 +67,7 @@ def find_agent(settings: Settings, name: str) -> AgentSource:
     Raises BadName, AgentNotFound (with near misses), and UsageError when it lies in a `./agents`
     folder of somebody else's.
     """
-    wanted = agent_name(name)
+    wanted = check_agent_name(name)
     for origin, folder in _search_path(settings):
         for source in _in_folder(origin, folder):
             if source.name == wanted:

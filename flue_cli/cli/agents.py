@@ -14,7 +14,7 @@ from flue_cli.cli.command_table import App
 from flue_cli.cli.completion.candidates import complete_agents
 from flue_cli.cli.options import AgentsOption, JsonOption, VerboseOption, load_settings
 from flue_cli.errors import FileExists, FlueError, OutputFailed, UsageError
-from flue_cli.names import agent_name
+from flue_cli.names import check_agent_name
 from flue_cli.render import machine_output
 from flue_cli.settings import Settings
 from flue_cli.text import safe_line
@@ -37,11 +37,11 @@ def list_agents(ctx: typer.Context, as_json: JsonOption = False, agents_dirs: Ag
         documents = [machine_output.agent_document(source, about) for source, about in found]
         app.output.result(machine_output.as_json(documents, indent=2))
     elif app.output.is_terminal:
-        from flue_cli.render.tables import agent_table, page
+        from flue_cli.render.tables import agent_table, show_paged_renderable
 
-        page(app.output, agent_table(found))
+        show_paged_renderable(app.output, agent_table(found))
     else:
-        app.output.piece(machine_output.agent_rows(found))
+        app.output.write(machine_output.agent_rows(found))
 
 
 def show(
@@ -73,7 +73,7 @@ def new(
 ) -> None:
     """Create ./agents/NAME.py from a template, ready to chat with."""
     app: App = ctx.obj
-    wanted = agent_name(name)
+    wanted = check_agent_name(name)
     if template not in TEMPLATES:
         raise UsageError(
             f"there is no template '{safe_line(template)}'", hint=f"there are: {', '.join(TEMPLATES)}"
@@ -126,7 +126,9 @@ def check(
         app.output.result(machine_output.as_json(documents, indent=2))
     else:
         for source, found in checked:
-            app.output.piece(machine_output.rows([(source.name, found.problem or "ok", source.path)]))
+            app.output.write(
+                machine_output.tab_separated([(source.name, found.problem or "ok", source.path)])
+            )
     if any(found.problem for _, found in checked):
         raise typer.Exit(1)
 

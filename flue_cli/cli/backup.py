@@ -13,9 +13,9 @@ from flue_cli.cli.command_table import App
 from flue_cli.cli.completion.candidates import complete_files
 from flue_cli.cli.options import StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
-from flue_cli.render.progress_bar import progress
+from flue_cli.render.progress_bar import show_progress
 from flue_cli.render.streams import Output
-from flue_cli.text import safe_line, size
+from flue_cli.text import format_bytes, safe_line
 
 
 def backup(
@@ -48,7 +48,9 @@ def backup(
             kept.back_up(os.path.abspath(file), advance, force=force)
     place = kept.files[0] if kept.files else kept.url
     if not restore:
-        app.output.note(f"{safe_line(place)} is copied to {safe_line(file)} ({size(os.path.getsize(file))})")
+        app.output.note(
+            f"{safe_line(place)} is copied to {safe_line(file)} ({format_bytes(os.path.getsize(file))})"
+        )
         return
     app.output.note(f"{safe_line(file)} is now the store {safe_line(place)}")
     if before:
@@ -74,7 +76,7 @@ class _Steps:
     def __call__(self, what: str, done: int, total: int) -> None:
         if self._advance is None or what != self._what:
             self._stack.close()
-            self._advance = self._stack.enter_context(progress(self._output, what, total))
+            self._advance = self._stack.enter_context(show_progress(self._output, what, total))
             self._what, self._done = what, 0
         self._advance(done - self._done)
         self._done = done

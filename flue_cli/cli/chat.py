@@ -39,10 +39,10 @@ from flue_cli.cli.session_choice import SessionFlags, SessionTarget, choose_sess
 from flue_cli.cli.turn_output import FORMS, TurnOutput, output_format_name
 from flue_cli.errors import AgentError, SessionExists, UsageError
 from flue_cli.jsondata.strict import WARN_BYTES
-from flue_cli.render.notices import Waiting, say_begun, show_traceback
+from flue_cli.render.notices import WaitingNotice, note_begun_turn, show_traceback
 from flue_cli.settings import Settings
-from flue_cli.stores.records import ABSENT, Ask, Begun
-from flue_cli.text import size
+from flue_cli.stores.records import ABSENT, BegunTurn, TurnRequest
+from flue_cli.text import format_bytes
 from flue_cli.turns.runner import Listener, Runner, Turn
 
 if TYPE_CHECKING:
@@ -244,19 +244,19 @@ def _one_turn(
     """Run one turn and show it; raises the turn's error after showing what there is."""
     answer = FORMS[how.form](app.output)
 
-    def begun(found: Begun) -> None:
-        say_begun(app.output, found)
+    def begun(found: BegunTurn) -> None:
+        note_begun_turn(app.output, found)
         answer.begun(found)
 
     def stuck(turn: Turn) -> None:
         end_with_stuck_agent(app, turn.error, lambda: _show(app, answer, turn, how))
 
-    ask = Ask(where.agent, where.name, prompt, key=how.key, expect=where.expect, wait=settings.wait)
+    ask = TurnRequest(where.agent, where.name, prompt, key=how.key, expect=where.expect, wait=settings.wait)
     with turn_cancellation(app) as cancellation:
         turn = runner.run(
             agent,
             ask,
-            Listener(waiting=Waiting(app.output), begun=begun, piece=answer.piece, stuck=stuck),
+            Listener(waiting=WaitingNotice(app.output), begun=begun, piece=answer.piece, stuck=stuck),
             cancellation=cancellation,
             timeout=settings.timeout,
         )
@@ -272,7 +272,7 @@ def _show(app: App, answer: TurnOutput, turn: Turn, how: TurnOptions) -> None:
     answer.end(turn)
     if len(turn.data) > WARN_BYTES and not turn.error:
         app.output.note(
-            f"warning: the session's data has grown to {size(len(turn.data))}; every turn reads it"
+            f"warning: the session's data has grown to {format_bytes(len(turn.data))}; every turn reads it"
         )
     show_traceback(turn.error, app.output, verbose=how.verbose)
 

@@ -39,11 +39,11 @@ def show(
         return
     lines = [(name, _words(value), settings.origins[name]) for name, value in values.items()]
     if app.output.is_terminal:
-        from flue_cli.render.tables import page, setting_table
+        from flue_cli.render.tables import setting_table, show_paged_renderable
 
-        page(app.output, setting_table(lines))
+        show_paged_renderable(app.output, setting_table(lines))
     else:
-        app.output.piece(machine_output.rows(lines))
+        app.output.write(machine_output.tab_separated(lines))
 
 
 def path(ctx: typer.Context) -> None:
@@ -63,7 +63,7 @@ def edit(ctx: typer.Context) -> None:
     before = _read(file)
     try:
         make_private_folder(os.path.dirname(file))
-        start = config_file.template().encode() if before is None else before
+        start = config_file.config_template().encode() if before is None else before
         if _read(draft) is None:
             write_whole(draft, [start.decode()], force=False)
         else:
@@ -81,7 +81,7 @@ def edit(ctx: typer.Context) -> None:
         app.output.note("nothing was changed")
         return
     try:
-        config_file.parse(after, draft)
+        config_file.parse_config(after, draft)
     except UsageError as error:
         why = f"{error.message} ({error.hint})" if error.hint else error.message
         raise UsageError(

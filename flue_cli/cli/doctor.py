@@ -23,7 +23,7 @@ from flue_cli.installation import install_command
 from flue_cli.render import machine_output
 from flue_cli.settings import Settings, config_path
 from flue_cli.stores import open_store
-from flue_cli.stores.records import Finding
+from flue_cli.stores.records import HealthFinding
 
 _LIBRARIES = ("typer", "rich", "prompt-toolkit", "sqlite-utils", "platformdirs")
 
@@ -41,56 +41,56 @@ def doctor(
         documents = [{"topic": topic, **finding._asdict()} for topic, finding in found]
         app.output.result(machine_output.as_json(documents, indent=2))
     elif app.output.is_terminal:
-        from flue_cli.render.tables import check_up, page
+        from flue_cli.render.tables import checkup_text, show_paged_renderable
 
-        page(app.output, check_up(found))
+        show_paged_renderable(app.output, checkup_text(found))
     else:
         lines = [(finding.level, topic, finding.what, finding.advice) for topic, finding in found]
-        app.output.piece(machine_output.rows(lines))
+        app.output.write(machine_output.tab_separated(lines))
     if any(finding.level == "problem" for _, finding in found):
         raise typer.Exit(1)
 
 
-def _look(store: str, agents_dirs: list[str]) -> Iterator[tuple[str, Iterator[Finding]]]:
+def _look(store: str, agents_dirs: list[str]) -> Iterator[tuple[str, Iterator[HealthFinding]]]:
     yield "versions", _versions()
     yield "terminal", _terminal()
     try:
         settings = Settings.load(os.environ, store=store, agents=agents_dirs)
-        yield "settings", iter([Finding("ok", f"{config_path()} {_there(config_path())}")])
+        yield "settings", iter([HealthFinding("ok", f"{config_path()} {_there(config_path())}")])
     except UsageError as error:
-        yield "settings", iter([Finding("problem", error.message, error.hint or "flue config edit")])
+        yield "settings", iter([HealthFinding("problem", error.message, error.hint or "flue config edit")])
         settings = Settings.load(os.environ, store=store, agents=agents_dirs, file="")
     yield "folders", _folders(settings)
     yield "agents", _agents(settings)
     yield "store", _store(settings)
 
 
-def _versions() -> Iterator[Finding]:
-    yield Finding(
+def _versions() -> Iterator[HealthFinding]:
+    yield HealthFinding(
         "ok", f"flue {flue_cli.__version__}, Python {platform.python_version()}, {platform.platform()}"
     )
     for name in _LIBRARIES:
         try:
-            yield Finding("ok", f"{name} {version(name)}")
+            yield HealthFinding("ok", f"{name} {version(name)}")
         except PackageNotFoundError:
-            yield Finding("problem", f"{name} is not installed", install_command(name))
+            yield HealthFinding("problem", f"{name} is not installed", install_command(name))
 
 
-def _terminal() -> Iterator[Finding]:
+def _terminal() -> Iterator[HealthFinding]:
     size = shutil.get_terminal_size()
-    yield Finding("ok", f"TERM={os.environ.get('TERM', '')}, {size.columns} x {size.lines}")
+    yield HealthFinding("ok", f"TERM={os.environ.get('TERM', '')}, {size.columns} x {size.lines}")
     if os.environ.get("TERM", "") in ("", "dumb", "unknown"):
-        yield Finding(
+        yield HealthFinding(
             "note", "this terminal cannot move its cursor", "the chat works, without editing of lines"
         )
     encoding = locale.getpreferredencoding(do_setlocale=False)
     if encoding.lower().replace("-", "") != "utf8":
-        yield Finding(
+        yield HealthFinding(
             "note", f"the locale's encoding is {encoding}", "for other letters: export LANG=C.UTF-8"
         )
 
 
-def _folders(settings: Settings) -> Iterator[Finding]:
+def _folders(settings: Settings) -> Iterator[HealthFinding]:
     yield _home(settings.home)
     for path, forbidden, right in (
         (settings.home, 0o022, "700"),
@@ -99,54 +99,54 @@ def _folders(settings: Settings) -> Iterator[Finding]:
         (os.path.dirname(settings.log_file), 0o077, "700"),
     ):
         if os.path.exists(path) and stat.S_IMODE(os.stat(path).st_mode) & forbidden:
-            yield Finding("problem", f"{path} is open to others", f"chmod {right} {shlex.quote(path)}")
+            yield HealthFinding("problem", f"{path} is open to others", f"chmod {right} {shlex.quote(path)}")
     if os.path.exists(settings.home) and not os.access(settings.home, os.W_OK | os.X_OK):
-        yield Finding(
+        yield HealthFinding(
             "problem", f"{settings.home} cannot be written to", f"chmod 700 {shlex.quote(settings.home)}"
         )
     if os.path.exists(settings.log_file):
-        yield Finding("ok", f"log {settings.log_file}")
+        yield HealthFinding("ok", f"log {settings.log_file}")
 
 
-def _home(home: str) -> Finding:
+def _home(home: str) -> HealthFinding:
     """Report if the home folder exists or can be created."""
     if os.path.exists(home):
-        return Finding("ok", f"home {home} is there")
+        return HealthFinding("ok", f"home {home} is there")
     above = os.path.dirname(os.path.abspath(home))
     while not os.path.lexists(above):
         above = os.path.dirname(above)
     if os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
-        return Finding("ok", f"home {home} is not there yet")
+        return HealthFinding("ok", f"home {home} is not there yet")
     what = "cannot be written to" if os.path.isdir(above) else "is not a folder"
     advice = "name another folder with FLUE_HOME"
-    return Finding("problem", f"home {home} cannot be made: {above} {what}", advice)
+    return HealthFinding("problem", f"home {home} cannot be made: {above} {what}", advice)
 
 
-def _agents(settings: Settings) -> Iterator[Finding]:
+def _agents(settings: Settings) -> Iterator[HealthFinding]:
     try:
         found = discovery.list_agents(settings)
     except FlueError as error:
-        yield Finding("problem", error.message, error.hint or "name folders that are there")
+        yield HealthFinding("problem", error.message, error.hint or "name folders that are there")
         return
-    yield Finding("ok", f"{len(found)} agents: {', '.join(source.name for source in found)}")
+    yield HealthFinding("ok", f"{len(found)} agents: {', '.join(source.name for source in found)}")
     for source in found:
         problem = describe(source).problem
         if problem:
-            yield Finding(
+            yield HealthFinding(
                 "problem", f"{source.path}: {problem}", f"mend it, then: flue agents check {source.name}"
             )
     for folder in (*settings.agent_path, *settings.config_agents):
         if not os.path.isdir(folder):
-            yield Finding("note", f"{folder}, where agents are looked for, is not there")
+            yield HealthFinding("note", f"{folder}, where agents are looked for, is not there")
 
 
-def _store(settings: Settings) -> Iterator[Finding]:
+def _store(settings: Settings) -> Iterator[HealthFinding]:
     try:
         kept = open_store(settings.store)
     except FlueError as error:
-        yield Finding("problem", error.message, error.hint)
+        yield HealthFinding("problem", error.message, error.hint)
         return
-    yield Finding("ok", kept.url)
+    yield HealthFinding("ok", kept.url)
     try:
         yield from kept.health()
     finally:

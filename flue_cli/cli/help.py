@@ -48,7 +48,7 @@ def help_(
     elif app.output.is_terminal:
         _show_page(app, read_topic(topic))
     else:
-        app.output.piece(read_topic(topic))
+        app.output.write(read_topic(topic))
 
 
 def read_topic(topic: str) -> str:
@@ -75,13 +75,13 @@ def _show_topics(app: App) -> None:
         app.output.result("\n".join(f"{name:<{width}}{line}" for name, line in TOPICS.items()))
         app.output.note("\nflue help TOPIC shows one; flue COMMAND --help shows a command's options")
     else:
-        app.output.piece("".join(f"{name}\t{line}\n" for name, line in TOPICS.items()))
+        app.output.write("".join(f"{name}\t{line}\n" for name, line in TOPICS.items()))
 
 
 def _show_page(app: App, text: str) -> None:
     from shutil import get_terminal_size
 
-    from flue_cli.render.markdown import laid_out
-    from flue_cli.render.tables import paged
+    from flue_cli.render.markdown import render_markdown
+    from flue_cli.render.tables import show_paged_text
 
-    paged(app.output, laid_out(text, get_terminal_size().columns))
+    show_paged_text(app.output, render_markdown(text, get_terminal_size().columns))

@@ -21,11 +21,11 @@ from flue_cli.cli.completion.candidates import (
 )
 from flue_cli.errors import AmbiguousName, SessionNotFound, TurnNotFound
 from flue_cli.log import Log
-from flue_cli.names import agent_or_any, normal_name
-from flue_cli.render.notices import Waiting
+from flue_cli.names import check_agent_filter, normalize_name
+from flue_cli.render.notices import WaitingNotice
 from flue_cli.settings import WAIT_SECONDS, Settings
 from flue_cli.stores import open_store
-from flue_cli.stores.records import ABSENT, Head, Holder, Pause
+from flue_cli.stores.records import ABSENT, LeaseHolder, Pause, SessionHead
 from flue_cli.text import safe_line, session_label
 
 if TYPE_CHECKING:
@@ -129,9 +129,9 @@ def log_of(settings: Settings, store: Store) -> Log:
 
 def pause_with_notice(app: App) -> Pause:
     """Return a pause function for waiting behind a turn; on a terminal it names the holder."""
-    waiting = Waiting(app.output)
+    waiting = WaitingNotice(app.output)
 
-    def pause(seconds: float, holder: Holder) -> None:
+    def pause(seconds: float, holder: LeaseHolder) -> None:
         waiting(holder)
         time.sleep(seconds)
 
@@ -144,12 +144,12 @@ def repeat_flags(store: str, agents: list[str] | None) -> tuple[str, ...]:
     return (*again, *(word for folder in agents or () for word in ("--agents", folder)))
 
 
-def resolve_session(store: Store, name: str, agent: str = "", *, at: int | None = None) -> Head:
+def resolve_session(store: Store, name: str, agent: str = "", *, at: int | None = None) -> SessionHead:
     """Find the session that SESSION names, by its whole name or AGENT/NAME; with `at`, as of that turn.
 
     Raises SessionNotFound (with near misses), AmbiguousName and TurnNotFound.
     """
-    found = store.resolve(normal_name(name), agent=agent_or_any(agent))
+    found = store.resolve(normalize_name(name), agent=check_agent_filter(agent))
     if len(found) == 1:
         return found[0] if at is None else _as_of(store, found[0], at)
     if found:
@@ -159,16 +159,16 @@ def resolve_session(store: Store, name: str, agent: str = "", *, at: int | None 
     raise SessionNotFound(f"there is no session '{name}'{whose}", hint=_near(store, name))
 
 
-def _as_of(store: Store, head: Head, turn: int) -> Head:
+def _as_of(store: Store, head: SessionHead, turn: int) -> SessionHead:
     try:
-        return store.at(head, turn)
+        return store.head_at(head, turn)
     except TurnNotFound as error:
-        if turn <= store.tip(head).turn:
+        if turn <= store.redo_head(head).turn:
             error.hint = f"it was undone: flue sessions redo {quote(head.name)} brings it back"
         raise
 
 
-def require_session(store: Store, agent: str, name: str) -> Head:
+def require_session(store: Store, agent: str, name: str) -> SessionHead:
     """Find the session NAME of AGENT. Raises SessionNotFound, with a hint if another agent has one."""
     head = store.head(agent, name)
     if head.uid == ABSENT:

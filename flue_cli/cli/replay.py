@@ -31,7 +31,7 @@ from flue_cli.render.notices import show_traceback
 from flue_cli.settings import Settings
 from flue_cli.stores.contract import Store
 from flue_cli.stores.contract_errors import session_exists_error
-from flue_cli.stores.records import ABSENT, Entry, Head, Origin
+from flue_cli.stores.records import ABSENT, Entry, ForkOrigin, SessionHead
 from flue_cli.text import safe_line
 from flue_cli.turns.dry_run import AgentRun, DryRunner
 from flue_cli.turns.replay import RecordBuffer, TurnComparison, replay_in_sequence, replay_turns
@@ -81,7 +81,7 @@ def replay(
     settings = load_settings(store, agents_dirs, timeout=timeout)
     with open_run_store(settings) as kept, closing(DryRunner()) as dry_runner:
         head = resolve_session(kept, session, agent)
-        head = head if at is None else kept.at(head, at)
+        head = head if at is None else kept.head_at(head, at)
         new = bare_name(accept, head.agent) if accept is not None else ""
         new = bare_name(accept, head.agent) if accept is not None else ""
         if new and kept.head(head.agent, new).uid != ABSENT:
@@ -103,16 +103,22 @@ def replay(
 
 
 def _accept(
-    app: App, store: Store, head: Head, agent: Agent, run: AgentRun[TurnComparison], report: Report, new: str
+    app: App,
+    store: Store,
+    head: SessionHead,
+    agent: Agent,
+    run: AgentRun[TurnComparison],
+    report: Report,
+    new: str,
 ) -> None:
     """Re-run the session, and save the result as the session `new`, forked from the empty start."""
     with closing(RecordBuffer[Entry]()) as buffer:
         report.show(replay_in_sequence(store, head, agent, run, buffer.add))
-        store.bring(head.agent, new, buffer, Origin(head.uid, head.name, 0))
+        store.import_session(head.agent, new, buffer, ForkOrigin(head.uid, head.name, 0))
     app.output.note(f"kept as {head.agent}/{safe_line(new)}")
 
 
-def _loaded(app: App, settings: Settings, head: Head, file: str, *, verbose: bool) -> Agent:
+def _loaded(app: App, settings: Settings, head: SessionHead, file: str, *, verbose: bool) -> Agent:
     """Load the session's current agent; from here on only results reach stdout."""
     source = _in_file(head.agent, file) if file else discovery.find_agent(settings, head.agent)
     prepare_for_agents(app)

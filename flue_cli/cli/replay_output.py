@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flue_cli.cli.command_table import App
 from flue_cli.render.notices import show_traceback
 from flue_cli.render.replay_diff import difference_lines, difference_view, replay_summary, replayed_fields
-from flue_cli.stores.records import Head
+from flue_cli.stores.records import SessionHead
 from flue_cli.transcripts.entry_json import object_of
 from flue_cli.turns.replay import SkippedTurn, TurnComparison
 
@@ -15,7 +15,7 @@ from flue_cli.turns.replay import SkippedTurn, TurnComparison
 class Report:
     """Lines for the turns that differ, as they come, and a summary on stderr at the end."""
 
-    def __init__(self, app: App, head: Head, *, verbose: bool) -> None:
+    def __init__(self, app: App, head: SessionHead, *, verbose: bool) -> None:
         self.differing: list[int] = []
         self.skipped: list[int] = []
         self._app = app
@@ -49,7 +49,7 @@ class Report:
         """Write the turn, if it differs, as lines with a blank one between turns."""
         if turn.what:
             blank = "\n" if len(self.differing) > 1 else ""
-            self._app.output.piece(blank + "".join(map(str, difference_lines(turn))))
+            self._app.output.write(blank + "".join(map(str, difference_lines(turn))))
 
 
 class TerminalReport(Report):
@@ -57,9 +57,9 @@ class TerminalReport(Report):
 
     def _write(self, turn: TurnComparison) -> None:
         if turn.what:
-            from flue_cli.render.tables import page
+            from flue_cli.render.tables import show_paged_renderable
 
-            page(self._app.output, difference_view(turn), pager=False)
+            show_paged_renderable(self._app.output, difference_view(turn), pager=False)
 
 
 class JsonReport(Report):
@@ -68,21 +68,21 @@ class JsonReport(Report):
     def end(self) -> None:
         self._begin()
         rest = object_of({"differ": self.differing, "skipped": self.skipped}).removeprefix("{")
-        self._app.output.piece(f"\n], {rest}\n")
+        self._app.output.write(f"\n], {rest}\n")
         super().end()
 
     def _write(self, turn: TurnComparison) -> None:
         self._begin()
-        self._app.output.piece((",\n" if self._count > 1 else "\n") + object_of(replayed_fields(turn)))
+        self._app.output.write((",\n" if self._count > 1 else "\n") + object_of(replayed_fields(turn)))
 
     def _begin(self) -> None:
         if not self._begun:
             self._begun = True
             fields = object_of({"agent": self._head.agent, "session": self._head.name})
-            self._app.output.piece(fields.removesuffix("}") + ', "turns": [')
+            self._app.output.write(fields.removesuffix("}") + ', "turns": [')
 
 
-def create_report(app: App, head: Head, *, as_json: bool, verbose: bool) -> Report:
+def create_report(app: App, head: SessionHead, *, as_json: bool, verbose: bool) -> Report:
     """Create the report for the options and the kind of output."""
     kind = JsonReport if as_json else TerminalReport if app.output.is_terminal else Report
     return kind(app, head, verbose=verbose)

@@ -25,7 +25,7 @@ from flue_cli.errors import FlueError, StoppedBySignal, UsageError
 from flue_cli.installation import install_extra_command
 from flue_cli.render.notices import show_traceback
 from flue_cli.settings import Settings
-from flue_cli.text import count_of, safe_line
+from flue_cli.text import pluralize, safe_line
 
 if TYPE_CHECKING:
     from flue_cli.server.sockets import Address
@@ -118,7 +118,7 @@ def _serve(app: App, settings: Settings, store: Store, address: Address, options
 
     def draining(count: int) -> None:
         app.output.note(
-            f"stopping: {count_of(count, 'turn')} may go on for {options.grace:g} s (once more ends at once)"
+            f"stopping: {pluralize(count, 'turn')} may go on for {options.grace:g} s (once more ends at once)"
         )
 
     reserved = reserve(address)
@@ -174,9 +174,9 @@ def _host_name(text: str) -> str:
 
 
 def _grace(value: float) -> float:
-    from flue_cli.config_file import seconds
+    from flue_cli.config_file import check_seconds
 
     try:
-        return seconds(value, zero=True)
+        return check_seconds(value, zero=True)
     except ValueError as error:
         raise UsageError(f"--grace {error}: not {value:g}") from error

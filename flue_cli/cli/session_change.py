@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from flue_cli.cli.command_table import App
 from flue_cli.cli.options import load_settings, open_run_store, pause_with_notice, resolve_session
 from flue_cli.sessions.data_edits import WaitOptions
-from flue_cli.stores.records import Head
+from flue_cli.stores.records import SessionHead
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -19,7 +19,7 @@ class SessionToChange(NamedTuple):
     """An open store, a session in it, and how long a change of it may wait behind a turn."""
 
     store: Store
-    head: Head
+    head: SessionHead
     waiting: WaitOptions
 
 

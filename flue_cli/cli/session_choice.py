@@ -10,10 +10,10 @@ from flue_cli.cli import stdin
 from flue_cli.cli.command_table import App
 from flue_cli.cli.options import require_session, resolve_session
 from flue_cli.errors import SessionNotFound, StoppedBySignal, UsageError
-from flue_cli.names import agent_name, agent_or_any, bare_name, free_name, session_name
+from flue_cli.names import bare_name, check_agent_filter, check_agent_name, check_session_name, find_free_name
 from flue_cli.settings import Settings
-from flue_cli.stores.records import ABSENT, Summary
-from flue_cli.text import safe_line, session_label, turns
+from flue_cli.stores.records import ABSENT, SessionSummary
+from flue_cli.text import format_turns, safe_line, session_label
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -77,20 +77,20 @@ def choose_session(
     if not agent:
         raise UsageError("which agent?", hint="flue chat AGENT; see: flue agents list")
     if flags.session is None:
-        return _generated(store, agent_name(agent))
-    agent = agent_name(agent)
+        return _generated(store, check_agent_name(agent))
+    agent = check_agent_name(agent)
     return SessionTarget(agent, _name(store, agent, flags.session), "new" if flags.new else "any")
 
 
 def _name(store: Store, agent: str, name: str) -> str:
     """The name of a session of `agent`; AGENT/NAME is one only if there is a session called that."""
-    whole = session_name(name)
+    whole = check_session_name(name)
     bare = bare_name(name, agent)
     return bare if bare == whole or store.head(agent, whole).uid == ABSENT else whole
 
 
 def _last_used(store: Store, agent: str | None, prompt: str | None) -> SessionTarget:
-    found = store.sessions(agent=agent_or_any(agent), limit=1)
+    found = store.sessions(agent=check_agent_filter(agent), limit=1)
     if not found:
         whose = f" of agent '{agent}'" if agent else ""
         hint = (
@@ -102,7 +102,7 @@ def _last_used(store: Store, agent: str | None, prompt: str | None) -> SessionTa
 
 def _resumed(store: Store, agent: str | None, name: str) -> SessionTarget:
     head = (
-        require_session(store, agent_name(agent), _name(store, agent_name(agent), name))
+        require_session(store, check_agent_name(agent), _name(store, check_agent_name(agent), name))
         if agent
         else resolve_session(store, name)
     )
@@ -110,7 +110,7 @@ def _resumed(store: Store, agent: str | None, name: str) -> SessionTarget:
 
 
 def _generated(store: Store, agent: str) -> SessionTarget:
-    name = free_name(lambda name: store.head(agent, name).uid != ABSENT)
+    name = find_free_name(lambda name: store.head(agent, name).uid != ABSENT)
     return SessionTarget(agent, name, "new")
 
 
@@ -119,9 +119,9 @@ def _picked(app: App, store: Store, agent: str | None) -> SessionTarget:
         raise UsageError(
             "--pick needs a terminal", hint="name the session with -r, or continue the last with -c"
         )
-    whose = agent_or_any(agent)
+    whose = check_agent_filter(agent)
     if os.environ.get("TERM") == "dumb":
-        one: Summary | None = _pick_by_number(app, store, whose)
+        one: SessionSummary | None = _pick_by_number(app, store, whose)
     else:
         from flue_cli.repl.picker import pick_session
 
@@ -131,13 +131,15 @@ def _picked(app: App, store: Store, agent: str | None) -> SessionTarget:
     return SessionTarget(one.agent, one.name, "existing")
 
 
-def _pick_by_number(app: App, store: Store, agent: str) -> Summary:
+def _pick_by_number(app: App, store: Store, agent: str) -> SessionSummary:
     """List sessions and ask for the number of one, on a terminal that cannot move its cursor."""
     found = store.sessions(agent=agent, limit=50)
     if not found:
         raise SessionNotFound("there is no session to pick")
     for number, summary in reversed(list(enumerate(found, 1))):  # the likeliest nearest to the question
-        line = f"{number:>3}  {session_label(summary)}  ({turns(summary.turns)})  {summary.preview[:60]}"
+        line = (
+            f"{number:>3}  {session_label(summary)}  ({format_turns(summary.turns)})  {summary.preview[:60]}"
+        )
         app.output.note(safe_line(line))
     answer = ""
     while not (answer.isascii() and answer.isdigit() and 1 <= int(answer) <= len(found)):

@@ -111,27 +111,28 @@ class _Run:
             for script in scripts:
                 self._play(script, sources[script.agent])
         except (TurnCancelled, StoppedBySignal):
-            self._app.output.piece("\n")
+            self._app.output.write("\n")
             self._end()
             raise
         self._end()
 
     def _play(self, script: Script, source: AgentSource) -> None:
         output = self._app.output
-        script_report.show(output, script_report.heading(script.path))
+        script_report.show_pieces(output, script_report.script_heading(script.path))
         result = ScriptResult(script)
         self.results.append(result)
         agent = self._agent(source)
         if isinstance(agent, AgentError):
             self.results[-1] = result._replace(error=agent)
-            script_report.show(output, [("E\n", "bold red")])
+            script_report.show_pieces(output, [("E\n", "bold red")])
             return
         for turn in play_script(self._agent_run, agent, script):
             result = self._add(turn)
-            script_report.show(
-                output, script_report.mark(turn, updated=self._how.update and would_pass_after_update(turn))
+            script_report.show_pieces(
+                output,
+                script_report.turn_mark(turn, updated=self._how.update and would_pass_after_update(turn)),
             )
-        script_report.show(output, [("\n", "")])
+        script_report.show_pieces(output, [("\n", "")])
         if self._how.update:
             self._update(result)
 
@@ -159,12 +160,12 @@ class _Run:
     def _end(self) -> None:
         output, how = self._app.output, self._how
         for result in self.results:
-            script_report.show(output, script_report.failed_script(result, verbose=how.verbose))
+            script_report.show_pieces(output, script_report.failed_script(result, verbose=how.verbose))
         if not all(result.passed for result in self.results):
-            script_report.show(output, [("\n", "")])
+            script_report.show_pieces(output, [("\n", "")])
         seconds = time.monotonic() - self._began
-        script_report.show(
-            output, script_report.summary(self.results, updated=self._updated, seconds=seconds)
+        script_report.show_pieces(
+            output, script_report.run_summary(self.results, updated=self._updated, seconds=seconds)
         )
         if how.junit:
             from flue_cli.script_tests import junit
@@ -177,8 +178,8 @@ class _Run:
         def show() -> None:
             if not isinstance(error, TurnCancelled):
                 self._add(turn)
-                script_report.show(self._app.output, script_report.mark(turn))
-            script_report.show(self._app.output, [("\n", "")])
+                script_report.show_pieces(self._app.output, script_report.turn_mark(turn))
+            script_report.show_pieces(self._app.output, [("\n", "")])
             self._end()
 
         end_with_stuck_agent(self._app, error, show)

@@ -8,7 +8,7 @@ from typing import Any
 from flue_cli.errors import UsageError
 from flue_cli.render import machine_output
 from flue_cli.render.streams import Output
-from flue_cli.stores.records import Begun
+from flue_cli.stores.records import BegunTurn
 from flue_cli.text import safe_line
 from flue_cli.turns.runner import Turn
 
@@ -19,7 +19,7 @@ class TurnOutput:
     def __init__(self, output: Output) -> None:
         self.output = output
 
-    def begun(self, begun: Begun) -> None:
+    def begun(self, begun: BegunTurn) -> None:
         """Handle the start of the turn."""
 
     def piece(self, text: str) -> None:
@@ -38,7 +38,7 @@ class TextOutput(TurnOutput):
 
     def piece(self, text: str) -> None:
         self._streamed = True
-        self.output.piece(text)
+        self.output.write(text)
 
     def end(self, turn: Turn) -> None:
         if self._streamed:
@@ -64,7 +64,7 @@ class EventOutput(TurnOutput):
         super().__init__(output)
         self._began = self._streamed = False
 
-    def begun(self, begun: Begun) -> None:
+    def begun(self, begun: BegunTurn) -> None:
         self._began = True
         self._write(machine_output.started_event(begun.lease.head.agent, begun.lease.head.name, begun.lease))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from flue_cli.errors import Conflict, FlueError
-from flue_cli.jsondata.path import Path, get, put, remove, shown
+from flue_cli.jsondata.path import Path, format_path, get, put, remove
 
 
 class _Absent:
@@ -56,7 +56,7 @@ def changes(before: Any, after: Any) -> list[Change]:
     `after`; in a list, first what is gone.
     """
     found: list[Change] = []
-    _compare((), before, after, found)
+    _compare_values((), before, after, found)
     return found
 
 
@@ -67,8 +67,8 @@ def apply_changes(value: Any, made: Iterable[Change]) -> Any:
     what was before the change, or already what is after it. Changed keys keep their place, new ones come
     last.
     """
-    for change in _in_working_order(made):
-        value = _made(value, change)
+    for change in _order_for_applying(made):
+        value = _apply_change(value, change)
     return value
 
 
@@ -96,31 +96,33 @@ def diff_ranges(before: list[str], after: list[str]) -> Iterator[tuple[int, int,
             yield head + start, head + stop, head + begin, head + end
 
 
-def _compare(path: Path, before: Any, after: Any, found: list[Change]) -> None:
+def _compare_values(path: Path, before: Any, after: Any, found: list[Change]) -> None:
     if isinstance(before, dict) and isinstance(after, dict):
         for key, old in before.items():
             if key in after:
-                _compare((*path, key), old, after[key], found)
+                _compare_values((*path, key), old, after[key], found)
             else:
                 found.append(Change((*path, key), old, _ABSENT))
         found += [Change((*path, key), _ABSENT, new) for key, new in after.items() if key not in before]
     elif isinstance(before, list) and isinstance(after, list):
         _compare_lists(path, before, after, found)
-    elif _text(before) != _text(after):
+    elif _canonical_json(before) != _canonical_json(after):
         found.append(Change(path, before, after))
 
 
 def _compare_lists(path: Path, before: list[Any], after: list[Any], found: list[Change]) -> None:
-    pairs, gone, new = _matched([_text(one) for one in before], [_text(one) for one in after])
+    pairs, gone, new = _match_lists(
+        [_canonical_json(one) for one in before], [_canonical_json(one) for one in after]
+    )
     found += [Change((*path, index), before[index], _ABSENT) for index in gone]
     for index in range(len(after)):
         if index in new:
             found.append(Change((*path, index), _ABSENT, after[index]))
         elif index in pairs:
-            _compare((*path, index), before[pairs[index]], after[index], found)
+            _compare_values((*path, index), before[pairs[index]], after[index], found)
 
 
-def _matched(before: list[str], after: list[str]) -> tuple[dict[int, int], list[int], set[int]]:
+def _match_lists(before: list[str], after: list[str]) -> tuple[dict[int, int], list[int], set[int]]:
     """Match two lists: map indexes after to those before, and list what is gone and what is new."""
     pairs: dict[int, int] = {}
     gone: list[int] = []
@@ -133,7 +135,7 @@ def _matched(before: list[str], after: list[str]) -> tuple[dict[int, int], list[
     return pairs, gone, new
 
 
-def _in_working_order(made: Iterable[Change]) -> Iterator[Change]:
+def _order_for_applying(made: Iterable[Change]) -> Iterator[Change]:
     """Order the changes so that they can be made one by one: removals from one list from its end."""
     gone: list[Change] = []
     for change in made:
@@ -147,46 +149,48 @@ def _in_working_order(made: Iterable[Change]) -> Iterator[Change]:
     yield from reversed(gone)
 
 
-def _made(value: Any, change: Change) -> Any:
+def _apply_change(value: Any, change: Change) -> Any:
     path = change.path
-    holder = _there(value, path[:-1]) if path else _ABSENT
+    holder = _value_at(value, path[:-1]) if path else _ABSENT
     one = path[-1] if path else None
     if isinstance(one, int) and change.added:
         if isinstance(holder, list) and one <= len(holder):
             return put(value, path[:-1], [*holder[:one], change.after, *holder[one:]])
-        raise _misfit(change, holder)
-    now = _there(value, path)
-    if _text(now) == _text(change.after) and not (isinstance(one, int) and change.removed):
+        raise _changed_meanwhile_error(change, holder)
+    now = _value_at(value, path)
+    if _canonical_json(now) == _canonical_json(change.after) and not (
+        isinstance(one, int) and change.removed
+    ):
         return value
     if isinstance(one, str):
         if not isinstance(holder, dict):
-            raise _misfit(change, now)
-    elif _text(now) != _text(change.before):
-        raise _misfit(change, now)
+            raise _changed_meanwhile_error(change, now)
+    elif _canonical_json(now) != _canonical_json(change.before):
+        raise _changed_meanwhile_error(change, now)
     if change.removed:
         return value if now is _ABSENT else remove(value, path)
     return put(value, path, change.after)
 
 
-def _there(value: Any, path: Path) -> Any:
+def _value_at(value: Any, path: Path) -> Any:
     try:
         return get(value, path)
     except FlueError:
         return _ABSENT
 
 
-def _misfit(change: Change, now: Any) -> Conflict:
+def _changed_meanwhile_error(change: Change, now: Any) -> Conflict:
     """Make the error for a change that does not fit what is there now."""
-    found = "nothing" if now is _ABSENT else _short(now)
+    found = "nothing" if now is _ABSENT else _brief_value(now)
     expected = "a list with such a place" if change.added and isinstance(change.path[-1], int) else ""
-    expected = expected or ("nothing" if change.added else _short(change.before))
-    return Conflict(f"{shown(change.path) or 'the data'}: expected {expected}, found {found}")
+    expected = expected or ("nothing" if change.added else _brief_value(change.before))
+    return Conflict(f"{format_path(change.path) or 'the data'}: expected {expected}, found {found}")
 
 
-def _short(value: Any) -> str:
-    text = _text(value)
+def _brief_value(value: Any) -> str:
+    text = _canonical_json(value)
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-def _text(value: Any) -> str:
+def _canonical_json(value: Any) -> str:
     return "" if value is _ABSENT else _ENCODER.encode(value)

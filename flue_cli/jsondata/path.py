@@ -40,42 +40,42 @@ def parse(text: str) -> Path:
         if text[at] == "[":
             found = bracket.match(text, at)
             if not found:
-                raise _unreadable(text, at, 'expected [0], [-1] or ["any key"]')
-            steps.append(int(found[1]) if found[1] else _unquoted(text, at, found[2] or found[3]))
+                raise _syntax_error(text, at, 'expected [0], [-1] or ["any key"]')
+            steps.append(int(found[1]) if found[1] else _unquote_key(text, at, found[2] or found[3]))
         else:
             found = (later if at else first).match(text, at)
             if not found:
-                raise _unreadable(text, at, "expected .key or [" if at else "expected a key or [")
-            steps.append(_composed(found[1]))
+                raise _syntax_error(text, at, "expected .key or [" if at else "expected a key or [")
+            steps.append(_normalized_key(found[1]))
         at = found.end()
     return tuple(steps)
 
 
-def leading(text: str) -> tuple[str, str]:
+def steps_to(text: str) -> tuple[str, str]:
     """Split `text` after its path, at the first white space outside of quotes; returns both parts."""
     found = re.match(rf"(?:{_QUOTED}|{_SINGLE}|\S)*", text, re.DOTALL)
     end = found.end() if found else 0
     return text[:end], text[end:].strip()
 
 
-def shown(path: Path) -> str:
+def format_path(path: Path) -> str:
     """Format a path as `parse` reads it: `tasks[0].title`, "" for the whole."""
-    return "".join(step(one) for one in path).removeprefix(".")
+    return "".join(format_step(one) for one in path).removeprefix(".")
 
 
-def step(one: str | int) -> str:
+def format_step(one: str | int) -> str:
     """Format one step as it stands behind others: `.title`, `[0]`, `["any key"]`."""
     if isinstance(one, int):
         return f"[{one}]"
-    is_plain = re.fullmatch(_PLAIN, one) and _composed(one) == one
+    is_plain = re.fullmatch(_PLAIN, one) and _normalized_key(one) == one
     return f".{one}" if is_plain else f"[{json.dumps(one)}]"
 
 
 def get(value: Any, path: Path) -> Any:
     """Get the value at `path`; NotFound names the longest part that is there."""
     for depth, one in enumerate(path):
-        if not _has(value, one):
-            raise _missing(path, depth, value)
+        if not _has_step(value, one):
+            raise _missing_error(path, depth, value)
         value = value[one]
     return value
 
@@ -88,11 +88,11 @@ def put(value: Any, path: Path, new: Any) -> Any:
     """
     if not path:
         return new
-    whole = holder = _copied(value)
+    whole = holder = _shallow_copy(value)
     for depth, one in enumerate(path):
         _check_place(holder, path[:depth], one)
         last = depth == len(path) - 1
-        inside = new if last else _copied(holder[one]) if _has(holder, one) else {}
+        inside = new if last else _shallow_copy(holder[one]) if _has_step(holder, one) else {}
         if isinstance(holder, list) and one == len(holder):
             holder.append(inside)
         else:
@@ -106,9 +106,9 @@ def remove(value: Any, path: Path) -> Any:
     if not path:
         raise BadPath("all of the data cannot be removed: name a part of it")
     get(value, path)
-    whole = holder = _copied(value)
+    whole = holder = _shallow_copy(value)
     for one in path[:-1]:
-        holder[one] = _copied(holder[one])
+        holder[one] = _shallow_copy(holder[one])
         holder = holder[one]
     del holder[path[-1]]
     return whole
@@ -127,7 +127,7 @@ def kind(value: Any) -> str:
     return "text" if isinstance(value, str) else "a number"
 
 
-def _composed(key: str) -> str:
+def _normalized_key(key: str) -> str:
     """Normalise a key to what keyboards of all kinds give (NFC); one in quotes is taken as it stands."""
     if key.isascii():
         return key
@@ -136,13 +136,13 @@ def _composed(key: str) -> str:
     return normalize("NFC", key)
 
 
-def _has(value: Any, one: str | int) -> bool:
+def _has_step(value: Any, one: str | int) -> bool:
     if isinstance(one, str):
         return isinstance(value, dict) and one in value
     return isinstance(value, list) and -len(value) <= one < len(value)
 
 
-def _copied(value: Any) -> Any:
+def _shallow_copy(value: Any) -> Any:
     return value.copy() if isinstance(value, dict | list) else value
 
 
@@ -150,63 +150,65 @@ def _check_place(holder: Any, where: Path, one: str | int) -> None:
     """Raise BadPath unless something can be put at `one` in `holder`, which is at `where`."""
     if isinstance(one, str):
         if not isinstance(holder, dict):
-            raise BadPath(f"{_called(where)} is {kind(holder)}: it has no key {json.dumps(one)}")
+            raise BadPath(f"{_describe_place(where)} is {kind(holder)}: it has no key {json.dumps(one)}")
         return
     if not isinstance(holder, list):
         hint = "put a list there first" if holder == {} else ""
-        raise BadPath(f"{_called(where)} is {_kind_or_new(holder)}: it has no entry [{one}]", hint=hint)
+        raise BadPath(
+            f"{_describe_place(where)} is {_kind_or_new(holder)}: it has no entry [{one}]", hint=hint
+        )
     if not -len(holder) <= one <= len(holder):
-        hint = f"the next one is {shown((*where, len(holder)))}"
-        raise BadPath(f"{_called(where)} is {kind(holder)}: it has no entry [{one}]", hint=hint)
+        hint = f"the next one is {format_path((*where, len(holder)))}"
+        raise BadPath(f"{_describe_place(where)} is {kind(holder)}: it has no entry [{one}]", hint=hint)
 
 
 def _kind_or_new(holder: Any) -> str:
     return "no list" if holder == {} else kind(holder)
 
 
-def _called(where: Path) -> str:
-    return shown(where) or "the data"
+def _describe_place(where: Path) -> str:
+    return format_path(where) or "the data"
 
 
-def _missing(path: Path, depth: int, there: Any) -> NotFound:
+def _missing_error(path: Path, depth: int, there: Any) -> NotFound:
     """Make the error for `there`, at the first `depth` steps of `path`, which has no next one."""
     one, where = path[depth], path[:depth]
     hint = ""
     if isinstance(one, str) and isinstance(there, dict):
         from difflib import get_close_matches
 
-        near = [shown((*where, key)) for key in get_close_matches(one, there, n=3)]
+        near = [format_path((*where, key)) for key in get_close_matches(one, there, n=3)]
         hint = f"did you mean {' or '.join(near)}?" if near else ""
-    found = f"{_called(where)} is {kind(there)}"
+    found = f"{_describe_place(where)} is {kind(there)}"
     if isinstance(one, str) and isinstance(there, dict) and there:
-        found = f"{_called(where)} has {_listed(there)}"
-    return NotFound(f"there is no {shown(path)}: {found}", hint=hint)
+        found = f"{_describe_place(where)} has {_list_keys(there)}"
+    return NotFound(f"there is no {format_path(path)}: {found}", hint=hint)
 
 
-def _listed(there: Mapping[str, Any]) -> str:
-    keys = [shown((key,)) for key in list(there)[:6]]
+def _list_keys(there: Mapping[str, Any]) -> str:
+    keys = [format_path((key,)) for key in list(there)[:6]]
     more = f" and {len(there) - 6} more" if len(there) > 6 else ""
     return ", ".join(key if len(key) <= 40 else f"{key[:40]}…" for key in keys) + more
 
 
-def _unquoted(text: str, at: int, quoted: str) -> str:
+def _unquote_key(text: str, at: int, quoted: str) -> str:
     if quoted.startswith("'"):
-        quoted = re.sub(r'\\.|"', _double, quoted, flags=re.DOTALL)
+        quoted = re.sub(r'\\.|"', _double_quoted, quoted, flags=re.DOTALL)
         quoted = f'"{quoted[1:-1]}"'
     try:
         key = json.loads(quoted)
         key.encode()
     except ValueError:  # malformed, or half a character
-        raise _unreadable(text, at, "expected a key as a JSON string") from None
+        raise _syntax_error(text, at, "expected a key as a JSON string") from None
     return str(key)
 
 
-def _double(match: re.Match[str]) -> str:
+def _double_quoted(match: re.Match[str]) -> str:
     """Convert an escape or a quote between single quotes to one between double ones."""
     return {"\\'": "'", '"': '\\"'}.get(match[0], match[0])
 
 
-def _unreadable(text: str, at: int, why: str) -> BadPath:
+def _syntax_error(text: str, at: int, why: str) -> BadPath:
     return BadPath(
         f"'{text}' is no path: {why} at character {at + 1}",
         hint='a path is written tasks[0].title, other keys as ["any key"]',

@@ -16,7 +16,7 @@ import re
 from typing import Any
 
 from flue_cli.errors import DataError, UsageError
-from flue_cli.jsondata.path import kind, step
+from flue_cli.jsondata.path import format_step, kind
 
 MAX_BYTES = 16 * 1024 * 1024
 """The largest data, reply or prompt, in bytes."""
@@ -64,13 +64,12 @@ def parse_typed(text: str, what: str) -> Any:
     """Read JSON that a person typed; UsageError, which calls it `what`, with line and column of the fault."""
     try:
         loads(text)
-        value = json.loads(text, object_pairs_hook=_each_once)
+        value = json.loads(text, object_pairs_hook=_refuse_duplicate_keys)
     except json.JSONDecodeError as error:
-        raise UsageError(
-            f"{what} is not JSON: {_lower(error.msg).removesuffix(' at')} {_place(text, error.pos)}"
-        ) from error
+        problem = _lower_first(error.msg).removesuffix(" at")
+        raise UsageError(f"{what} is not JSON: {problem} {_line_and_column(text, error.pos)}") from error
     except ValueError as error:
-        raise UsageError(f"{what} is not JSON: {_constant(text) or error}") from error
+        raise UsageError(f"{what} is not JSON: {_describe_constant(text) or error}") from error
     try:
         dumps(value, root="")
     except DataError as error:
@@ -139,10 +138,12 @@ def bounded_text(text: str, where: str) -> str:
 def readable_json(value: Any, *, indent: int | None = None) -> str:
     """Encode JSON to read and edit: letters of all languages stay, what is not printable is escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return re.sub(r"[^\n -~]", lambda found: found[0] if found[0].isprintable() else _escaped(found[0]), text)
+    return re.sub(
+        r"[^\n -~]", lambda found: found[0] if found[0].isprintable() else _escape_character(found[0]), text
+    )
 
 
-def _escaped(character: str) -> str:
+def _escape_character(character: str) -> str:
     return json.dumps(character)[1:-1].replace("\x7f", "\\u007f")
 
 
@@ -162,7 +163,7 @@ def _find_fault(value: Any, path: str) -> None:
     stack: list[tuple[Any, str, tuple[int, ...]]] = [(value, path, ())]
     while stack:
         node, where, above = stack.pop()
-        problem = _problem(node)
+        problem = _describe_problem(node)
         if problem:
             raise DataError(where, problem)
         if not isinstance(node, dict | list):
@@ -170,17 +171,17 @@ def _find_fault(value: Any, path: str) -> None:
         if id(node) in above:
             raise DataError(where, "contains itself")
         if len(above) >= MAX_DEPTH:
-            raise DataError(_shortened(where), f"nested more than {MAX_DEPTH} levels deep")
+            raise DataError(_shorten_path(where), f"nested more than {MAX_DEPTH} levels deep")
         above = (*above, id(node))
         if isinstance(node, dict):
             for key in node:
                 if not isinstance(key, str):
-                    raise DataError(where, f"key {key!r} is {_named(key)}, not str")
+                    raise DataError(where, f"key {key!r} is {_type_name(key)}, not str")
                 if _has_surrogate(key):
                     raise DataError(where, f"key {key!r} has a lone surrogate")
-            children = [(child, f"{where}{step(key)}", above) for key, child in node.items()]
+            children = [(child, f"{where}{format_step(key)}", above) for key, child in node.items()]
         else:
-            children = [(child, f"{where}{step(index)}", above) for index, child in enumerate(node)]
+            children = [(child, f"{where}{format_step(index)}", above) for index, child in enumerate(node)]
         stack.extend(reversed(children))
 
 
@@ -216,7 +217,7 @@ def _refuse_endless(value: Any, root: str) -> None:
         level = below
 
 
-def _problem(node: Any) -> str:
+def _describe_problem(node: Any) -> str:
     if node is None or isinstance(node, bool | dict | list):
         return ""
     if isinstance(node, str):
@@ -229,10 +230,10 @@ def _problem(node: Any) -> str:
         except ValueError:
             return "int with too many digits"
         return ""
-    return _named(node)
+    return _type_name(node)
 
 
-def _named(value: Any) -> str:
+def _type_name(value: Any) -> str:
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
@@ -241,11 +242,11 @@ def _has_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _shortened(path: str) -> str:
+def _shorten_path(path: str) -> str:
     return path if len(path) <= 80 else f"{path[:40]}…{path[-20:]}"
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
@@ -254,31 +255,31 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _place(text: str, at: int) -> str:
+def _line_and_column(text: str, at: int) -> str:
     line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
     return f"at line {line} column {column}"
 
 
-def _constant(text: str) -> str:
+def _describe_constant(text: str) -> str:
     """The NaN or Infinity that stands in `text` outside of strings, and where; "" if none does."""
     for found in re.finditer(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN', text):
         if not found[0].startswith('"'):
-            return f"{found[0]} {_place(text, found.start())}"
+            return f"{found[0]} {_line_and_column(text, found.start())}"
     return ""
 
 
-def _lower(words: str) -> str:
+def _lower_first(words: str) -> str:
     return words[:1].lower() + words[1:]
 
 
-def _each_once_fast(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicates_quickly(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("an object has a key twice")
     return found
 
 
-def _finite(digits: str) -> float:
+def _finite_float(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
         raise ValueError(f"{digits} is too large a number")
@@ -286,5 +287,5 @@ def _finite(digits: str) -> float:
 
 
 _FOREIGN_DECODER = json.JSONDecoder(
-    object_pairs_hook=_each_once_fast, parse_float=_finite, parse_constant=_no_constant
+    object_pairs_hook=_refuse_duplicates_quickly, parse_float=_finite_float, parse_constant=_no_constant
 )

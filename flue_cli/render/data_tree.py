@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from rich.text import Text
 
 from flue_cli.jsondata.diff import Change
-from flue_cli.jsondata.path import Path, shown
+from flue_cli.jsondata.path import Path, format_path
 from flue_cli.jsondata.strict import readable_json
 from flue_cli.text import safe_line
 
@@ -20,7 +20,7 @@ _FIRST, _LAST = 8, 2
 _DEEP = 8
 
 
-class Row(NamedTuple):
+class TreeRow(NamedTuple):
     """A line of the tree. `sign` is "+" (new), "~" (changed), "-" (gone) or " "; the text is safe."""
 
     sign: str
@@ -32,7 +32,7 @@ class Row(NamedTuple):
 def data_tree(data: Any, made: Iterable[Change]) -> Text:
     """The tree of `data`; `made` are the changes that led to it. Says what its signs mean."""
     text, signs = Text(no_wrap=False), set()
-    for row in rows(data, made):
+    for row in tree_rows(data, made):
         signs.add(row.sign)
         style = _STYLES[row.sign]
         text.append(f"{row.sign} {'  ' * row.depth}", style)
@@ -44,13 +44,13 @@ def data_tree(data: Any, made: Iterable[Change]) -> Text:
     return text
 
 
-def rows(data: Any, made: Iterable[Change]) -> Iterator[Row]:
+def tree_rows(data: Any, made: Iterable[Change]) -> Iterator[TreeRow]:
     """The lines of the tree: keys in their order, long lists and texts cut, their length said."""
     marks = _Marks(made)
     if not data and not marks.gone:
-        yield Row(marks.sign((), " "), 0, "", "{}")
+        yield TreeRow(marks.sign((), " "), 0, "", "{}")
         return
-    yield from _below((), data, 0, " ", marks)
+    yield from _child_rows((), data, 0, " ", marks)
 
 
 class _Marks:
@@ -79,45 +79,45 @@ class _Marks:
     def was(self, path: Path) -> str:
         """Return the former value of a changed one, to be read behind it."""
         change = self.changed.get(path)
-        return "" if change is None or change.added else f"  (was {_short(change.before)})"
+        return "" if change is None or change.added else f"  (was {_shorten_value(change.before)})"
 
 
-def _below(path: Path, value: Any, depth: int, sign: str, marks: _Marks) -> Iterator[Row]:
+def _child_rows(path: Path, value: Any, depth: int, sign: str, marks: _Marks) -> Iterator[TreeRow]:
     """Yield the entries of an object or a list; removed ones come last."""
     places: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))
     at = 0
-    for chosen in (*_chosen(path, places, marks), len(places)):
+    for chosen in (*_shown_indices(path, places, marks), len(places)):
         if chosen > at:
-            yield _left_out(path, places[at:chosen], depth, sign, marks)
+            yield _omitted_row(path, places[at:chosen], depth, sign, marks)
         if chosen < len(places):
             place = places[chosen]
-            yield from _entry((*path, place), value[place], depth, sign, marks)
+            yield from _value_rows((*path, place), value[place], depth, sign, marks)
         at = chosen + 1
     gone = marks.gone.get(path, [])
     for change in gone[:_FIRST]:
-        yield Row("-", depth, safe_line(shown(change.path[-1:])), _short(change.before))
+        yield TreeRow("-", depth, safe_line(format_path(change.path[-1:])), _shorten_value(change.before))
     if gone[_FIRST:]:
-        yield Row("-", depth, "", f"… {len(gone) - _FIRST:,} more")
+        yield TreeRow("-", depth, "", f"… {len(gone) - _FIRST:,} more")
 
 
-def _left_out(path: Path, places: list[Any], depth: int, sign: str, marks: _Marks) -> Row:
+def _omitted_row(path: Path, places: list[Any], depth: int, sign: str, marks: _Marks) -> TreeRow:
     changed = sum(marks.touched((*path, place)) for place in places)
     words = f", {changed:,} of them changed" if changed else ""
-    return Row("~" if changed else sign, depth, "", f"… {len(places):,} more{words}")
+    return TreeRow("~" if changed else sign, depth, "", f"… {len(places):,} more{words}")
 
 
-def _entry(path: Path, value: Any, depth: int, inherited: str, marks: _Marks) -> Iterator[Row]:
-    sign, key = marks.sign(path, inherited), safe_line(shown(path[-1:]))
-    is_closed = path not in marks.above and not (isinstance(value, dict | list) and not _line(value))
+def _value_rows(path: Path, value: Any, depth: int, inherited: str, marks: _Marks) -> Iterator[TreeRow]:
+    sign, key = marks.sign(path, inherited), safe_line(format_path(path[-1:]))
+    is_closed = path not in marks.above and not (isinstance(value, dict | list) and not _value_line(value))
     if is_closed or depth >= _DEEP:
-        yield Row(sign, depth, key, _short(value) + marks.was(path))
+        yield TreeRow(sign, depth, key, _shorten_value(value) + marks.was(path))
         return
-    yield Row(sign, depth, key, f"{_size(value)}{marks.was(path)}".lstrip())
+    yield TreeRow(sign, depth, key, f"{_describe_size(value)}{marks.was(path)}".lstrip())
     # What is in something that became an object or a list is all new.
-    yield from _below(path, value, depth + 1, "+" if sign in "+~" else " ", marks)
+    yield from _child_rows(path, value, depth + 1, "+" if sign in "+~" else " ", marks)
 
 
-def _chosen(path: Path, places: list[Any], marks: _Marks) -> list[int]:
+def _shown_indices(path: Path, places: list[Any], marks: _Marks) -> list[int]:
     """Choose the entries to show of many: the first, the last, and those in which something changed."""
     count = len(places)
     if count <= _FIRST + _LAST + 1:
@@ -126,14 +126,14 @@ def _chosen(path: Path, places: list[Any], marks: _Marks) -> list[int]:
     return sorted({*range(_FIRST), *range(count - _LAST, count), *changed[: 2 * _FIRST]})
 
 
-def _size(value: Any) -> str:
+def _describe_size(value: Any) -> str:
     return "" if isinstance(value, dict) else f"[{len(value):,}]"
 
 
-def _short(value: Any) -> str:
+def _shorten_value(value: Any) -> str:
     """A value on one line, safe; what is long is cut, and says how much there is of it."""
     if isinstance(value, dict | list):
-        return _line(value) or _amount(value)
+        return _value_line(value) or _describe_amount(value)
     text = readable_json(value)
     if len(text) <= _TEXT:
         return text
@@ -141,7 +141,7 @@ def _short(value: Any) -> str:
     return f"{text[:_BEGINNING]}…{length}"
 
 
-def _line(value: Any) -> str:
+def _value_line(value: Any) -> str:
     """An object or a list as JSON, if that is so short that it can be read on one line; else ""."""
     inside = value.values() if isinstance(value, dict) else value
     if len(value) > _FIRST or any(isinstance(one, dict | list) and one for one in inside):
@@ -150,7 +150,7 @@ def _line(value: Any) -> str:
     return text if len(text) <= _TEXT else ""
 
 
-def _amount(value: Any) -> str:
+def _describe_amount(value: Any) -> str:
     one, many = ("key", "keys") if isinstance(value, dict) else ("entry", "entries")
     words = f"{len(value):,} {one if len(value) == 1 else many}"
     return f"{{{words}}}" if isinstance(value, dict) else f"[{words}]"

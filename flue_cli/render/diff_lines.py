@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flue_cli.jsondata.diff import diff_ranges
-from flue_cli.jsondata.path import shown
+from flue_cli.jsondata.path import format_path
 from flue_cli.render.machine_output import as_json
-from flue_cli.text import safe_line, session_label, turns
+from flue_cli.text import format_turns, safe_line, session_label
 from flue_cli.transcripts.entry_json import COMPARED, entry_document
 
 if TYPE_CHECKING:
@@ -29,19 +29,19 @@ class DiffLine(NamedTuple):
 
 def unified_diff(found: Comparison) -> Iterator[DiffLine]:
     """Yield a comparison as lines; none if nothing differs."""
-    body = _body(found)
+    body = _diff_body(found)
     first = next(body, None)
     if first is None:
         return
-    yield DiffLine("", f"--- {title(found.before)}")
-    yield DiffLine("", f"+++ {title(found.after)}")
+    yield DiffLine("", f"--- {session_turn_title(found.before)}")
+    yield DiffLine("", f"+++ {session_turn_title(found.after)}")
     if found.before.head.uid != found.after.head.uid:
-        yield DiffLine("", f"{turns(found.common)} in common")
+        yield DiffLine("", f"{format_turns(found.common)} in common")
     yield first
     yield from body
 
 
-def title(moment: SessionAtTurn) -> str:
+def session_turn_title(moment: SessionAtTurn) -> str:
     """Return the name of a session at a turn; safe."""
     return safe_line(f"{session_label(moment.head)} turn {moment.turn}")
 
@@ -61,7 +61,7 @@ def data_lines(made: Iterable[Change]) -> Iterator[DiffLine]:
     for number, change in enumerate(made):
         if not number:
             yield DiffLine("", "data")
-        where = shown(change.path) or "all of it"
+        where = format_path(change.path) or "all of it"
         if not change.added:
             yield DiffLine("-", safe_line(f"{where}: {as_json(change.before)}"))
         if not change.removed:
@@ -94,33 +94,33 @@ def diff_runs(before: list[str], after: list[str]) -> Iterator[tuple[str, int, i
 def comparison_document(found: Comparison) -> dict[str, Any]:
     """Return a comparison as `--json` gives it; an absent side or value has no key."""
     return {
-        "from": _moment(found.before),
-        "to": _moment(found.after),
+        "from": _session_turn_document(found.before),
+        "to": _session_turn_document(found.after),
         "common": found.common,
-        "turns": [_pair(pair) for pair in found.turns],
-        "data": [_change(change) for change in found.data],
+        "turns": [_pair_document(pair) for pair in found.turns],
+        "data": [_change_document(change) for change in found.data],
     }
 
 
-def _body(found: Comparison) -> Iterator[DiffLine]:
+def _diff_body(found: Comparison) -> Iterator[DiffLine]:
     for pair in found.turns:
         yield from pair_lines(pair)
     yield from data_lines(found.data)
 
 
-def _moment(moment: SessionAtTurn) -> dict[str, Any]:
+def _session_turn_document(moment: SessionAtTurn) -> dict[str, Any]:
     return {"agent": moment.head.agent, "session": moment.head.name, "turn": moment.turn}
 
 
-def _pair(pair: TurnPair) -> dict[str, Any]:
+def _pair_document(pair: TurnPair) -> dict[str, Any]:
     sides = {"from": pair.before, "to": pair.after}
     return {"turn": pair.turn} | {
         side: entry_document(entry, COMPARED) for side, entry in sides.items() if entry
     }
 
 
-def _change(change: Change) -> dict[str, Any]:
-    document: dict[str, Any] = {"path": shown(change.path)}
+def _change_document(change: Change) -> dict[str, Any]:
+    document: dict[str, Any] = {"path": format_path(change.path)}
     if not change.added:
         document["before"] = change.before
     if not change.removed:

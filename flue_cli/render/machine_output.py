@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flue_cli.text import safe_line
-from flue_cli.times import timestamp
+from flue_cli.times import format_iso
 
 if TYPE_CHECKING:
     from flue_cli.agents.description import Description
     from flue_cli.agents.discovery import AgentSource
-    from flue_cli.stores.records import Entry, Lease, Origin, Summary
+    from flue_cli.stores.records import Entry, ForkOrigin, Lease, SessionSummary
     from flue_cli.turns.runner import Turn
 
 
@@ -21,7 +21,7 @@ def as_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
 
 
-def rows(lines: Iterable[Sequence[object]]) -> str:
+def tab_separated(lines: Iterable[Sequence[object]]) -> str:
     """Tab-separated lines without a heading, every field on one line and made safe."""
     return "".join("\t".join(safe_line(str(field)) for field in line) + "\n" for line in lines)
 
@@ -51,14 +51,14 @@ def ended_event(turn: Turn) -> dict[str, Any]:
     return {"type": f"turn.{known}", **turn_document(turn)}
 
 
-def summary_document(summary: Summary, *, with_origin: bool = False) -> dict[str, Any]:
+def summary_document(summary: SessionSummary, *, with_origin: bool = False) -> dict[str, Any]:
     """A session in `sessions list --json`; with `--tree` also what it was forked from, or null."""
     document = {
         "agent": summary.agent,
         "session": summary.name,
         "turns": summary.turns,
-        "created_at": timestamp(summary.created_at),
-        "updated_at": timestamp(summary.updated_at),
+        "created_at": format_iso(summary.created_at),
+        "updated_at": format_iso(summary.updated_at),
         "preview": summary.preview,
     }
     return (
@@ -68,7 +68,7 @@ def summary_document(summary: Summary, *, with_origin: bool = False) -> dict[str
     )
 
 
-def origin_document(agent: str, origin: Origin | None) -> dict[str, Any] | None:
+def origin_document(agent: str, origin: ForkOrigin | None) -> dict[str, Any] | None:
     """Return the origin of a fork, which has its parent's agent; None if it is no fork."""
     return {"agent": agent, "session": origin.name, "turn": origin.turn} if origin else None
 
@@ -84,18 +84,18 @@ def agent_document(source: AgentSource, description: Description) -> dict[str, A
     }
 
 
-def summaries(found: Iterable[Summary], *, with_origin: bool = False) -> str:
+def summary_rows(found: Iterable[SessionSummary], *, with_origin: bool = False) -> str:
     """Sessions as tab-separated lines: agent, session, turns, created_at, updated_at, preview.
 
     With `--tree` also the session and the turn that each was forked from, empty if it was not.
     """
-    return rows(
+    return tab_separated(
         (
             summary.agent,
             summary.name,
             summary.turns,
-            timestamp(summary.created_at),
-            timestamp(summary.updated_at),
+            format_iso(summary.created_at),
+            format_iso(summary.updated_at),
             summary.preview,
             *(_origin_fields(summary.origin) if with_origin else ()),
         )
@@ -103,15 +103,15 @@ def summaries(found: Iterable[Summary], *, with_origin: bool = False) -> str:
     )
 
 
-def _origin_fields(origin: Origin | None) -> tuple[object, object]:
+def _origin_fields(origin: ForkOrigin | None) -> tuple[object, object]:
     return (origin.name, origin.turn) if origin else ("", "")
 
 
-def exchange(entry: Entry) -> str:
+def plain_turn(entry: Entry) -> str:
     """One turn as text, ending in a newline."""
-    from flue_cli.stores.rules import mark_of
+    from flue_cli.stores.rules import outcome_label
 
-    mark = mark_of(entry)
+    mark = outcome_label(entry)
     text = f"[{entry.turn}] ({mark})\n" if mark else f"[{entry.turn}]\n"
     if entry.kind == "prompt":
         text += "> " + entry.prompt.replace("\n", "\n  ") + "\n"
@@ -124,7 +124,7 @@ def exchange(entry: Entry) -> str:
 
 def agent_rows(found: Iterable[tuple[AgentSource, Description]]) -> str:
     """Agents as tab-separated lines: name, description or what is broken, source, path."""
-    return rows(
+    return tab_separated(
         (source.name, about.problem_or_summary, source.origin, source.path) for source, about in found
     )
 

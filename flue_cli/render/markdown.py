@@ -29,10 +29,10 @@ from rich.theme import Theme
 
 from flue_cli.text import safe_text
 
-WIDEST = 100
+MOST_COLUMNS = 100
 """Columns of prose, however wide the screen: longer lines are hard to read."""
 
-LARGEST = 100_000
+MOST_CHARACTERS = 100_000
 """Characters beyond which a text is shown as it came: laying it out would take seconds, or minutes."""
 
 # Only what can be read on dark and on light: no yellow, no white, no blue, no background.
@@ -70,7 +70,7 @@ _CODE = ANSISyntaxTheme(
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def laid_out(text: str, columns: int, *, breaks_code: bool = False) -> str:
+def render_markdown(text: str, columns: int, *, breaks_code: bool = False) -> str:
     """`text` made safe and laid out for a screen so wide, in whole lines.
 
     Lines of code are left for the terminal to break, so that they are whole when they are copied; with
@@ -78,60 +78,60 @@ def laid_out(text: str, columns: int, *, breaks_code: bool = False) -> str:
     Without any escape sequence when the terminal is dumb or no colour is wanted.
     """
     text = safe_text(text)
-    if len(text) > LARGEST:
-        return _as_it_came(text)
-    starts = _starts(text) or [0]
+    if len(text) > MOST_CHARACTERS:
+        return _safe_source(text)
+    starts = _block_starts(text) or [0]
     ends = [*starts[1:], len(text)]
     blocks = (text[start:end] for start, end in zip(starts, ends, strict=True))
-    return "\n".join(_block(block, columns, breaks_code) for block in blocks)
+    return "\n".join(_render_block(block, columns, breaks_code) for block in blocks)
 
 
-def finished(text: str) -> int:
+def finished_length(text: str) -> int:
     """Return the length of the finished blocks of `text`, the safe beginning of a reply, in characters.
 
     The last block may still go on, and a line without its end may become anything.
     """
-    starts = _starts(text[: text.rfind("\n") + 1])
+    starts = _block_starts(text[: text.rfind("\n") + 1])
     return starts[-1] if len(starts) > 1 else 0
 
 
-def _starts(text: str) -> list[int]:
+def _block_starts(text: str) -> list[int]:
     """Return the positions at which the blocks of a document begin."""
     lines = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
-    blocks = _parser(inline=False).parse(text)
+    blocks = _make_parser(inline=False).parse(text)
     return [lines[token.map[0]] for token in blocks if token.level == 0 and token.map]
 
 
-def _block(text: str, columns: int, breaks_code: bool) -> str:
+def _render_block(text: str, columns: int, breaks_code: bool) -> str:
     shown = ""
     with suppress(RecursionError, ValueError, AssertionError):  # what parser and rich make of nonsense
-        shown = _printed(_Markdown(text, breaks_code), max(columns, 1))
+        shown = _print_document(_Markdown(text, breaks_code), max(columns, 1))
     if not shown or not _keeps_words(text, _ESCAPE.sub("", shown)):
-        return _as_it_came(text)
+        return _safe_source(text)
     return f"{shown}\n"
 
 
-def _as_it_came(text: str) -> str:
+def _safe_source(text: str) -> str:
     stripped = text.strip("\n")
     return f"{stripped}\n"
 
 
-def _printed(document: _Markdown, columns: int) -> str:
+def _print_document(document: _Markdown, columns: int) -> str:
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") in ("dumb", "unknown")
     page = StringIO()
     console = Console(
         file=page,  # not standard output, which rich would flush
-        width=columns if document.has_table else min(columns, WIDEST),
+        width=columns if document.has_table else min(columns, MOST_COLUMNS),
         force_terminal=True,
         color_system=None if plain else "auto",
         highlight=False,
         theme=_THEME,
     )
     console.print(document, crop=False, end="")
-    return "\n".join(map(_without_filling, page.getvalue().split("\n"))).strip("\n")
+    return "\n".join(map(_strip_padding, page.getvalue().split("\n"))).strip("\n")
 
 
-def _without_filling(line: str) -> str:
+def _strip_padding(line: str) -> str:
     """The line without the blanks by which rich makes it as long as others."""
     kept = line.rstrip(" ")
     while kept.endswith("m") and _ESCAPE.fullmatch(kept, start := max(kept.rfind("\x1b"), 0)):
@@ -152,7 +152,7 @@ def _keeps_words(text: str, shown: str) -> bool:
 
 
 @cache
-def _parser(*, inline: bool = True) -> MarkdownIt:
+def _make_parser(*, inline: bool = True) -> MarkdownIt:
     parser = MarkdownIt("commonmark").enable(["strikethrough", "table"])
     for way in ("normalizeLink", "normalizeLinkText"):
         setattr(parser, way, str)  # addresses as they were written
@@ -253,13 +253,13 @@ class _Markdown(markdown.Markdown):
     def __init__(self, text: str, breaks_code: bool) -> None:
         super().__init__("", hyperlinks=False)
         self.breaks_code = breaks_code
-        self.parsed = _parser().parse(text)
+        self.parsed = _make_parser().parse(text)
         self.has_table = any(token.type == "table_open" for token in self.parsed)
         for token in self.parsed:
-            token.children = list(_as_text(token.children or ())) or None
+            token.children = list(_html_as_text(token.children or ())) or None
 
 
-def _as_text(tokens: Iterable[Token]) -> Iterator[Token]:
+def _html_as_text(tokens: Iterable[Token]) -> Iterator[Token]:
     """The tokens of some lines of text: breaks are kept, addresses and pictures put into words."""
     address = ""
     before = ""
@@ -267,18 +267,18 @@ def _as_text(tokens: Iterable[Token]) -> Iterator[Token]:
         said = token
         match token.type:
             case "link_open":
-                address, before = _address(token, "href"), ""
+                address, before = _link_target(token, "href"), ""
                 continue
             case "link_close":
                 said = Token("text", "", 0, content="" if before == address else f" ({address})")
             case "image":
-                said = Token("text", "", 0, content=f"![{token.content}]({_address(token, 'src')})")
+                said = Token("text", "", 0, content=f"![{token.content}]({_link_target(token, 'src')})")
             case "softbreak":
                 token.type = "hardbreak"
         before += said.content
         yield said
 
 
-def _address(token: Token, attribute: str) -> str:
+def _link_target(token: Token, attribute: str) -> str:
     title = token.attrs.get("title")
     return str(token.attrs[attribute]) + (f' "{title}"' if title else "")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from flue_cli import times
 from flue_cli.errors import AgentError, FlueError
 from flue_cli.render.streams import Output
-from flue_cli.stores.records import Begun, Head, Holder
-from flue_cli.text import safe_line, session_label, turn_numbers, turns, undone_fork_notice
-from flue_cli.times import whole_seconds
+from flue_cli.stores.records import BegunTurn, LeaseHolder, SessionHead
+from flue_cli.text import format_turn_numbers, format_turns, safe_line, session_label, undone_fork_notice
+from flue_cli.times import format_whole_seconds
 
 if TYPE_CHECKING:
     from flue_cli.sessions.timeline import TimelineMove
@@ -20,7 +20,7 @@ _PATIENCE = 1.0
 """Seconds of waiting that need no words."""
 
 
-class Waiting:
+class WaitingNotice:
     """Says once, to a person, whom a turn waits for."""
 
     def __init__(self, output: Output) -> None:
@@ -28,17 +28,17 @@ class Waiting:
         self._began = time.monotonic()
         self._said = not output.remarks_on_terminal
 
-    def __call__(self, holder: Holder) -> None:
+    def __call__(self, holder: LeaseHolder) -> None:
         if self._said or time.monotonic() - self._began < _PATIENCE:
             return
         self._said = True
-        self._output.note(f"waiting: {whom(holder)}")
+        self._output.note(f"waiting: {describe_holder(holder)}")
 
 
-def whom(holder: Holder) -> str:
+def describe_holder(holder: LeaseHolder) -> str:
     """For whom a turn waits, and how long that has been at it."""
     who = f"process {holder.pid} on {safe_line(holder.host)}" if holder.pid else "another turn"
-    return f"{who} has been answering for {whole_seconds(max(0, times.now() - holder.since))}"
+    return f"{who} has been answering for {format_whole_seconds(max(0, times.now() - holder.since))}"
 
 
 def show_failure(error: FlueError, output: Output, *, verbose: bool) -> None:
@@ -53,7 +53,7 @@ def show_traceback(error: FlueError | None, output: Output, *, verbose: bool) ->
         output.note(error.traceback.rstrip("\n"))
 
 
-def say_begun(output: Output, begun: Begun) -> None:
+def note_begun_turn(output: Output, begun: BegunTurn) -> None:
     """Say what the beginning of a turn settled: a prompt that a crash left, and turns that were undone."""
     if begun.interrupted:
         lost = begun.interrupted
@@ -62,17 +62,17 @@ def say_begun(output: Output, begun: Begun) -> None:
         output.note(undone_fork_notice(begun.undone_fork))
 
 
-def say_moved(output: Output, moved: TimelineMove) -> None:
+def note_timeline_move(output: Output, moved: TimelineMove) -> None:
     """Say where a session stands after it was moved along its timeline."""
     before, after = moved.before, moved.after
     what = "undone" if after.turn < before.turn else "done again"
     which = moved.turns
     where = f"{session_label(after)} is at turn {after.turn}"
-    output.note(f"{turn_numbers(which)} {what}: {where}" if which else where)
+    output.note(f"{format_turn_numbers(which)} {what}: {where}" if which else where)
 
 
-def described(store: Store, head: Head) -> str:
+def describe_session(store: Store, head: SessionHead) -> str:
     """A session and how much there is of it, with what was undone and can be done again."""
-    undone = store.tip(head).turn - head.turn
-    size = f"{turns(head.turn)}, {undone} undone" if undone else turns(head.turn)
+    undone = store.redo_head(head).turn - head.turn
+    size = f"{format_turns(head.turn)}, {undone} undone" if undone else format_turns(head.turn)
     return f"{session_label(head)} ({size})"

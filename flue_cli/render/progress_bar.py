@@ -17,16 +17,16 @@ _PATIENCE = 1.0
 
 
 @contextmanager
-def progress(output: Output, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def show_progress(output: Output, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """While inside, what is given is called with how much more is done, of `total` (None: nobody knows)."""
-    bar = _Bar(output, what, total)
+    bar = _ProgressBar(output, what, total)
     try:
         yield bar.advance
     finally:
         bar.close()
 
 
-class _Bar:
+class _ProgressBar:
     """Draws nothing off a terminal, nor before it is worth it."""
 
     def __init__(self, output: Output, what: str, total: int | None) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flue_cli.jsondata.path import shown
+from flue_cli.jsondata.path import format_path
 from flue_cli.render.diff_lines import DiffLine, data_lines, diff_runs
 from flue_cli.render.machine_output import as_json
-from flue_cli.text import safe_line, turns
+from flue_cli.text import format_turns, safe_line
 from flue_cli.transcripts.entry_json import RawJson, object_of
 
 if TYPE_CHECKING:
@@ -40,13 +40,18 @@ def difference_view(turn: TurnComparison) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    from flue_cli.render.diff_table import add_text_rows, is_narrow, line_text, side_by_side
+    from flue_cli.render.diff_table import (
+        add_text_rows,
+        diff_line_text,
+        is_terminal_narrow,
+        side_by_side_table,
+    )
 
-    if is_narrow():
-        return line_text(difference_lines(turn), same="dim")
+    if is_terminal_narrow():
+        return diff_line_text(difference_lines(turn), same="dim")
     above = Text(replay_heading(turn), "bold yellow")
     above.append("\n" + "\n".join(prompt_lines(turn)), "bold")
-    table = side_by_side("recorded", "now")
+    table = side_by_side_table("recorded", "now")
     recorded, now = outcome_lines(turn.recorded, turn.what), outcome_lines(turn.now, turn.what)
     add_text_rows(table, recorded, now, same="dim")
     for change in turn.data:
@@ -86,7 +91,7 @@ def outcome_lines(side: TurnOutcome, what: Sequence[str]) -> list[str]:
 
 def replay_summary(count: int, differing: Sequence[int], skipped: Sequence[int]) -> str:
     """Return `200 turns replayed, 3 differ (turns 4, 17, 18); 2 were skipped`."""
-    text = f"{turns(count)} replayed, "
+    text = f"{format_turns(count)} replayed, "
     if differing:
         named = ", ".join(map(str, differing[:_MOST_NAMED])) + (", …" if len(differing) > _MOST_NAMED else "")
         verb, noun = ("differs", "turn") if len(differing) == 1 else ("differ", "turns")
@@ -106,13 +111,13 @@ def replayed_fields(turn: TurnComparison) -> dict[str, Any]:
         "turn": turn.turn,
         "prompt": turn.prompt,
         "differs": bool(turn.what),
-        "recorded": RawJson(object_of(_side(turn.recorded))),
-        "now": RawJson(object_of(_side(turn.now) | {"error": problem})),
+        "recorded": RawJson(object_of(_outcome_document(turn.recorded))),
+        "now": RawJson(object_of(_outcome_document(turn.now) | {"error": problem})),
         "missing": list(turn.missing),
     }
 
 
-def _side(side: TurnOutcome) -> dict[str, Any]:
+def _outcome_document(side: TurnOutcome) -> dict[str, Any]:
     return {
         "reply": side.reply,
         "messages": [message.as_dict() for message in side.messages],
@@ -124,10 +129,12 @@ def _value_text(change: Change, sign: str) -> Text:
     """Return one side of a change of the data, behind its path."""
     from rich.text import Text
 
-    from flue_cli.render.diff_table import STYLES
+    from flue_cli.render.diff_table import DIFF_STYLES
 
     value = change.before if sign == "-" else change.after
     is_there = not (change.added if sign == "-" else change.removed)
-    text = Text(f"data.{shown(change.path)}: ".replace("data.:", "data:").replace("data.[", "data["), "cyan")
-    text.append(safe_line(as_json(value)) if is_there else "nothing", STYLES[sign])
+    text = Text(
+        f"data.{format_path(change.path)}: ".replace("data.:", "data:").replace("data.[", "data["), "cyan"
+    )
+    text.append(safe_line(as_json(value)) if is_there else "nothing", DIFF_STYLES[sign])
     return text

@@ -13,48 +13,48 @@ if TYPE_CHECKING:
     from flue_cli.script_tests.checks import Failure
     from flue_cli.script_tests.runner import PlayedTurn, ScriptResult
 
-Piece = tuple[str, str]
+StyledPiece = tuple[str, str]
 """Text that was made safe, and the style that it has on a terminal."""
 
 _DIFF = {"-": "red", "+": "green", "@": "cyan"}
 
 
-def show(output: Output, pieces: Iterable[Piece]) -> None:
+def show_pieces(output: Output, pieces: Iterable[StyledPiece]) -> None:
     """Write the pieces to stdout, on a terminal in their styles; raises as Output.result."""
     if output.is_terminal:
-        from flue_cli.render.tables import coloured
+        from flue_cli.render.tables import style_pieces
 
-        output.rendered(coloured(pieces))
+        output.write_raw(style_pieces(pieces))
     else:
-        output.piece("".join(text for text, _ in pieces))
+        output.write("".join(text for text, _ in pieces))
 
 
-def heading(path: str) -> Iterator[Piece]:
+def script_heading(path: str) -> Iterator[StyledPiece]:
     """The beginning of a script's line of progress."""
     yield safe_line(path) + " ", ""
 
 
-def mark(turn: PlayedTurn, *, updated: bool = False) -> Iterator[Piece]:
+def turn_mark(turn: PlayedTurn, *, updated: bool = False) -> Iterator[StyledPiece]:
     """A turn in the line of progress."""
     yield ("U", "yellow") if updated else ("F", "bold red") if turn.failures else (".", "green")
 
 
-def failed_script(result: ScriptResult, *, verbose: bool) -> Iterator[Piece]:
+def failed_script(result: ScriptResult, *, verbose: bool) -> Iterator[StyledPiece]:
     """Everything of a script that is not as expected, each with its place."""
     path = safe_line(result.script.path)
     if result.error:
         yield f"\n{path}:{result.script.agent_line}: {safe_line(result.error.message)}\n", "bold red"
-        yield from _advice(result.error, verbose=verbose)
+        yield from _hint_pieces(result.error, verbose=verbose)
     for turn in result.turns:
         for failure in turn.failures:
             yield f"\n{path}:{failure.line}: {safe_line(failure.problem)}\n", "bold red"
-            yield from _prompt(turn)
-            yield from _details(failure)
+            yield from _prompt_pieces(turn)
+            yield from _failure_pieces(failure)
         if turn.failures and turn.outcome.error:
-            yield from _advice(turn.outcome.error, verbose=verbose)
+            yield from _hint_pieces(turn.outcome.error, verbose=verbose)
 
 
-def summary(results: Sequence[ScriptResult], *, updated: int, seconds: float) -> Iterator[Piece]:
+def run_summary(results: Sequence[ScriptResult], *, updated: int, seconds: float) -> Iterator[StyledPiece]:
     """The last line: how many turns passed and failed, and in what time."""
     turns = [turn for result in results for turn in result.turns]
     failed = sum(bool(turn.failures) for turn in turns)
@@ -72,17 +72,17 @@ def summary(results: Sequence[ScriptResult], *, updated: int, seconds: float) ->
     yield f" in {seconds:.2f} s\n", ""
 
 
-def _prompt(turn: PlayedTurn) -> Iterator[Piece]:
+def _prompt_pieces(turn: PlayedTurn) -> Iterator[StyledPiece]:
     for line in safe_text(turn.step.prompt or "").split("\n"):
         yield f"> {line}\n", "dim"
 
 
-def _details(failure: Failure) -> Iterator[Piece]:
+def _failure_pieces(failure: Failure) -> Iterator[StyledPiece]:
     for line in failure.details:
         yield f"{line}\n", _DIFF.get(line[:1], "")
 
 
-def _advice(error: FlueError, *, verbose: bool) -> Iterator[Piece]:
+def _hint_pieces(error: FlueError, *, verbose: bool) -> Iterator[StyledPiece]:
     if error.hint:
         yield f"hint: {safe_line(error.hint)}\n", ""
     if verbose and isinstance(error, AgentError) and error.traceback:

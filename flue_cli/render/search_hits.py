@@ -7,17 +7,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from flue_cli.render import machine_output
-from flue_cli.times import timestamp
+from flue_cli.times import format_iso
 
 if TYPE_CHECKING:
-    from flue_cli.stores.records import Hit
-    from flue_cli.stores.search_query import Query
+    from flue_cli.stores.records import SearchHit
+    from flue_cli.stores.search_query import SearchQuery
 
-_LENGTH = 100
-_BEFORE = 30
+_EXCERPT_CHARACTERS = 100
+_CHARACTERS_BEFORE_HIT = 30
 
 
-def excerpt(hit: Hit, query: Query) -> list[tuple[str, bool]]:
+def hit_excerpt(hit: SearchHit, query: SearchQuery) -> list[tuple[str, bool]]:
     """What stands around the first match, in pieces, each with whether it is a word that was looked for.
 
     From the prompt, unless more of the words are in the reply. A cut is marked with an ellipsis.
@@ -26,8 +26,8 @@ def excerpt(hit: Hit, query: Query) -> list[tuple[str, bool]]:
         ((text, query.spans(text)) for text in (hit.prompt, hit.reply or "")),
         key=lambda found: len({found[0][start:stop].casefold() for start, stop in found[1]}),
     )
-    start = _beginning(text, spans[0][0] if spans else 0)
-    end = min(len(text), start + _LENGTH)
+    start = _excerpt_start(text, spans[0][0] if spans else 0)
+    end = min(len(text), start + _EXCERPT_CHARACTERS)
     pieces, at = [("…", False)] if start else [], start
     for first, last in spans:
         if first >= end:
@@ -38,35 +38,35 @@ def excerpt(hit: Hit, query: Query) -> list[tuple[str, bool]]:
     return [(re.sub(r"\s+", " ", piece), is_word) for piece, is_word in pieces if piece]
 
 
-def hit_rows(hits: Iterable[Hit], query: Query) -> str:
+def hit_rows(hits: Iterable[SearchHit], query: SearchQuery) -> str:
     """Hits as tab-separated lines: agent, session, turn, time, excerpt."""
-    return machine_output.rows(
+    return machine_output.tab_separated(
         (
             hit.agent,
             hit.name,
             hit.turn,
-            timestamp(hit.started_at),
-            "".join(piece for piece, _ in excerpt(hit, query)).strip(),
+            format_iso(hit.started_at),
+            "".join(piece for piece, _ in hit_excerpt(hit, query)).strip(),
         )
         for hit in hits
     )
 
 
-def hit_document(hit: Hit) -> dict[str, Any]:
+def hit_document(hit: SearchHit) -> dict[str, Any]:
     """A hit as `--json` gives it; `at` is when the turn began."""
     return {
         "agent": hit.agent,
         "session": hit.name,
         "turn": hit.turn,
-        "at": timestamp(hit.started_at),
+        "at": format_iso(hit.started_at),
         "prompt": hit.prompt,
         "reply": hit.reply,
     }
 
 
-def _beginning(text: str, match: int) -> int:
+def _excerpt_start(text: str, match: int) -> int:
     """Return the position at which the excerpt begins: before the match, at a word if there is one."""
-    start = max(0, match - _BEFORE)
+    start = max(0, match - _CHARACTERS_BEFORE_HIT)
     if not start:
         return 0
     blank = re.search(r"\s", text[start - 1 : match])

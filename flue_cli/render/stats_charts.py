@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flue_cli.render.stats_output import day
+from flue_cli.render.stats_output import format_day
 from flue_cli.stores.statistics import Statistics
-from flue_cli.text import count_of, safe_line, size
-from flue_cli.times import length
+from flue_cli.text import format_bytes, pluralize, safe_line
+from flue_cli.times import format_duration
 
 _WIDTH = 30
 """Length of the longest bar, in characters."""
@@ -22,7 +22,7 @@ _AGENTS = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def charts(found: Statistics) -> RenderableType:
+def statistics_charts(found: Statistics) -> RenderableType:
     """The figures in numbers, then what they are made of."""
     outcomes = [
         (name, count, style)
@@ -39,13 +39,16 @@ def charts(found: Statistics) -> RenderableType:
         ("outcomes", [(name, count, f"{count:,}", style) for name, count, style in outcomes]),
         (
             "agents",
-            [(name, count, count_of(count, "turn"), "cyan") for name, count in found.agents[:_AGENTS]],
+            [(name, count, pluralize(count, "turn"), "cyan") for name, count in found.agents[:_AGENTS]],
         ),
-        ("days", [(day(number), count, f"{count:,}" if count else "", "cyan") for number, count in days]),
+        (
+            "days",
+            [(format_day(number), count, f"{count:,}" if count else "", "cyan") for number, count in days],
+        ),
         (
             "busiest",
             [
-                (f"{busy.agent}/{busy.session}", busy.turns, count_of(busy.turns, "turn"), "cyan")
+                (f"{busy.agent}/{busy.session}", busy.turns, pluralize(busy.turns, "turn"), "cyan")
                 for busy in found.busiest
             ],
         ),
@@ -55,33 +58,33 @@ def charts(found: Statistics) -> RenderableType:
                 (
                     f"{slow.agent}/{slow.session}",
                     slow.took,
-                    f"{length(slow.took)}, turn {slow.turn}",
+                    f"{format_duration(slow.took)}, turn {slow.turn}",
                     "yellow",
                 )
                 for slow in found.slowest
             ],
         ),
     )
-    parts: list[RenderableType] = [_numbers(found)]
+    parts: list[RenderableType] = [_count_lines(found)]
     for title, rows in sections:
         if rows:
-            parts += [Text(f"\n{title}", "bold"), _bars(rows)]
+            parts += [Text(f"\n{title}", "bold"), _bar_table(rows)]
     return Group(*parts)
 
 
-def _numbers(found: Statistics) -> Text:
+def _count_lines(found: Statistics) -> Text:
     said = [
-        count_of(found.sessions, "session"),
-        *([count_of(found.kept_forks, "kept fork")] if found.kept_forks else []),
-        count_of(found.turns, "turn"),
-        *([count_of(found.edits, "edit")] if found.edits else []),
-        count_of(found.messages, "message"),
-        size(found.bytes),
+        pluralize(found.sessions, "session"),
+        *([pluralize(found.kept_forks, "kept fork")] if found.kept_forks else []),
+        pluralize(found.turns, "turn"),
+        *([pluralize(found.edits, "edit")] if found.edits else []),
+        pluralize(found.messages, "message"),
+        format_bytes(found.bytes),
     ]
     return Text(", ".join(said), "bold")
 
 
-def _bars(rows: Iterable[tuple[str, int, str, str]]) -> Table:
+def _bar_table(rows: Iterable[tuple[str, int, str, str]]) -> Table:
     """(name, amount, what is said of it, style) of each bar; the largest amount is the longest one."""
     rows = list(rows)
     most = max((amount for _, amount, _, _ in rows), default=0) or 1

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from flue_cli.stores.statistics import DAY
-from flue_cli.times import moment
+from flue_cli.times import to_datetime
 
 if TYPE_CHECKING:
     from flue_cli.stores.statistics import Statistics
 
-COUNTS = (
+COUNT_LABELS = (
     "sessions",
     "kept_forks",
     "turns",
@@ -26,9 +26,9 @@ COUNTS = (
 """The figures that are one number."""
 
 
-def lines(found: Statistics) -> Iterator[tuple[str, object]]:
+def statistics_rows(found: Statistics) -> Iterator[tuple[str, object]]:
     """Every figure's name and value; of the busiest and the slowest the first, if there is one."""
-    for name in COUNTS:
+    for name in COUNT_LABELS:
         yield name, getattr(found, name)
     for busy in found.busiest[:1]:
         yield "busiest", f"{busy.agent}/{busy.session}"
@@ -39,11 +39,11 @@ def lines(found: Statistics) -> Iterator[tuple[str, object]]:
         yield "slowest_seconds", f"{slow.took / 1_000_000:.3f}"
 
 
-def document(found: Statistics) -> dict[str, Any]:
+def statistics_document(found: Statistics) -> dict[str, Any]:
     """The figures as `--json` gives them."""
-    return {name: getattr(found, name) for name in COUNTS} | {
+    return {name: getattr(found, name) for name in COUNT_LABELS} | {
         "agents": [{"agent": agent, "turns": turns} for agent, turns in found.agents],
-        "days": [{"day": day(number), "turns": turns} for number, turns in found.days],
+        "days": [{"day": format_day(number), "turns": turns} for number, turns in found.days],
         "busiest": [busy._asdict() for busy in found.busiest],
         "slowest": [
             {
@@ -57,6 +57,6 @@ def document(found: Statistics) -> dict[str, Any]:
     }
 
 
-def day(number: int) -> str:
+def format_day(number: int) -> str:
     """The ISO date of a day that is counted from 1970 on."""
-    return f"{moment(number * DAY):%Y-%m-%d}"
+    return f"{to_datetime(number * DAY):%Y-%m-%d}"

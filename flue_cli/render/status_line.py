@@ -12,27 +12,27 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from flue_cli.render.notices import Waiting, whom
+from flue_cli.render.notices import WaitingNotice, describe_holder
 from flue_cli.render.streams import Output
-from flue_cli.stores.records import Holder
-from flue_cli.times import whole_seconds
+from flue_cli.stores.records import LeaseHolder
+from flue_cli.times import format_whole_seconds
 from flue_cli.turns.cancellation import Cancellation
 
-PATIENCE = 0.3
+PATIENCE_SECONDS = 0.3
 """Seconds of work that need no sign of it."""
 
-_FRAME = 0.1
-_AGAIN = 0.03  # it comes back after what was written, but not after each of a thousand lines
-_LONG = 1.0  # between two looks, where nothing is drawn
+_FRAME_SECONDS = 0.1
+_REDRAW_SECONDS = 0.03  # it comes back after what was written, but not after each of a thousand lines
+_IDLE_SECONDS = 1.0  # between two looks, where nothing is drawn
 _WAIT_PATIENCE = 1.0
-_TURNING = {True: "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", False: "|/-\\"}
-_BETWEEN = {True: " · ", False: " - "}
+_SPINNER_FRAMES = {True: "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", False: "|/-\\"}
+_SEPARATORS = {True: " · ", False: " - "}
 
 Preview = Callable[[int], str]
 """Return the visible lines of the reply's unfinished rest on a screen so wide."""
 
 
-class Working:
+class StatusLine:
     """One turn's signs of life. `tick` now and then, from any thread."""
 
     def __init__(self, output: Output, cancellation: Cancellation, wait: float) -> None:
@@ -41,22 +41,22 @@ class Working:
         self._output = output
         self._cancellation = cancellation
         self._wait = wait
-        self._remark = Waiting(output)
+        self._remark = WaitingNotice(output)
         self._began = time.monotonic()
-        self._next = self._next_again = self._began + PATIENCE
-        self._behind: tuple[Holder, float] | None = None
+        self._next = self._next_again = self._began + PATIENCE_SECONDS
+        self._behind: tuple[LeaseHolder, float] | None = None
         self._wanted = False
         self._ticks = False
         self._drawn = False
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
+    def shown_while(self) -> Iterator[None]:
         """While inside, it is shown, if stderr is a terminal that can do it."""
         if not self._output.can_draw:
             yield
             return
         room = self._output.room
-        room.take(self._clear, self._draw_again)
+        room.register_drawing(self._clear, self._draw_again)
         self._wanted = True
         try:
             yield
@@ -64,14 +64,14 @@ class Working:
             with room.lock:
                 self._wanted = False
                 self._clear()
-                room.free()
+                room.clear_drawing()
 
     @property
     def seconds(self) -> float:
         """Time since the turn began."""
         return time.monotonic() - self._began
 
-    def waiting(self, holder: Holder) -> None:
+    def waiting(self, holder: LeaseHolder) -> None:
         """The turn waits for another: a listener's `waiting`."""
         if not self._wanted:
             self._remark(holder)
@@ -85,7 +85,7 @@ class Working:
         """The turn waits no longer."""
         self._behind = None
 
-    def enough(self) -> None:
+    def hide(self) -> None:
         """The reply is on its way to the screen, and is sign enough."""
         if self._wanted:
             with self._output.room.lock:
@@ -95,10 +95,10 @@ class Working:
     def tick(self) -> float:
         """Draw it if it is time; seconds until the next tick should be."""
         if not self._wanted:
-            return _LONG
+            return _IDLE_SECONDS
         self._ticks = True
         self._tick()
-        return _FRAME
+        return _FRAME_SECONDS
 
     def _tick(self) -> None:
         with self._output.room.lock:
@@ -113,11 +113,11 @@ class Working:
     def _draw_again(self) -> None:
         now = time.monotonic()
         if self._wanted and self._ticks and now >= self._next_again:
-            self._next_again = now + _AGAIN
+            self._next_again = now + _REDRAW_SECONDS
             self._draw()
 
     def _draw(self) -> None:
-        self._next = time.monotonic() + _FRAME
+        self._next = time.monotonic() + _FRAME_SECONDS
         try:
             columns, rows = os.get_terminal_size(2)
         except OSError:
@@ -128,33 +128,33 @@ class Working:
         lines = lines[-max(rows - 2, 0) :]
         if lines:
             self._drawn = True
-            self._output.draw(below(lines))
+            self._output.draw(draw_below_cursor(lines))
 
     def _lines(self, columns: int) -> list[str]:
-        signs = self._output.remarks.encoding.lower().replace("-", "") == "utf8"
-        frames = _TURNING[signs]
-        turning = frames[int(self.seconds / _FRAME) % len(frames)]
+        signs = self._output.stderr_stream.encoding.lower().replace("-", "") == "utf8"
+        frames = _SPINNER_FRAMES[signs]
+        turning = frames[int(self.seconds / _FRAME_SECONDS) % len(frames)]
         words = list(self._words())
-        return wrapped([f"{turning} {words[0]}", *words[1:]], columns, _BETWEEN[signs])
+        return wrap_words([f"{turning} {words[0]}", *words[1:]], columns, _SEPARATORS[signs])
 
     def _words(self) -> Iterator[str]:
         behind = self._behind  # once: the turn's thread may begin meanwhile
         waited = time.monotonic() - behind[1] if behind else 0.0
         if behind and waited >= _WAIT_PATIENCE:
-            yield f"waiting: {whom(behind[0])}"
-            yield f"gives up in {whole_seconds(round(max(0.0, self._wait - waited) * 1e6))}"
+            yield f"waiting: {describe_holder(behind[0])}"
+            yield f"gives up in {format_whole_seconds(round(max(0.0, self._wait - waited) * 1e6))}"
         else:
-            yield whole_seconds(round(self.seconds * 1e6))
+            yield format_whole_seconds(round(self.seconds * 1e6))
         yield "cancelling" if self._cancellation.why else "Ctrl-C cancels"
 
 
-def ring(output: Output) -> None:
+def ring_terminal_bell(output: Output) -> None:
     """Ring the terminal's bell, if it has one."""
     if output.is_terminal and os.environ.get("TERM") not in ("dumb", "unknown"):
-        output.rendered("\a")
+        output.write_raw("\a")
 
 
-def wrapped(words: Sequence[str], columns: int, between: str) -> list[str]:
+def wrap_words(words: Sequence[str], columns: int, between: str) -> list[str]:
     """The words on one line if there is room, else on as few as will do; none is wider than `columns`."""
     from rich.cells import cell_len, chop_cells
 
@@ -167,7 +167,7 @@ def wrapped(words: Sequence[str], columns: int, between: str) -> list[str]:
     return lines
 
 
-def below(lines: Sequence[str]) -> str:
+def draw_below_cursor(lines: Sequence[str]) -> str:
     """What draws the lines below the cursor, which stays where it is, in its column.
 
     The screen scrolls first if there are too few rows: then the cursor has moved along with its text.

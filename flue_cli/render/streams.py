@@ -21,7 +21,7 @@ from flue_cli.errors import FlueError, OutputClosed, OutputFailed
 from flue_cli.text import SafeStream, safe_line, safe_text
 
 
-class Room:
+class TerminalLock:
     """Where the cursor stands: one thread at a time writes there, and what is drawn there makes way.
 
     That is, `with room.lock: room.clear(); ...; room.draw()`, and nothing cleverer: an agent's thread may
@@ -30,15 +30,15 @@ class Room:
 
     def __init__(self) -> None:
         self.lock = RLock()
-        self.free()
+        self.clear_drawing()
 
-    def take(self, clear: Callable[[], None], draw: Callable[[], None]) -> None:
+    def register_drawing(self, clear: Callable[[], None], draw: Callable[[], None]) -> None:
         """From now on something is drawn here, which `clear` takes away and `draw` draws again."""
         self.clear, self.draw = clear, draw
 
-    def free(self) -> None:
+    def clear_drawing(self) -> None:
         """Nothing is drawn here any more."""
-        self.take(_nothing, _nothing)
+        self.register_drawing(_no_drawing, _no_drawing)
 
     def keep_through_forks(self) -> None:
         """Have nobody write while a process is forked: the new one would never get the lock."""
@@ -47,11 +47,11 @@ class Room:
         )
 
     def _alone(self) -> None:
-        self.free()  # what is drawn is the parent's
+        self.clear_drawing()  # what is drawn is the parent's
         self.lock.release()
 
 
-def _nothing() -> None:
+def _no_drawing() -> None:
     """Nothing is drawn."""
 
 
@@ -63,13 +63,13 @@ class Output:
         self._file = 1 if had_stdout else -1
         self.is_terminal = had_stdout and os.isatty(1)
         self.remarks_on_terminal = os.isatty(2)
-        self.room = Room()
+        self.room = TerminalLock()
         self._stream = SafeStream()
         self._ends_line = False
         self._remarks: TextIO | None = None
 
     @property
-    def remarks(self) -> TextIO:
+    def stderr_stream(self) -> TextIO:
         """Where remarks go, even while an agent has put something else in the place of `sys.stderr`."""
         return self._remarks or sys.stderr
 
@@ -78,10 +78,10 @@ class Output:
 
         Raises OutputClosed when the reader has gone, OutputFailed when it cannot be written.
         """
-        self.piece(text)
+        self.write(text)
         self.end_line()
 
-    def piece(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Write a part of a result at once; raises as `result`."""
         if text:
             self._ends_line = text.endswith("\n")
@@ -94,7 +94,7 @@ class Output:
             self._write(held + "\n")
         self._ends_line = False
 
-    def rendered(self, text: str) -> None:
+    def write_raw(self, text: str) -> None:
         """Write text whose foreign parts were made safe before it was coloured; raises as `result`."""
         self._write(text)
 
@@ -121,8 +121,8 @@ class Output:
     def note(self, text: str) -> None:
         """A remark on stderr, on a line of its own."""
         with suppress(OSError):  # nobody to tell: what happens to the result decides
-            self.remarks.write(safe_text(text) + "\n")
-            self.remarks.flush()
+            self.stderr_stream.write(safe_text(text) + "\n")
+            self.stderr_stream.flush()
 
     def error(self, error: FlueError) -> None:
         """An error and its hint on stderr, a line each."""
@@ -167,7 +167,7 @@ class Output:
 class SafeWriter(io.TextIOBase):
     """A text stream that makes what is printed to it safe and hands it to another, in its `room`."""
 
-    def __init__(self, stream: TextIO, room: Room) -> None:
+    def __init__(self, stream: TextIO, room: TerminalLock) -> None:
         self._stream = stream
         self._room = room
         self.buffer = _SafeBytes(self)

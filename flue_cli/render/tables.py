@@ -18,32 +18,32 @@ from rich.text import Text
 from flue_cli import times
 from flue_cli.agents.description import Description
 from flue_cli.agents.discovery import AgentSource
-from flue_cli.render.search_hits import excerpt
-from flue_cli.render.session_tree import Branch
+from flue_cli.render.search_hits import hit_excerpt
+from flue_cli.render.session_tree import TreeNode
 from flue_cli.render.streams import Output
-from flue_cli.stores.records import Entry, Finding, Hit
-from flue_cli.stores.rules import mark_of
-from flue_cli.stores.search_query import Query
+from flue_cli.stores.records import Entry, HealthFinding, SearchHit
+from flue_cli.stores.rules import outcome_label
+from flue_cli.stores.search_query import SearchQuery
 from flue_cli.text import safe_line, safe_text
-from flue_cli.times import ago, local_time
+from flue_cli.times import format_ago, format_local_time
 
 
-def page(output: Output, what: RenderableType, *, pager: bool = True) -> None:
+def show_paged_renderable(output: Output, what: RenderableType, *, pager: bool = True) -> None:
     """Show `what`, through the pager (PAGER, else less) when it is longer than the screen."""
     size = shutil.get_terminal_size()
     console = Console(width=size.columns, force_terminal=True, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(what)
-    paged(output, capture.get(), pager=pager)
+    show_paged_text(output, capture.get(), pager=pager)
 
 
-def paged(output: Output, text: str, *, pager: bool = True) -> None:
+def show_paged_text(output: Output, text: str, *, pager: bool = True) -> None:
     """The same for text that is ready for the screen."""
     size = shutil.get_terminal_size()
     program = (os.environ.get("PAGER") or shutil.which("less")) if pager else None
     rows = sum(1 + len(line) // max(size.columns, 1) for line in text.split("\n")) - 1
     if rows < size.lines or not program:
-        output.rendered(text)
+        output.write_raw(text)
         return
     # -R shows our colours and nothing else that a terminal obeys; -F and -X leave short text standing.
     environment = {"LESS": "-FRX", **os.environ}
@@ -54,14 +54,14 @@ def paged(output: Output, text: str, *, pager: bool = True) -> None:
                 shlex.split(program), input=text, stdout=screen, text=True, env=environment, check=False
             )
     except (OSError, ValueError):  # no such program
-        output.rendered(text)
+        output.write_raw(text)
     finally:
         signal.signal(signal.SIGINT, ours)
 
 
-def session_table(found: Iterable[Branch]) -> Table:
+def session_table(found: Iterable[TreeNode]) -> Table:
     """A table of sessions; what is cut on a narrow screen is the prompt, not the names."""
-    table = _table(agent="names", session="names", turns="whole", last_used="whole", last_prompt="cut")
+    table = _make_table(agent="names", session="names", turns="whole", last_used="whole", last_prompt="cut")
     now = times.now()
     for summary, drawn in found:
         name = Text.assemble((drawn, "dim"), (safe_line(summary.name), "bold"))
@@ -71,7 +71,7 @@ def session_table(found: Iterable[Branch]) -> Table:
             Text(safe_line(summary.agent), "cyan"),
             name,
             Text(str(summary.turns)),
-            Text(ago(summary.updated_at, now)),
+            Text(format_ago(summary.updated_at, now)),
             Text(safe_line(summary.preview), "dim"),
         )
     return table
@@ -79,7 +79,7 @@ def session_table(found: Iterable[Branch]) -> Table:
 
 def agent_table(found: Iterable[tuple[AgentSource, Description]]) -> Table:
     """A table of agents."""
-    table = _table(agent="names", description="wrapped", where_from="whole", path="names")
+    table = _make_table(agent="names", description="wrapped", where_from="whole", path="names")
     for source, about in found:
         table.add_row(
             Text(safe_line(source.name), "cyan"),
@@ -92,7 +92,7 @@ def agent_table(found: Iterable[tuple[AgentSource, Description]]) -> Table:
 
 def setting_table(found: Iterable[tuple[str, str, str]]) -> Table:
     """A table of settings: name, value, source."""
-    table = _table(setting="whole", value="names", where_from="whole")
+    table = _make_table(setting="whole", value="names", where_from="whole")
     for name, value, origin in found:
         table.add_row(Text(name, "cyan"), Text(safe_line(value)), Text(safe_line(origin), "dim"))
     return table
@@ -100,7 +100,7 @@ def setting_table(found: Iterable[tuple[str, str, str]]) -> Table:
 
 def match_table(found: Iterable[Sequence[str]]) -> Table:
     """A table of what a query found: agent, session, path, value."""
-    table = _table(agent="names", session="names", path="names", value="wrapped")
+    table = _make_table(agent="names", session="names", path="names", value="wrapped")
     for agent, session, path, value in found:
         table.add_row(
             Text(safe_line(agent), "cyan"),
@@ -111,24 +111,24 @@ def match_table(found: Iterable[Sequence[str]]) -> Table:
     return table
 
 
-def hit_table(hits: Iterable[Hit], query: Query) -> Table:
+def hit_table(hits: Iterable[SearchHit], query: SearchQuery) -> Table:
     """A table of what a search found, the words in its excerpts marked."""
-    table = _table(agent="names", session="names", turn="whole", when="whole", excerpt="wrapped")
+    table = _make_table(agent="names", session="names", turn="whole", when="whole", excerpt="wrapped")
     for hit in hits:
         pieces = (
-            (safe_line(piece), "bold yellow" if is_word else "") for piece, is_word in excerpt(hit, query)
+            (safe_line(piece), "bold yellow" if is_word else "") for piece, is_word in hit_excerpt(hit, query)
         )
         table.add_row(
             Text(safe_line(hit.agent), "cyan"),
             Text(safe_line(hit.name), "bold"),
             Text(str(hit.turn)),
-            Text(local_time(hit.started_at)),
+            Text(format_local_time(hit.started_at)),
             Text.assemble(*pieces),
         )
     return table
 
 
-def check_up(found: Iterable[tuple[str, Finding]]) -> Text:
+def checkup_text(found: Iterable[tuple[str, HealthFinding]]) -> Text:
     """Return the findings of a check-up by topic; problems stand out, with advice below each."""
     marks = {"ok": ("ok      ", "green"), "note": ("note    ", "yellow"), "problem": ("problem ", "bold red")}
     text, before = Text(), ""
@@ -144,33 +144,33 @@ def check_up(found: Iterable[tuple[str, Finding]]) -> Text:
     return text
 
 
-def transcript(entries: Iterable[Entry], *, as_markdown: bool = False) -> str:
+def transcript_text(entries: Iterable[Entry], *, as_markdown: bool = False) -> str:
     """A conversation, ready for the screen: each prompt behind a mark, what became of it, and the reply.
 
     Replies are as the agent gave them, not broken into lines by us; `as_markdown`: laid out.
     """
-    return "\n".join(_exchange(entry, as_markdown) for entry in entries)
+    return "\n".join(_turn_text(entry, as_markdown) for entry in entries)
 
 
-def _exchange(entry: Entry, as_markdown: bool) -> str:
-    pieces = [(f"[{entry.turn}] {local_time(entry.started_at)}", "dim")]
-    if mark := mark_of(entry):
+def _turn_text(entry: Entry, as_markdown: bool) -> str:
+    pieces = [(f"[{entry.turn}] {format_local_time(entry.started_at)}", "dim")]
+    if mark := outcome_label(entry):
         pieces.append((f"  {mark}", "bold" if entry.outcome == "completed" else "bold red"))
     if entry.kind == "prompt":
         pieces.append(("\n> " + safe_text(entry.prompt).replace("\n", "\n  "), "bold"))
     if entry.reply is None and entry.error:
         pieces.append((f"\n{safe_line(entry.error.message)}", "red"))
-    said = f"{coloured(pieces)}\n"
+    said = f"{style_pieces(pieces)}\n"
     if not entry.reply:  # "" too: there is nothing to read
         return said
     if not as_markdown:
         return said + safe_text(entry.reply).rstrip("\n") + "\n"
-    from flue_cli.render.markdown import laid_out
+    from flue_cli.render.markdown import render_markdown
 
-    return said + laid_out(entry.reply, shutil.get_terminal_size().columns)
+    return said + render_markdown(entry.reply, shutil.get_terminal_size().columns)
 
 
-def coloured(pieces: Iterable[tuple[str, str]]) -> str:
+def style_pieces(pieces: Iterable[tuple[str, str]]) -> str:
     """Pieces of text that was made safe, each in its style, one after another as they are."""
     console = Console(force_terminal=True, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
@@ -178,7 +178,7 @@ def coloured(pieces: Iterable[tuple[str, str]]) -> str:
     return capture.get()
 
 
-def _table(**columns: str) -> Table:
+def _make_table(**columns: str) -> Table:
     """A table with a column for each name, and how it gives way on a narrow screen."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name, way in columns.items():

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from flue_cli.render import machine_output
-from flue_cli.render.script_report import Piece, show
+from flue_cli.render.script_report import StyledPiece, show_pieces
 from flue_cli.render.streams import Output
 from flue_cli.sessions.follow import Happening, SessionRenamed, TurnBegan, TurnSettled, TurnsUndone
-from flue_cli.stores.records import Entry, Head
-from flue_cli.stores.rules import mark_of
-from flue_cli.text import safe_line, safe_text, session_label, turn_numbers
-from flue_cli.times import local_time
+from flue_cli.stores.records import Entry, SessionHead
+from flue_cli.stores.rules import outcome_label
+from flue_cli.text import format_turn_numbers, safe_line, safe_text, session_label
+from flue_cli.times import format_local_time
 from flue_cli.transcripts.entry_json import SETTLED, STARTED, entry_document
 
 
@@ -29,7 +29,7 @@ class WatchText:
         if isinstance(what, SessionRenamed):
             self._output.note(f"it is {session_label(what.head)} now")
             return
-        pieces = list(self._on_terminal(what) if self._output.is_terminal else _in_pipe(what))
+        pieces = list(self._on_terminal(what) if self._output.is_terminal else _event_pieces(what))
         if not pieces:
             return
         goes_on = isinstance(what, TurnSettled) and self._is_open(what.entry)
@@ -37,38 +37,38 @@ class WatchText:
             pieces.insert(0, ("\n", ""))
         self._is_first = False
         self._open = (what.entry.turn, what.entry.started_at) if isinstance(what, TurnBegan) else None
-        show(self._output, pieces)
+        show_pieces(self._output, pieces)
 
     def _is_open(self, entry: Entry) -> bool:
         return self._open == (entry.turn, entry.started_at)
 
-    def _on_terminal(self, what: TurnBegan | TurnSettled | TurnsUndone) -> Iterator[Piece]:
+    def _on_terminal(self, what: TurnBegan | TurnSettled | TurnsUndone) -> Iterator[StyledPiece]:
         if isinstance(what, TurnsUndone):
-            yield f"{_undone(what)}\n", "yellow"
+            yield f"{_undone_text(what)}\n", "yellow"
         elif isinstance(what, TurnBegan):
-            yield from _prompt(what.entry)
+            yield from _prompt_pieces_of(what.entry)
         else:
             if not self._is_open(what.entry):
-                yield from _prompt(what.entry)
-            yield from _outcome(what.entry)
+                yield from _prompt_pieces_of(what.entry)
+            yield from _outcome_pieces(what.entry)
 
 
 class WatchJson:
     """Events as JSON, one a line; those of turns are much like `--output-format stream-json`."""
 
-    def __init__(self, output: Output, head: Head) -> None:
+    def __init__(self, output: Output, head: SessionHead) -> None:
         self._output = output
         self._head = head
 
     def __call__(self, what: Happening) -> None:
         """Write one happening; raises as Output.result."""
-        event = event_of(what, self._head)
+        event = watch_event(what, self._head)
         if isinstance(what, SessionRenamed):
             self._head = what.head
         self._output.result(machine_output.as_json(event))
 
 
-def event_of(what: Happening, head: Head) -> dict[str, Any]:
+def watch_event(what: Happening, head: SessionHead) -> dict[str, Any]:
     """Return the event of a session, which had the name in `head` before it."""
     if isinstance(what, SessionRenamed):
         document: dict[str, Any] = {"before": head.name}
@@ -77,37 +77,37 @@ def event_of(what: Happening, head: Head) -> dict[str, Any]:
         document, kind = what._asdict(), "turns.undone"
     else:
         shape = SETTLED if isinstance(what, TurnSettled) else STARTED
-        document, kind = entry_document(what.entry, shape), _kind(what)
+        document, kind = entry_document(what.entry, shape), _event_kind(what)
     return {"type": kind, "agent": head.agent, "session": head.name} | document
 
 
-def _in_pipe(what: TurnBegan | TurnSettled | TurnsUndone) -> Iterator[Piece]:
+def _event_pieces(what: TurnBegan | TurnSettled | TurnsUndone) -> Iterator[StyledPiece]:
     if isinstance(what, TurnsUndone):
-        yield f"({_undone(what)})\n", ""
+        yield f"({_undone_text(what)})\n", ""
     elif isinstance(what, TurnSettled):
-        yield machine_output.exchange(what.entry), ""
+        yield machine_output.plain_turn(what.entry), ""
 
 
-def _undone(what: TurnsUndone) -> str:
+def _undone_text(what: TurnsUndone) -> str:
     which = range(what.first, what.last + 1)
-    return f"{turn_numbers(which)} {'was' if len(which) == 1 else 'were'} undone"
+    return f"{format_turn_numbers(which)} {'was' if len(which) == 1 else 'were'} undone"
 
 
-def _prompt(entry: Entry) -> Iterator[Piece]:
-    yield f"[{entry.turn}] {local_time(entry.started_at)}\n", "dim"
+def _prompt_pieces_of(entry: Entry) -> Iterator[StyledPiece]:
+    yield f"[{entry.turn}] {format_local_time(entry.started_at)}\n", "dim"
     if entry.kind == "prompt":
         yield "> " + safe_text(entry.prompt).replace("\n", "\n  ") + "\n", "bold"
 
 
-def _outcome(entry: Entry) -> Iterator[Piece]:
-    if mark := mark_of(entry):
+def _outcome_pieces(entry: Entry) -> Iterator[StyledPiece]:
+    if mark := outcome_label(entry):
         why = f": {safe_line(entry.error.message)}" if entry.error else ""
         yield f"{mark}{why}\n", "bold" if entry.outcome == "completed" else "bold red"
     if entry.reply is not None:
         yield safe_text(entry.reply).rstrip("\n") + "\n", ""
 
 
-def _kind(what: TurnBegan | TurnSettled) -> str:
+def _event_kind(what: TurnBegan | TurnSettled) -> str:
     if isinstance(what, TurnBegan):
         return "turn.started"
     if what.entry.kind == "edit":

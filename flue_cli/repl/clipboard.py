@@ -34,7 +34,7 @@ def copy_to_clipboard(text: str, output: Output, env: Mapping[str, str] = os.env
     ways = [name for name, command in _installed_programs(env) if _run_copy_program(command, data)]
     if _copy_by_terminal(data, output, env):
         # Of base64 alone: nothing in the text can give the terminal another order.
-        output.rendered(f"\x1b]52;c;{base64.b64encode(data).decode()}\x07")
+        output.write_raw(f"\x1b]52;c;{base64.b64encode(data).decode()}\x07")
         ways.append("OSC 52, if the terminal takes it")
     if not ways:
         raise UsageError(

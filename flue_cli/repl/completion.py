@@ -122,7 +122,7 @@ def _suggest_data_paths(typed: str, conversation: Conversation) -> Iterator[Sugg
     if isinstance(value, list):
         steps = range(len(value))
     for one in steps:
-        step = data_path.step(one) if head else data_path.shown((one,))
+        step = data_path.format_step(one) if head else data_path.format_path((one,))
         if step.startswith(last):
             yield Suggestion(head + step, data_path.kind(value[one]))
 

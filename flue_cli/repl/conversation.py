@@ -12,7 +12,7 @@ from flue_cli.sessions import data_edits, timeline
 from flue_cli.sessions.data_edits import DataEdit, DraftFolder, WaitOptions
 from flue_cli.sessions.timeline import MissedChanges, TimelineMove, missed_between
 from flue_cli.stores.contract_errors import session_changed_error
-from flue_cli.stores.records import ABSENT, Ask, Begun, Entry, Head, Pause
+from flue_cli.stores.records import ABSENT, BegunTurn, Entry, Pause, SessionHead, TurnRequest
 from flue_cli.stores.rules import check_unchanged
 from flue_cli.turns.call_agent import OnPiece
 from flue_cli.turns.cancellation import Cancellation
@@ -73,7 +73,7 @@ class Conversation:
         """True if `agent` has a session called `name`."""
         return self.store.head(agent, name).uid != ABSENT
 
-    def head(self) -> Head:
+    def head(self) -> SessionHead:
         """The session as it stands now."""
         return self.store.head(self.agent.name, self.name)
 
@@ -87,7 +87,7 @@ class Conversation:
     def run_turn(self, prompt: str, listener: Listener, cancellation: Cancellation) -> Turn:
         """Answer `prompt`; see turns.runner.Runner. From the first on, the session must be the same one."""
         self._own_head()
-        ask = Ask(
+        ask = TurnRequest(
             self.agent.name,
             self.name,
             prompt,
@@ -134,7 +134,7 @@ class Conversation:
         moved = self._remember_move(
             timeline.rewind(self.store, head, turn, wait=self.options.wait, pause=pause)
         )
-        tip = self.store.tip(moved.after)
+        tip = self.store.redo_head(moved.after)
         later = self.store.entries(tip, turn + 1, tip.turn)
         return moved, next((entry.prompt for entry in later if entry.kind == "prompt"), "")
 
@@ -161,10 +161,10 @@ class Conversation:
         if lost is None or lost.outcome != "interrupted":
             raise NothingToMove("there is no interrupted prompt to discard")
         # Settles what a crash left, and goes back to before it.
-        self._seen = self.store.move(head, lost.turn - 1, wait=self.options.wait, pause=pause)
+        self._seen = self.store.move_head(head, lost.turn - 1, wait=self.options.wait, pause=pause)
         return lost
 
-    def _backwards(self, head: Head) -> Iterator[Entry]:
+    def _backwards(self, head: SessionHead) -> Iterator[Entry]:
         """The entries up to now, newest first, with the prompt that is not settled."""
         yield from self.unsettled_prompts()
         yield from timeline.backwards(self.store, head)
@@ -177,7 +177,7 @@ class Conversation:
             return before
         head = self._existing_head()
         origin = self.store.origin(head)
-        if origin and origin.is_kept:
+        if origin and origin.is_undone_fork:
             raise UsageError(
                 f"session '{head.name}' was kept of '{origin.name}', and is named after it",
                 hint="make it one of your own: /fork NAME",
@@ -187,10 +187,10 @@ class Conversation:
         self._seen = self._seen._replace(name=name)
         return before
 
-    def fork(self, name: str, turn: int | None) -> Head:
+    def fork(self, name: str, turn: int | None) -> SessionHead:
         """Go on in a copy of the session, as it is or as of `turn`; raises as Store.fork."""
         head = self._existing_head()
-        made = self.store.fork(head if turn is None else self.store.at(head, turn), name)
+        made = self.store.fork(head if turn is None else self.store.head_at(head, turn), name)
         self.switch_session(name, "existing")
         return made
 
@@ -226,20 +226,20 @@ class Conversation:
     def _wait_options(self, pause: Pause) -> WaitOptions:
         return WaitOptions(self.options.wait, pause)
 
-    def _unchanged_head(self) -> Head:
+    def _unchanged_head(self) -> SessionHead:
         """The session as it stands, which must be as we saw it: only that may be taken back."""
         head = self._existing_head()
         check_unchanged(self._seen, head)
         return head
 
-    def _existing_head(self) -> Head:
+    def _existing_head(self) -> SessionHead:
         """The session as it stands now, which must be the one that we saw, and not empty."""
         head = self._own_head()
         if head.uid == ABSENT:
             raise NothingToMove("nothing has been said yet")
         return head
 
-    def _own_head(self) -> Head:
+    def _own_head(self) -> SessionHead:
         """The session as it stands now, or is yet to be made; SessionChanged if it was ours and is gone."""
         head = self.head()
         if self._seen.uid not in (ABSENT, head.uid):
@@ -267,24 +267,24 @@ class Conversation:
         self._seen = head
         return missed
 
-    def missed_changes_before(self, begun: Begun) -> MissedChanges:
+    def missed_changes_before(self, begun: BegunTurn) -> MissedChanges:
         """Give the changes between the state last shown and the beginning turn, and mark them seen.
 
         But for a prompt that was interrupted: that is said on its own.
         """
         lease = begun.lease
         missed = missed_between(self.store, self._seen, lease.head)
-        self._seen = lease.head._replace(turn=lease.turn, line=lease.line or lease.head.line)
+        self._seen = lease.head._replace(turn=lease.turn, branch=lease.branch or lease.head.branch)
         self._expect = "existing"
         interrupted = begun.interrupted.turn if begun.interrupted else 0
         return missed._replace(turns=[entry for entry in missed.turns if entry.turn != interrupted])
 
     def unsettled_prompts(self) -> list[Entry]:
         """The prompt that is being answered elsewhere, or that a crash left, if there is one."""
-        running = self.store.running(self.head())
+        running = self.store.unsettled_prompt(self.head())
         return [running] if running else []
 
-    def mark_seen(self) -> Head:
+    def mark_seen(self) -> SessionHead:
         """The session as it stands now; all of it counts as seen."""
         self._seen = self.head()
         return self._seen

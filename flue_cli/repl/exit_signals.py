@@ -20,7 +20,7 @@ def run_app(
     run: Callable[[], AppResult],
     cancelling: Cancelling,
 ) -> AppResult | None:
-    """What `run`, which runs `app`, gives; None at the end of the input. Raises StoppedBySignal."""
+    """Call `run`, which runs `app`, and give its result; None at the end of input. Raises StoppedBySignal."""
     leaving = _ExitRequest(app)
     try:
         with cancelling(leaving):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from flue_cli.errors import UsageError
-from flue_cli.text import fence_for, size
+from flue_cli.text import format_bytes, markdown_fence
 
 MOST_ATTACHED_BYTES = 2**20
 """The largest file that goes into a prompt."""
@@ -41,14 +41,14 @@ def attach_mentioned_files(prompt: str, line: str) -> tuple[str, list[MentionedF
     for name, path in _find_mentions(line, prompt):
         text, count = _read_mentioned_file(path, name)
         files.append(MentionedFile(name, path, count))
-        fence = fence_for(text)
+        fence = markdown_fence(text)
         blocks.append(f"\n\n@{name}:\n{fence}\n{text}{'' if text.endswith(chr(10)) else chr(10)}{fence}")
     return prompt + "".join(blocks), files
 
 
 def describe_attachment(file: MentionedFile) -> str:
     """The notice about an attached file."""
-    return f"attached {file.path} ({size(file.bytes)})"
+    return f"attached {file.path} ({format_bytes(file.bytes)})"
 
 
 def _find_mentions(text: str, prompt: str) -> Iterator[tuple[str, str]]:
@@ -74,7 +74,7 @@ def _read_mentioned_file(path: str, name: str) -> tuple[str, int]:
     except OSError as error:
         raise _attachment_error(name, error.strerror or "it cannot be read") from error
     if len(content) > MOST_ATTACHED_BYTES:
-        raise _attachment_error(name, f"it has more than {size(MOST_ATTACHED_BYTES)}")
+        raise _attachment_error(name, f"it has more than {format_bytes(MOST_ATTACHED_BYTES)}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.errors import FlueError, StoppedBySignal, TurnCancelled
 from flue_cli.render.diff_lines import data_lines
-from flue_cli.render.notices import say_begun, show_failure
-from flue_cli.render.status_line import Working, ring
+from flue_cli.render.notices import note_begun_turn, show_failure
+from flue_cli.render.status_line import StatusLine, ring_terminal_bell
 from flue_cli.render.streams import Output
 from flue_cli.repl.agent_reload import check_agent_file
 from flue_cli.repl.agent_thread import AgentThread
@@ -26,7 +26,7 @@ from flue_cli.repl.terminal import (
 )
 from flue_cli.repl.welcome import open_conversation, show_missed_changes
 from flue_cli.settings import ChatStyle
-from flue_cli.stores.records import Begun
+from flue_cli.stores.records import BegunTurn
 from flue_cli.turns.cancellation import Cancellation, Cancelling
 from flue_cli.turns.dry_run import DryRunResult
 from flue_cli.turns.runner import Listener, cancellable_pause
@@ -68,7 +68,7 @@ def run_chat(
                 if then.leaves:
                     break
                 if then.is_dry_run:
-                    _dry_run(then.prompt, talk)
+                    _run_dry(then.prompt, talk)
                 elif then.prompt:
                     _run_prompt(then.prompt, talk)
         finally:
@@ -99,9 +99,9 @@ def _show_changes_by_others(talk: _ChatLoop) -> None:
 def _interpret_line(line: str, talk: _ChatLoop) -> NextAction:
     """Run a line's slash command, if it is one, and give the next action."""
     conversation, output, cancellation = talk.conversation, talk.output, Cancellation()
-    working = Working(output, cancellation, conversation.options.wait)
+    working = StatusLine(output, cancellation, conversation.options.wait)
     pause = cancellable_pause(cancellation, working.waiting)
-    with _own_terminal(talk, cancellation), working.shown():
+    with _own_terminal(talk, cancellation), working.shown_while():
         return run_line(line, ChatContext(conversation, output, pause, cancellation, talk.cancelling))
 
 
@@ -110,9 +110,9 @@ def _run_prompt(prompt: str, talk: _ChatLoop) -> None:
     conversation, output = talk.conversation, talk.output
     with _agent_at_work(talk) as (cancellation, working, shown):
 
-        def begun(found: Begun) -> None:
+        def begun(found: BegunTurn) -> None:
             working.begun()
-            say_begun(output, found)
+            note_begun_turn(output, found)
             show_missed_changes(conversation.missed_changes_before(found), conversation, output)
 
         listener = Listener(waiting=working.waiting, begun=begun, piece=shown.piece)
@@ -125,7 +125,7 @@ def _run_prompt(prompt: str, talk: _ChatLoop) -> None:
             show_failure(turn.error, output, verbose=conversation.options.verbose)
 
 
-def _dry_run(prompt: str, talk: _ChatLoop) -> None:
+def _run_dry(prompt: str, talk: _ChatLoop) -> None:
     """Run the agent on a prompt as a dry run and show its reply and data changes."""
     conversation, output = talk.conversation, talk.output
     with _agent_at_work(talk) as (cancellation, working, shown):
@@ -142,19 +142,19 @@ def _dry_run(prompt: str, talk: _ChatLoop) -> None:
 
 
 @contextmanager
-def _agent_at_work(talk: _ChatLoop) -> Iterator[tuple[Cancellation, Working, ReplyView]]:
+def _agent_at_work(talk: _ChatLoop) -> Iterator[tuple[Cancellation, StatusLine, ReplyView]]:
     """Context of a running agent: status line, Ctrl-C cancels, the terminal's bell after a long turn."""
     conversation, output, cancellation = talk.conversation, talk.output, Cancellation()
-    working = Working(output, cancellation, conversation.options.wait)
+    working = StatusLine(output, cancellation, conversation.options.wait)
     with _own_terminal(talk, cancellation):
         check_agent_file(conversation, output, cancellation)
         try:
-            with no_input_for_agents(), working.shown(), clear_on_suspend(output):
+            with no_input_for_agents(), working.shown_while(), clear_on_suspend(output):
                 yield cancellation, working, REPLY_VIEWS[conversation.reply_format](output, working)
         except FlueError as error:
             output.error(error)
     if 0 < talk.bell_seconds <= working.seconds and not isinstance(cancellation.why, TurnCancelled):
-        ring(output)
+        ring_terminal_bell(output)
 
 
 @contextmanager

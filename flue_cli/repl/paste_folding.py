@@ -14,7 +14,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import fragment_list_to_text
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 
-from flue_cli.text import count_of, safe_text
+from flue_cli.text import pluralize, safe_text
 
 MOST_LINES = 8
 MOST_CHARACTERS = 2_000
@@ -44,7 +44,7 @@ class PasteFolder:
         text = pasted.replace("\r\n", "\n").replace("\r", "\n")
         lines = text.count("\n") + (not text.endswith("\n"))
         if lines > MOST_LINES or len(text) > MOST_CHARACTERS or _MARK.search(text):
-            what = count_of(lines, "line") if lines > 1 else count_of(len(text), "character")
+            what = pluralize(lines, "line") if lines > 1 else pluralize(len(text), "character")
             return self._fold(text, f"[pasted {what}]")
         return _NAMING.sub(_PASTED_AT, text)
 
@@ -52,7 +52,7 @@ class PasteFolder:
         """Give the text to insert for a draft; the part that is shown counts as typed."""
         shown = 0 if _MARK.search(text) else len(text) if len(text) <= MOST_DRAFTED else _BEGINNING
         rest = text[shown:]
-        return text[:shown] + (self._fold(rest, f"[{count_of(len(rest), 'character')}]") if rest else "")
+        return text[:shown] + (self._fold(rest, f"[{pluralize(len(rest), 'character')}]") if rest else "")
 
     def expand(self, line: str) -> str:
         """The text of a line, with all that was pasted."""

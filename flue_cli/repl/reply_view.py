@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from flue_cli.render.status_line import Working
+from flue_cli.render.status_line import StatusLine
 from flue_cli.render.streams import Output
 from flue_cli.text import SafeStream
 
@@ -18,7 +18,7 @@ _CHECK_EACH_LINE_CHARACTERS = 2_000
 class ReplyView:
     """A reply as it comes. An agent that was given up may go on talking, and is not heard."""
 
-    def __init__(self, output: Output, working: Working) -> None:
+    def __init__(self, output: Output, working: StatusLine) -> None:
         self._output = output
         self._working = working
         self._streamed = self._over = False
@@ -32,15 +32,15 @@ class ReplyView:
     def end(self, reply: str | None) -> None:
         """Nothing more is heard; `reply` is shown unless it came in pieces."""
         self._over = True
-        self._working.enough()
+        self._working.hide()
         if not self._streamed and reply is not None:
             self._write(reply)
         if self._streamed or reply is not None:
             self._finish()
 
     def _write(self, text: str) -> None:
-        self._working.enough()
-        self._output.piece(text)
+        self._working.hide()
+        self._output.write(text)
 
     def _finish(self) -> None:
         self._output.end_line()
@@ -52,7 +52,7 @@ class MarkdownReplyView(ReplyView):
     The block that is not done yet is shown below, among the signs of life.
     """
 
-    def __init__(self, output: Output, working: Working) -> None:
+    def __init__(self, output: Output, working: StatusLine) -> None:
         super().__init__(output, working)
         self._safe = SafeStream()
         self._rest = ""
@@ -61,14 +61,14 @@ class MarkdownReplyView(ReplyView):
         working.preview = self._preview
 
     def _write(self, text: str) -> None:
-        from flue_cli.render.markdown import LARGEST, finished
+        from flue_cli.render.markdown import MOST_CHARACTERS, finished_length
 
         text = self._safe.feed(text)
         self._rest += text
         # A block that grows long is looked at less and less often, or the work would be its square.
         if "\n" not in text or len(self._rest) < self._look_at:
             return
-        done = finished(self._rest) if len(text) <= LARGEST else self._rest.rfind("\n") + 1
+        done = finished_length(self._rest) if len(text) <= MOST_CHARACTERS else self._rest.rfind("\n") + 1
         block, self._rest = self._rest[:done], self._rest[done:]
         self._look_at = len(self._rest) * 9 // 8 if len(self._rest) > _CHECK_EACH_LINE_CHARACTERS else 0
         self._print(block)
@@ -77,25 +77,25 @@ class MarkdownReplyView(ReplyView):
         block, self._rest = self._rest + self._safe.close(), ""
         self._print(block)
         if not self._printed:
-            self._output.rendered("\n")
+            self._output.write_raw("\n")
 
     def _print(self, text: str) -> None:
-        from flue_cli.render.markdown import laid_out
+        from flue_cli.render.markdown import render_markdown
 
         if text.strip():
             before = "\n" if self._printed else ""
             self._printed = True
-            self._output.rendered(before + laid_out(text, shutil.get_terminal_size().columns))
+            self._output.write_raw(before + render_markdown(text, shutil.get_terminal_size().columns))
 
     def _preview(self, columns: int) -> str:
-        from flue_cli.render.markdown import laid_out
+        from flue_cli.render.markdown import render_markdown
 
         rest = self._rest
         if not rest.strip():
             return ""
         if len(rest) > _MOST_PREVIEW_CHARACTERS:
             return f"{rest[-_MOST_PREVIEW_CHARACTERS:]}\n"
-        return laid_out(rest, columns, breaks_code=True)
+        return render_markdown(rest, columns, breaks_code=True)
 
 
 REPLY_VIEWS = {"text": ReplyView, "markdown": MarkdownReplyView}

@@ -98,11 +98,11 @@ def bracketed_paste(output: Output) -> Iterator[None]:
     if os.environ.get("TERM") == "dumb":
         yield
         return
-    output.rendered(_PASTE_MARKS_ON)
+    output.write_raw(_PASTE_MARKS_ON)
     try:
         yield
     finally:
-        output.rendered(_PASTE_MARKS_OFF)  # the prompt turns them on for itself
+        output.write_raw(_PASTE_MARKS_OFF)  # the prompt turns them on for itself
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from flue_cli.errors import StoreError
 from flue_cli.repl.cell_width import truncate_cells
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.keymap import Keystrokes, key_label
-from flue_cli.stores.records import ABSENT, Head
-from flue_cli.text import count_of, safe_line, size
+from flue_cli.stores.records import ABSENT, SessionHead
+from flue_cli.text import format_bytes, pluralize, safe_line
 
 _SEPARATOR = " · "
 _MOST_NAME_CHARACTERS = 40
@@ -36,7 +36,7 @@ class Toolbar:
         self._conversation = conversation
         self._keys = keys
         self._folds = folds
-        self._seen: Head | None = None
+        self._seen: SessionHead | None = None
         self._bytes = 0
 
     def refresh(self) -> None:
@@ -71,8 +71,8 @@ class Toolbar:
         return [
             *facts,
             f"turn {head.turn}",
-            f"data {size(self._bytes)}",
-            count_of(head.messages, "message"),
+            f"data {format_bytes(self._bytes)}",
+            pluralize(head.messages, "message"),
         ]
 
     def _hints(self) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from flue_cli.render.streams import Output
 from flue_cli.repl.conversation import Conversation
 from flue_cli.sessions.timeline import MissedChanges, backwards, last_turns
-from flue_cli.stores.records import ABSENT, Entry, Head
-from flue_cli.text import safe_line, turn_numbers, turns
+from flue_cli.stores.records import ABSENT, Entry, SessionHead
+from flue_cli.text import format_turn_numbers, format_turns, safe_line
 
 _SOURCE_LOOK_BACK_TURNS = 64
 """Number of turns searched for the last one that recorded its agent source."""
@@ -40,7 +40,7 @@ def show_session_start(conversation: Conversation, output: Output, recap_turns: 
 def show_missed_changes(missed: MissedChanges, conversation: Conversation, output: Output) -> None:
     """Show what somebody else did to the session meanwhile."""
     if missed.undone:
-        which, verb = turn_numbers(missed.undone), "was" if len(missed.undone) == 1 else "were"
+        which, verb = format_turn_numbers(missed.undone), "was" if len(missed.undone) == 1 else "were"
         output.note(f"meanwhile {which} {verb} undone in another process")
     if missed.turns:
         output.note("meanwhile in another process:")
@@ -49,19 +49,19 @@ def show_missed_changes(missed: MissedChanges, conversation: Conversation, outpu
 
 def _show_entries(entries: Sequence[Entry], conversation: Conversation, output: Output) -> None:
     if entries:
-        from flue_cli.render.tables import transcript
+        from flue_cli.render.tables import transcript_text
 
-        output.rendered(transcript(entries, as_markdown=conversation.reply_format == "markdown"))
+        output.write_raw(transcript_text(entries, as_markdown=conversation.reply_format == "markdown"))
 
 
-def _session_line(conversation: Conversation, head: Head) -> str:
-    size = turns(head.turn) if head.uid != ABSENT else "new"
+def _session_line(conversation: Conversation, head: SessionHead) -> str:
+    size = format_turns(head.turn) if head.uid != ABSENT else "new"
     kept = "" if conversation.options.is_saved else ", not kept"
     agent, name = safe_line(conversation.agent.name), safe_line(conversation.name)
     return f"{agent} · session {name} ({size}{kept}) · /help"
 
 
-def _source_notice(conversation: Conversation, head: Head) -> str:
+def _source_notice(conversation: Conversation, head: SessionHead) -> str:
     """Notice that the agent source has changed since the last turns; "" if it has not, or is unknown."""
     for number, entry in enumerate(backwards(conversation.store, head)):
         source = entry.meta.get("source")

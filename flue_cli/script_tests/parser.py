@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from flue_cli.errors import BadName, UsageError
-from flue_cli.names import agent_name, session_name
+from flue_cli.names import check_agent_name, check_session_name
 from flue_cli.script_tests.field_values import (
     call_record,
     data_expected,
@@ -219,11 +219,11 @@ class _Reader:
 
 
 def _name(text: str) -> str:
-    return session_name(json_text(text) if text.startswith('"') else text)
+    return check_session_name(json_text(text) if text.startswith('"') else text)
 
 
 _FIELDS: Mapping[str, Callable[[str], Any]] = {
-    "agent": agent_name,
+    "agent": check_agent_name,
     "session": _name,
     "now": moment_of,
     "seed": whole_number,

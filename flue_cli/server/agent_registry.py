@@ -11,7 +11,7 @@ from flue_cli.agents import discovery
 from flue_cli.agents.description import describe
 from flue_cli.agents.discovery import Agent, AgentFunction
 from flue_cli.errors import AgentNotFound, UsageError
-from flue_cli.names import agent_name
+from flue_cli.names import check_agent_name
 from flue_cli.settings import Settings
 
 
@@ -52,7 +52,7 @@ class DiscoveredAgents:
 
     def serves(self, name: str) -> str:
         """Any name: sessions stay readable when their agent's file is gone."""
-        return agent_name(name)
+        return check_agent_name(name)
 
     def ready(self, name: str) -> Agent | None:
         return self._loaded.get(name)
@@ -77,7 +77,7 @@ class RegisteredAgents:
 
     def add(self, name: str, function: AgentFunction) -> None:
         """Serve `function` as agent `name`; BadName, UsageError if the name is taken or it is no function."""
-        name = agent_name(name)
+        name = check_agent_name(name)
         if name in self._agents:
             raise UsageError(f"there are two agents '{name}'")
         if not callable(function):
@@ -92,7 +92,7 @@ class RegisteredAgents:
 
     def load(self, name: str) -> Agent:
         try:
-            return self._agents[agent_name(name)]
+            return self._agents[check_agent_name(name)]
         except KeyError:
             raise AgentNotFound(f"there is no agent '{name}'") from None
 

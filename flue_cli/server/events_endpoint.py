@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flue_cli.errors import SessionChanged
-from flue_cli.render.watch_output import event_of
+from flue_cli.render.watch_output import watch_event
 from flue_cli.server.errors import Overloaded, ServerStopping, as_flue_error, redact_failure
 from flue_cli.server.session_endpoints import existing
 from flue_cli.server.sse import Client, EventStream, event
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from flue_cli.server.errors import FailureReporter
     from flue_cli.server.session_endpoints import SessionEndpoints
     from flue_cli.server.turn_scheduler import TurnScheduler
-    from flue_cli.stores.records import Head
+    from flue_cli.stores.records import SessionHead
 
 Result = TypeVar("Result")
 
@@ -66,7 +66,7 @@ class EventsEndpoint:
             self._thread.shutdown()
             self._thread = None
 
-    async def _events(self, head: Head) -> AsyncGenerator[bytes, None]:
+    async def _events(self, head: SessionHead) -> AsyncGenerator[bytes, None]:
         follower = Follower(self._turns.store, head, with_data=True)
         self._followers += 1
         try:
@@ -74,7 +74,7 @@ class EventsEndpoint:
             while True:
                 happened = await self._look(lambda: list(follower.look()))
                 for what in happened:
-                    yield event(_outward(event_of(what, head)))
+                    yield event(_outward(watch_event(what, head)))
                     if isinstance(what, SessionRenamed):
                         head = what.head
                 if happened:
@@ -102,18 +102,18 @@ class EventsEndpoint:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
 
-def _mark(seen: Head) -> bytes:
+def _mark(seen: SessionHead) -> bytes:
     """Make the mark that a client which lost the connection sends as Last-Event-ID; no event by itself."""
-    return f"id: {seen.uid}-{seen.version}-{seen.line}-{seen.turn}\n\n".encode()
+    return f"id: {seen.uid}-{seen.version}-{seen.branch}-{seen.turn}\n\n".encode()
 
 
-def _seen_before(mark: str, head: Head) -> Head:
+def _seen_before(mark: str, head: SessionHead) -> SessionHead:
     """The session as whoever has this mark saw it last; as it stands, if the mark is none of its own."""
     found = re.fullmatch(r"(\d{1,18})-(\d{1,18})-(\d{1,18})-(\d{1,18})", mark, re.ASCII)
     if not found or int(found[1]) != head.uid:
         return head
     version, line, turn = (int(number) for number in found.groups()[1:])
-    return head._replace(version=version, line=line, turn=turn)
+    return head._replace(version=version, branch=line, turn=turn)
 
 
 def _outward(fields: dict[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from flue_cli.names import session_name
+from flue_cli.names import check_session_name
 from flue_cli.render import machine_output
 from flue_cli.server import turn_request
 from flue_cli.server.access_guard import REQUEST_SUBJECT
 from flue_cli.server.errors import json_answer, redact_failure
 from flue_cli.stores.contract_errors import session_not_found_error
-from flue_cli.stores.records import ABSENT, Entry, Head
+from flue_cli.stores.records import ABSENT, Entry, SessionHead
 from flue_cli.transcripts.entry_json import (
     EXPORTED,
     LISTED,
@@ -53,7 +53,9 @@ class SessionEndpoints:
         agent = self.agent_of(request)
         limit = turn_request.number(request, "limit", least=1, most=LONGEST_PAGE, default=PAGE)
         kept = turn_request.flag(request, "all")
-        found = await self._turns.call(lambda: self._store.sessions(agent=agent, limit=limit, kept=kept))
+        found = await self._turns.call(
+            lambda: self._store.sessions(agent=agent, limit=limit, with_undone_forks=kept)
+        )
         return json_answer([machine_output.summary_document(summary) for summary in found])
 
     async def session(self, request: Request) -> Response:
@@ -84,12 +86,14 @@ class SessionEndpoints:
     def of(self, request: Request) -> tuple[str, str]:
         """The agent and the session that the path names; BadName, and as Roster.serves."""
         agent = self.agent_of(request)
-        name = session_name(turn_request.decode_path_name(request.path_params["session"], "session's name"))
+        name = check_session_name(
+            turn_request.decode_path_name(request.path_params["session"], "session's name")
+        )
         _said(request)["session"] = name
         return agent, name
 
 
-def existing(store: Store, agent: str, name: str) -> Head:
+def existing(store: Store, agent: str, name: str) -> SessionHead:
     """The session as it stands; SessionNotFound if there is none."""
     head = store.head(agent, name)
     if head.uid == ABSENT:
@@ -102,7 +106,7 @@ def _said(request: Request) -> dict[str, Any]:
     return said
 
 
-def _page(store: Store, head: Head, count: int, before: int, *, whole: bool) -> str:
+def _page(store: Store, head: SessionHead, count: int, before: int, *, whole: bool) -> str:
     """The document of a session with `count` turns before turn `before`, as an export has them.
 
     Each turn's own data and meta, which may be large, only in a `whole` one. `earlier` is what to give as
@@ -111,7 +115,7 @@ def _page(store: Store, head: Head, count: int, before: int, *, whole: bool) -> 
     last = min(before - 1, head.turn)
     first = max(1, last - count + 1)
     turns = [_turn(entry, whole=whole) for entry in store.entries(head, first, last, with_data=whole)]
-    running = store.running(head)
+    running = store.unsettled_prompt(head)
     fields = session_fields(store, head) | {
         "data": RawJson(store.data_at(head, head.turn)),
         "turns": RawJson(f"[{', '.join(turns)}]"),

@@ -12,14 +12,14 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from flue_cli.errors import SessionExists
-from flue_cli.names import generated_name
+from flue_cli.names import generate_name
 from flue_cli.render import machine_output
 from flue_cli.server import turn_request
 from flue_cli.server.access_guard import REQUEST_SUBJECT
 from flue_cli.server.errors import ServerStopping, as_flue_error, json_answer, status_of
 from flue_cli.server.sse import Client, ClientGone, EventStream, event
 from flue_cli.server.turn_request import HttpTurnRequest
-from flue_cli.stores.records import Ask, Begun, Lease
+from flue_cli.stores.records import BegunTurn, Lease, TurnRequest
 from flue_cli.turns.runner import Listener, Turn
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class TurnEndpoint:
                 return await answer(exchange, asked.session, "any")
             for _ in range(_NAMES):
                 with suppress(SessionExists):
-                    return await answer(exchange, generated_name(), "new")
+                    return await answer(exchange, generate_name(), "new")
             raise SessionExists("every name that was tried is taken")
         except BaseException:  # raised again: a task that is cancelled watches its client no longer either
             exchange.client.forget()
@@ -101,7 +101,7 @@ class TurnEndpoint:
         exchange.said["session"] = name
         agent, asked = exchange.agent, exchange.asked
         return self._turns.start(
-            agent, Ask(agent.name, name, asked.prompt, key=asked.key, expect=expect), listener
+            agent, TurnRequest(agent.name, name, asked.prompt, key=asked.key, expect=expect), listener
         )
 
     async def _events(
@@ -188,7 +188,7 @@ class _TurnStream:
         if not self.first.done():
             self.first.set_result(None)
 
-    def _begun(self, begun: Begun) -> None:
+    def _begun(self, begun: BegunTurn) -> None:
         self.lease = begun.lease
         self._wake()
 

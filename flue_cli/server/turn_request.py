@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 from flue_cli.errors import BadName, UsageError
 from flue_cli.jsondata.path import kind
 from flue_cli.jsondata.strict import MAX_BYTES, parse_typed
-from flue_cli.names import session_name
+from flue_cli.names import check_session_name
 from flue_cli.server.errors import TooLarge
 from flue_cli.text import safe_line
 
@@ -84,7 +84,7 @@ def _fields(body: bytes) -> tuple[str, str | None]:
             raise UsageError(f'{_BODY}: "{name}" is {kind(value)}, not text')
     if "prompt" not in fields:
         raise UsageError(f'{_BODY} has no "prompt"')
-    session = session_name(fields["sessionId"]) if "sessionId" in fields else None
+    session = check_session_name(fields["sessionId"]) if "sessionId" in fields else None
     return _checked(fields["prompt"]), session
 
 

@@ -13,7 +13,7 @@ from flue_cli.errors import SessionBusy, TurnCancelled
 from flue_cli.server.admission import SessionQueues, Slots, busy
 from flue_cli.server.errors import Overloaded, ServerStopping, as_flue_error
 from flue_cli.server.thread_pool import ThreadPool
-from flue_cli.stores.records import Ask
+from flue_cli.stores.records import TurnRequest
 from flue_cli.turns.cancellation import Cancellation
 from flue_cli.turns.runner import Listener, Runner, Turn
 from flue_cli.turns.watchdog import GRACE_SECONDS
@@ -67,7 +67,7 @@ class TurnScheduler:
         """Number of turns that run now."""
         return sum(prompt.is_running for prompt in self._prompts)
 
-    def start(self, agent: Agent, ask: Ask, listener: Listener) -> PendingTurn:
+    def start(self, agent: Agent, ask: TurnRequest, listener: Listener) -> PendingTurn:
         """Have `ask` answered; its `task` gives the Turn.
 
         Or raises: Overloaded, Stopping, SessionBusy, and what Runner.run raises. `listener` is called in
@@ -126,7 +126,7 @@ class TurnScheduler:
             await asyncio.wait(tasks, timeout=seconds)
         return not self._prompts
 
-    async def _answer(self, prompt: PendingTurn, agent: Agent, ask: Ask, listener: Listener) -> Turn:
+    async def _answer(self, prompt: PendingTurn, agent: Agent, ask: TurnRequest, listener: Listener) -> Turn:
         began = time.monotonic()
         if len(self._lost) >= MAX_LOST:
             raise Overloaded("too many agents do not stop")
@@ -155,7 +155,7 @@ class TurnScheduler:
     def _left(self, began: float) -> float:
         return max(0.0, self._wait - (time.monotonic() - began))
 
-    async def _run(self, prompt: PendingTurn, agent: Agent, ask: Ask, listener: Listener) -> Turn:
+    async def _run(self, prompt: PendingTurn, agent: Agent, ask: TurnRequest, listener: Listener) -> Turn:
         def job(settle: _Settle) -> Turn:
             def stuck(turn: Turn) -> None:  # its thread is lost, the turn is not
                 self._lost.add(prompt)

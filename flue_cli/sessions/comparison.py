@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from flue_cli.jsondata.diff import Change, changes
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Entry, Head
+from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.turns.result import parse_data
 
 
 class SessionAtTurn(NamedTuple):
     """A session at one of its turns."""
 
-    head: Head
+    head: SessionHead
     turn: int
 
 

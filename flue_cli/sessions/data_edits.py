@@ -24,7 +24,7 @@ from flue_cli.turns.result import parse_data
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
-    from flue_cli.stores.records import Head, Pause
+    from flue_cli.stores.records import Pause, SessionHead
 
 
 class WaitOptions(NamedTuple):
@@ -37,7 +37,7 @@ class WaitOptions(NamedTuple):
 class DataEdit(NamedTuple):
     """The session after a change, and what is to be said of it."""
 
-    head: Head
+    head: SessionHead
     words: str
 
 
@@ -49,7 +49,7 @@ class DraftFolder(NamedTuple):
     note: Callable[[str], None]
 
 
-def set_value(store: Store, head: Head, path: str, value: str, waiting: WaitOptions) -> DataEdit:
+def set_value(store: Store, head: SessionHead, path: str, value: str, waiting: WaitOptions) -> DataEdit:
     """Put the JSON `value` at `path`; objects on the way are made.
 
     Raises BadPath, UsageError for what is no JSON, and as timeline.edit_data.
@@ -61,14 +61,14 @@ def set_value(store: Store, head: Head, path: str, value: str, waiting: WaitOpti
     return DataEdit(edited, words + _turn_made(store, edited) if differs else f"nothing was changed: {words}")
 
 
-def unset_value(store: Store, head: Head, path: str, waiting: WaitOptions) -> DataEdit:
+def unset_value(store: Store, head: SessionHead, path: str, waiting: WaitOptions) -> DataEdit:
     """Remove what is at `path`; NotFound if nothing is, BadPath, and as timeline.edit_data."""
     steps = data_path.parse(path)
     edited, _ = _edit(store, head, lambda data: data_path.remove(data, steps), waiting)
     return DataEdit(edited, f"{_called(edited, steps)} is removed{_turn_made(store, edited)}")
 
 
-def edit_as_text(store: Store, head: Head, drafts: DraftFolder, waiting: WaitOptions) -> DataEdit:
+def edit_as_text(store: Store, head: SessionHead, drafts: DraftFolder, waiting: WaitOptions) -> DataEdit:
     """Have the person edit all of the data (VISUAL, EDITOR, else vi). No lease is held meanwhile.
 
     Raises UsageError for what cannot be kept, SessionChanged if the session is not as `head` says any
@@ -86,7 +86,9 @@ def edit_as_text(store: Store, head: Head, drafts: DraftFolder, waiting: WaitOpt
     return DataEdit(edited, f"the data of {session_label(head)} is changed{_turn_made(store, edited)}")
 
 
-def _edit(store: Store, head: Head, change: Callable[[Any], Any], waiting: WaitOptions) -> tuple[Head, bool]:
+def _edit(
+    store: Store, head: SessionHead, change: Callable[[Any], Any], waiting: WaitOptions
+) -> tuple[SessionHead, bool]:
     """Change the data; returns the session after that, and True if the data differ."""
     differs = False
 
@@ -103,7 +105,7 @@ def _edit(store: Store, head: Head, change: Callable[[Any], Any], waiting: WaitO
     return edited, differs
 
 
-def _turn_made(store: Store, edited: Head) -> str:
+def _turn_made(store: Store, edited: SessionHead) -> str:
     """Say which turn an edit is, and where the turns are that were undone before it."""
     fork = undone_fork(store, edited)
     return f" (turn {edited.turn})" + (f"\n{undone_fork_notice(fork)}" if fork else "")
@@ -157,8 +159,8 @@ def _read(path: str) -> str:
         raise UsageError(f"{path} cannot be read: {error}") from error
 
 
-def _called(head: Head, steps: data_path.Path) -> str:
-    return f"{session_label(head)}: {data_path.shown(steps) or 'the data'}"
+def _called(head: SessionHead, steps: data_path.Path) -> str:
+    return f"{session_label(head)}: {data_path.format_path(steps) or 'the data'}"
 
 
 def _short(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from flue_cli.errors import SessionChanged
 from flue_cli.sessions.timeline import missed_between
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Entry, Head
+from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.stores.rules import INTERRUPTED
 
 INTERVAL = 0.2
@@ -40,13 +40,13 @@ class TurnsUndone(NamedTuple):
 class SessionRenamed(NamedTuple):
     """The session has another name now."""
 
-    head: Head
+    head: SessionHead
 
 
 Happening = TurnBegan | TurnSettled | TurnsUndone | SessionRenamed
 
 
-def follow(store: Store, head: Head, *, with_data: bool = False) -> Iterator[Happening]:
+def follow(store: Store, head: SessionHead, *, with_data: bool = False) -> Iterator[Happening]:
     """Yield the events of a session after `head`; first the prompt that runs, or was interrupted.
 
     Does not end by itself. Raises SessionChanged when the session is deleted.
@@ -60,20 +60,20 @@ def follow(store: Store, head: Head, *, with_data: bool = False) -> Iterator[Hap
 class Follower:
     """The same, for whoever waits in a way of their own: `look` every INTERVAL, always in the same thread."""
 
-    def __init__(self, store: Store, head: Head, *, with_data: bool = False) -> None:
+    def __init__(self, store: Store, head: SessionHead, *, with_data: bool = False) -> None:
         self._store = store
         self._watcher = _Watcher(store, head, with_data=with_data)
         self._before: object = None
         self._due = time.monotonic()
 
     @property
-    def seen(self) -> Head:
+    def seen(self) -> SessionHead:
         """The session as of the last look."""
         return self._watcher.seen
 
     def look(self) -> Iterator[Happening]:
         """Yield the events since the last look; cheap if there are none. Raises as follow."""
-        stamp = self._store.stamp()  # first: what is written while we look is seen the next time
+        stamp = self._store.change_token()  # first: what is written while we look is seen the next time
         if stamp != self._before or time.monotonic() >= self._due:
             yield from self._watcher.look()
             self._before = stamp
@@ -83,16 +83,16 @@ class Follower:
 class _Watcher:
     """State of following: the session as of the last look, and the prompts already reported."""
 
-    def __init__(self, store: Store, head: Head, *, with_data: bool) -> None:
+    def __init__(self, store: Store, head: SessionHead, *, with_data: bool) -> None:
         self._store = store
         self._seen = head
-        self._tip = store.tip(head)  # where what was undone ends
+        self._tip = store.redo_head(head)  # where what was undone ends
         self._with_data = with_data
         self._began: tuple[int, int] | None = None
         self._interrupted: tuple[int, int] | None = None
 
     @property
-    def seen(self) -> Head:
+    def seen(self) -> SessionHead:
         """The session as of the last look."""
         return self._seen
 
@@ -105,7 +105,7 @@ class _Watcher:
         """Yield the events since the last look."""
         now = self._current()
         try:
-            tip = self._store.tip(now)
+            tip = self._store.redo_head(now)
             happened = list(self._between(now, tip))
         except SessionChanged:  # between two of our steps: the next look sees it
             return
@@ -115,7 +115,7 @@ class _Watcher:
         yield from happened
         yield from self._running(now)
 
-    def _between(self, now: Head, tip: Head) -> Iterator[Happening]:
+    def _between(self, now: SessionHead, tip: SessionHead) -> Iterator[Happening]:
         """Yield undone and new turns, also those that came and were undone between two looks."""
         missed = missed_between(self._store, self._seen, now)
         lost = [entry for entry in missed_between(self._store, self._tip, tip).turns if entry.turn > now.turn]
@@ -130,8 +130,8 @@ class _Watcher:
         if lost:
             yield TurnsUndone(undone[0] if undone else now.turn + 1, lost[-1].turn)
 
-    def _running(self, now: Head) -> Iterator[Happening]:
-        running = self._store.running(now)
+    def _running(self, now: SessionHead) -> Iterator[Happening]:
+        running = self._store.unsettled_prompt(now)
         if running is None or running.turn != now.turn + 1:
             self._began = None
         elif running.outcome == "running":
@@ -145,16 +145,16 @@ class _Watcher:
                 data = self._store.data_at(now, now.turn) if self._with_data else ""
                 yield TurnSettled(running._replace(error=INTERRUPTED, data=data))
 
-    def _filled(self, now: Head, entry: Entry) -> Entry:
+    def _filled(self, now: SessionHead, entry: Entry) -> Entry:
         return entry._replace(data=self._store.data_at(now, entry.turn)) if self._with_data else entry
 
-    def _current(self) -> Head:
+    def _current(self) -> SessionHead:
         """Read the session as it stands now, even if it was renamed."""
         seen = self._seen
         now = self._store.head(seen.agent, seen.name)
         if now.uid == seen.uid:
             return now
-        for summary in self._store.sessions(agent=seen.agent, kept=True):
+        for summary in self._store.sessions(agent=seen.agent, with_undone_forks=True):
             if summary.uid == seen.uid:
                 now = self._store.head(seen.agent, summary.name)
                 if now.uid == seen.uid:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from flue_cli.errors import NothingToMove, SessionChanged, StoreError, TurnNotFound
 from flue_cli.jsondata.strict import dumps
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Entry, Head, Pause
+from flue_cli.stores.records import Entry, Pause, SessionHead
 from flue_cli.turns.result import parse_data
 
 _PAGE = 64
@@ -18,8 +18,8 @@ _PAGE = 64
 class TimelineMove(NamedTuple):
     """Move of a session on its timeline: its head before and after."""
 
-    before: Head
-    after: Head
+    before: SessionHead
+    after: SessionHead
 
     @property
     def turns(self) -> range:
@@ -28,7 +28,7 @@ class TimelineMove(NamedTuple):
         return range(low + 1, high + 1)
 
 
-def undo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause) -> TimelineMove:
+def undo(store: Store, head: SessionHead, count: int = 1, *, wait: float, pause: Pause) -> TimelineMove:
     """Go back `count` completed turns or edits, and the failed ones after them.
 
     Raises NothingToMove if there are fewer, and what Store.move raises.
@@ -37,16 +37,16 @@ def undo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause)
     for entry in backwards(store, head):
         undone += entry.outcome == "completed"
         if undone == count:
-            return TimelineMove(head, store.move(head, entry.turn - 1, wait=wait, pause=pause))
+            return TimelineMove(head, store.move_head(head, entry.turn - 1, wait=wait, pause=pause))
     raise NothingToMove(_too_few("undo", head, undone))
 
 
-def redo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause) -> TimelineMove:
+def redo(store: Store, head: SessionHead, count: int = 1, *, wait: float, pause: Pause) -> TimelineMove:
     """Go forward again over `count` completed turns or edits that were undone: the reverse of undo.
 
     Raises as undo.
     """
-    tip = store.tip(head)
+    tip = store.redo_head(head)
     done, target = 0, tip.turn
     for entry in store.entries(tip, head.turn + 1, tip.turn):
         if entry.outcome == "completed":
@@ -56,21 +56,21 @@ def redo(store: Store, head: Head, count: int = 1, *, wait: float, pause: Pause)
             done += 1
     if done < count:
         raise NothingToMove(_too_few("redo", head, done))
-    return TimelineMove(head, store.move(head, target, wait=wait, pause=pause))
+    return TimelineMove(head, store.move_head(head, target, wait=wait, pause=pause))
 
 
-def rewind(store: Store, head: Head, turn: int, *, wait: float, pause: Pause) -> TimelineMove:
+def rewind(store: Store, head: SessionHead, turn: int, *, wait: float, pause: Pause) -> TimelineMove:
     """Go to `turn` of the branch, back or forward to what was undone; TurnNotFound, and as Store.move."""
-    tip = store.tip(head)
+    tip = store.redo_head(head)
     if not 0 <= turn <= tip.turn:
         raise TurnNotFound(
             f"session '{head.name}' has no turn {turn}", hint=f"it has turns 1 to {tip.turn}; 0 is the start"
         )
-    return TimelineMove(head, store.move(head, turn, wait=wait, pause=pause))
+    return TimelineMove(head, store.move_head(head, turn, wait=wait, pause=pause))
 
 
 def move_when_idle(
-    store: Store, head: Head, move: Callable[..., TimelineMove], *, wait: float, pause: Pause
+    store: Store, head: SessionHead, move: Callable[..., TimelineMove], *, wait: float, pause: Pause
 ) -> TimelineMove:
     """Do `move(store, head, wait=…, pause=…)` to the session as it is once no turn runs any more.
 
@@ -80,10 +80,10 @@ def move_when_idle(
     deadline = time.monotonic() + wait
     while True:
         left = max(0.0, deadline - time.monotonic())
-        running = store.running(head)
+        running = store.unsettled_prompt(head)
         try:
             if running and running.outcome == "running":
-                store.move(head, head.turn, wait=left, pause=pause)  # moves nothing, but waits
+                store.move_head(head, head.turn, wait=left, pause=pause)  # moves nothing, but waits
             return move(store, head, wait=left, pause=pause)
         except SessionChanged:
             now = store.head(head.agent, head.name)
@@ -92,16 +92,18 @@ def move_when_idle(
             head = now
 
 
-def undone_fork(store: Store, head: Head) -> str:
+def undone_fork(store: Store, head: SessionHead) -> str:
     """Name the fork that keeps what was undone before the entry at `head` was added; "" if nothing was."""
-    for fork in sorted(store.kept(head), reverse=True):  # newest first
+    for fork in sorted(store.undone_forks(head), reverse=True):  # newest first
         origin = store.origin(fork)
         if origin and origin.uid == head.uid:
             return fork.name if origin.turn == head.turn - 1 else ""
     return ""
 
 
-def edit_data(store: Store, head: Head, change: Callable[[Any], Any], *, wait: float, pause: Pause) -> Head:
+def edit_data(
+    store: Store, head: SessionHead, change: Callable[[Any], Any], *, wait: float, pause: Pause
+) -> SessionHead:
     """Make the data what `change` makes of it, as an entry of its own; nothing if that is the same.
 
     It is given the newest data, also if turns were made since `head`: they are not undone by it.
@@ -124,7 +126,7 @@ def edit_data(store: Store, head: Head, change: Callable[[Any], Any], *, wait: f
             head = now
 
 
-def replace_data(store: Store, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
+def replace_data(store: Store, head: SessionHead, data: str, *, wait: float, pause: Pause) -> SessionHead:
     """Make the data the JSON text `data`, as an entry of its own; nothing if that is the same.
 
     Raises SessionChanged if the session is no longer as `head` says, SessionBusy past `wait` seconds.
@@ -141,7 +143,7 @@ class MissedChanges(NamedTuple):
     turns: Sequence[Entry] = ()
 
 
-def missed_between(store: Store, seen: Head, now: Head) -> MissedChanges:
+def missed_between(store: Store, seen: SessionHead, now: SessionHead) -> MissedChanges:
     """Compare two looks at a session; `seen` may be from before it existed."""
     if seen.version == now.version and seen.uid == now.uid:
         return MissedChanges()
@@ -149,28 +151,28 @@ def missed_between(store: Store, seen: Head, now: Head) -> MissedChanges:
     return MissedChanges(range(common + 1, seen.turn + 1), list(store.entries(now, common + 1, now.turn)))
 
 
-def last_turns(store: Store, head: Head, count: int) -> list[Entry]:
+def last_turns(store: Store, head: SessionHead, count: int) -> list[Entry]:
     """Read the newest `count` turns, oldest of them first, then the prompt that is not settled."""
     turns = store.entries(head, max(1, head.turn - count + 1), head.turn)
-    running = store.running(head)
+    running = store.unsettled_prompt(head)
     return [*turns, running] if running else [*turns]
 
 
-def backwards(store: Store, head: Head) -> Iterator[Entry]:
+def backwards(store: Store, head: SessionHead) -> Iterator[Entry]:
     """Read the entries up to `head`, newest first, in pages."""
     for last in range(head.turn, 0, -_PAGE):
         yield from reversed(list(store.entries(head, max(1, last - _PAGE + 1), last)))
 
 
-def _common(store: Store, seen: Head, now: Head) -> int:
+def _common(store: Store, seen: SessionHead, now: SessionHead) -> int:
     """Find the last turn that two looks at a session share: they agree up to some turn and never after it."""
 
     def agree(turn: int) -> bool:
         try:
-            one, other = store.at(seen, turn), store.at(now, turn)
+            one, other = store.head_at(seen, turn), store.head_at(now, turn)
         except (StoreError, SessionChanged):  # what was undone has been deleted since
             return False
-        return (one.line, one.turn) == (other.line, other.turn)
+        return (one.branch, one.turn) == (other.branch, other.turn)
 
     low, high = 0, min(seen.turn, now.turn)
     if agree(high):
@@ -184,7 +186,7 @@ def _common(store: Store, seen: Head, now: Head) -> int:
     return low
 
 
-def _too_few(what: str, head: Head, count: int) -> str:
+def _too_few(what: str, head: SessionHead, count: int) -> str:
     past = {"undo": "undone", "redo": "done again"}[what]
     if not count:
         return f"session '{head.name}' has nothing to {what}"

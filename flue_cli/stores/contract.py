@@ -21,22 +21,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from flue_cli.agents.api import Message
     from flue_cli.stores.records import (
-        Ask,
-        Begun,
+        BegunTurn,
         Entry,
         Failure,
-        Finding,
-        Head,
-        Hit,
+        ForkOrigin,
+        HealthFinding,
         Lease,
-        Origin,
         Pause,
-        Replayed,
-        Summary,
+        ReplayedTurn,
+        SearchHit,
+        SessionHead,
+        SessionSummary,
+        TurnRequest,
     )
     from flue_cli.stores.statistics import Statistics
 
-Advance = Callable[[str, int, int], object]
+ProgressCallback = Callable[[str, int, int], object]
 """Called as long work goes on: what is being done ("copying"), how much of it is, of how much.
 
 What it raises ends the work."""
@@ -59,11 +59,11 @@ class Store(Protocol):
     lease_seconds: float
     """Duration of the leases that it gives and renews, in seconds: LEASE_SECONDS unless set."""
 
-    def head(self, agent: str, name: str) -> Head:
+    def head(self, agent: str, name: str) -> SessionHead:
         """The session as it stands; with uid 0, creating nothing, if there is none."""
         ...
 
-    def begin(self, ask: Ask, pause: Pause) -> Begun | Replayed:
+    def begin(self, ask: TurnRequest, pause: Pause) -> BegunTurn | ReplayedTurn:
         """Take the session, creating it if new, and record the prompt as running: one transaction.
 
         Turns of one session are let in in order of arrival. SessionBusy if others hold it past
@@ -81,7 +81,7 @@ class Store(Protocol):
 
     def commit(
         self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
-    ) -> Head:
+    ) -> SessionHead:
         """Complete the turn: reply, history, data, head and version in one transaction.
 
         LeaseLost, with nothing changed, unless fence and version are still the lease's; an expired
@@ -89,55 +89,62 @@ class Store(Protocol):
         """
         ...
 
-    def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
+    def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> SessionHead:
         """Settle the turn as "failed" or "cancelled"; data and history stay. LeaseLost as for commit."""
         ...
 
-    def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
+    def entries(
+        self, head: SessionHead, first: int, last: int, *, with_data: bool = False
+    ) -> Iterator[Entry]:
         """The entries of turns `first` to `last` on the line that ends at `head`, oldest first.
 
         Reads in pages: a reader that pauses blocks no writer. StoreDamaged names a corrupt entry.
         """
         ...
 
-    def running(self, head: Head) -> Entry | None:
+    def unsettled_prompt(self, head: SessionHead) -> Entry | None:
         """The prompt that is being answered now ("running"), or that a crash left ("interrupted")."""
         ...
 
-    def messages(self, head: Head, start: int, stop: int) -> list[Message]:
+    def messages(self, head: SessionHead, start: int, stop: int) -> list[Message]:
         """The messages at positions `start` to `stop` (exclusive) of the history up to `head`."""
         ...
 
-    def data_at(self, head: Head, turn: int) -> str:
+    def data_at(self, head: SessionHead, turn: int) -> str:
         """The JSON text of the data after `turn` on the line that ends at `head`; 0 is `{}`."""
         ...
 
-    def at(self, head: Head, turn: int) -> Head:
+    def head_at(self, head: SessionHead, turn: int) -> SessionHead:
         """The session as of `turn` on the line that ends at `head`, to read from; TurnNotFound."""
         ...
 
-    def tip(self, head: Head) -> Head:
+    def redo_head(self, head: SessionHead) -> SessionHead:
         """The session as it was before turns were undone, to read from; `head` if none were."""
         ...
 
-    def origin(self, head: Head) -> Origin | None:
+    def origin(self, head: SessionHead) -> ForkOrigin | None:
         """Tell which session and turn it was forked from; None if it began by itself."""
         ...
 
-    def kept(self, head: Head) -> list[Head]:
+    def undone_forks(self, head: SessionHead) -> list[SessionHead]:
         """The undone forks of the session, and of those in turn: they go where it goes."""
         ...
 
     def sessions(
-        self, *, agent: str = "", limit: int | None = None, kept: bool = False, since: int | None = None
-    ) -> list[Summary]:
+        self,
+        *,
+        agent: str = "",
+        limit: int | None = None,
+        with_undone_forks: bool = False,
+        since: int | None = None,
+    ) -> list[SessionSummary]:
         """Sessions, last used first; with `kept`, also the forks that undoing kept.
 
         With `since`, only those that were used then or later; one with a turn that began since was.
         """
         ...
 
-    def resolve(self, name: str, *, agent: str = "") -> list[Head]:
+    def resolve(self, name: str, *, agent: str = "") -> list[SessionHead]:
         """The sessions that `name` may mean.
 
         With `agent`, the one whose whole name it is. Without, those of any agent whose whole name it
@@ -147,13 +154,13 @@ class Store(Protocol):
 
     def search(
         self,
-        words: Sequence[str],
+        terms: Sequence[str],
         *,
         agent: str = "",
         limit: int | None = None,
         ranked: bool = False,
-        kept: bool = False,
-    ) -> list[Hit]:
+        with_undone_forks: bool = False,
+    ) -> list[SearchHit]:
         """The turns that say every one of `words`, in prompt or reply; search_query.py says what that means.
 
         The newest first, by when their prompts were recorded (copies: when they were made); `ranked`, the
@@ -167,7 +174,7 @@ class Store(Protocol):
         """Make anew whatever `search` looks things up in, if there is something like that."""
         ...
 
-    def move(self, head: Head, turn: int, *, wait: float, pause: Pause) -> Head:
+    def move_head(self, head: SessionHead, turn: int, *, wait: float, pause: Pause) -> SessionHead:
         """Make `turn`, of the line that ends at `tip(head)`, the newest one: undo, redo and rewind.
 
         Changes head and version, and nothing else. After the turns that were there first: SessionBusy
@@ -175,14 +182,14 @@ class Store(Protocol):
         """
         ...
 
-    def edit(self, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
+    def edit(self, head: SessionHead, data: str, *, wait: float, pause: Pause) -> SessionHead:
         """Add an entry of kind "edit" after which the data is the JSON text `data`.
 
         SessionBusy and SessionChanged as for `move`.
         """
         ...
 
-    def fork(self, head: Head, name: str) -> Head:
+    def fork(self, head: SessionHead, name: str) -> SessionHead:
         """A session `name` of the same agent that is an independent copy of the line up to `head`.
 
         What was undone and what runs is not copied. Waits for nobody. SessionExists; SessionChanged if
@@ -190,14 +197,16 @@ class Store(Protocol):
         """
         ...
 
-    def bring(self, agent: str, name: str, entries: Iterable[Entry], origin: Origin | None = None) -> Head:
+    def import_session(
+        self, agent: str, name: str, entries: Iterable[Entry], origin: ForkOrigin | None = None
+    ) -> SessionHead:
         """A new session of settled `entries`, each with its data, numbered anew; all of it or nothing.
 
         SessionExists if the agent has a session of that name; KeyConflict if a key completed two turns.
         """
         ...
 
-    def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
+    def rename(self, head: SessionHead, name: str, *, wait: float, pause: Pause) -> SessionHead:
         """Give the session another name, and its undone forks too, after the turns that were there first.
 
         SessionExists if its agent has a session of that name; SessionBusy past `wait` seconds;
@@ -205,7 +214,7 @@ class Store(Protocol):
         """
         ...
 
-    def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
+    def delete(self, head: SessionHead, *, seen: Sequence[SessionHead] | None = None) -> None:
         """Remove the session, its undone forks, and every trace of them; other forks stay whole.
 
         SessionBusy at once while a turn runs; SessionChanged if it is not the one of `head.uid`. With
@@ -218,21 +227,21 @@ class Store(Protocol):
         """Figures about all sessions, or those of `agent`; days begin `ahead` seconds before those of UTC."""
         ...
 
-    def stamp(self) -> object:
+    def change_token(self) -> object:
         """A change token: equal on two calls of one thread if nobody wrote in between.
 
         It costs next to nothing, so that a change can be waited for. StoreError if the store was removed.
         """
         ...
 
-    def compact(self, seconds: float) -> int:
+    def reclaim_space(self, seconds: float) -> int:
         """Return unused space to the file system within `seconds`.
 
         Gives the bytes freed, 0 if it could not be done.
         """
         ...
 
-    def back_up(self, file: str, advance: Advance, *, force: bool = False) -> None:
+    def back_up(self, file: str, advance: ProgressCallback, *, force: bool = False) -> None:
         """Write a copy as of one moment, checked, to the new `file`, whole or not at all; writers go on.
 
         FileExists unless `force` replaces it; StoreDamaged if the store does not pass the check;
@@ -240,7 +249,7 @@ class Store(Protocol):
         """
         ...
 
-    def restore(self, file: str, advance: Advance, *, force: bool = False) -> str:
+    def restore(self, file: str, advance: ProgressCallback, *, force: bool = False) -> str:
         """Put a copy of what `back_up` wrote in the place of this store.
 
         Gives where the store that was there is kept, "" if none was. Conflict while any process uses
@@ -249,7 +258,7 @@ class Store(Protocol):
         """
         ...
 
-    def health(self) -> Iterator[Finding]:
+    def health(self) -> Iterator[HealthFinding]:
         """A check-up of everything that is kept, damaged turns with their numbers.
 
         Changes nothing, and raises nothing: a store that cannot be read is a finding too.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from flue_cli.errors import LeaseLost, SessionBusy, SessionChanged, SessionExists, SessionNotFound
-from flue_cli.stores.records import Holder, Lease
+from flue_cli.stores.records import Lease, LeaseHolder
 
 
-def session_busy_error(name: str, holder: Holder, now: int) -> SessionBusy:
+def session_busy_error(name: str, holder: LeaseHolder, now: int) -> SessionBusy:
     """The error for a session that stayed taken."""
     who = "another process" + (f" (pid {holder.pid} on {holder.host})" if holder.pid else "")
     seconds = max(0, (now - holder.since) // 1_000_000)

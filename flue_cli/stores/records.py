@@ -14,14 +14,14 @@ from flue_cli.agents.api import Message
 LEASE_SECONDS = 15.0
 """Duration of a lease that is not renewed, in seconds; a running turn renews it every third of that."""
 
-PREVIEW = 200
+PREVIEW_CHARACTERS = 200
 """Length of the last prompt in a list of sessions, in characters."""
 
 ABSENT = 0
 """The uid of a session that does not exist yet."""
 
 
-class Head(NamedTuple):
+class SessionHead(NamedTuple):
     """A session as of its last settled turn: never its history. `turn` 0 is the empty start.
 
     `line` and `turn` name the head entry, `messages` is the length of the history up to it.
@@ -31,7 +31,7 @@ class Head(NamedTuple):
     agent: str
     name: str
     version: int = 0
-    line: int = 0
+    branch: int = 0
     turn: int = 0
     messages: int = 0
     created_at: int = 0
@@ -67,7 +67,7 @@ class Entry(NamedTuple):
     data: str = ""
 
 
-class Holder(NamedTuple):
+class LeaseHolder(NamedTuple):
     """The process that runs a turn on a session: `pid` and `host` where known, `since` its beginning."""
 
     pid: int
@@ -82,7 +82,7 @@ class Lease(NamedTuple):
     `data` is the JSON text that the turn starts from.
     """
 
-    head: Head
+    head: SessionHead
     fence: int
     entry: int
     turn: int
@@ -90,11 +90,11 @@ class Lease(NamedTuple):
     prompt: str
     key: str | None
     data: str
-    line: int = 0
+    branch: int = 0
     base: int = 0
 
 
-class Begun(NamedTuple):
+class BegunTurn(NamedTuple):
     """A prompt was accepted and is recorded as running.
 
     `interrupted` is the earlier prompt that a crash left unanswered and this call settled. `undone_fork`
@@ -106,14 +106,14 @@ class Begun(NamedTuple):
     undone_fork: str = ""
 
 
-class Replayed(NamedTuple):
+class ReplayedTurn(NamedTuple):
     """The key's turn was completed before: here it is, with its data, and nothing runs."""
 
-    head: Head
+    head: SessionHead
     entry: Entry
 
 
-class Ask(NamedTuple):
+class TurnRequest(NamedTuple):
     """A prompt for a session.
 
     `uid` is 0 or the session that the caller has seen: another one of that name is a conflict.
@@ -130,11 +130,11 @@ class Ask(NamedTuple):
     wait: float = 30.0
 
 
-Pause = Callable[[float, Holder], object]
+Pause = Callable[[float, LeaseHolder], object]
 """Called by a store between attempts: sleeps at most so many seconds, raises to give up waiting."""
 
 
-class Origin(NamedTuple):
+class ForkOrigin(NamedTuple):
     """The source of a fork: a session, which may be gone, by uid and name, at `turn`.
 
     `is_kept`: not by a person, but because turns that were undone had to go somewhere.
@@ -143,10 +143,10 @@ class Origin(NamedTuple):
     uid: int
     name: str
     turn: int
-    is_kept: bool = False
+    is_undone_fork: bool = False
 
 
-class Summary(NamedTuple):
+class SessionSummary(NamedTuple):
     """A line of a list of sessions; `preview` is the beginning of the last prompt."""
 
     uid: int
@@ -156,10 +156,10 @@ class Summary(NamedTuple):
     created_at: int
     updated_at: int
     preview: str
-    origin: Origin | None = None
+    origin: ForkOrigin | None = None
 
 
-class Hit(NamedTuple):
+class SearchHit(NamedTuple):
     """A turn that a search found, of the session `name` with that uid; `reply` is None if it has none."""
 
     agent: str
@@ -171,7 +171,7 @@ class Hit(NamedTuple):
     reply: str | None
 
 
-class Finding(NamedTuple):
+class HealthFinding(NamedTuple):
     """One result of a check-up: `level` is "ok", "note" or "problem"; `advice` is what to do about it."""
 
     level: str

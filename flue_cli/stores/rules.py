@@ -18,14 +18,14 @@ from flue_cli.stores.contract_errors import (
 )
 from flue_cli.stores.records import (
     ABSENT,
-    Ask,
     Entry,
     Failure,
-    Head,
+    SessionHead,
+    TurnRequest,
 )
 
 
-def check_expectation(ask: Ask, seen: int, found: int) -> None:
+def check_expectation(ask: TurnRequest, seen: int, found: int) -> None:
     """Raise what keeps `ask` out of the session of uid `found` (ABSENT: there is none).
 
     `seen` is the session that it has seen, now or when it began to wait.
@@ -38,20 +38,20 @@ def check_expectation(ask: Ask, seen: int, found: int) -> None:
         raise session_exists_error(ask.agent, ask.name)
 
 
-def request_for(head: Head, wait: float) -> Ask:
+def request_for(head: SessionHead, wait: float) -> TurnRequest:
     """Make a request for the session of `head` and no other one; SessionChanged if there was none."""
     if head.uid == ABSENT:
         raise session_changed_error(head.name)
-    return Ask(head.agent, head.name, "", uid=head.uid, wait=wait)
+    return TurnRequest(head.agent, head.name, "", uid=head.uid, wait=wait)
 
 
-def check_same_prompt(ask: Ask, prompt: str) -> None:
+def check_same_prompt(ask: TurnRequest, prompt: str) -> None:
     """Raise KeyConflict unless the key of `ask` completed this very prompt."""
     if ask.prompt != prompt:
         raise KeyConflict(f"turn key '{ask.key}' was used for another prompt")
 
 
-def check_unchanged(head: Head, found: Head) -> None:
+def check_unchanged(head: SessionHead, found: SessionHead) -> None:
     """Raise SessionChanged unless the session `found` is still as `head` says."""
     if head.version != found.version:
         raise SessionChanged(
@@ -60,7 +60,7 @@ def check_unchanged(head: Head, found: Head) -> None:
         )
 
 
-def check_all_unchanged(heads: Iterable[Head], found: Iterable[Head]) -> None:
+def check_all_unchanged(heads: Iterable[SessionHead], found: Iterable[SessionHead]) -> None:
     """Raise SessionChanged unless the sessions `found` are those of `heads`, each still as it says."""
     seen = {head.uid: head for head in heads}
     now = {head.uid: head for head in found}
@@ -70,7 +70,7 @@ def check_all_unchanged(heads: Iterable[Head], found: Iterable[Head]) -> None:
         check_unchanged(head, now[uid])
 
 
-def check_turn(head: Head, turn: int) -> None:
+def check_turn(head: SessionHead, turn: int) -> None:
     """Raise TurnNotFound unless `turn` is 0 or on the line that ends at `head`."""
     if not 0 <= turn <= head.turn:
         raise TurnNotFound(f"session '{head.name}' has no turn {turn}")
@@ -94,7 +94,7 @@ def said_messages(
     return (Message("user", prompt), *between, Message("assistant", reply))
 
 
-def mark_of(entry: Entry) -> str:
+def outcome_label(entry: Entry) -> str:
     """Label of an entry beside its number: "" for an answered prompt, else its outcome."""
     if entry.kind == "edit":
         return "data edited"
@@ -112,7 +112,7 @@ def check_unique_keys(entries: Iterable[Entry]) -> Iterator[Entry]:
         yield entry
 
 
-def kept_name(name: str, others: Iterable[str]) -> str:
+def undone_fork_name(name: str, others: Iterable[str]) -> str:
     """The name of the next fork that is kept of session `name`, when its agent has sessions `others`."""
     others = set(others)
     last = 0

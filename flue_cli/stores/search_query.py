@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flue_cli.stores.records import Hit
+    from flue_cli.stores.records import SearchHit
 
 UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3021-\u312f\u3130-\u318f"
@@ -33,14 +33,14 @@ _USUAL_LENGTH = 400
 """Length of a turn that counts as neither short nor long in the ranking, in characters."""
 
 
-class Query:
+class SearchQuery:
     """The words that somebody looks for."""
 
     def __init__(self, words: Iterable[str]) -> None:
         self.words = tuple(dict.fromkeys(word.casefold() for word in words if word))
         self._spaced = re.compile(f"{SPACED}+")
 
-    def found(self, prompt: str, reply: str | None) -> list[str]:
+    def matching_terms(self, prompt: str, reply: str | None) -> list[str]:
         """The words that occur in a turn that says this."""
         said, answered = prompt.casefold(), (reply or "").casefold()
         return [
@@ -50,9 +50,9 @@ class Query:
             or (word in answered and self._occurs(answered, word))
         ]
 
-    def finds(self, prompt: str, reply: str | None) -> bool:
+    def matches(self, prompt: str, reply: str | None) -> bool:
         """True if all words occur in it."""
-        return len(self.found(prompt, reply)) == len(self.words)
+        return len(self.matching_terms(prompt, reply)) == len(self.words)
 
     def rank(self, prompt: str, reply: str | None) -> tuple[int, float]:
         """Score of a matching turn, higher is better: words in the prompt, then BM25's measure.
@@ -100,10 +100,10 @@ class Query:
                 at = text.find(word, at + len(word))
 
 
-def best(hits: Iterable[Hit], query: Query, limit: int | None) -> list[Hit]:
+def best_hits(hits: Iterable[SearchHit], query: SearchQuery, limit: int | None) -> list[SearchHit]:
     """The best of `hits`, which come newest first, best first; of equal ones the newest first."""
 
-    def worth(hit: Hit) -> tuple[int, float]:
+    def worth(hit: SearchHit) -> tuple[int, float]:
         in_prompt, measure = query.rank(hit.prompt, hit.reply)
         return -in_prompt, -measure
 
@@ -114,7 +114,7 @@ def best(hits: Iterable[Hit], query: Query, limit: int | None) -> list[Hit]:
     return nsmallest(limit, hits, key=worth)
 
 
-def at_most(limit: int | None) -> int | None:
+def sql_limit(limit: int | None) -> int | None:
     """A limit that somebody gave, however large, as one that Python can count to."""
     return None if limit is None else min(limit, sys.maxsize)
 

@@ -12,7 +12,7 @@ _MOST = 5
 """Number of the busiest sessions and of the slowest turns that are named."""
 
 
-class Busy(NamedTuple):
+class BusySession(NamedTuple):
     """A session, and how many prompts it was given."""
 
     agent: str
@@ -20,7 +20,7 @@ class Busy(NamedTuple):
     turns: int
 
 
-class Slow(NamedTuple):
+class SlowTurn(NamedTuple):
     """The slowest turn of a session, and how long it took in microseconds."""
 
     agent: str
@@ -50,11 +50,11 @@ class Statistics(NamedTuple):
     bytes: int = 0
     agents: tuple[tuple[str, int], ...] = ()
     days: tuple[tuple[int, int], ...] = ()
-    busiest: tuple[Busy, ...] = ()
-    slowest: tuple[Slow, ...] = ()
+    busiest: tuple[BusySession, ...] = ()
+    slowest: tuple[SlowTurn, ...] = ()
 
 
-class Counted(NamedTuple):
+class SessionCount(NamedTuple):
     """A session, as a store counts it; `messages` is the length of its history."""
 
     uid: int
@@ -64,7 +64,7 @@ class Counted(NamedTuple):
     is_kept: bool
 
 
-class Tally(NamedTuple):
+class TurnTally(NamedTuple):
     """The turns of the session `uid` on one day; `took` is the time of its slowest turn there, or -1."""
 
     uid: int
@@ -79,14 +79,16 @@ class Tally(NamedTuple):
     turn: int
 
 
-def figures(sessions: Iterable[Counted], tallies: Iterable[Tally], size: int) -> Statistics:
+def compute_statistics(
+    sessions: Iterable[SessionCount], tallies: Iterable[TurnTally], size: int
+) -> Statistics:
     """Add up `sessions` and their tallies; `size` is the bytes."""
     known = {session.uid: session for session in sessions}
     sums: Counter[str] = Counter()
     agents = Counter({session.agent: 0 for session in known.values()})
     days: Counter[int] = Counter()
     said: Counter[int] = Counter()
-    slowest: dict[int, Tally] = {}
+    slowest: dict[int, TurnTally] = {}
     for tally in tallies:
         session = known.get(tally.uid)
         if session is None:  # deleted between two looks
@@ -109,11 +111,12 @@ def figures(sessions: Iterable[Counted], tallies: Iterable[Tally], size: int) ->
         bytes=size,
         agents=tuple(sorted(agents.items(), key=lambda item: (-item[1], item[0]))),
         days=tuple(sorted((day, count) for day, count in days.items() if count)),
-        busiest=tuple(Busy(known[uid].agent, known[uid].name, count) for uid, count in busiest),
+        busiest=tuple(BusySession(known[uid].agent, known[uid].name, count) for uid, count in busiest),
         slowest=tuple(
-            Slow(known[tally.uid].agent, known[tally.uid].name, tally.turn, tally.took) for tally in longest
+            SlowTurn(known[tally.uid].agent, known[tally.uid].name, tally.turn, tally.took)
+            for tally in longest
         ),
     )
 
 
-_NONE = Tally(0, 0, 0, 0, 0, 0, 0, 0, -1, 0)
+_NONE = TurnTally(0, 0, 0, 0, 0, 0, 0, 0, -1, 0)

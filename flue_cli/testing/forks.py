@@ -10,12 +10,12 @@ from flue_cli.agents.api import Message
 from flue_cli.errors import KeyConflict, SessionChanged, SessionExists
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import (
-    Ask,
-    Begun,
+    BegunTurn,
     Entry,
     Failure,
-    Head,
-    Origin,
+    ForkOrigin,
+    SessionHead,
+    TurnRequest,
 )
 from flue_cli.testing.run_turns import (
     AGENT,
@@ -54,7 +54,7 @@ class ForkCases:
         assert (fork.agent, fork.turn, fork.messages) == (AGENT, 3, head.messages)
         assert fork.uid not in (0, head.uid)
         assert contents(store, fork)[1:3] == whole
-        assert store.origin(fork) == Origin(head.uid, "main", 3)
+        assert store.origin(fork) == ForkOrigin(head.uid, "main", 3)
         assert store.head(AGENT, "main") == head
         turn(store, "main goes on")
         turn(store, "fork goes on", "fork", data='{"fork":1}')
@@ -66,18 +66,18 @@ class ForkCases:
             *('{"n":1}', '{"n":1}', '{"n":3}', '{"fork":1}')
         ]
         assert contents(store, store.head(AGENT, "main"))[1][:3] == whole[0]  # type: ignore[index]
-        assert store.kept(now) == store.kept(store.head(AGENT, "main")) == []
+        assert store.undone_forks(now) == store.undone_forks(store.head(AGENT, "main")) == []
 
     def test_a_fork_may_be_as_of_any_turn(self, store: Store) -> None:
         """As of a turn, the empty start, what was undone: it ends there and knows where it came from."""
         talk(store, "one", "two", "three", "four")
         now = move(store, 3)
         for number, name in ((0, "start"), (2, "early"), (3, "now"), (4, "undone")):
-            fork = store.fork(store.at(store.tip(now), number), name)
+            fork = store.fork(store.head_at(store.redo_head(now), number), name)
             assert (fork.turn, fork.messages) == (number, 2 * number)
             assert prompts(store, name) == ["one", "two", "three", "four"][:number]
-            assert store.origin(fork) == Origin(now.uid, "main", number)
-            assert store.tip(fork) == fork == store.head(AGENT, name)
+            assert store.origin(fork) == ForkOrigin(now.uid, "main", number)
+            assert store.redo_head(fork) == fork == store.head(AGENT, name)
             assert turn(store, "next", name).turn == number + 1
         assert store.head(AGENT, "main") == now
 
@@ -87,9 +87,9 @@ class ForkCases:
         turn(store, "two", key="l")
         turn(store, "three", key="m")
         move(store, 2)
-        fork = store.fork(store.at(store.head(AGENT, "main"), 1), "fork")
+        fork = store.fork(store.head_at(store.head(AGENT, "main"), 1), "fork")
 
-        assert store.tip(fork) == fork
+        assert store.redo_head(fork) == fork
         replayed = replay(store, "one", "k", "fork")
         assert (replayed.head, replayed.entry.reply, replayed.entry.data) == (fork, "first", '{"n":1}')
         for key in ("l", "m"):
@@ -104,7 +104,7 @@ class ForkCases:
 
         fork = store.fork(lease.head, "fork")
 
-        assert (prompts(store, "fork"), store.running(fork)) == (["one"], None)
+        assert (prompts(store, "fork"), store.unsettled_prompt(fork)) == (["one"], None)
         assert turn(store, "here", "fork", key="k").turn == 2
         assert finish(store, lease).turn == 2
         assert prompts(store) == ["one", "two"]
@@ -128,8 +128,8 @@ class ForkCases:
 
         after = [contents(store, store.head(AGENT, name)) for name in ("fork", "of the kept one")]
         assert after == before
-        assert store.origin(store.head(AGENT, "fork")) == Origin(parent.uid, "main", 2)
-        assert store.origin(store.head(AGENT, "of the kept one")) == Origin(kept.uid, "main~1", 2)
+        assert store.origin(store.head(AGENT, "fork")) == ForkOrigin(parent.uid, "main", 2)
+        assert store.origin(store.head(AGENT, "of the kept one")) == ForkOrigin(kept.uid, "main~1", 2)
         assert replay(store, "two", "k", "fork").entry.reply == "kept"
         assert turn(store, "three", "fork").turn == 3
 
@@ -160,14 +160,16 @@ class ForkCases:
 
         store.rename(parent, "renamed", wait=0, pause=sleep)
 
-        assert store.origin(store.head(AGENT, "fork")) == Origin(parent.uid, "renamed", 2)
-        assert store.origin(store.head(AGENT, "renamed~1")) == Origin(parent.uid, "renamed", 1, is_kept=True)
+        assert store.origin(store.head(AGENT, "fork")) == ForkOrigin(parent.uid, "renamed", 2)
+        assert store.origin(store.head(AGENT, "renamed~1")) == ForkOrigin(
+            parent.uid, "renamed", 1, is_undone_fork=True
+        )
 
     # Bringing sessions from elsewhere
 
     def test_a_session_brought_from_elsewhere_is_whole(self, store: Store) -> None:
         """Turns are numbered anew; times, keys, meta, messages, errors, edits and data stay as they are."""
-        brought = store.bring(AGENT, "main", self._entries())
+        brought = store.import_session(AGENT, "main", self._entries())
 
         assert brought == store.head(AGENT, "main")
         assert (brought.turn, brought.messages) == (4, 5)
@@ -179,7 +181,11 @@ class ForkCases:
         assert [message.content for message in store.messages(brought, 0, 9)] == [
             *("one", {"tool": 1}, "first", "four", "last")
         ]
-        assert (store.origin(brought), store.tip(brought), store.running(brought)) == (None, brought, None)
+        assert (store.origin(brought), store.redo_head(brought), store.unsettled_prompt(brought)) == (
+            None,
+            brought,
+            None,
+        )
         assert store.sessions()[0][2:4] == ("main", 4)
 
         assert replay(store, "one", "k").entry.reply == "first"
@@ -198,29 +204,29 @@ class ForkCases:
             raise ValueError("half-way")
 
         with pytest.raises(ValueError, match="half-way"):
-            store.bring(AGENT, "main", breaks())
+            store.import_session(AGENT, "main", breaks())
         with pytest.raises(SessionExists):
-            store.bring(AGENT, "taken", self._entries())
+            store.import_session(AGENT, "taken", self._entries())
         with pytest.raises(KeyConflict):
-            store.bring(AGENT, "main", self._entries() + self._entries())
+            store.import_session(AGENT, "main", self._entries() + self._entries())
 
-        assert store.head(AGENT, "main") == Head(0, AGENT, "main")
+        assert store.head(AGENT, "main") == SessionHead(0, AGENT, "main")
         assert everything(store, "taken") == before
-        assert store.bring("another", "taken", []).turn == 0
+        assert store.import_session("another", "taken", []).turn == 0
         assert turn(store, "hello", "taken", agent="another").turn == 1
 
     def test_what_is_brought_may_be_a_fork(self, store: Store) -> None:
         """What it was forked from is told, though it is not here; and it may come from the store itself."""
-        elsewhere = Origin(0, "elsewhere", 7)
-        brought = store.bring(AGENT, "main", self._entries(), elsewhere)
+        elsewhere = ForkOrigin(0, "elsewhere", 7)
+        brought = store.import_session(AGENT, "main", self._entries(), elsewhere)
         assert store.origin(brought) == store.sessions()[0].origin == elsewhere
 
-        copy = store.bring("another", "copy", store.entries(brought, 2, 3, with_data=True))
+        copy = store.import_session("another", "copy", store.entries(brought, 2, 3, with_data=True))
         assert [entry.data for entry in timeline(store, copy, with_data=True)] == [
             *('{"z":1,"a":1}', '{"z":"\\u00fc"}')
         ]
-        begun = store.begin(Ask("another", "copy", "next", wait=0), sleep)
-        assert isinstance(begun, Begun)
+        begun = store.begin(TurnRequest("another", "copy", "next", wait=0), sleep)
+        assert isinstance(begun, BegunTurn)
         assert begun.lease.data == '{"z":"\\u00fc"}'
 
     @staticmethod

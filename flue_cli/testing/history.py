@@ -11,7 +11,7 @@ import pytest
 from flue_cli.agents.api import Message
 from flue_cli.errors import TurnNotFound
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Head
+from flue_cli.stores.records import SessionHead
 from flue_cli.testing.run_turns import AGENT, failed_turn, threads, timeline, turn
 
 LONG = 560
@@ -22,7 +22,7 @@ class Talk(NamedTuple):
     """A long conversation, and what is known to have been said: by position, and by turn from 0."""
 
     store: Store
-    head: Head
+    head: SessionHead
     history: list[Message]
     data: list[str]
     outcomes: list[str]

@@ -12,7 +12,7 @@ from flue_cli.errors import (
     SessionChanged,
 )
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Holder
+from flue_cli.stores.records import LeaseHolder
 from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
@@ -45,9 +45,9 @@ class LeaseCases:
     def test_a_wait_is_bounded(self, store: Store) -> None:
         """Whoever waits longer than it wants to is told so soon after, and knew all along who holds it."""
         lease = begin(store, "one").lease
-        told: list[tuple[float, Holder]] = []
+        told: list[tuple[float, LeaseHolder]] = []
 
-        def pause(seconds: float, holder: Holder) -> None:
+        def pause(seconds: float, holder: LeaseHolder) -> None:
             told.append((seconds, holder))
             time.sleep(seconds)
 
@@ -111,7 +111,7 @@ class LeaseCases:
         lease = begin(store, "one").lease
         busy_for_newcomer = []
 
-        def pause(seconds: float, holder: Holder) -> None:
+        def pause(seconds: float, holder: LeaseHolder) -> None:
             finish(store, lease)
             with pytest.raises(SessionBusy):
                 begin(store, "newcomer", wait=0)
@@ -128,7 +128,7 @@ class LeaseCases:
         class GivenUp(BaseException):
             pass
 
-        def pause(seconds: float, holder: Holder) -> None:
+        def pause(seconds: float, holder: LeaseHolder) -> None:
             raise GivenUp
 
         with pytest.raises(GivenUp):
@@ -175,7 +175,7 @@ class LeaseCases:
         """A prompt whose session is deleted while it waits ends with SessionChanged and creates nothing."""
         lease = begin(store, "one").lease
 
-        def pause(seconds: float, holder: Holder) -> None:
+        def pause(seconds: float, holder: LeaseHolder) -> None:
             store.delete(finish(store, lease))
 
         with pytest.raises(SessionChanged):
@@ -187,7 +187,7 @@ class LeaseCases:
         """A prompt meant for a session that is gone is not answered in another one of the same name."""
         lease = begin(store, "one").lease
 
-        def pause(seconds: float, holder: Holder) -> None:
+        def pause(seconds: float, holder: LeaseHolder) -> None:
             store.delete(finish(store, lease))
             turn(store, "somebody else's")
 
@@ -201,7 +201,7 @@ class LeaseCases:
         """The prompt that a crash left unanswered is handed to whoever comes next, and stays on record."""
         turn(store, "one", data='{"n":1}')
         old = forgotten(store, "two", key="k")
-        running = store.running(store.head(AGENT, "main"))
+        running = store.unsettled_prompt(store.head(AGENT, "main"))
         assert running is not None
         assert running.prompt == "two"
 

@@ -13,7 +13,7 @@ from flue_cli.errors import (
     SessionExists,
 )
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Ask, Head, Replayed
+from flue_cli.stores.records import ReplayedTurn, SessionHead, TurnRequest
 from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
@@ -44,7 +44,7 @@ class Lifecycle:
 
         store.delete(store.head(AGENT, "main"))
 
-        assert store.head(AGENT, "main") == Head(0, AGENT, "main")
+        assert store.head(AGENT, "main") == SessionHead(0, AGENT, "main")
         assert store.resolve("main") == []
         assert everything(store, "other") == before
         begun = begin(store, "other prompt, same key", key="k")
@@ -85,7 +85,7 @@ class Lifecycle:
         with pytest.raises(SessionChanged):
             store.delete(stale)
         with pytest.raises(SessionChanged):
-            store.delete(Head(0, AGENT, "main"))
+            store.delete(SessionHead(0, AGENT, "main"))
         assert everything(store) == before
 
     def test_a_session_that_a_crash_left_running_can_be_deleted(self, store: Store) -> None:
@@ -222,8 +222,8 @@ class Lifecycle:
         assert store.head(AGENT, "other") == renamed
         assert store.resolve("other") == [renamed]
         assert timeline(store, renamed, with_data=True) == history
-        replayed = store.begin(Ask(AGENT, "other", "one", key="k", wait=0), sleep)
-        assert isinstance(replayed, Replayed)
+        replayed = store.begin(TurnRequest(AGENT, "other", "one", key="k", wait=0), sleep)
+        assert isinstance(replayed, ReplayedTurn)
         assert begin(store, "three", "other").lease.data == '{"n":1}'
 
     def test_a_name_that_is_taken_is_not_given_again(self, store: Store) -> None:
@@ -291,7 +291,7 @@ class Lifecycle:
         lease = forgotten(store, "one")
         store.rename(lease.head, "other", wait=0, pause=sleep)
 
-        running = store.running(lease.head)
+        running = store.unsettled_prompt(lease.head)
         assert running is not None
         assert running.prompt == "one"
         finish(store, lease, data='{"n":1}')

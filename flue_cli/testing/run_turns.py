@@ -13,22 +13,22 @@ from typing import Any
 from flue_cli.agents.api import Message
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import (
-    Ask,
-    Begun,
+    BegunTurn,
     Entry,
     Failure,
-    Head,
-    Holder,
     Lease,
+    LeaseHolder,
     Pause,
-    Replayed,
+    ReplayedTurn,
+    SessionHead,
+    TurnRequest,
 )
 
 AGENT = "parrot"
 BROKEN = Failure("agent_error", "the agent broke")
 
 
-def sleep(seconds: float, holder: Holder) -> None:
+def sleep(seconds: float, holder: LeaseHolder) -> None:
     """A pause that only waits."""
     time.sleep(seconds)
 
@@ -42,10 +42,10 @@ def begin(
     agent: str = AGENT,
     wait: float = 0,
     **more: Any,
-) -> Begun:
+) -> BegunTurn:
     """A prompt that is accepted, by default at once."""
-    begun = store.begin(Ask(agent, name, prompt, wait=wait, **more), pause)
-    assert isinstance(begun, Begun)
+    begun = store.begin(TurnRequest(agent, name, prompt, wait=wait, **more), pause)
+    assert isinstance(begun, BegunTurn)
     return begun
 
 
@@ -57,7 +57,7 @@ def finish(
     data: str | None = None,
     messages: Sequence[Message] = (),
     meta: Mapping[str, Any] | None = None,
-) -> Head:
+) -> SessionHead:
     """Complete a turn that has begun; the data stays unless given."""
     data = lease.data if data is None else data
     return store.commit(lease, reply=reply, messages=messages, data=data, meta=meta or {})
@@ -73,18 +73,18 @@ def turn(
     messages: Sequence[Message] = (),
     meta: Mapping[str, Any] | None = None,
     **more: Any,
-) -> Head:
+) -> SessionHead:
     """A completed turn; the data stays unless given."""
     lease = begin(store, prompt, name, **more).lease
     return finish(store, lease, reply=reply, data=data, messages=messages, meta=meta)
 
 
-def failed_turn(store: Store, prompt: str, name: str = "main", **more: Any) -> Head:
+def failed_turn(store: Store, prompt: str, name: str = "main", **more: Any) -> SessionHead:
     """A turn whose agent failed."""
     return store.abandon(begin(store, prompt, name, **more).lease, "failed", BROKEN, {})
 
 
-def talk(store: Store, *prompts: str, name: str = "main") -> Head:
+def talk(store: Store, *prompts: str, name: str = "main") -> SessionHead:
     """A completed turn of each prompt; the data after it has the prompt, and its number in the session."""
     for prompt in prompts:
         lease = begin(store, prompt, name).lease
@@ -92,19 +92,19 @@ def talk(store: Store, *prompts: str, name: str = "main") -> Head:
     return head
 
 
-def replay(store: Store, prompt: str, key: str, name: str = "main", **more: Any) -> Replayed:
+def replay(store: Store, prompt: str, key: str, name: str = "main", **more: Any) -> ReplayedTurn:
     """The turn that `key` completed before."""
-    replayed = store.begin(Ask(AGENT, name, prompt, key=key, wait=0, **more), sleep)
-    assert isinstance(replayed, Replayed)
+    replayed = store.begin(TurnRequest(AGENT, name, prompt, key=key, wait=0, **more), sleep)
+    assert isinstance(replayed, ReplayedTurn)
     return replayed
 
 
-def move(store: Store, to: int, name: str = "main") -> Head:
+def move(store: Store, to: int, name: str = "main") -> SessionHead:
     """Make turn `to` the newest one, at once."""
-    return store.move(store.head(AGENT, name), to, wait=0, pause=sleep)
+    return store.move_head(store.head(AGENT, name), to, wait=0, pause=sleep)
 
 
-def edit(store: Store, data: str, name: str = "main") -> Head:
+def edit(store: Store, data: str, name: str = "main") -> SessionHead:
     """Change the data by hand, at once."""
     return store.edit(store.head(AGENT, name), data, wait=0, pause=sleep)
 
@@ -116,23 +116,29 @@ def prompts(store: Store, name: str = "main") -> list[str]:
 
 def kept_names(store: Store, name: str = "main") -> list[str]:
     """The names of the forks that were kept of a session."""
-    return [fork.name for fork in store.kept(store.head(AGENT, name))]
+    return [fork.name for fork in store.undone_forks(store.head(AGENT, name))]
 
 
-def timeline(store: Store, head: Head, *, with_data: bool = False) -> list[Entry]:
+def timeline(store: Store, head: SessionHead, *, with_data: bool = False) -> list[Entry]:
     """Every turn up to `head`."""
     return list(store.entries(head, 1, head.turn, with_data=with_data))
 
 
 def everything(store: Store, name: str = "main") -> tuple[object, ...]:
     """All that a store tells about a session, and its list of all, to compare before and after."""
-    head, listed = store.head(AGENT, name), store.sessions(kept=True)
-    return contents(store, head), store.tip(head), store.running(head), store.kept(head), listed
+    head, listed = store.head(AGENT, name), store.sessions(with_undone_forks=True)
+    return (
+        contents(store, head),
+        store.redo_head(head),
+        store.unsettled_prompt(head),
+        store.undone_forks(head),
+        listed,
+    )
 
 
-def contents(store: Store, head: Head) -> tuple[object, ...]:
+def contents(store: Store, head: SessionHead) -> tuple[object, ...]:
     """The session up to `head`, and what was undone after it: all that was said and all data."""
-    tip = store.tip(head)
+    tip = store.redo_head(head)
     return (
         head,
         timeline(store, tip, with_data=True),
@@ -177,6 +183,6 @@ class Line:
     def __init__(self) -> None:
         self.joined = threading.Event()
 
-    def __call__(self, seconds: float, holder: Holder) -> None:
+    def __call__(self, seconds: float, holder: LeaseHolder) -> None:
         self.joined.set()
         time.sleep(seconds)

@@ -8,7 +8,7 @@ import pytest
 
 from flue_cli.agents.api import Message
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Entry, Hit
+from flue_cli.stores.records import Entry, SearchHit
 from flue_cli.testing.run_turns import (
     AGENT,
     begin,
@@ -25,14 +25,14 @@ from flue_cli.testing.run_turns import (
 from flue_cli.testing.search_texts import FOUND, HOSTILE, NOT_FOUND
 
 
-def said(hits: Iterable[Hit]) -> list[str]:
+def said(hits: Iterable[SearchHit]) -> list[str]:
     """The prompts of what was found."""
     return [hit.prompt for hit in hits]
 
 
 def search(store: Store, query: str, *, ranked: bool = False, kept: bool = False) -> list[str]:
     """The prompts of all that a query finds."""
-    return said(store.search(query.split(), ranked=ranked, kept=kept))
+    return said(store.search(query.split(), ranked=ranked, with_undone_forks=kept))
 
 
 def answered(prompts: Iterable[str]) -> list[Entry]:
@@ -163,7 +163,9 @@ class SearchCases:
         move(store, 1)
 
         def found(*, kept: bool) -> list[tuple[str, int, str]]:
-            return [(hit.name, hit.turn, hit.prompt) for hit in store.search(["parrots"], kept=kept)]
+            return [
+                (hit.name, hit.turn, hit.prompt) for hit in store.search(["parrots"], with_undone_forks=kept)
+            ]
 
         assert found(kept=False) == []
         assert found(kept=True) == [("main", 3, "three parrots"), ("main", 2, "two parrots")]
@@ -184,7 +186,7 @@ class SearchCases:
         """A fork by a person, and what was brought: they count as recorded when the copy was made."""
         talk(store, "parrot", "cat")
         fork = store.fork(store.head(AGENT, "main"), "fork")
-        store.bring(AGENT, "brought", answered(["parrot again", "dog"]))
+        store.import_session(AGENT, "brought", answered(["parrot again", "dog"]))
         turn(store, "a parrot at last")
 
         found = [(hit.name, hit.turn) for hit in store.search(["parrot"])]
@@ -215,9 +217,11 @@ class SearchCases:
     @pytest.mark.parametrize("anew", [False, True], ids=["as it is", "made anew"])
     def test_old_turns_are_found_among_many(self, store: Store, anew: bool) -> None:
         """However many there are, one is found by any word, and the newest first; deleted ones are not."""
-        store.bring(AGENT, "old", answered(f"old parrot{number} c++ 日本{number}" for number in range(700)))
-        store.bring(AGENT, "gone", answered(f"gone parrot{number}" for number in range(100)))
-        store.bring(AGENT, "new", answered(f"new parrot{number}" for number in range(700)))
+        store.import_session(
+            AGENT, "old", answered(f"old parrot{number} c++ 日本{number}" for number in range(700))
+        )
+        store.import_session(AGENT, "gone", answered(f"gone parrot{number}" for number in range(100)))
+        store.import_session(AGENT, "new", answered(f"new parrot{number}" for number in range(700)))
         store.fork(store.head(AGENT, "old"), "fork")
         store.delete(store.head(AGENT, "gone"))
         before = everything(store, "old")

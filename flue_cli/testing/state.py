@@ -14,7 +14,7 @@ from flue_cli.errors import (
 )
 from flue_cli.jsondata.strict import MAX_DEPTH, dumps
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Entry, Failure, Head
+from flue_cli.stores.records import Entry, Failure, SessionHead
 from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
@@ -34,7 +34,7 @@ class State:
 
     def test_a_head_is_there_before_the_session(self, store: Store) -> None:
         """Looking at a session that does not exist shows uid 0 and an empty start, and makes none."""
-        assert store.head(AGENT, "main") == Head(0, AGENT, "main")
+        assert store.head(AGENT, "main") == SessionHead(0, AGENT, "main")
         assert store.sessions() == []
         assert store.resolve("main") == []
 
@@ -46,7 +46,7 @@ class State:
         head = store.head(AGENT, "main")
 
         assert list(store.entries(head, 1, 10)) == []
-        assert store.running(head) is None
+        assert store.unsettled_prompt(head) is None
         assert store.messages(head, 0, 10) == []
         assert store.data_at(head, 0) == "{}"
 
@@ -242,15 +242,15 @@ class State:
     def test_running_shows_the_prompt_that_is_being_answered(self, store: Store) -> None:
         """While a turn runs, everybody can see its prompt; before and after, there is none."""
         head = turn(store, "one")
-        assert store.running(head) is None
+        assert store.unsettled_prompt(head) is None
 
         lease = begin(store, "two", key="k").lease
-        running = store.running(store.head(AGENT, "main"))
+        running = store.unsettled_prompt(store.head(AGENT, "main"))
         assert running is not None
         assert (running.turn, running.outcome, running.prompt, running.key) == (2, "running", "two", "k")
         assert (running.started_at, running.finished_at, running.reply) == (lease.started_at, None, None)
 
-        assert store.running(finish(store, lease)) is None
+        assert store.unsettled_prompt(finish(store, lease)) is None
 
     def test_what_was_given_and_what_comes_back_is_independent(self, store: Store) -> None:
         """Changing an object after it was stored, or after it was read, changes nothing in the store."""

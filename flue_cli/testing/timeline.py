@@ -9,7 +9,7 @@ import pytest
 
 from flue_cli.errors import KeyConflict, LeaseLost, SessionBusy, SessionChanged, TurnNotFound
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Entry, Head, Pause
+from flue_cli.stores.records import Entry, Pause, SessionHead
 from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
@@ -31,10 +31,10 @@ from flue_cli.testing.run_turns import (
     turn,
 )
 
-Step = Callable[[], Head]
-Change = Callable[[Store, Head, float, Pause], Head]
+Step = Callable[[], SessionHead]
+Change = Callable[[Store, SessionHead, float, Pause], SessionHead]
 CHANGES: dict[str, Change] = {
-    "move": lambda store, head, wait, pause: store.move(head, 1, wait=wait, pause=pause),
+    "move": lambda store, head, wait, pause: store.move_head(head, 1, wait=wait, pause=pause),
     "edit": lambda store, head, wait, pause: store.edit(head, '{"by":"hand"}', wait=wait, pause=pause),
 }
 by_move_or_edit = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
@@ -63,7 +63,7 @@ class TimelineCases:
         assert store.data_at(moved, 2) == '{"last": "two", "turn": 2}'
         with pytest.raises(TurnNotFound):
             store.data_at(moved, 3)
-        (summary,) = store.sessions(kept=True)
+        (summary,) = store.sessions(with_undone_forks=True)
         assert (summary.turns, summary.preview, summary.updated_at) == (2, "two", moved.updated_at)
 
     def test_what_was_undone_can_be_done_again(self, store: Store) -> None:
@@ -73,15 +73,15 @@ class TimelineCases:
 
         for turn_number in (1, 2, 0, 1, 3):
             moved = move(store, turn_number)
-            tip = store.tip(moved)
+            tip = store.redo_head(moved)
             assert (tip.uid, tip.turn, tip.messages) == (moved.uid, 3, 6)
             assert contents(store, moved)[1:] == all_of_it
             assert (moved.turn, moved.messages) == (turn_number, 2 * turn_number)
             assert timeline(store, moved) == timeline(store, tip)[:turn_number]
 
-        assert store.tip(moved) == moved == store.head(AGENT, "main")
+        assert store.redo_head(moved) == moved == store.head(AGENT, "main")
         assert turn(store, "four").turn == 4
-        assert store.sessions(kept=True) == store.sessions()
+        assert store.sessions(with_undone_forks=True) == store.sessions()
 
     def test_the_start_can_be_gone_back_to(self, store: Store) -> None:
         """At turn 0 a session is as empty as a new one, and still the same session."""
@@ -133,16 +133,16 @@ class TimelineCases:
         now = move(store, 3)
         before = everything(store)
 
-        for whole in (now, store.tip(now)):
+        for whole in (now, store.redo_head(now)):
             for number in range(whole.turn + 1):
-                then = store.at(whole, number)
+                then = store.head_at(whole, number)
                 assert (then.uid, then.turn, then.messages) == (now.uid, number, heads[number].messages)
                 assert (timeline(store, then, with_data=True), store.messages(then, 0, 9)) == seen[number]
                 if number and number != whole.turn:
                     assert then.updated_at == heads[number].updated_at
         for number in (-1, 4):
             with pytest.raises(TurnNotFound):
-                store.at(now, number)
+                store.head_at(now, number)
         assert everything(store) == before
 
     def test_a_head_seen_before_it_was_undone_still_reads(self, store: Store) -> None:
@@ -193,7 +193,7 @@ class TimelineCases:
         for head in stale:
             with pytest.raises(SessionChanged):
                 change(store, head, 0, sleep)
-        assert store.sessions(kept=True) == []
+        assert store.sessions(with_undone_forks=True) == []
         talk(store, "anew", "again")
         before = everything(store)
         for head in stale:
@@ -257,8 +257,8 @@ class TimelineCases:
         head = change(store, before, 0, sleep)
 
         assert head == store.head(AGENT, "main")
-        assert store.running(head) is None
-        third = timeline(store, store.tip(head))[2]
+        assert store.unsettled_prompt(head) is None
+        third = timeline(store, store.redo_head(head))[2]
         assert (third.outcome, third.prompt, third.key) == ("interrupted", "crashed", "k")
         assert third.error is not None
         assert third.error.type == "interrupted"

@@ -13,7 +13,7 @@ from flue_cli.errors import (
     SessionNotFound,
 )
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Ask, Replayed
+from flue_cli.stores.records import ReplayedTurn, TurnRequest
 from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
@@ -119,11 +119,11 @@ class Turns:
             begin(store, "one", key="k", wait=0)
 
         repeat = store.begin(
-            Ask(AGENT, "main", "one", key="k", wait=10),
+            TurnRequest(AGENT, "main", "one", key="k", wait=10),
             lambda *_: finish(store, lease, reply="once"),
         )
 
-        assert isinstance(repeat, Replayed)
+        assert isinstance(repeat, ReplayedTurn)
         assert repeat.entry.reply == "once"
         assert begin(store, "two", wait=0).lease.turn == 2
 

@@ -10,7 +10,7 @@ import pytest
 from flue_cli.agents.api import Message
 from flue_cli.errors import SessionBusy, TurnNotFound
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Origin
+from flue_cli.stores.records import ForkOrigin
 from flue_cli.testing.run_turns import (
     AGENT,
     begin,
@@ -51,7 +51,7 @@ class KeptCases:
             failed_turn(store, "instead")
 
         now, kept = store.head(AGENT, "main"), store.head(AGENT, "main~1")
-        assert store.kept(now) == [kept]
+        assert store.undone_forks(now) == [kept]
         assert contents(store, kept)[1:3] == whole
         assert (kept.turn, kept.messages, kept.updated_at) == (3, head.messages, head.updated_at)
         assert kept.uid not in (0, now.uid)
@@ -59,7 +59,7 @@ class KeptCases:
         origin = store.origin(kept)
         assert origin is not None
         assert origin == (now.uid, "main", 1, True)
-        assert store.tip(now) == now
+        assert store.redo_head(now) == now
         assert store.origin(now) is None
         with pytest.raises(TurnNotFound):
             move(store, 3)
@@ -101,17 +101,25 @@ class KeptCases:
 
         assert [summary.name for summary in store.sessions()] == ["main", "other"]
         assert [summary.name for summary in store.sessions(limit=2)] == ["main", "other"]
-        listed = store.sessions(kept=True)
+        listed = store.sessions(with_undone_forks=True)
         assert [summary.name for summary in listed] == ["main", "main~1", "other"]
         (summary,) = (summary for summary in listed if summary.uid == kept.uid)
         assert (summary.turns, summary.preview) == (2, "two")
-        assert summary.origin == Origin(head.uid, "main", 1, is_kept=True)
+        assert summary.origin == ForkOrigin(head.uid, "main", 1, is_undone_fork=True)
         assert store.resolve("main~1") == store.resolve(f"{AGENT}/main~1") == [kept]
 
         talk(store, "three", name="main~1")
-        assert [summary.name for summary in store.sessions(kept=True)] == ["main~1", "main", "other"]
+        assert [summary.name for summary in store.sessions(with_undone_forks=True)] == [
+            "main~1",
+            "main",
+            "other",
+        ]
         talk(store, "three")
-        assert [summary.name for summary in store.sessions(kept=True)] == ["main", "main~1", "other"]
+        assert [summary.name for summary in store.sessions(with_undone_forks=True)] == [
+            "main",
+            "main~1",
+            "other",
+        ]
 
     def test_a_kept_fork_can_be_gone_on_with(self, store: Store) -> None:
         """It is talked to, undone, done again and branched like any other, and its parent never minds."""
@@ -122,7 +130,7 @@ class KeptCases:
         head = talk(store, "instead")
 
         moved = move(store, 2, "main~1")
-        assert (prompts(store, "main~1"), store.tip(moved).turn) == (["one", "two"], 3)
+        assert (prompts(store, "main~1"), store.redo_head(moved).turn) == (["one", "two"], 3)
         move(store, 3, "main~1")
         begun = begin(store, "four", "main~1").lease
         assert (begun.turn, begun.data) == (4, '{"last": "three", "turn": 3}')
@@ -130,7 +138,10 @@ class KeptCases:
         move(store, 2, "main~1")
         assert replay(store, "two", "k", "main~1").entry.data == '{"n":2}'
         edit(store, '{"n":5}', "main~1")
-        assert (prompts(store, "main~1"), store.sessions(kept=True)[0].preview) == (["one", "two", ""], "two")
+        assert (prompts(store, "main~1"), store.sessions(with_undone_forks=True)[0].preview) == (
+            ["one", "two", ""],
+            "two",
+        )
         assert prompts(store, "main~1~1") == ["one", "two", "three", "four"]
         assert store.messages(store.head(AGENT, "main~1~1"), 5, 8)[1:] == [
             *(Message("user", "four"), Message("assistant", "ok"))
@@ -158,12 +169,12 @@ class KeptCases:
         """They are named after it, whatever it is called; a name that somebody else has is passed over."""
         self._family(store)
         talk(store, "mine", name="new~1")
-        before = [contents(store, fork)[1] for fork in store.kept(store.head(AGENT, "main"))]
+        before = [contents(store, fork)[1] for fork in store.undone_forks(store.head(AGENT, "main"))]
 
         head = store.rename(store.head(AGENT, "main"), "new", wait=0, pause=sleep)
 
         assert kept_names(store, "new") == ["new~2", "new~2~1", "new~3"]
-        assert [contents(store, fork)[1] for fork in store.kept(head)] == before
+        assert [contents(store, fork)[1] for fork in store.undone_forks(head)] == before
         assert prompts(store, "new~1") == ["mine"]
         assert store.resolve("main~1") == store.resolve("main~1~1") == []
 
@@ -176,7 +187,7 @@ class KeptCases:
 
         store.delete(store.head(AGENT, "main"))
 
-        assert [summary.name for summary in store.sessions(kept=True)] == ["main~0", "mine"]
+        assert [summary.name for summary in store.sessions(with_undone_forks=True)] == ["main~0", "mine"]
         assert everything(store, "mine")[0] == before
         assert [finding for finding in store.health() if finding.level == "problem"] == []
 
@@ -194,7 +205,7 @@ class KeptCases:
         store.delete(store.head(AGENT, "main~2"))
         finish(store, lease)
         store.delete(store.head(AGENT, "main"))
-        assert store.sessions(kept=True) == []
+        assert store.sessions(with_undone_forks=True) == []
 
     def test_deleting_a_kept_fork_leaves_its_session_whole(self, store: Store) -> None:
         """Only what nobody else can reach is gone for good, and the key of a turn that is gone is free."""
@@ -268,7 +279,7 @@ class KeptCases:
         change(60)
         undo(180, "main~2")
         change(90)
-        store.fork(store.at(store.head(AGENT, "main"), 200), "fork")
+        store.fork(store.head_at(store.head(AGENT, "main"), 200), "fork")
         lines["fork"] = lines["main"][:201]
         change(70, "fork")
         change(10, "main~1")

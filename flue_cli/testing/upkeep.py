@@ -71,8 +71,13 @@ class UpkeepCases:
         lease = begin(store, "instead").lease
         finish(store, lease)
 
-        assert [summary.name for summary in store.sessions(kept=True, since=before)] == ["main", "main~1"]
-        assert [summary.name for summary in store.sessions(kept=True, since=lease.started_at)] == ["main"]
+        assert [summary.name for summary in store.sessions(with_undone_forks=True, since=before)] == [
+            "main",
+            "main~1",
+        ]
+        assert [
+            summary.name for summary in store.sessions(with_undone_forks=True, since=lease.started_at)
+        ] == ["main"]
 
     def test_an_empty_store_has_empty_figures(self, store: Store) -> None:
         """Nothing is counted where nothing is."""
@@ -119,8 +124,8 @@ class UpkeepCases:
     def test_figures_know_the_slowest_turn_and_the_days(self, store: Store) -> None:
         """The slowest turn of each session, slowest first; days begin where the asker is."""
         late = 20_000 * 24 * HOUR + 23 * HOUR  # an hour before midnight, UTC
-        store.bring(AGENT, "a", [_entry(1, late, 5_000), _entry(2, late + 2 * HOUR, 9_000)])
-        store.bring(AGENT, "b", [_entry(1, late, 7_000), _entry(2, late, 7_000)])
+        store.import_session(AGENT, "a", [_entry(1, late, 5_000), _entry(2, late + 2 * HOUR, 9_000)])
+        store.import_session(AGENT, "b", [_entry(1, late, 7_000), _entry(2, late, 7_000)])
 
         found = store.statistics()
 
@@ -145,16 +150,16 @@ class UpkeepCases:
             ]
 
         talk(store, "zero")
-        seen = store.stamp()
+        seen = store.change_token()
         for change in changes():
-            store.sessions(kept=True)
-            assert store.stamp() == seen
+            store.sessions(with_undone_forks=True)
+            assert store.change_token() == seen
             change()
-            assert store.stamp() != seen
-            seen = store.stamp()
+            assert store.change_token() != seen
+            seen = store.change_token()
         with threads(store) as start:
             start(talk, store, "elsewhere").result()
-        assert store.stamp() != seen
+        assert store.change_token() != seen
 
     @pytest.mark.parametrize("what", ["turn", "undo", "turn of a fork", "another fork"])
     def test_only_what_was_seen_is_deleted(self, store: Store, what: str) -> None:
@@ -162,7 +167,7 @@ class UpkeepCases:
         talk(store, "one", "two")
         move(store, 1)
         talk(store, "instead")
-        head, forks = store.head(AGENT, "main"), store.kept(store.head(AGENT, "main"))
+        head, forks = store.head(AGENT, "main"), store.undone_forks(store.head(AGENT, "main"))
         if what == "turn":
             talk(store, "more")
         elif what == "undo":
@@ -178,8 +183,8 @@ class UpkeepCases:
             store.delete(head, seen=forks)
 
         assert everything(store) == before
-        store.delete(store.head(AGENT, "main"), seen=store.kept(store.head(AGENT, "main")))
-        assert store.sessions(kept=True) == []
+        store.delete(store.head(AGENT, "main"), seen=store.undone_forks(store.head(AGENT, "main")))
+        assert store.sessions(with_undone_forks=True) == []
 
     def test_what_was_seen_and_runs_is_not_deleted(self, store: Store) -> None:
         """A turn that began since keeps its session."""
@@ -201,7 +206,7 @@ class UpkeepCases:
             store.delete(store.head(AGENT, f"s{number}"))
         before = everything(store, "stays")
 
-        assert store.compact(30) >= 0
+        assert store.reclaim_space(30) >= 0
 
         assert everything(store, "stays") == before
         finish(store, lease)

@@ -7,14 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from flue_cli.errors import UsageError
-from flue_cli.stores.records import Head
+from flue_cli.stores.records import SessionHead
 from flue_cli.text import safe_line
-from flue_cli.transcripts.export_view import Readable
+from flue_cli.transcripts.export_view import ExportSource
 
 if TYPE_CHECKING:
     from flue_cli.transcripts.import_source import ImportedSession, Skipped, Source
 
-Export = Callable[[Readable, Head, int], Iterator[str]]
+Export = Callable[[ExportSource, SessionHead, int], Iterator[str]]
 """`(store, head, first)`: the text of turns `first` and later up to `head`, in pieces."""
 
 Read = Callable[["Source", "Skipped"], "Iterator[ImportedSession]"]

@@ -15,10 +15,10 @@ from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
 from flue_cli.installation import upgrade_hint
 from flue_cli.jsondata.strict import bounded_text, pack_foreign
-from flue_cli.stores.records import Entry, Failure, Head
+from flue_cli.stores.records import Entry, Failure, SessionHead
 from flue_cli.text import safe_line
-from flue_cli.times import parse_iso, timestamp
-from flue_cli.transcripts.export_view import Readable, messages_of
+from flue_cli.times import format_iso, parse_iso
+from flue_cli.transcripts.export_view import ExportSource, messages_of
 
 VERSION = 1
 """The value of `"flue"` in a document: it grows when an older Flue could not read the document."""
@@ -157,15 +157,15 @@ def object_of(fields: Mapping[str, Any]) -> str:
     return "{" + ", ".join(piece for piece in pieces if piece) + "}"
 
 
-def session_fields(store: Readable, head: Head) -> dict[str, Any]:
+def session_fields(store: ExportSource, head: SessionHead) -> dict[str, Any]:
     """Return the fields of a document that describe the session itself."""
     origin = store.origin(head)
     return {
         "flue": VERSION,
         "agent": head.agent,
         "session": head.name,
-        "created_at": timestamp(head.created_at),
-        "updated_at": timestamp(head.updated_at),
+        "created_at": format_iso(head.created_at),
+        "updated_at": format_iso(head.updated_at),
         "version": head.version,
         "forked_from": {"agent": head.agent, "session": origin.name, "turn": origin.turn} if origin else None,
     }
@@ -361,11 +361,11 @@ FIELDS: dict[str, Field] = {
         lambda entry: [message.as_dict() for message in messages_of(entry)],
         _read_messages,
     ),
-    "started_at": Field(_TIME, lambda entry: timestamp(entry.started_at), _read_started_at),
+    "started_at": Field(_TIME, lambda entry: format_iso(entry.started_at), _read_started_at),
     "key": Field(_TEXT_OR_NULL, lambda entry: entry.key, _read_key),
     "finished_at": Field(
         _TIME_OR_NULL,
-        lambda entry: timestamp(entry.finished_at),
+        lambda entry: format_iso(entry.finished_at),
         lambda fields, where: _read_time(fields, "finished_at", where),
     ),
     "error": Field(_ERROR, _write_error, _read_error),

@@ -10,25 +10,27 @@ from flue_cli.agents.api import Message
 from flue_cli.stores.rules import INTERRUPTED, history_of
 
 if TYPE_CHECKING:
-    from flue_cli.stores.records import Entry, Head, Origin
+    from flue_cli.stores.records import Entry, ForkOrigin, SessionHead
 
 
-class Readable(Protocol):
+class ExportSource(Protocol):
     """The part of the store's promises that an export needs; see flue_cli.stores.contract."""
 
-    def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
+    def entries(
+        self, head: SessionHead, first: int, last: int, *, with_data: bool = False
+    ) -> Iterator[Entry]:
         """The entries of turns `first` to `last` on the line that ends at `head`, oldest first."""
         ...
 
-    def running(self, head: Head) -> Entry | None:
+    def unsettled_prompt(self, head: SessionHead) -> Entry | None:
         """The prompt that is being answered now ("running"), or that a crash left ("interrupted")."""
         ...
 
-    def data_at(self, head: Head, turn: int) -> str:
+    def data_at(self, head: SessionHead, turn: int) -> str:
         """The JSON text of the data after `turn` on the line that ends at `head`; 0 is `{}`."""
         ...
 
-    def origin(self, head: Head) -> Origin | None:
+    def origin(self, head: SessionHead) -> ForkOrigin | None:
         """Return the origin of a fork; None if the session began by itself."""
         ...
 
@@ -36,29 +38,33 @@ class Readable(Protocol):
 class StoreAtTurn:
     """A store to export a session from as of an earlier turn: what was asked later is not there."""
 
-    def __init__(self, store: Readable) -> None:
+    def __init__(self, store: ExportSource) -> None:
         self._store = store
 
-    def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
+    def entries(
+        self, head: SessionHead, first: int, last: int, *, with_data: bool = False
+    ) -> Iterator[Entry]:
         return self._store.entries(head, first, last, with_data=with_data)
 
-    def running(self, head: Head) -> Entry | None:
+    def unsettled_prompt(self, head: SessionHead) -> Entry | None:
         return None
 
-    def data_at(self, head: Head, turn: int) -> str:
+    def data_at(self, head: SessionHead, turn: int) -> str:
         return self._store.data_at(head, turn)
 
-    def origin(self, head: Head) -> Origin | None:
+    def origin(self, head: SessionHead) -> ForkOrigin | None:
         return self._store.origin(head)
 
 
-def entries(store: Readable, head: Head, first: int, *, with_data: bool = False) -> Iterator[Entry]:
+def entries(
+    store: ExportSource, head: SessionHead, first: int, *, with_data: bool = False
+) -> Iterator[Entry]:
     """Yield turns `first` and later up to `head`, oldest first, and the prompt that a crash left unanswered.
 
     The next prompt will settle that one as interrupted; it is no less a part of the conversation.
     """
     yield from store.entries(head, first, head.turn, with_data=with_data)
-    left = store.running(head)
+    left = store.unsettled_prompt(head)
     if left and left.outcome == "interrupted" and left.turn == head.turn + 1:
         yield left._replace(data=store.data_at(head, head.turn) if with_data else "", error=INTERRUPTED)
 

@@ -7,13 +7,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from flue_cli.stores.records import Head
+from flue_cli.stores.records import SessionHead
 
 _LONGEST = 100
 """In characters: no file system allows more than 255 bytes."""
 
 
-def file_names(heads: Sequence[Head], ending: str) -> list[str]:
+def file_names(heads: Sequence[SessionHead], ending: str) -> list[str]:
     """A name for each session, `AGENT_NAME.ending`; no two are the same, whatever the case.
 
     If a name had to be altered, or differs from another only in case, digits derived from the session
@@ -45,7 +45,7 @@ def _safe(name: str) -> str:
     return re.sub(r"[^\w.~-]+", "-", name)[:_LONGEST].encode()[:150].decode(errors="ignore")
 
 
-def _is_kept(name: str, head: Head) -> bool:
+def _is_kept(name: str, head: SessionHead) -> bool:
     return name == f"{head.agent}_{head.name}"
 
 
@@ -54,7 +54,7 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
 
 
-def _digits(head: Head) -> str:
+def _digits(head: SessionHead) -> str:
     import hashlib
 
     return hashlib.sha256(f"{head.agent}/{head.name}".encode()).hexdigest()[:8]

@@ -12,13 +12,13 @@ from flue_cli.jsondata.strict import loads
 from flue_cli.script_tests.field_values import call_record_error
 from flue_cli.script_tests.model import UNCHANGED
 from flue_cli.script_tests.writer import json_line, name_line, prompt_lines, reply_lines
-from flue_cli.stores.records import Entry, Head
+from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.text import safe_line, safe_text
-from flue_cli.times import timestamp
-from flue_cli.transcripts.export_view import Readable, entries
+from flue_cli.times import format_iso
+from flue_cli.transcripts.export_view import ExportSource, entries
 
 
-def export(store: Readable, head: Head, first: int) -> Iterator[str]:
+def export(store: ExportSource, head: SessionHead, first: int) -> Iterator[str]:
     """The script: a step for every completed turn and every edit; what did not complete is a comment."""
     yield f"agent: {head.agent}\n{name_line('session', head.name)}\n"
     data, next_turn = "{}", 1
@@ -42,7 +42,7 @@ def _turn(entry: Entry, before: str) -> list[str]:
     """A prompt with its reply, the data after it (`before` is what they were), and what it started from."""
     lines = [*prompt_lines(entry.prompt), *reply_lines(entry.reply or "")]
     lines.append(f"data: {UNCHANGED}" if entry.data == before else json_line("data", loads(entry.data)))
-    lines.append(f"now: {timestamp(entry.started_at)}")
+    lines.append(f"now: {format_iso(entry.started_at)}")
     seed = entry.meta.get("seed")
     if isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0:
         lines.append(f"seed: {seed}")

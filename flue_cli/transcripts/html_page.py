@@ -13,19 +13,19 @@ from collections.abc import Iterator
 
 from flue_cli.agents.api import Message
 from flue_cli.jsondata.diff import Change, changes
-from flue_cli.jsondata.path import shown
+from flue_cli.jsondata.path import format_path
 from flue_cli.jsondata.strict import loads
-from flue_cli.stores.records import Entry, Head
-from flue_cli.stores.rules import mark_of
-from flue_cli.text import safe_line, safe_text, turns
-from flue_cli.times import moment, timestamp
-from flue_cli.transcripts.export_view import Readable, entries, message_text, messages_of
+from flue_cli.stores.records import Entry, SessionHead
+from flue_cli.stores.rules import outcome_label
+from flue_cli.text import format_turns, safe_line, safe_text
+from flue_cli.times import format_iso, to_datetime
+from flue_cli.transcripts.export_view import ExportSource, entries, message_text, messages_of
 
 _MOST_CHANGES = 500
 """As many changes of one turn's data are listed; a page with more of them is of no use."""
 
 
-def export(store: Readable, head: Head, first: int) -> Iterator[str]:
+def export(store: ExportSource, head: SessionHead, first: int) -> Iterator[str]:
     """The page: a part for every turn, which a link to #turn-7 finds."""
     yield _top(store, head)
     before = store.data_at(head, first - 1) if 1 < first <= head.turn else "{}"
@@ -35,10 +35,14 @@ def export(store: Readable, head: Head, first: int) -> Iterator[str]:
     yield "</main>\n<footer>Written by Flue. Times are UTC.</footer>\n</body>\n</html>\n"
 
 
-def _top(store: Readable, head: Head) -> str:
+def _top(store: ExportSource, head: SessionHead) -> str:
     title = f"{head.agent}/{head.name}"
     origin = store.origin(head)
-    about = [turns(head.turn), f"begun {_time(head.created_at)}", f"last used {_time(head.updated_at)}"]
+    about = [
+        format_turns(head.turn),
+        f"begun {_time(head.created_at)}",
+        f"last used {_time(head.updated_at)}",
+    ]
     if origin:
         about.append(f"forked from {_line(origin.name)} at turn {origin.turn}")
     style = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -57,7 +61,7 @@ def _top(store: Readable, head: Head) -> str:
 def _turn(entry: Entry, before: str) -> Iterator[str]:
     kind = "edit" if entry.kind == "edit" else entry.outcome
     place = f"turn-{entry.turn}"
-    mark = f'<span class="mark">{_line(mark_of(entry))}</span>' if mark_of(entry) else ""
+    mark = f'<span class="mark">{_line(outcome_label(entry))}</span>' if outcome_label(entry) else ""
     yield (
         f'<article id="{place}" class="{_line(kind)}">\n'
         f'<h2><a href="#{place}">{entry.turn}</a> {_time(entry.started_at)} {mark}</h2>\n'
@@ -116,7 +120,7 @@ def _data(before: str, after: str) -> Iterator[str]:
 
 
 def _change(change: Change) -> Iterator[str]:
-    where = shown(change.path) or "all of it"
+    where = format_path(change.path) or "all of it"
     if not change.added:
         yield f"<del>- {_line(f'{where}: {json.dumps(change.before, ensure_ascii=False)}')}</del>"
     if not change.removed:
@@ -124,7 +128,7 @@ def _change(change: Change) -> Iterator[str]:
 
 
 def _time(microseconds: int) -> str:
-    return f'<time datetime="{timestamp(microseconds)}">{moment(microseconds):%Y-%m-%d %H:%M}</time>'
+    return f'<time datetime="{format_iso(microseconds)}">{to_datetime(microseconds):%Y-%m-%d %H:%M}</time>'
 
 
 def _text(text: str) -> str:

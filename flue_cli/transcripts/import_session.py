@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from flue_cli import times
 from flue_cli.errors import SessionExists
-from flue_cli.names import MAX_NAME, agent_name, agent_or_any, bare_name, session_name
+from flue_cli.names import MAX_NAME, bare_name, check_agent_filter, check_agent_name, check_session_name
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import ABSENT, Entry, Head, Origin
+from flue_cli.stores.records import ABSENT, Entry, ForkOrigin, SessionHead
 from flue_cli.transcripts.export_view import entries
 from flue_cli.transcripts.import_source import UNDATED, ImportedSession
 
@@ -19,7 +19,7 @@ from flue_cli.transcripts.import_source import UNDATED, ImportedSession
 class ImportResult(NamedTuple):
     """A session that was imported, or that `was_there` already with the same content."""
 
-    head: Head
+    head: SessionHead
     was_there: bool
 
 
@@ -40,7 +40,9 @@ def bring(store: Store, found: ImportedSession, agent: str, name: str, *, again:
         name = _free(store, agent, name)
     now = times.now()
     dated = (_dated(entry, now) for entry in found.entries)
-    return ImportResult(store.bring(agent, name, dated, _origin(store, agent, found)), was_there=False)
+    return ImportResult(
+        store.import_session(agent, name, dated, _origin(store, agent, found)), was_there=False
+    )
 
 
 class NameAssigner:
@@ -48,14 +50,14 @@ class NameAssigner:
 
     def __init__(self, agent: str, name: str, default_agent: str) -> None:
         """`agent` and `name` are what the person wants, "" for what the file says; BadName for bad ones."""
-        self._agent = agent_or_any(agent)
-        self._name = session_name(name) if name else ""
+        self._agent = check_agent_filter(agent)
+        self._name = check_session_name(name) if name else ""
         self._default = default_agent
         self._given: set[tuple[str, str]] = set()
 
     def of(self, found: ImportedSession) -> tuple[str, str]:
         """Agent and name for a session that was found; BadName if its agent cannot be one."""
-        agent = self._agent or agent_name(found.agent or self._default)
+        agent = self._agent or check_agent_name(found.agent or self._default)
         name = bare_name(self._name, agent) if self._name else _valid(found.name)
         number, free = 1, name
         while (agent, free) in self._given:
@@ -70,7 +72,7 @@ def _valid(text: str) -> str:
     text = re.sub(
         r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+", " ", text
     )
-    return session_name(text.strip().lstrip("-").strip()[:MAX_NAME] or "imported")
+    return check_session_name(text.strip().lstrip("-").strip()[:MAX_NAME] or "imported")
 
 
 def _numbered(name: str, number: int) -> str:
@@ -86,12 +88,12 @@ def _free(store: Store, agent: str, name: str) -> str:
     return free
 
 
-def _origin(store: Store, agent: str, found: ImportedSession) -> Origin | None:
+def _origin(store: Store, agent: str, found: ImportedSession) -> ForkOrigin | None:
     """Return the origin of the session, by uid if the store has a session of that name."""
     if found.origin is None:
         return None
     name, turn = found.origin
-    return Origin(store.head(agent, name).uid, name, turn)
+    return ForkOrigin(store.head(agent, name).uid, name, turn)
 
 
 def _dated(entry: Entry, now: int) -> Entry:

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from flue_cli.errors import UsageError
-from flue_cli.stores.records import Entry, Head
+from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.transcripts.entry_json import EXPORTED, RawJson, entry_fields, object_of, session_fields
-from flue_cli.transcripts.export_view import Readable, entries
+from flue_cli.transcripts.export_view import ExportSource, entries
 
 if TYPE_CHECKING:
     from flue_cli.transcripts.import_source import ImportedSession, Skipped, Source
 
 
-def export(store: Readable, head: Head, first: int) -> Iterator[str]:
+def export(store: ExportSource, head: SessionHead, first: int) -> Iterator[str]:
     """The document, a turn a line, so that a diff shows what changed."""
     fields = session_fields(store, head) | {"data": RawJson(store.data_at(head, head.turn))}
     yield object_of(fields).removesuffix("}") + ', "turns": ['

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from flue_cli.errors import UsageError
-from flue_cli.stores.records import Head
+from flue_cli.stores.records import SessionHead
 from flue_cli.transcripts.entry_json import EXPORTED, RawJson, entry_fields, object_of, session_fields
-from flue_cli.transcripts.export_view import Readable, entries
+from flue_cli.transcripts.export_view import ExportSource, entries
 from flue_cli.transcripts.json_document import turns_of
 
 if TYPE_CHECKING:
     from flue_cli.transcripts.import_source import ImportedSession, Skipped, Source
 
 
-def export(store: Readable, head: Head, first: int) -> Iterator[str]:
+def export(store: ExportSource, head: SessionHead, first: int) -> Iterator[str]:
     """The header line and the turns' lines."""
     yield object_of(session_fields(store, head) | {"data": RawJson(store.data_at(head, head.turn))}) + "\n"
     for entry in entries(store, head, first, with_data=True):

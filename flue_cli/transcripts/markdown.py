@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from flue_cli.stores.records import Entry, Head
-from flue_cli.stores.rules import mark_of
-from flue_cli.text import fence_for, safe_line, safe_text
-from flue_cli.times import moment
-from flue_cli.transcripts.export_view import Readable, entries, message_text, messages_of
+from flue_cli.stores.records import Entry, SessionHead
+from flue_cli.stores.rules import outcome_label
+from flue_cli.text import markdown_fence, safe_line, safe_text
+from flue_cli.times import to_datetime
+from flue_cli.transcripts.export_view import ExportSource, entries, message_text, messages_of
 
 
-def export(store: Readable, head: Head, first: int) -> Iterator[str]:
+def export(store: ExportSource, head: SessionHead, first: int) -> Iterator[str]:
     """A heading for every turn; what was said stands in fences, so that none of it is interpreted."""
     yield f"# {_escaped(head.agent)}/{_escaped(head.name)}\n"
     for entry in entries(store, head, first):
@@ -20,8 +20,8 @@ def export(store: Readable, head: Head, first: int) -> Iterator[str]:
 
 
 def _turn(entry: Entry) -> Iterator[str]:
-    mark = f" · {mark_of(entry)}" if mark_of(entry) else ""
-    yield f"\n## {entry.turn} · {moment(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"
+    mark = f" · {outcome_label(entry)}" if outcome_label(entry) else ""
+    yield f"\n## {entry.turn} · {to_datetime(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"
     for message in messages_of(entry):
         yield f"\n**{_escaped(message.role)}**\n\n{fenced(message_text(message))}"
     if entry.error:
@@ -31,7 +31,7 @@ def _turn(entry: Entry) -> Iterator[str]:
 def fenced(text: str) -> str:
     """`text` as a code block."""
     text = safe_text(text)
-    fence = fence_for(text)
+    fence = markdown_fence(text)
     return f"{fence}text\n{text.removesuffix(chr(10))}\n{fence}\n"
 
 

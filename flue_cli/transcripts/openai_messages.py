@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from flue_cli.errors import UsageError
-from flue_cli.stores.records import Entry, Head
+from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.stores.rules import history_of
-from flue_cli.transcripts.export_view import Readable
+from flue_cli.transcripts.export_view import ExportSource
 
 if TYPE_CHECKING:
     from flue_cli.transcripts.foreign.turns import Said
@@ -19,7 +19,7 @@ _PARTS = ("text", "image_url", "input_audio", "file", "refusal")
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
-def export(store: Readable, head: Head, first: int) -> Iterator[str]:
+def export(store: ExportSource, head: SessionHead, first: int) -> Iterator[str]:
     """The history of the answered turns, a message a line."""
     yield '{"messages": ['
     separator = "\n"

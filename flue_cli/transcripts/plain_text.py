@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flue_cli.stores.records import Head
-from flue_cli.stores.rules import mark_of
+from flue_cli.stores.records import SessionHead
+from flue_cli.stores.rules import outcome_label
 from flue_cli.text import safe_line, safe_text, session_label
-from flue_cli.times import moment
-from flue_cli.transcripts.export_view import Readable, entries, message_text, messages_of
+from flue_cli.times import to_datetime
+from flue_cli.transcripts.export_view import ExportSource, entries, message_text, messages_of
 
 
-def export(store: Readable, head: Head, first: int) -> Iterator[str]:
+def export(store: ExportSource, head: SessionHead, first: int) -> Iterator[str]:
     """Each turn's number and time, then its messages, the role before each."""
     yield f"{session_label(head)}\n"
     for entry in entries(store, head, first):
-        mark = f" ({mark_of(entry)})" if mark_of(entry) else ""
-        yield f"\n[{entry.turn}] {moment(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"
+        mark = f" ({outcome_label(entry)})" if outcome_label(entry) else ""
+        yield f"\n[{entry.turn}] {to_datetime(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"
         for message in messages_of(entry):
             yield f"{safe_line(message.role)}: {_indented(message_text(message))}\n"
         if entry.error:

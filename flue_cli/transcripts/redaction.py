@@ -9,9 +9,9 @@ from typing import Any
 from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
 from flue_cli.jsondata.strict import dumps, loads
-from flue_cli.stores.records import Entry, Head, Origin
+from flue_cli.stores.records import Entry, ForkOrigin, SessionHead
 from flue_cli.text import safe_line
-from flue_cli.transcripts.export_view import Readable
+from flue_cli.transcripts.export_view import ExportSource
 
 INSTEAD = "[redacted]"
 """Text in place of each match."""
@@ -43,7 +43,7 @@ class Redaction:
             found[_free(self.text(key), found)] = self.value(one)
         return found
 
-    def head(self, head: Head) -> Head:
+    def head(self, head: SessionHead) -> SessionHead:
         """A session whose name shows no match; it is read as before."""
         return head._replace(name=self.text(head.name))
 
@@ -80,22 +80,24 @@ class Redaction:
 class Redacted:
     """A store to export from that shows no match of a redaction."""
 
-    def __init__(self, store: Readable, redaction: Redaction) -> None:
+    def __init__(self, store: ExportSource, redaction: Redaction) -> None:
         self._store = store
         self._redaction = redaction
 
-    def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
+    def entries(
+        self, head: SessionHead, first: int, last: int, *, with_data: bool = False
+    ) -> Iterator[Entry]:
         for entry in self._store.entries(head, first, last, with_data=with_data):
             yield self._redaction.entry(entry)
 
-    def running(self, head: Head) -> Entry | None:
-        entry = self._store.running(head)
+    def unsettled_prompt(self, head: SessionHead) -> Entry | None:
+        entry = self._store.unsettled_prompt(head)
         return entry and self._redaction.entry(entry)
 
-    def data_at(self, head: Head, turn: int) -> str:
+    def data_at(self, head: SessionHead, turn: int) -> str:
         return self._redaction.data(self._store.data_at(head, turn))
 
-    def origin(self, head: Head) -> Origin | None:
+    def origin(self, head: SessionHead) -> ForkOrigin | None:
         origin = self._store.origin(head)
         return origin and origin._replace(name=self._redaction.text(origin.name))
 

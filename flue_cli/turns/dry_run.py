@@ -15,7 +15,7 @@ from flue_cli.agents.call_recording import CallRecorder, CallReplayer
 from flue_cli.agents.discovery import Agent
 from flue_cli.errors import FlueError, StoreDamaged
 from flue_cli.jsondata.diff import Change, changes
-from flue_cli.stores.records import Head
+from flue_cli.stores.records import SessionHead
 from flue_cli.turns.call_agent import OnPiece, run_agent
 from flue_cli.turns.cancellation import Cancellation
 from flue_cli.turns.result import TurnInput, TurnResult, history_before, new_seed, parse_data
@@ -127,7 +127,7 @@ class AgentRun(NamedTuple, Generic[Outcome]):
         )
 
 
-def next_turn_input(store: Store, head: Head, prompt: str) -> TurnInput:
+def next_turn_input(store: Store, head: SessionHead, prompt: str) -> TurnInput:
     """Return the input that `prompt` would have as the turn after `head`, now and with a new seed."""
     return TurnInput(
         session=head.name,

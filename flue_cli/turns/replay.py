@@ -25,7 +25,7 @@ from flue_cli.errors import (
 from flue_cli.jsondata.diff import Change, apply_changes, changes
 from flue_cli.jsondata.strict import dumps
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Entry, Failure, Head
+from flue_cli.stores.records import Entry, Failure, SessionHead
 from flue_cli.stores.rules import history_of
 from flue_cli.turns.dry_run import AgentRun, DryRunResult
 from flue_cli.turns.result import TurnInput, history_before, parse_data
@@ -66,7 +66,7 @@ class SkippedTurn(NamedTuple):
 
 
 def replay_turns(
-    store: Store, head: Head, agent: Agent, run: AgentRun[TurnComparison]
+    store: Store, head: SessionHead, agent: Agent, run: AgentRun[TurnComparison]
 ) -> Iterator[TurnComparison | SkippedTurn]:
     """Replay every turn up to `head`, each from its recorded input.
 
@@ -75,7 +75,7 @@ def replay_turns(
     data = "{}"
     for entry in store.entries(head, 1, head.turn, with_data=True):
         if _is_answered(entry):
-            history = history_before(store, store.at(head, entry.turn - 1))
+            history = history_before(store, store.head_at(head, entry.turn - 1))
             yield _replay(agent, run, _scene(head, entry, data, history), entry)[0]
         elif entry.kind == "prompt":
             yield SkippedTurn(entry.turn, entry.outcome)
@@ -83,7 +83,11 @@ def replay_turns(
 
 
 def replay_in_sequence(
-    store: Store, head: Head, agent: Agent, run: AgentRun[TurnComparison], keep: Callable[[Entry], None]
+    store: Store,
+    head: SessionHead,
+    agent: Agent,
+    run: AgentRun[TurnComparison],
+    keep: Callable[[Entry], None],
 ) -> Iterator[TurnComparison | SkippedTurn]:
     """Replay each turn from the results of those before it; `keep` gets every entry of the new branch.
 
@@ -115,7 +119,7 @@ def _history(said: Sequence[Message]) -> History:
     return History(len(said), lambda start, stop: deepcopy(said[start:stop]))
 
 
-def _scene(head: Head, entry: Entry, data: str, history: History) -> TurnInput:
+def _scene(head: SessionHead, entry: Entry, data: str, history: History) -> TurnInput:
     seed, calls = entry.meta.get("seed"), entry.meta.get("calls", [])
     return TurnInput(
         session=head.name,
@@ -184,7 +188,7 @@ def _entry(agent: Agent, entry: Entry, done: DryRunResult) -> Entry:
     )
 
 
-def _edited(head: Head, entry: Entry, recorded: str, data: str) -> str:
+def _edited(head: SessionHead, entry: Entry, recorded: str, data: str) -> str:
     """Apply to `data` the changes that an edit made to the recorded data."""
     if recorded == data:
         return entry.data

@@ -12,7 +12,7 @@ from flue_cli.jsondata.strict import dumps, loads
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
-    from flue_cli.stores.records import Head
+    from flue_cli.stores.records import SessionHead
 
 
 class TurnInput(NamedTuple):
@@ -89,7 +89,7 @@ def new_seed() -> int:
     return int.from_bytes(os.urandom(6), "big")
 
 
-def history_before(store: Store, head: Head) -> History:
+def history_before(store: Store, head: SessionHead) -> History:
     """Return the history up to `head`. Messages are read when they are asked for."""
     return History(head.messages, lambda start, stop: store.messages(head, start, stop))
 

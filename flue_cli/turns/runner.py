@@ -25,12 +25,12 @@ from flue_cli.errors import (
 )
 from flue_cli.log import Log
 from flue_cli.stores.records import (
-    Ask,
-    Begun,
+    BegunTurn,
     Failure,
-    Holder,
+    LeaseHolder,
     Pause,
-    Replayed,
+    ReplayedTurn,
+    TurnRequest,
 )
 from flue_cli.turns.call_agent import OnPiece, run_agent
 from flue_cli.turns.cancellation import Cancellation
@@ -76,8 +76,8 @@ class Listener(NamedTuple):
     agent does not stop: the turn is settled by then, and what `run` returns later says no more.
     """
 
-    waiting: Callable[[Holder], None] = _ignore
-    begun: Callable[[Begun], None] = _ignore
+    waiting: Callable[[LeaseHolder], None] = _ignore
+    begun: Callable[[BegunTurn], None] = _ignore
     piece: OnPiece = _ignore
     stuck: Callable[[Turn], None] = _ignore
 
@@ -96,7 +96,7 @@ class Runner:
     def run(
         self,
         agent: Agent,
-        ask: Ask,
+        ask: TurnRequest,
         listener: Listener = Listener(),  # noqa: B008 - immutable
         *,
         cancellation: Cancellation,
@@ -111,7 +111,7 @@ class Runner:
         store = self.store
         _refuse_half_characters(ask)
         begun = store.begin(ask, cancellable_pause(cancellation, listener.waiting))
-        if isinstance(begun, Replayed):
+        if isinstance(begun, ReplayedTurn):
             return _replayed(begun)
         lease = begun.lease
         began = time.monotonic()
@@ -172,7 +172,7 @@ def _log_turn(log: Log, turn: Turn, seconds: float) -> None:
     )
 
 
-def _refuse_half_characters(ask: Ask) -> None:
+def _refuse_half_characters(ask: TurnRequest) -> None:
     for what, text in (("prompt", ask.prompt), ("turn key", ask.key or "")):
         try:
             text.encode()
@@ -180,10 +180,10 @@ def _refuse_half_characters(ask: Ask) -> None:
             raise UsageError(f"the {what} is not UTF-8") from None
 
 
-def cancellable_pause(cancellation: Cancellation, waiting: Callable[[Holder], None]) -> Pause:
+def cancellable_pause(cancellation: Cancellation, waiting: Callable[[LeaseHolder], None]) -> Pause:
     """Make the pause for a turn that waits: it tells `waiting` the holder, and ends when cancelled."""
 
-    def pause(seconds: float, holder: Holder) -> None:
+    def pause(seconds: float, holder: LeaseHolder) -> None:
         cancellation.check()
         waiting(holder)
         time.sleep(seconds)
@@ -192,7 +192,7 @@ def cancellable_pause(cancellation: Cancellation, waiting: Callable[[Holder], No
     return pause
 
 
-def _commit(store: Store, begun: Begun, result: TurnResult) -> Turn:
+def _commit(store: Store, begun: BegunTurn, result: TurnResult) -> Turn:
     lease = begun.lease
     try:
         head = store.commit(
@@ -204,7 +204,7 @@ def _commit(store: Store, begun: Begun, result: TurnResult) -> Turn:
     return _turn(begun, "completed", head.version, reply=result.reply, data=result.data)
 
 
-def _abandon(store: Store, begun: Begun, error: FlueError, meta: Mapping[str, Any]) -> Turn:
+def _abandon(store: Store, begun: BegunTurn, error: FlueError, meta: Mapping[str, Any]) -> Turn:
     """Settle the turn as what `error` makes of it; data and history stay as they were."""
     outcome = "cancelled" if isinstance(error, TurnCancelled | OutputClosed) else "failed"
     # An exception about a file's name may hold half a character, which no store would take.
@@ -219,7 +219,7 @@ def _abandon(store: Store, begun: Begun, error: FlueError, meta: Mapping[str, An
 
 
 def _turn(
-    begun: Begun,
+    begun: BegunTurn,
     outcome: str,
     version: int,
     *,
@@ -243,7 +243,7 @@ def _turn(
     )
 
 
-def _replayed(found: Replayed) -> Turn:
+def _replayed(found: ReplayedTurn) -> Turn:
     entry, head = found.entry, found.head
     return Turn(
         agent=head.agent,

@@ -54,7 +54,7 @@ def fill(store: Store, count: int) -> None:
             )
             for turn in (1, 2)
         ]
-        store.bring(f"agent-{number % 7}", f"session {number}", entries)
+        store.import_session(f"agent-{number % 7}", f"session {number}", entries)
 
 
 def milliseconds(act: Callable[[], object], times: int) -> float:
@@ -103,7 +103,7 @@ def main() -> None:
             kept.delete(head, seen=[])
         print(f"delete  {(time.perf_counter() - began) * 1000 / len(heads):20.2f} ms a session")
         began = time.perf_counter()
-        given_back = kept.compact(3.0)
+        given_back = kept.reclaim_space(3.0)
         print(f"compact {(time.perf_counter() - began) * 1000:20.2f} ms, {given_back:,} of {before:,} bytes")
         for store in stores.values():
             store.close()

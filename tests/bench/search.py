@@ -108,7 +108,7 @@ def main() -> None:
         speaker = Speaker()
         with closing(open_store(str(path))) as store:
             for number in range(turns // A_SESSION):
-                store.bring("bench", f"session {number}", speaker.turns(A_SESSION))
+                store.import_session("bench", f"session {number}", speaker.turns(A_SESSION))
         bare = size(path)
         with closing(open_store(str(path))) as store:
             filled = milliseconds(store.reindex)

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Ask, Begun, Head
+from flue_cli.stores.records import BegunTurn, SessionHead, TurnRequest
 
 TURNS = 10_000
 ENTRIES = 2_000
@@ -49,8 +49,8 @@ def grow(store: Store, dice: random.Random) -> list[str]:
     entries = [entry() for _ in range(ENTRIES)]
     remembered = [""] * (TURNS + 1)
     for number in range(1, TURNS + 1):
-        begun = store.begin(Ask("bench", "long", f"change {number}", wait=0), unhurried)
-        assert isinstance(begun, Begun)
+        begun = store.begin(TurnRequest("bench", "long", f"change {number}", wait=0), unhurried)
+        assert isinstance(begun, BegunTurn)
         entries[dice.randrange(ENTRIES)] = entry()
         data = json.dumps({"entries": entries}, separators=(",", ":"))
         if number % 97 == 0:
@@ -99,9 +99,9 @@ def rewinding(store: Store, dice: random.Random, commit: Callable[[], object]) -
     """Fifty moves to turns anywhere, and as many bare commits between them."""
     moves, bare = [], []
 
-    def there() -> Head:
+    def there() -> SessionHead:
         head = store.head("bench", "long")
-        return store.move(head, dice.randint(0, TURNS), wait=0, pause=unhurried)
+        return store.move_head(head, dice.randint(0, TURNS), wait=0, pause=unhurried)
 
     for _ in range(50):
         bare.append(milliseconds(commit))
@@ -109,7 +109,7 @@ def rewinding(store: Store, dice: random.Random, commit: Callable[[], object]) -
     least = statistics.median(bare)
     above = f"median {statistics.median(moves) - least:.1f}, above a bare commit of {least:.1f}"
     show("rewind", max(moves) - least, "ms", above)
-    store.move(store.head("bench", "long"), TURNS, wait=0, pause=unhurried)
+    store.move_head(store.head("bench", "long"), TURNS, wait=0, pause=unhurried)
 
 
 def reading(store: Store, dice: random.Random, remembered: list[str]) -> None:

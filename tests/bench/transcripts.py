@@ -109,7 +109,7 @@ def made(folder: Path, turns: int) -> Path:
     """A folder with a store that has the session."""
     folder.mkdir()
     store = open_store(str(folder / "flue.db"))
-    store.bring("bench", "long", entries(turns))
+    store.import_session("bench", "long", entries(turns))
     store.close()
     return folder
 

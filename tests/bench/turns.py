@@ -28,7 +28,7 @@ from pathlib import Path
 from flue_cli.agents.discovery import Agent
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Ask
+from flue_cli.stores.records import TurnRequest
 from flue_cli.turns.cancellation import Cancellation
 from flue_cli.turns.runner import Runner
 
@@ -55,7 +55,7 @@ def flue_turn(store: Store, name: str) -> Callable[[], None]:
     runner = Runner(store)
 
     def turn() -> None:
-        done = runner.run(agent, Ask("bench", name, TEXT), cancellation=Cancellation())
+        done = runner.run(agent, TurnRequest("bench", name, TEXT), cancellation=Cancellation())
         assert done.outcome == "completed"
 
     return turn

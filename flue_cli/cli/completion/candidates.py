@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from flue_cli.settings import Settings
-    from flue_cli.stores.records import Summary
+    from flue_cli.stores.records import SessionSummary
 
 FILES, FOLDERS = "files", "dirs"
 """In place of a description: the shell itself completes this value, a path."""
@@ -25,25 +25,25 @@ RECENT = 1000
 def complete_agents(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
     """Yield agents and their sources, spelt with `_` if that was typed."""
     from flue_cli.agents import discovery
-    from flue_cli.names import agent_name
+    from flue_cli.names import check_agent_name
 
     for source in discovery.list_agents(_settings(ctx)):
-        if _is_allowed(agent_name, source.name):
+        if _is_allowed(check_agent_name, source.name):
             yield source.name.replace("-", "_") if "_" in incomplete else source.name, source.origin
 
 
 def complete_sessions(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
     """Yield sessions by name, or by AGENT/NAME if that was typed or several agents have the name."""
     from flue_cli.cli.options import open_run_store
-    from flue_cli.names import agent_name, session_name
-    from flue_cli.text import turns
+    from flue_cli.names import check_agent_name, check_session_name
+    from flue_cli.text import format_turns
 
     agent = ctx.params.get("agent") or ""
     with open_run_store(_settings(ctx)) as store:
         sessions = store.sessions(
-            agent=agent_name(agent) if agent else "", limit=None if incomplete else RECENT
+            agent=check_agent_name(agent) if agent else "", limit=None if incomplete else RECENT
         )
-    by_name: dict[str, Summary | None] = {}
+    by_name: dict[str, SessionSummary | None] = {}
     for session in sessions:
         by_name[session.name] = None if session.name in by_name else session
     offered: dict[str, str] = {}
@@ -53,8 +53,10 @@ def complete_sessions(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str
         if not incomplete and not is_unique:
             del spellings[0]
         value = next((spelling for spelling in spellings if spelling.startswith(incomplete)), "")
-        if value and _is_allowed(session_name, session.name):
-            help_text = f"{session.agent}, {turns(session.turns)}" if is_unique else "of several agents"
+        if value and _is_allowed(check_session_name, session.name):
+            help_text = (
+                f"{session.agent}, {format_turns(session.turns)}" if is_unique else "of several agents"
+            )
             offered.setdefault(value, help_text)
     yield from offered.items()
 

@@ -34,12 +34,12 @@ from flue_cli.cli.stdin import confirm
 from flue_cli.errors import UsageError
 from flue_cli.names import bare_name
 from flue_cli.render import machine_output
-from flue_cli.render.notices import described
+from flue_cli.render.notices import describe_session
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Entry, Head
+from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.text import session_label
 from flue_cli.transcripts import exporter
-from flue_cli.transcripts.export_view import Readable, StoreAtTurn
+from flue_cli.transcripts.export_view import ExportSource, StoreAtTurn
 
 SessionsArgument = Annotated[
     list[str],
@@ -69,12 +69,12 @@ def show(
         running = _running(kept, head) if at is None else []
         turns = [*kept.entries(head, first, head.turn), *running]
         if app.output.is_terminal:
-            from flue_cli.render.tables import paged, transcript
+            from flue_cli.render.tables import show_paged_text, transcript_text
 
-            paged(app.output, transcript(turns))
+            show_paged_text(app.output, transcript_text(turns))
         else:
             for number, entry in enumerate(turns):
-                app.output.piece(("\n" if number else "") + machine_output.exchange(entry))
+                app.output.write(("\n" if number else "") + machine_output.plain_turn(entry))
 
 
 def resume(
@@ -124,7 +124,7 @@ def rename(
     with open_run_store(settings) as kept:
         head = resolve_session(kept, session, agent)
         origin = kept.origin(head)
-        if origin and origin.is_kept:
+        if origin and origin.is_undone_fork:
             raise UsageError(
                 f"session '{head.name}' was kept of '{origin.name}', and is named after it",
                 hint=f"make it one of your own: flue sessions fork {quote(head.name)} NEW",
@@ -147,12 +147,14 @@ def delete(
     settings = load_settings(store)
     with open_run_store(settings) as kept:
         named = dict.fromkeys(resolve_session(kept, session, agent) for session in sessions)
-        forks = {head: kept.kept(head) for head in named}
+        forks = {head: kept.undone_forks(head) for head in named}
         going = {
             head: below for head, below in forks.items() if not any(head in more for more in forks.values())
         }
         heads = [one for head, below in going.items() for one in (head, *below)]
-        if not yes and not confirm(f"Delete {', '.join(described(kept, head) for head in heads)} for good?"):
+        if not yes and not confirm(
+            f"Delete {', '.join(describe_session(kept, head) for head in heads)} for good?"
+        ):
             app.output.note("nothing was deleted")
             return
         for head, below in going.items():
@@ -189,11 +191,11 @@ COMMANDS = {
 """Subcommands of `flue sessions`: functions, or their `module:function`."""
 
 
-def _write(app: App, store: Readable, head: Head, form: str, first: int) -> None:
+def _write(app: App, store: ExportSource, head: SessionHead, form: str, first: int) -> None:
     for piece in exporter(form)(store, head, first):
-        app.output.piece(piece)
+        app.output.write(piece)
 
 
-def _running(store: Store, head: Head) -> list[Entry]:
-    running = store.running(head)
+def _running(store: Store, head: SessionHead) -> list[Entry]:
+    running = store.unsettled_prompt(head)
     return [running] if running else []

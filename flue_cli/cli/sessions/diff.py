@@ -61,9 +61,8 @@ def diff(
         if as_json:
             app.output.result(machine_output.as_json(diff_lines.comparison_document(found), indent=2))
         elif not _show(app, found):
-            app.output.note(
-                f"no difference: {diff_lines.title(found.before)}, {diff_lines.title(found.after)}"
-            )
+            before, after = (diff_lines.session_turn_title(side) for side in (found.before, found.after))
+            app.output.note(f"no difference: {before}, {after}")
 
 
 def _moments(
@@ -82,15 +81,15 @@ def _moments(
 def _show(app: App, found: Comparison) -> bool:
     """Show the differences; return True if there are any."""
     if app.output.is_terminal:
-        from flue_cli.render.diff_table import differences
-        from flue_cli.render.tables import page
+        from flue_cli.render.diff_table import comparison_view
+        from flue_cli.render.tables import show_paged_renderable
 
-        what = differences(found)
+        what = comparison_view(found)
         if what is not None:
-            page(app.output, what)
+            show_paged_renderable(app.output, what)
         return what is not None
     differs = False
     for line in diff_lines.unified_diff(found):
-        app.output.piece(str(line))
+        app.output.write(str(line))
         differs = True
     return differs

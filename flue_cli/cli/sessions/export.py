@@ -22,15 +22,15 @@ from flue_cli.cli.options import (
 )
 from flue_cli.errors import FileExists, OutputFailed, UsageError
 from flue_cli.files import make_private_folder, write_whole
-from flue_cli.names import agent_or_any
-from flue_cli.stores.records import ABSENT, Head
+from flue_cli.names import check_agent_filter
+from flue_cli.stores.records import ABSENT, SessionHead
 from flue_cli.text import safe_line
 from flue_cli.transcripts import ENDINGS, FORMATS, exporter, format_of
 from flue_cli.transcripts.export_view import StoreAtTurn
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
-    from flue_cli.transcripts.export_view import Readable
+    from flue_cli.transcripts.export_view import ExportSource
     from flue_cli.transcripts.redaction import Redaction
 
 
@@ -44,7 +44,7 @@ A redirection can make /dev/stdout a regular file, which must never be replaced.
 class _ExportJob(NamedTuple):
     """Sessions to write, with the format, the range of turns and the redaction."""
 
-    heads: list[Head]
+    heads: list[SessionHead]
     form: str
     last: int | None
     at: int | None
@@ -117,7 +117,7 @@ def export(
             write_whole(file, _followed(app, _pieces(kept, job), len(heads)), force=force)
         else:
             for piece in _followed(app, _pieces(kept, job), len(heads)):
-                app.output.piece(piece)
+                app.output.write(piece)
 
 
 def _refuse_the_store(store: Store, file: str) -> None:
@@ -135,13 +135,13 @@ def _check_which(names: list[str], at: int | None, *, everything: bool) -> None:
         raise UsageError("--at is a turn of one session")
 
 
-def _resolve_all(store: Store, names: list[str], agent: str, at: int | None) -> list[Head]:
+def _resolve_all(store: Store, names: list[str], agent: str, at: int | None) -> list[SessionHead]:
     return list(dict.fromkeys(resolve_session(store, name, agent, at=at) for name in names))
 
 
-def _all(store: Store, agent: str) -> list[Head]:
+def _all(store: Store, agent: str) -> list[SessionHead]:
     """List every session, last used last: imported in this order, they are listed as they are here."""
-    found = store.sessions(agent=agent_or_any(agent), kept=True)
+    found = store.sessions(agent=check_agent_filter(agent), with_undone_forks=True)
     heads = [store.head(summary.agent, summary.name) for summary in reversed(found)]
     return [head for head in heads if head.uid != ABSENT]  # deleted meanwhile
 
@@ -162,9 +162,9 @@ def _pieces(store: Store, job: _ExportJob) -> Iterator[tuple[str, bool]]:
         yield "", True
 
 
-def _session(store: Store, job: _ExportJob, head: Head) -> Iterator[str]:
+def _session(store: Store, job: _ExportJob, head: SessionHead) -> Iterator[str]:
     first = max(1, head.turn - job.last + 1) if job.last else 1
-    source: Readable = store if job.at is None else StoreAtTurn(store)
+    source: ExportSource = store if job.at is None else StoreAtTurn(store)
     if job.redaction:
         from flue_cli.transcripts.redaction import Redacted
 
@@ -174,10 +174,10 @@ def _session(store: Store, job: _ExportJob, head: Head) -> Iterator[str]:
 
 def _followed(app: App, pieces: Iterable[tuple[str, bool]], total: int) -> Iterator[str]:
     """Yield the text, with a progress bar on the terminal for more than one session."""
-    from flue_cli.render.progress_bar import progress
+    from flue_cli.render.progress_bar import show_progress
 
     is_seen = app.output.is_terminal  # then the text itself shows how far it is
-    with nullcontext() if is_seen or total == 1 else progress(app.output, "exporting", total) as advance:
+    with nullcontext() if is_seen or total == 1 else show_progress(app.output, "exporting", total) as advance:
         for piece, is_end in pieces:
             yield piece
             if is_end and advance:
@@ -186,7 +186,7 @@ def _followed(app: App, pieces: Iterable[tuple[str, bool]], total: int) -> Itera
 
 def _write_folder(app: App, store: Store, folder: str, job: _ExportJob, *, force: bool) -> None:
     """Write a file for every session; write none if one of the files exists."""
-    from flue_cli.render.progress_bar import progress
+    from flue_cli.render.progress_bar import show_progress
     from flue_cli.transcripts.file_names import file_names
 
     heads = [job.redaction.head(head) for head in job.heads] if job.redaction else job.heads
@@ -198,7 +198,7 @@ def _write_folder(app: App, store: Store, folder: str, job: _ExportJob, *, force
     for path in paths:
         if not force and os.path.lexists(path):
             raise FileExists(f"{path} exists already", hint="replace what is there with --force")
-    with progress(app.output, "exporting", len(paths)) as advance:
+    with show_progress(app.output, "exporting", len(paths)) as advance:
         for head, path in zip(job.heads, paths, strict=True):
             write_whole(path, _session(store, job, head), force=force)
             advance(1)

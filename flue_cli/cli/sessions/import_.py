@@ -10,8 +10,8 @@ from flue_cli.cli.command_table import App
 from flue_cli.cli.completion.candidates import complete_agents, complete_files
 from flue_cli.cli.options import StoreOption, load_settings, open_run_store
 from flue_cli.errors import Conflict, FlueError, SessionExists, UsageError
-from flue_cli.render.progress_bar import progress
-from flue_cli.text import safe_line, session_label, turns
+from flue_cli.render.progress_bar import show_progress
+from flue_cli.text import format_turns, safe_line, session_label
 from flue_cli.transcripts import READERS, reader
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ def import_(
     with Source(file) as source:
         tally = _Tally(app)
         found = reader(form or kind_of(source))(source, tally.skipped)
-        with open_run_store(load_settings(store)) as kept, progress(app.output, "importing", None) as advance:
+        with (
+            open_run_store(load_settings(store)) as kept,
+            show_progress(app.output, "importing", None) as advance,
+        ):
             counted = (one._replace(entries=_counted(one.entries, advance)) for one in found)
             _bring_all(kept, _only_one(counted, source) if session else counted, names, tally, again=again)
         tally.close(source)
@@ -101,7 +104,7 @@ class _Tally:
             self._output.note(f"{called} is here already, with the same content")
         else:
             self._imported += 1
-            self._output.note(f"imported {called} ({turns(count)})")
+            self._output.note(f"imported {called} ({format_turns(count)})")
 
     def failed(self, called: str, error: FlueError) -> None:
         self._problems.append((called, error))

@@ -10,10 +10,10 @@ from flue_cli import times
 from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
-from flue_cli.names import agent_or_any
+from flue_cli.names import check_agent_filter
 from flue_cli.render import machine_output
-from flue_cli.render.session_tree import Branch, family
-from flue_cli.times import local_time, parse_since
+from flue_cli.render.session_tree import TreeNode, session_tree
+from flue_cli.times import format_local_time, parse_since
 
 
 def list_sessions(
@@ -37,18 +37,20 @@ def list_sessions(
     app: App = ctx.obj
     bound = moment_of("--since", since) if since else None
     with open_run_store(load_settings(store)) as kept:
-        whose = agent_or_any(agent)
-        found = kept.sessions(agent=whose, limit=None if everything else limit, kept=everything, since=bound)
-    branches = family(found) if tree else [Branch(summary) for summary in found]
+        whose = check_agent_filter(agent)
+        found = kept.sessions(
+            agent=whose, limit=None if everything else limit, with_undone_forks=everything, since=bound
+        )
+    branches = session_tree(found) if tree else [TreeNode(summary) for summary in found]
     if found or as_json or not app.output.is_terminal:
         show(app, branches, with_origin=tree, as_json=as_json)
     elif bound is not None:
-        app.output.note(f"no session was used since {local_time(bound)}")
+        app.output.note(f"no session was used since {format_local_time(bound)}")
     else:
         app.output.note("there are no sessions yet; begin one with: flue chat greeting")
 
 
-def show(app: App, branches: list[Branch], *, with_origin: bool = False, as_json: bool = False) -> None:
+def show(app: App, branches: list[TreeNode], *, with_origin: bool = False, as_json: bool = False) -> None:
     """Show a list of sessions: a table on a terminal, else lines, or a JSON document."""
     if as_json:
         documents = [
@@ -56,12 +58,12 @@ def show(app: App, branches: list[Branch], *, with_origin: bool = False, as_json
         ]
         app.output.result(machine_output.as_json(documents, indent=2))
     elif app.output.is_terminal:
-        from flue_cli.render.tables import page, session_table
+        from flue_cli.render.tables import session_table, show_paged_renderable
 
-        page(app.output, session_table(branches))
+        show_paged_renderable(app.output, session_table(branches))
     else:
-        app.output.piece(
-            machine_output.summaries([branch.summary for branch in branches], with_origin=with_origin)
+        app.output.write(
+            machine_output.summary_rows([branch.summary for branch in branches], with_origin=with_origin)
         )
 
 

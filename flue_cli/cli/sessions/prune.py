@@ -13,12 +13,12 @@ from flue_cli.cli.options import AgentOption, StoreOption, load_settings, open_r
 from flue_cli.cli.sessions.list import moment_of, show
 from flue_cli.cli.stdin import confirm
 from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, UsageError
-from flue_cli.names import agent_or_any
-from flue_cli.render.session_tree import Branch
+from flue_cli.names import check_agent_filter
+from flue_cli.render.session_tree import TreeNode
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Head, Summary
-from flue_cli.text import count_of, session_label, size
-from flue_cli.times import ago
+from flue_cli.stores.records import SessionHead, SessionSummary
+from flue_cli.text import format_bytes, pluralize, session_label
+from flue_cli.times import format_ago
 
 _SECONDS_TO_COMPACT = 3.0
 """Seconds that others may have to wait while unused space is returned: less than `--wait 0` waits anyway."""
@@ -27,9 +27,9 @@ _SECONDS_TO_COMPACT = 3.0
 class Family(NamedTuple):
     """A session to delete and its undone forks, which go with it, as heads and as list rows."""
 
-    head: Head
-    forks: list[Head]
-    listed: list[Summary]
+    head: SessionHead
+    forks: list[SessionHead]
+    listed: list[SessionSummary]
 
     @property
     def last_used(self) -> int:
@@ -68,10 +68,10 @@ def prune(
     before = moment_of("--older-than", older_than) if older_than else None
     settings = load_settings(store)
     with open_run_store(settings) as kept:
-        whose = agent_or_any(agent)
+        whose = check_agent_filter(agent)
         going = _families(app, kept, whose, before, empty=empty, forks=everything)
         if dry_run and going:
-            show(app, [Branch(summary) for family in going for summary in family.listed])
+            show(app, [TreeNode(summary) for family in going for summary in family.listed])
         if not going:
             app.output.note("there is nothing to prune")
         if not going or dry_run:
@@ -80,9 +80,10 @@ def prune(
             app.output.note("nothing was deleted")
             return
         deleted = _delete(app, kept, going)
-        given_back = kept.compact(_SECONDS_TO_COMPACT) if deleted else 0
+        given_back = kept.reclaim_space(_SECONDS_TO_COMPACT) if deleted else 0
     app.output.note(
-        f"deleted {count_of(deleted, 'session')}" + (f": {size(given_back)} less" if given_back else "")
+        f"deleted {pluralize(deleted, 'session')}"
+        + (f": {format_bytes(given_back)} less" if given_back else "")
     )
     if any(os.path.exists(settings.input_history(family.head.agent)) for family in going):
         app.output.note("note: the chat's input history still has the prompts that were typed")
@@ -93,11 +94,11 @@ def _families(
 ) -> list[Family]:
     """List what may be deleted, last used first: whole families, and with `forks` also undone forks alone."""
 
-    def may_go(head: Head) -> bool:
+    def may_go(head: SessionHead) -> bool:
         old = before is None or head.updated_at < before
         return old and (not empty or _is_empty(app, store, head))
 
-    found = {summary.uid: summary for summary in store.sessions(agent=agent, kept=True)}
+    found = {summary.uid: summary for summary in store.sessions(agent=agent, with_undone_forks=True)}
     families: list[Family] = []
     gone: set[int] = set()
     for summary in sorted(found.values(), key=_is_kept):
@@ -106,7 +107,7 @@ def _families(
         head = store.head(summary.agent, summary.name)
         if head.uid != summary.uid:  # deleted or renamed meanwhile
             continue
-        family = [head, *store.kept(head)]
+        family = [head, *store.undone_forks(head)]
         if not all(map(may_go, family)):
             continue
         if running := [one for one in family if _runs(store, one)]:
@@ -118,19 +119,19 @@ def _families(
     return sorted(families, key=lambda family: -family.last_used)
 
 
-def _is_kept(summary: Summary) -> bool:
-    return summary.origin is not None and summary.origin.is_kept
+def _is_kept(summary: SessionSummary) -> bool:
+    return summary.origin is not None and summary.origin.is_undone_fork
 
 
-def _runs(store: Store, head: Head) -> bool:
-    running = store.running(head)
+def _runs(store: Store, head: SessionHead) -> bool:
+    running = store.unsettled_prompt(head)
     return running is not None and running.outcome == "running"
 
 
-def _is_empty(app: App, store: Store, head: Head) -> bool:
+def _is_empty(app: App, store: Store, head: SessionHead) -> bool:
     """True if no turn was ever completed; False if the session is damaged."""
     try:
-        tip = store.tip(head)
+        tip = store.redo_head(head)
         return all(entry.outcome != "completed" for entry in store.entries(tip, 1, tip.turn))
     except SessionChanged:
         return False
@@ -141,10 +142,10 @@ def _is_empty(app: App, store: Store, head: Head) -> bool:
 
 def _delete(app: App, store: Store, going: list[Family]) -> int:
     """Delete them, except those used since they were listed; return the number of deleted sessions."""
-    from flue_cli.render.progress_bar import progress
+    from flue_cli.render.progress_bar import show_progress
 
     deleted = 0
-    with progress(app.output, "deleting", len(going)) as advance:
+    with show_progress(app.output, "deleting", len(going)) as advance:
         for head, forks, _ in going:
             try:
                 store.delete(head, seen=forks)
@@ -162,13 +163,14 @@ def _question(going: list[Family]) -> str:
     newest, oldest = going[0], going[-1]
     count = sum(1 + len(family.forks) for family in going)
     if len(going) == 1:
-        return f"Delete {_named(newest)}, last used {ago(newest.last_used, now)}, for good?"
+        return f"Delete {_named(newest)}, last used {format_ago(newest.last_used, now)}, for good?"
     return (
-        f"Delete {count_of(count, 'session')} for good, the newest {_named(newest)}, last used"
-        f" {ago(newest.last_used, now)}, the oldest {_named(oldest)}, last used {ago(oldest.last_used, now)}?"
+        f"Delete {pluralize(count, 'session')} for good, the newest {_named(newest)}, last used"
+        f" {format_ago(newest.last_used, now)}, the oldest {_named(oldest)},"
+        f" last used {format_ago(oldest.last_used, now)}?"
     )
 
 
 def _named(family: Family) -> str:
-    forks = f" and {count_of(len(family.forks), 'session')} kept of it" if family.forks else ""
+    forks = f" and {pluralize(len(family.forks), 'session')} kept of it" if family.forks else ""
     return f"{session_label(family.head)}{forks}"

@@ -12,7 +12,7 @@ from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_sett
 from flue_cli.errors import SessionChanged, StoreDamaged, UsageError
 from flue_cli.installation import install_extra_command
 from flue_cli.jsondata.strict import MAX_DEPTH, readable_json
-from flue_cli.names import agent_or_any
+from flue_cli.names import check_agent_filter
 from flue_cli.render import machine_output
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT
@@ -47,14 +47,16 @@ def query(
     find = _compiled(jsonpath)
     damaged: list[StoreDamaged] = []
     with open_run_store(load_settings(store)) as kept:
-        found = _matches(kept, agent_or_any(agent), find, damaged)
+        found = _matches(kept, check_agent_filter(agent), find, damaged)
         if as_json:
             app.output.result(machine_output.as_json([match._asdict() for match in found], indent=2))
         elif app.output.is_terminal:
             _show(app, [(*match[:3], readable_json(match.value)) for match in found])
         else:
             for match in found:
-                app.output.piece(machine_output.rows([(*match[:3], machine_output.as_json(match.value))]))
+                app.output.write(
+                    machine_output.tab_separated([(*match[:3], machine_output.as_json(match.value))])
+                )
     for error in damaged[:-1]:
         app.output.error(error)
     if damaged:
@@ -122,8 +124,8 @@ def _unusable(text: str, error: Exception) -> UsageError:
 
 def _show(app: App, lines: list[tuple[str, ...]]) -> None:
     if lines:
-        from flue_cli.render.tables import match_table, page
+        from flue_cli.render.tables import match_table, show_paged_renderable
 
-        page(app.output, match_table(lines))
+        show_paged_renderable(app.output, match_table(lines))
     else:
         app.output.note("nothing was found")

@@ -9,10 +9,10 @@ import typer
 from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
-from flue_cli.names import agent_or_any
+from flue_cli.names import check_agent_filter
 from flue_cli.render import machine_output
 from flue_cli.render.search_hits import hit_document, hit_rows
-from flue_cli.stores.search_query import Query
+from flue_cli.stores.search_query import SearchQuery
 
 _LIMIT = 20
 
@@ -53,20 +53,20 @@ def search(
             kept.reindex()
         found = kept.search(
             words,
-            agent=agent_or_any(agent),
+            agent=check_agent_filter(agent),
             limit=None if most is None else most + 1,
             ranked=rank,
-            kept=everything,
+            with_undone_forks=everything,
         )
     hits = found[:most]
     if as_json:
         app.output.result(machine_output.as_json([hit_document(hit) for hit in hits], indent=2))
     elif not app.output.is_terminal:
-        app.output.piece(hit_rows(hits, Query(words)))
+        app.output.write(hit_rows(hits, SearchQuery(words)))
     elif hits:
-        from flue_cli.render.tables import hit_table, page
+        from flue_cli.render.tables import hit_table, show_paged_renderable
 
-        page(app.output, hit_table(hits, Query(words)))
+        show_paged_renderable(app.output, hit_table(hits, SearchQuery(words)))
         if len(found) > len(hits):
             app.output.note("there are more: --limit N, or --all")
     else:

@@ -6,9 +6,9 @@ import typer
 
 from flue_cli.cli.command_table import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
-from flue_cli.names import agent_or_any
+from flue_cli.names import check_agent_filter
 from flue_cli.render import machine_output, stats_output
-from flue_cli.times import ahead_of_utc
+from flue_cli.times import utc_offset_seconds
 
 
 def stats(
@@ -17,13 +17,13 @@ def stats(
     """Show statistics: sessions, turns, bytes, the busiest and slowest."""
     app: App = ctx.obj
     with open_run_store(load_settings(store)) as kept:
-        found = kept.statistics(agent=agent_or_any(agent), ahead=ahead_of_utc())
+        found = kept.statistics(agent=check_agent_filter(agent), ahead=utc_offset_seconds())
     if as_json:
-        app.output.result(machine_output.as_json(stats_output.document(found), indent=2))
+        app.output.result(machine_output.as_json(stats_output.statistics_document(found), indent=2))
     elif app.output.is_terminal:
-        from flue_cli.render.stats_charts import charts
-        from flue_cli.render.tables import page
+        from flue_cli.render.stats_charts import statistics_charts
+        from flue_cli.render.tables import show_paged_renderable
 
-        page(app.output, charts(found))
+        show_paged_renderable(app.output, statistics_charts(found))
     else:
-        app.output.piece(machine_output.rows(stats_output.lines(found)))
+        app.output.write(machine_output.tab_separated(stats_output.statistics_rows(found)))

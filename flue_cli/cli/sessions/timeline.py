@@ -20,7 +20,7 @@ from flue_cli.cli.options import (
 )
 from flue_cli.cli.session_change import session_to_change
 from flue_cli.names import bare_name
-from flue_cli.render.notices import say_moved
+from flue_cli.render.notices import note_timeline_move
 from flue_cli.sessions import timeline
 from flue_cli.sessions.timeline import TimelineMove
 from flue_cli.text import session_label
@@ -117,4 +117,4 @@ def _move(
         moved = timeline.move_when_idle(
             target.store, target.head, move, wait=waiting.seconds, pause=waiting.pause
         )
-    say_moved(app.output, moved)
+    note_timeline_move(app.output, moved)

@@ -17,7 +17,7 @@ from flue_cli.repl.picker.session_list import SessionList
 from flue_cli.repl.picker.state import Picker
 from flue_cli.repl.terminal import restore_terminal
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import ABSENT, Summary
+from flue_cli.stores.records import ABSENT, SessionSummary
 from flue_cli.turns.cancellation import Cancelling
 
 _REFRESH_SECONDS = 0.5
@@ -26,7 +26,7 @@ _REFRESH_SECONDS = 0.5
 
 def pick_session(
     store: Store, output: Output, cancelling: Cancelling, *, agent: str = "", here: int = ABSENT
-) -> Summary | None:
+) -> SessionSummary | None:
     """Have a person choose a session, of `agent` or of any; None if they leave without.
 
     `here` is the uid of the session that they are in: that one is neither renamed nor deleted.
@@ -36,7 +36,7 @@ def pick_session(
         raise SessionNotFound("there is no session to pick")
     picker = Picker(SessionList(store, agent), here)
     with output.terminal_file() as screen, restore_terminal():
-        app: Application[Summary | None] = Application(
+        app: Application[SessionSummary | None] = Application(
             layout=picker_layout(picker),
             key_bindings=picker_key_bindings(picker),
             style=Style.from_dict(PICKER_STYLE),
@@ -49,7 +49,7 @@ def pick_session(
         return run_app(app, lambda: app.run(pre_run=lambda: _refresh_regularly(app, picker)), cancelling)
 
 
-def _refresh_regularly(app: Application[Summary | None], picker: Picker) -> None:
+def _refresh_regularly(app: Application[SessionSummary | None], picker: Picker) -> None:
     """Have the list follow what other processes do, as long as the picker is open."""
 
     async def look() -> None:

@@ -11,10 +11,10 @@ from prompt_toolkit.utils import get_cwidth
 from flue_cli import times
 from flue_cli.repl.cell_width import fit_prefix, pad_cells
 from flue_cli.repl.picker.session_list import SessionList
-from flue_cli.stores.records import Entry, Summary
-from flue_cli.stores.rules import mark_of
+from flue_cli.stores.records import Entry, SessionSummary
+from flue_cli.stores.rules import outcome_label
 from flue_cli.text import safe_line, safe_text
-from flue_cli.times import ago, local_time
+from flue_cli.times import format_ago, format_local_time
 
 _PREVIEW_CHARACTERS = 4000
 """Characters of a prompt or reply that the preview reads."""
@@ -65,12 +65,12 @@ def turn_preview(entries: Sequence[Entry], width: int, height: int) -> list[Styl
     return [line for block in blocks for line in block]
 
 
-def _row_cells(one: Summary, now: int) -> dict[str, str]:
+def _row_cells(one: SessionSummary, now: int) -> dict[str, str]:
     return {
         "agent": safe_line(one.agent),
         "name": safe_line(one.name),
         "turns": str(one.turns),
-        "when": ago(one.updated_at, now),
+        "when": format_ago(one.updated_at, now),
         "preview": safe_line(one.preview),
     }
 
@@ -105,8 +105,8 @@ def _total_width(widths: dict[str, int]) -> int:
 
 def _entry_lines(entry: Entry, width: int, height: int) -> Iterator[StyleAndTextTuples]:
     """A turn, line by line: the prompt on two at most, of the reply what then still fits."""
-    mark = mark_of(entry)
-    heading = f"[{entry.turn}] {local_time(entry.started_at)}" + (f"  {mark}" if mark else "")
+    mark = outcome_label(entry)
+    heading = f"[{entry.turn}] {format_local_time(entry.started_at)}" + (f"  {mark}" if mark else "")
     yield [("class:turn", pad_cells(heading, width))]
     prompt = _wrap_lines(f"> {entry.prompt}", width, 2) if entry.kind == "prompt" else []
     for line in prompt:

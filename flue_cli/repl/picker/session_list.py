@@ -10,7 +10,7 @@ from flue_cli.errors import SessionBusy
 from flue_cli.sessions.timeline import last_turns
 from flue_cli.stores.contract import Store
 from flue_cli.stores.contract_errors import session_changed_error
-from flue_cli.stores.records import ABSENT, Entry, Head, Holder, Summary
+from flue_cli.stores.records import ABSENT, Entry, LeaseHolder, SessionHead, SessionSummary
 
 
 class SessionList:
@@ -26,8 +26,8 @@ class SessionList:
         self._words: list[str] = []
         self._stamp: object = None
         self._first = 0
-        self.all: Sequence[Summary] = ()
-        self.shown: Sequence[Summary] = ()
+        self.all: Sequence[SessionSummary] = ()
+        self.shown: Sequence[SessionSummary] = ()
         self.cursor = 0
         """Index of the selected session among those shown."""
         self.page_height = 1
@@ -37,13 +37,13 @@ class SessionList:
         self.reload()
 
     @property
-    def selected(self) -> Summary | None:
+    def selected(self) -> SessionSummary | None:
         """The selected session; None if none is shown."""
         return self.shown[self.cursor] if self.shown else None
 
     def reload(self) -> None:
         """Read the list anew; the same session stays selected, or else what is now in its place."""
-        self._stamp = self.store.stamp()
+        self._stamp = self.store.change_token()
         self.loaded_at = times.now()
         self.all = self.store.sessions(agent=self._agent)
         self._texts = [f"{one.agent}/{one.name} {one.preview}".casefold() for one in self.all]
@@ -51,7 +51,7 @@ class SessionList:
 
     def refresh(self) -> bool:
         """Read the list anew if anybody wrote to the store since; whether that was so."""
-        if self.store.stamp() == self._stamp:
+        if self.store.change_token() == self._stamp:
             return False
         self.reload()
         return True
@@ -65,7 +65,7 @@ class SessionList:
         """Select the session so many lines below, or above; the first or last if there are not so many."""
         self.cursor = max(0, min(self.cursor + by, len(self.shown) - 1))
 
-    def visible_rows(self, height: int) -> Sequence[tuple[Summary, bool]]:
+    def visible_rows(self, height: int) -> Sequence[tuple[SessionSummary, bool]]:
         """The sessions that fit on `height` lines, the selected one among them and marked."""
         self.page_height = height
         last = max(0, len(self.shown) - height)
@@ -75,7 +75,7 @@ class SessionList:
 
     # One session
 
-    def current_head(self, one: Summary) -> Head:
+    def current_head(self, one: SessionSummary) -> SessionHead:
         """The session as it stands now, whatever it is called meanwhile; SessionChanged if it is gone."""
         head = self.store.head(one.agent, one.name)
         if head.uid == one.uid:
@@ -86,25 +86,25 @@ class SessionList:
                 return self.store.head(other.agent, other.name)
         raise session_changed_error(one.name)
 
-    def last_turns(self, one: Summary, count: int) -> list[Entry]:
+    def last_turns(self, one: SessionSummary, count: int) -> list[Entry]:
         """The newest `count` turns, and the prompt that is being answered."""
         head = self.store.head(one.agent, one.name)
         if head.uid != one.uid:  # the list is about to be read anew
             return []
         return last_turns(self.store, head, count)
 
-    def rename(self, one: Summary, name: str) -> Head:
+    def rename(self, one: SessionSummary, name: str) -> SessionHead:
         """Give it another name; SessionExists, SessionBusy at once while a turn runs, SessionChanged."""
         renamed = self.store.rename(self.current_head(one), name, wait=0, pause=_refuse_to_wait)
         self.reload()
         return renamed
 
-    def deletion_set(self, one: Summary) -> list[Head]:
+    def deletion_set(self, one: SessionSummary) -> list[SessionHead]:
         """The sessions that deleting it would remove: itself and its undone forks. Raises SessionChanged."""
         head = self.current_head(one)
-        return [head, *self.store.kept(head)]
+        return [head, *self.store.undone_forks(head)]
 
-    def delete(self, going: Sequence[Head]) -> None:
+    def delete(self, going: Sequence[SessionHead]) -> None:
         """Delete what `going` gave; SessionBusy while a turn runs, SessionChanged if anything differs now."""
         head, *forks = going
         self.store.delete(head, seen=forks)
@@ -123,5 +123,5 @@ class SessionList:
             self.cursor = min(self.cursor, max(0, len(self.shown) - 1)) if stay else 0
 
 
-def _refuse_to_wait(seconds: float, holder: Holder) -> None:
+def _refuse_to_wait(seconds: float, holder: LeaseHolder) -> None:
     raise SessionBusy("the session is busy: a turn runs")

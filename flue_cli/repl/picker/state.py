@@ -9,9 +9,9 @@ from prompt_toolkit.buffer import Buffer
 
 from flue_cli.errors import FlueError, SessionChanged, UsageError
 from flue_cli.names import bare_name
-from flue_cli.render.notices import described
+from flue_cli.render.notices import describe_session
 from flue_cli.repl.picker.session_list import SessionList
-from flue_cli.stores.records import ABSENT, Entry, Head, Summary
+from flue_cli.stores.records import ABSENT, Entry, SessionHead, SessionSummary
 from flue_cli.text import safe_line, session_label
 
 TURNS_SHOWN = 3
@@ -29,8 +29,8 @@ class Picker:
         self.filter_buffer = Buffer(multiline=False, on_text_changed=lambda words: choices.filter(words.text))
         self.name_buffer = Buffer(multiline=False)
         self._current_uid = here
-        self._subject: Summary | None = None
-        self._deletion_set: Sequence[Head] = ()
+        self._subject: SessionSummary | None = None
+        self._deletion_set: Sequence[SessionHead] = ()
         self._read: tuple[object, list[Entry], str] = (None, [], "")
 
     @property
@@ -54,7 +54,7 @@ class Picker:
             self.show_message(f"error: {error.message}")
         return True
 
-    def choose(self, app: Application[Summary | None]) -> None:
+    def choose(self, app: Application[SessionSummary | None]) -> None:
         """End with the selected session; SessionChanged if it is gone."""
         if one := self.session_list.selected:
             head = self.session_list.current_head(one)
@@ -78,7 +78,7 @@ class Picker:
         """Ask whether the selected session is to go, naming all that would go with it."""
         if one := self._take_subject():
             self._deletion_set = self.session_list.deletion_set(one)
-            names = ", ".join(described(self.session_list.store, head) for head in self._deletion_set)
+            names = ", ".join(describe_session(self.session_list.store, head) for head in self._deletion_set)
             self.question = f"Delete {names} for good? [y/N]"
             self.mode = "delete"
 
@@ -115,7 +115,7 @@ class Picker:
                 self._read = (key, [], safe_line(error.message))
         return self._read[1:] if one else ([], "")
 
-    def _take_subject(self) -> Summary | None:
+    def _take_subject(self) -> SessionSummary | None:
         """The selected session as the one that something is to be done to; UsageError if we are in it."""
         self._subject = self.session_list.selected
         if self._subject and self._subject.uid == self._current_uid:

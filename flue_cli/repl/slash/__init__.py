@@ -16,7 +16,7 @@ from flue_cli.repl.slash.command_context import (
 )
 from flue_cli.text import safe_line
 
-__all__ = ["COMMANDS", "ChatContext", "SlashCommand", "NextAction", "help_summary", "run_line"]
+__all__ = ["COMMANDS", "ChatContext", "NextAction", "SlashCommand", "help_summary", "run_line"]
 
 _KEY_HELP = """\
 Enter sends, Alt-Enter or Ctrl-J adds a line, // sends a prompt with a slash.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flue_cli.errors import UsageError
-from flue_cli.names import agent_name, free_name
+from flue_cli.names import check_agent_name, find_free_name
 from flue_cli.render.tables import agent_table
 from flue_cli.repl.agent_file import load_interruptibly
 from flue_cli.repl.agent_reload import reload_agent
@@ -17,7 +17,7 @@ def choose_agent(argument: str, chat: ChatContext) -> None:
     if not argument:
         _list_agents(chat)
         return
-    conversation, name = chat.conversation, agent_name(argument)
+    conversation, name = chat.conversation, check_agent_name(argument)
     before = conversation.agent.name
     if name == before:
         raise UsageError(f"you are talking to {name} already", hint="/reload takes its file as it is now")
@@ -25,7 +25,7 @@ def choose_agent(argument: str, chat: ChatContext) -> None:
         there = load_interruptibly(lambda: conversation.agent_loader.load(name), chat.cancellation)
     back = f"{before}/{conversation.name}" if conversation.session_exists(before, conversation.name) else ""
     conversation.switch_agent(
-        there, free_name(lambda session: conversation.session_exists(name, session)), "new"
+        there, find_free_name(lambda session: conversation.session_exists(name, session)), "new"
     )
     if there.notice:
         chat.output.note(there.notice)

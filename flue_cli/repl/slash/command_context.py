@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from flue_cli.errors import UsageError
 from flue_cli.render.streams import Output
-from flue_cli.render.tables import page
+from flue_cli.render.tables import show_paged_renderable
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.terminal import cooked_mode
 from flue_cli.stores.records import Pause
@@ -57,7 +57,7 @@ def split_command(line: str) -> tuple[str, str]:
 def show_paged(chat: ChatContext, what: Any) -> None:
     """Show what may be longer than the screen; a pager finds the keyboard as it expects it."""
     with cooked_mode():
-        page(chat.output, what)
+        show_paged_renderable(chat.output, what)
 
 
 def parse_number(

@@ -18,7 +18,7 @@ def data_command(argument: str, chat: ChatContext) -> None:
                      a change by hand, a turn of its own that /undo takes back
     /data edit       all of it in the editor
     """
-    from flue_cli.jsondata.path import get, leading, parse
+    from flue_cli.jsondata.path import get, parse, steps_to
 
     what, _, rest = argument.partition(" ")
     if not argument:
@@ -28,7 +28,7 @@ def data_command(argument: str, chat: ChatContext) -> None:
             words = chat.conversation.edit_data(chat.output.note, chat.pause)
         chat.output.note(words)
     elif what == "set" and rest:
-        chat.output.note(chat.conversation.set_data(*leading(rest.strip()), chat.pause))
+        chat.output.note(chat.conversation.set_data(*steps_to(rest.strip()), chat.pause))
     elif what == "unset" and rest:
         chat.output.note(chat.conversation.unset_data(rest.strip(), chat.pause))
     else:

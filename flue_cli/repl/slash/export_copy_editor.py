@@ -9,8 +9,8 @@ from flue_cli.files import write_whole
 from flue_cli.repl.compose_in_editor import edit_in_editor
 from flue_cli.repl.slash.command_context import ChatContext, NextAction, SlashCommand, refuse_argument
 from flue_cli.sessions.timeline import backwards
-from flue_cli.stores.records import ABSENT, Head
-from flue_cli.text import count_of, safe_line
+from flue_cli.stores.records import ABSENT, SessionHead
+from flue_cli.text import pluralize, safe_line
 from flue_cli.transcripts import exporter, format_of
 
 
@@ -41,7 +41,7 @@ def copy_reply(argument: str, chat: ChatContext) -> None:
     if reply is None:
         raise NotFound("there is no reply to copy")
     chat.output.note(
-        f"the last reply ({count_of(len(reply), 'character')}) is copied by {put(reply, chat.output)}"
+        f"the last reply ({pluralize(len(reply), 'character')}) is copied by {put(reply, chat.output)}"
     )
 
 
@@ -54,7 +54,7 @@ def write_in_editor(argument: str, chat: ChatContext) -> NextAction | None:
     return NextAction(draft=text)
 
 
-def _export_file_name(argument: str, head: Head) -> str:
+def _export_file_name(argument: str, head: SessionHead) -> str:
     from flue_cli.transcripts.file_names import file_names
 
     path = os.path.expanduser(argument)

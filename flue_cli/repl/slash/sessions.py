@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 
 from flue_cli.errors import UsageError
-from flue_cli.names import agent_name, bare_name, free_name, session_name
-from flue_cli.render.session_tree import Branch
-from flue_cli.render.tables import hit_table, page, paged, session_table, transcript
+from flue_cli.names import bare_name, check_agent_name, check_session_name, find_free_name
+from flue_cli.render.session_tree import TreeNode
+from flue_cli.render.tables import (
+    hit_table,
+    session_table,
+    show_paged_renderable,
+    show_paged_text,
+    transcript_text,
+)
 from flue_cli.repl.agent_file import load_interruptibly
 from flue_cli.repl.slash.command_context import (
     ChatContext,
@@ -33,7 +39,7 @@ def begin_session(argument: str, chat: ChatContext) -> None:
     conversation.begin_session(
         bare_name(argument, ours)
         if argument
-        else free_name(lambda name: conversation.session_exists(ours, name))
+        else find_free_name(lambda name: conversation.session_exists(ours, name))
     )
     chat.output.note(f"new session {conversation.name}")
 
@@ -44,11 +50,11 @@ def resume_session(argument: str, chat: ChatContext) -> None:
         raise UsageError("/resume takes the name of a session")
     conversation = chat.conversation
     agent, slash, name = argument.partition("/")
-    is_whole = conversation.session_exists(conversation.agent.name, session_name(argument))
+    is_whole = conversation.session_exists(conversation.agent.name, check_session_name(argument))
     if slash and agent and name and not is_whole:
-        enter_session(chat, agent_name(agent), session_name(name))
+        enter_session(chat, check_agent_name(agent), check_session_name(name))
     else:
-        enter_session(chat, conversation.agent.name, session_name(argument))
+        enter_session(chat, conversation.agent.name, check_session_name(argument))
 
 
 def rename_current_session(argument: str, chat: ChatContext) -> None:
@@ -69,7 +75,7 @@ def choose_from_sessions(argument: str, chat: ChatContext) -> None:
     if not found:
         chat.output.note("there are no sessions yet")
     elif os.environ.get("TERM") == "dumb":  # no cursor to choose with
-        page(chat.output, session_table(Branch(summary) for summary in found))
+        show_paged_renderable(chat.output, session_table(TreeNode(summary) for summary in found))
     else:
         _pick_from_list(chat)
 
@@ -80,9 +86,9 @@ def show_history(argument: str, chat: ChatContext) -> None:
     turns = last_turns(chat.conversation.store, chat.conversation.head(), count)
     if turns:
         with cooked_mode():
-            paged(
+            show_paged_text(
                 chat.output,
-                transcript(turns, as_markdown=chat.conversation.reply_format == "markdown"),
+                transcript_text(turns, as_markdown=chat.conversation.reply_format == "markdown"),
             )
     else:
         chat.output.note("nothing has been said yet")
@@ -90,14 +96,14 @@ def show_history(argument: str, chat: ChatContext) -> None:
 
 def search_turns(argument: str, chat: ChatContext) -> None:
     """Look for words in all sessions: /search WORDS."""
-    from flue_cli.stores.search_query import Query
+    from flue_cli.stores.search_query import SearchQuery
 
     words = argument.split()
     if not words:
         raise UsageError("/search takes the words to look for")
     found = chat.conversation.store.search(words, limit=_MOST_HITS)
     if found:
-        show_paged(chat, hit_table(found, Query(words)))
+        show_paged(chat, hit_table(found, SearchQuery(words)))
     else:
         chat.output.note("nothing was found")
 

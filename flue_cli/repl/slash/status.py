@@ -8,9 +8,9 @@ from flue_cli import times
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.slash.command_context import ChatContext, SlashCommand, parse_number, refuse_argument
 from flue_cli.repl.slash.usage import session_usage
-from flue_cli.stores.records import ABSENT, Head
-from flue_cli.text import count_of, safe_line, size, turns
-from flue_cli.times import ago, length
+from flue_cli.stores.records import ABSENT, SessionHead
+from flue_cli.text import format_bytes, format_turns, pluralize, safe_line
+from flue_cli.times import format_ago, format_duration
 
 _NEWEST = 10
 
@@ -28,11 +28,11 @@ def show_usage(argument: str, chat: ChatContext) -> None:
         chat.output.note("nothing has been said yet")
         return
     lines = [
-        _usage_row(f"turn {spent.turn}", length(spent.took), _format_figures(spent.figures))
+        _usage_row(f"turn {spent.turn}", format_duration(spent.took), _format_figures(spent.figures))
         for spent in found.newest
     ]
     total = _format_figures(found.total.figures) or "the agent recorded no usage"
-    lines.append(_usage_row(turns(found.prompts), length(found.total.took), total))
+    lines.append(_usage_row(format_turns(found.prompts), format_duration(found.total.took), total))
     chat.output.result("\n".join(lines))
 
 
@@ -51,15 +51,15 @@ def _status_facts(conversation: Conversation) -> Iterator[tuple[str, str]]:
     if loaded.source:
         stale = "" if loaded.current_stamp() == loaded.stamp else ", changed since: /reload takes it"
         yield "file", f"{loaded.source.path} ({loaded.source.origin})"
-        yield "loaded", f"{ago(loaded.loaded_at, now)}, source {loaded.agent.fingerprint}{stale}"
+        yield "loaded", f"{format_ago(loaded.loaded_at, now)}, source {loaded.agent.fingerprint}{stale}"
     yield "session", f"{conversation.name} ({_describe_age(head, now)})"
     origin = store.origin(head)
     if origin:
         yield "fork of", f"{origin.name}, as of turn {origin.turn}"
-    undone = store.tip(head).turn - head.turn
+    undone = store.redo_head(head).turn - head.turn
     yield "turn", f"{head.turn}, {undone} undone: /redo" if undone else str(head.turn)
-    yield "history", count_of(head.messages, "message")
-    yield "data", size(len(store.data_at(head, head.turn).encode()))
+    yield "history", pluralize(head.messages, "message")
+    yield "data", format_bytes(len(store.data_at(head, head.turn).encode()))
     yield "store", store.url if conversation.options.is_saved else "memory: nothing is kept"
     timeout = conversation.options.timeout
     bound = f", {timeout:g} s for an answer" if timeout else ""
@@ -67,14 +67,14 @@ def _status_facts(conversation: Conversation) -> Iterator[tuple[str, str]]:
     yield "now", _describe_activity(conversation, now)
 
 
-def _describe_age(head: Head, now: int) -> str:
-    return "new" if head.uid == ABSENT else f"last used {ago(head.updated_at, now)}"
+def _describe_age(head: SessionHead, now: int) -> str:
+    return "new" if head.uid == ABSENT else f"last used {format_ago(head.updated_at, now)}"
 
 
 def _describe_activity(conversation: Conversation, now: int) -> str:
     for entry in conversation.unsettled_prompts():
         if entry.outcome == "running":
-            took = length(max(0, now - entry.started_at))
+            took = format_duration(max(0, now - entry.started_at))
             return f"another process has been answering turn {entry.turn} for {took}"
         return f"turn {entry.turn} was interrupted: /retry, /edit or /discard"
     return "idle"

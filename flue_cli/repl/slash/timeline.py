@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flue_cli.errors import UsageError
 from flue_cli.names import bare_name
-from flue_cli.render.notices import say_moved
+from flue_cli.render.notices import note_timeline_move
 from flue_cli.repl.slash.command_context import (
     ChatContext,
     NextAction,
@@ -13,19 +13,19 @@ from flue_cli.repl.slash.command_context import (
     refuse_argument,
     show_paged,
 )
-from flue_cli.text import safe_line, turn_numbers
+from flue_cli.text import format_turn_numbers, safe_line
 
 
 def undo_turns(argument: str, chat: ChatContext) -> None:
     """Take back the last turn, history and data, or N: /undo [N]."""
     count = parse_number(argument, "/undo", "a number of turns", default=1, least=1)
-    say_moved(chat.output, chat.conversation.undo(count, chat.pause))
+    note_timeline_move(chat.output, chat.conversation.undo(count, chat.pause))
 
 
 def redo_turns(argument: str, chat: ChatContext) -> None:
     """Bring back what was undone: /redo [N]."""
     count = parse_number(argument, "/redo", "a number of turns", default=1, least=1)
-    say_moved(chat.output, chat.conversation.redo(count, chat.pause))
+    note_timeline_move(chat.output, chat.conversation.redo(count, chat.pause))
 
 
 def rewind_to_turn(argument: str, chat: ChatContext) -> NextAction:
@@ -33,7 +33,7 @@ def rewind_to_turn(argument: str, chat: ChatContext) -> NextAction:
     moved, prompt = chat.conversation.rewind(
         parse_number(argument, "/rewind", "the number of a turn"), chat.pause
     )
-    say_moved(chat.output, moved)
+    note_timeline_move(chat.output, moved)
     return NextAction(draft=prompt)
 
 
@@ -86,12 +86,12 @@ def fork_session_here(argument: str, chat: ChatContext) -> None:
 
 def show_session_diff(argument: str, chat: ChatContext) -> None:
     """Show what the last turn changed, or all since turn N: /diff [N]."""
-    from flue_cli.render.diff_table import differences
+    from flue_cli.render.diff_table import comparison_view
     from flue_cli.sessions.comparison import SessionAtTurn, compare_sessions
 
     head = chat.conversation.head()
     since = parse_number(argument, "/diff", "the number of a turn", default=max(head.turn - 1, 0))
-    what = differences(
+    what = comparison_view(
         compare_sessions(chat.conversation.store, SessionAtTurn(head, since), SessionAtTurn(head, head.turn))
     )
     if what is None:
@@ -104,11 +104,13 @@ def _take_back_last_prompt(chat: ChatContext) -> str:
     """The last prompt, the session moved to before it."""
     moved, prompt = chat.conversation.rewind_before_last_prompt(chat.pause)
     if moved:
-        say_moved(chat.output, moved)
+        note_timeline_move(chat.output, moved)
         edits = moved.turns[1:]  # whatever came after the last prompt
         if edits:
             verb = "is" if len(edits) == 1 else "are"
-            chat.output.note(f"{turn_numbers(edits)}, which changed the data by hand, {verb} undone with it")
+            chat.output.note(
+                f"{format_turn_numbers(edits)}, which changed the data by hand, {verb} undone with it"
+            )
     return prompt
 
 

@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from itertools import islice
 
 from flue_cli.stores.memory.sessions import Session
-from flue_cli.stores.records import Entry, Head, Hit
-from flue_cli.stores.search_query import Query, at_most, best
+from flue_cli.stores.records import Entry, SearchHit, SessionHead
+from flue_cli.stores.search_query import SearchQuery, best_hits, sql_limit
 
 
 def search(
-    sessions: Iterable[Session], query: Query, *, limit: int | None, ranked: bool, undone: bool
-) -> list[Hit]:
+    sessions: Iterable[Session], query: SearchQuery, *, limit: int | None, ranked: bool, undone: bool
+) -> list[SearchHit]:
     """The turns of `sessions` that `query` finds, newest or best first; see Store.search."""
     if not query.words:
         return []
-    found: dict[int, tuple[Head, Entry]] = {}
+    found: dict[int, tuple[SessionHead, Entry]] = {}
     # What a session shares with its undone forks counts as the session's, so it comes first.
     for session in sorted(sessions, key=lambda session: (session.is_kept, session.head.uid)):
         line = session.line
@@ -26,8 +26,8 @@ def search(
         if session.running:
             found.setdefault(session.number, (session.head, session.running))
     hits = (
-        Hit(head.agent, head.name, head.uid, entry.turn, entry.started_at, entry.prompt, entry.reply)
+        SearchHit(head.agent, head.name, head.uid, entry.turn, entry.started_at, entry.prompt, entry.reply)
         for head, entry in (found[number] for number in sorted(found, reverse=True))
-        if query.finds(entry.prompt, entry.reply)
+        if query.matches(entry.prompt, entry.reply)
     )
-    return best(hits, query, limit) if ranked else list(islice(hits, at_most(limit)))
+    return best_hits(hits, query, limit) if ranked else list(islice(hits, sql_limit(limit)))

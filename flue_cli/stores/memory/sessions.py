@@ -9,17 +9,17 @@ from itertools import repeat
 from flue_cli import times
 from flue_cli.stores.contract_errors import session_changed_error
 from flue_cli.stores.records import (
-    PREVIEW,
+    PREVIEW_CHARACTERS,
     Entry,
-    Head,
-    Holder,
-    Origin,
-    Summary,
+    ForkOrigin,
+    LeaseHolder,
+    SessionHead,
+    SessionSummary,
 )
-from flue_cli.stores.rules import history_of, kept_name
+from flue_cli.stores.rules import history_of, undone_fork_name
 
 
-class Line:
+class Branch:
     """Settled entries from the empty start on; after each the length of the history, and who made it.
 
     `numbers` are those of the entries: a later one has a higher number, whatever session it is of.
@@ -46,15 +46,15 @@ class Line:
         """The length of the history after `turn`."""
         return self.totals[turn - 1] if turn else 0
 
-    def upto(self, turn: int) -> Line:
+    def upto(self, turn: int) -> Branch:
         """A copy that ends with `turn`."""
-        return Line(self.entries[:turn], self.makers, self.numbers)
+        return Branch(self.entries[:turn], self.makers, self.numbers)
 
 
 class Session:
     """One session: where it stands on its line, and the lease on it. Behind its head is what was undone."""
 
-    def __init__(self, head: Head, line: Line, origin: Origin | None) -> None:
+    def __init__(self, head: SessionHead, line: Branch, origin: ForkOrigin | None) -> None:
         self.head = head
         self.line = line
         self.origin = origin
@@ -68,7 +68,7 @@ class Session:
     @property
     def is_kept(self) -> bool:
         """True if it is an undone fork."""
-        return self.origin is not None and self.origin.is_kept
+        return self.origin is not None and self.origin.is_undone_fork
 
     @property
     def is_held(self) -> bool:
@@ -81,17 +81,19 @@ class Session:
         return max(self.head.updated_at, self.running.started_at if self.running else 0)
 
     @property
-    def holder(self) -> Holder:
+    def holder(self) -> LeaseHolder:
         """Holder of its lease."""
-        return Holder(0, "", self.running.started_at if self.running else times.now())
+        return LeaseHolder(0, "", self.running.started_at if self.running else times.now())
 
     @property
-    def summary(self) -> Summary:
+    def summary(self) -> SessionSummary:
         """Its line in a list."""
         said = [*self.line.entries[: self.head.turn], *([self.running] if self.running else [])]
         last = next((entry.prompt for entry in reversed(said) if entry.kind == "prompt"), "")
         uid, agent, name, _, _, turn, _, created, updated = self.head
-        return Summary(uid, agent, name, turn, created, updated, last[:PREVIEW], self.origin)
+        return SessionSummary(
+            uid, agent, name, turn, created, updated, last[:PREVIEW_CHARACTERS], self.origin
+        )
 
 
 class Sessions:
@@ -100,32 +102,34 @@ class Sessions:
     def __init__(self) -> None:
         self.by_name: dict[tuple[str, str], Session] = {}
         self.by_uid: dict[int, Session] = {}
-        self._lines: dict[int, Line] = {}
+        self._lines: dict[int, Branch] = {}
         self._last_uid = 0
         self._last_line = 0
         self._last_use = 0
         self._last_entry = 0
 
     def add(
-        self, agent: str, name: str, entries: Iterable[Entry] = (), origin: Origin | None = None
+        self, agent: str, name: str, entries: Iterable[Entry] = (), origin: ForkOrigin | None = None
     ) -> Session:
         """A new session at the end of a line of its own, on which `entries` lie."""
         self._last_uid += 1
-        line = Line(entries, repeat(self._last_uid), iter(self.number_entry, 0))
+        line = Branch(entries, repeat(self._last_uid), iter(self.number_entry, 0))
         now, turn = times.now(), len(line.entries)
-        head = Head(self._last_uid, agent, name, 0, self._number(line), turn, line.total(turn), now, now)
+        head = SessionHead(
+            self._last_uid, agent, name, 0, self._number(line), turn, line.total(turn), now, now
+        )
         session = self.by_name[agent, name] = self.by_uid[head.uid] = Session(head, line, origin)
         self.touch(session)
         return session
 
-    def line_of(self, head: Head) -> Line:
+    def line_of(self, head: SessionHead) -> Branch:
         """The line that `head` lies on; SessionChanged if it is gone."""
-        line = self._lines.get(head.line)
+        line = self._lines.get(head.branch)
         if head.uid not in self.by_uid or line is None:
             raise session_changed_error(head.name)
         return line
 
-    def move(self, session: Session, turn: int, when: int) -> Head:
+    def move_head(self, session: Session, turn: int, when: int) -> SessionHead:
         """Make `turn` of its line the newest one of the session, as of the moment `when`."""
         session.head = session.head._replace(
             version=session.head.version + 1,
@@ -145,7 +149,7 @@ class Sessions:
         self._last_use += 1
         session.used = self._last_use
 
-    def leave_undone(self, session: Session) -> str:
+    def fork_undone_branch(self, session: Session) -> str:
         """Before something is added: make what was undone a fork; the session goes on on a copy.
 
         Gives the fork's name, "" if nothing was undone.
@@ -154,29 +158,31 @@ class Sessions:
         if len(line.entries) == head.turn:
             return ""
         session.line = line.upto(head.turn)
-        session.head = head._replace(line=self._number(session.line))
-        origin = Origin(head.uid, head.name, head.turn, is_kept=True)
-        fork = self.add(head.agent, kept_name(head.name, self._names(head.agent)), (), origin)
-        del self._lines[fork.head.line]
+        session.head = head._replace(branch=self._number(session.line))
+        origin = ForkOrigin(head.uid, head.name, head.turn, is_undone_fork=True)
+        fork = self.add(head.agent, undone_fork_name(head.name, self._names(head.agent)), (), origin)
+        del self._lines[fork.head.branch]
         turn, when = len(line.entries), line.entries[-1].finished_at or head.updated_at
         fork.line, fork.used = line, session.used
-        fork.head = fork.head._replace(line=head.line, turn=turn, messages=line.total(turn), updated_at=when)
+        fork.head = fork.head._replace(
+            branch=head.branch, turn=turn, messages=line.total(turn), updated_at=when
+        )
         return fork.head.name
 
     def completed(self, session: Session, key: str) -> Entry | None:
         """The turn that the key completed before, on the session's line or on one that it left."""
         own = list(session.line.entries)
-        for fork in self.kept(session.head.uid):
+        for fork in self.undone_forks(session.head.uid):
             makers = zip(fork.line.entries, fork.line.makers, strict=True)
             own += [entry for entry, maker in makers if maker == session.head.uid]
         return next((entry for entry in own if entry.key == key and entry.outcome == "completed"), None)
 
-    def kept(self, uid: int) -> list[Session]:
+    def undone_forks(self, uid: int) -> list[Session]:
         """The forks kept of a session, and of those in turn."""
         own = [fork for fork in self._forks(uid) if fork.is_kept]
-        return [found for fork in own for found in (fork, *self.kept(fork.head.uid))]
+        return [found for fork in own for found in (fork, *self.undone_forks(fork.head.uid))]
 
-    def rename(self, session: Session, name: str) -> Head:
+    def rename(self, session: Session, name: str) -> SessionHead:
         """Give a session another name, and its undone forks."""
         if name != session.head.name:
             del self.by_name[session.head.agent, session.head.name]
@@ -186,14 +192,14 @@ class Sessions:
                 assert fork.origin  # noqa: S101 - it is a fork
                 fork.origin = fork.origin._replace(name=name)
                 if fork.is_kept:
-                    self.rename(fork, kept_name(name, self._names(session.head.agent)))
+                    self.rename(fork, undone_fork_name(name, self._names(session.head.agent)))
         return session.head
 
     def remove(self, session: Session) -> None:
         """Forget it and its line."""
         del self.by_name[session.head.agent, session.head.name]
         del self.by_uid[session.head.uid]
-        del self._lines[session.head.line]
+        del self._lines[session.head.branch]
 
     def _forks(self, uid: int) -> list[Session]:
         return [session for session in self.by_uid.values() if session.origin and session.origin.uid == uid]
@@ -201,7 +207,7 @@ class Sessions:
     def _names(self, agent: str) -> list[str]:
         return [name for whose, name in self.by_name if whose == agent]
 
-    def _number(self, line: Line) -> int:
+    def _number(self, line: Branch) -> int:
         self._last_line += 1
         self._lines[self._last_line] = line
         return self._last_line

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 
 from flue_cli.stores.memory.sessions import Session
 from flue_cli.stores.records import Entry
-from flue_cli.stores.statistics import DAY, Counted, Tally
+from flue_cli.stores.statistics import DAY, SessionCount, TurnTally
 
 
-def counted(sessions: Iterable[Session], agent: str, ahead: int) -> tuple[list[Counted], list[Tally], int]:
+def counted(
+    sessions: Iterable[Session], agent: str, ahead: int
+) -> tuple[list[SessionCount], list[TurnTally], int]:
     """The sessions of `agent`, or with "" of all, a tally of every entry, and what they say in bytes.
 
     An entry counts once, for the session that made it, however many lines it lies on.
@@ -22,7 +24,7 @@ def counted(sessions: Iterable[Session], agent: str, ahead: int) -> tuple[list[C
         if session.running:
             entries[id(session.running)] = (session.head.uid, session.running)
     return (
-        [Counted(*session.head[:3], session.head.messages, session.is_kept) for session in found],
+        [SessionCount(*session.head[:3], session.head.messages, session.is_kept) for session in found],
         [_tally(maker, entry, ahead) for maker, entry in entries.values()],
         sum(_size(entry) for _, entry in entries.values()),
     )
@@ -32,10 +34,10 @@ def _size(entry: Entry) -> int:
     return len(f"{entry.prompt}{entry.reply or ''}{entry.data}".encode(errors="surrogatepass"))
 
 
-def _tally(maker: int, entry: Entry, ahead: int) -> Tally:
+def _tally(maker: int, entry: Entry, ahead: int) -> TurnTally:
     is_prompt = entry.kind == "prompt"
     is_timed = is_prompt and entry.outcome in ("completed", "failed", "cancelled")
-    return Tally(
+    return TurnTally(
         uid=maker,
         day=(entry.started_at + ahead * 1_000_000) // DAY,
         turns=is_prompt,

@@ -19,22 +19,22 @@ from flue_cli.stores.contract_errors import (
     session_exists_error,
 )
 from flue_cli.stores.memory.sessions import Session, Sessions
-from flue_cli.stores.queueing import Held, wait_for
+from flue_cli.stores.queueing import SessionTaken, wait_for
 from flue_cli.stores.records import (
     ABSENT,
     LEASE_SECONDS,
-    Ask,
-    Begun,
+    BegunTurn,
     Entry,
     Failure,
-    Finding,
-    Head,
-    Hit,
+    ForkOrigin,
+    HealthFinding,
     Lease,
-    Origin,
     Pause,
-    Replayed,
-    Summary,
+    ReplayedTurn,
+    SearchHit,
+    SessionHead,
+    SessionSummary,
+    TurnRequest,
 )
 from flue_cli.stores.rules import (
     INTERRUPTED,
@@ -51,7 +51,7 @@ from flue_cli.stores.rules import (
 from flue_cli.text import safe_line
 
 if TYPE_CHECKING:
-    from flue_cli.stores.contract import Advance
+    from flue_cli.stores.contract import ProgressCallback
     from flue_cli.stores.statistics import Statistics
 
 _NO_FILE = "sessions in memory end with the process: there is nothing to back up or restore"
@@ -76,12 +76,14 @@ class MemoryStore:
 
     # Reading
 
-    def head(self, agent: str, name: str) -> Head:
+    def head(self, agent: str, name: str) -> SessionHead:
         with self._lock:
             session = self._all.by_name.get((agent, name))
-            return session.head if session else Head(ABSENT, agent, name)
+            return session.head if session else SessionHead(ABSENT, agent, name)
 
-    def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
+    def entries(
+        self, head: SessionHead, first: int, last: int, *, with_data: bool = False
+    ) -> Iterator[Entry]:
         if not head.turn:
             return
         with self._lock:
@@ -89,7 +91,7 @@ class MemoryStore:
         for entry in found:
             yield deepcopy(entry if with_data else entry._replace(data=""))
 
-    def running(self, head: Head) -> Entry | None:
+    def unsettled_prompt(self, head: SessionHead) -> Entry | None:
         with self._lock:
             session = self._all.by_uid.get(head.uid)
             if session is None or session.running is None:
@@ -97,7 +99,7 @@ class MemoryStore:
             outcome = "running" if session.is_held else "interrupted"
             return session.running._replace(data="", outcome=outcome)
 
-    def messages(self, head: Head, start: int, stop: int) -> list[Message]:
+    def messages(self, head: SessionHead, start: int, stop: int) -> list[Message]:
         stop = min(stop, head.messages)
         found: list[Message] = []
         if start >= stop:
@@ -114,12 +116,12 @@ class MemoryStore:
                 turn += 1
             return found
 
-    def data_at(self, head: Head, turn: int) -> str:
+    def data_at(self, head: SessionHead, turn: int) -> str:
         with self._lock:
             check_turn(head, turn)
             return self._all.line_of(head).entries[turn - 1].data if turn else "{}"
 
-    def at(self, head: Head, turn: int) -> Head:
+    def head_at(self, head: SessionHead, turn: int) -> SessionHead:
         check_turn(head, turn)
         if turn in (0, head.turn):
             return head if turn else head._replace(turn=0, messages=0, updated_at=head.created_at)
@@ -128,7 +130,7 @@ class MemoryStore:
             when = line.entries[turn - 1].finished_at or head.updated_at
             return head._replace(turn=turn, messages=line.total(turn), updated_at=when)
 
-    def tip(self, head: Head) -> Head:
+    def redo_head(self, head: SessionHead) -> SessionHead:
         with self._lock:
             session = self._all.by_uid.get(head.uid)
             turn = len(session.line.entries) if session else 0
@@ -136,30 +138,35 @@ class MemoryStore:
                 return head
             return session.head._replace(turn=turn, messages=session.line.total(turn))
 
-    def origin(self, head: Head) -> Origin | None:
+    def origin(self, head: SessionHead) -> ForkOrigin | None:
         with self._lock:
             session = self._all.by_uid.get(head.uid)
             return session.origin if session else None
 
-    def kept(self, head: Head) -> list[Head]:
+    def undone_forks(self, head: SessionHead) -> list[SessionHead]:
         with self._lock:
-            return [session.head for session in self._all.kept(head.uid)]
+            return [session.head for session in self._all.undone_forks(head.uid)]
 
     def sessions(
-        self, *, agent: str = "", limit: int | None = None, kept: bool = False, since: int | None = None
-    ) -> list[Summary]:
+        self,
+        *,
+        agent: str = "",
+        limit: int | None = None,
+        with_undone_forks: bool = False,
+        since: int | None = None,
+    ) -> list[SessionSummary]:
         with self._lock:
             newest_first = sorted(self._all.by_uid.values(), key=lambda session: -session.used)
             found = [
                 session.summary
                 for session in newest_first
                 if agent in ("", session.head.agent)
-                and (kept or not session.is_kept)
+                and (with_undone_forks or not session.is_kept)
                 and (since is None or session.used_at >= since)
             ]
             return found[:limit]
 
-    def resolve(self, name: str, *, agent: str = "") -> list[Head]:
+    def resolve(self, name: str, *, agent: str = "") -> list[SessionHead]:
         with self._lock:
             return [
                 session.head
@@ -172,23 +179,23 @@ class MemoryStore:
 
     def search(
         self,
-        words: Sequence[str],
+        terms: Sequence[str],
         *,
         agent: str = "",
         limit: int | None = None,
         ranked: bool = False,
-        kept: bool = False,
-    ) -> list[Hit]:
+        with_undone_forks: bool = False,
+    ) -> list[SearchHit]:
         from flue_cli.stores.memory.search import search
-        from flue_cli.stores.search_query import Query
+        from flue_cli.stores.search_query import SearchQuery
 
         with self._lock:
             sessions = [
                 session
                 for session in self._all.by_uid.values()
-                if agent in ("", session.head.agent) and (kept or not session.is_kept)
+                if agent in ("", session.head.agent) and (with_undone_forks or not session.is_kept)
             ]
-            return search(sessions, Query(words), limit=limit, ranked=ranked, undone=kept)
+            return search(sessions, SearchQuery(terms), limit=limit, ranked=ranked, undone=with_undone_forks)
 
     def reindex(self) -> None:
         """Nothing to do: every search looks through everything."""
@@ -197,34 +204,34 @@ class MemoryStore:
 
     def statistics(self, *, agent: str = "", ahead: int = 0) -> Statistics:
         from flue_cli.stores.memory import stats
-        from flue_cli.stores.statistics import figures
+        from flue_cli.stores.statistics import compute_statistics
 
         with self._lock:
-            return figures(*stats.counted(self._all.by_uid.values(), agent, ahead))
+            return compute_statistics(*stats.counted(self._all.by_uid.values(), agent, ahead))
 
-    def stamp(self) -> object:
+    def change_token(self) -> object:
         with self._lock:
             return tuple(
                 (uid, session.head.version, session.head.name, session.fence)
                 for uid, session in self._all.by_uid.items()
             )
 
-    def compact(self, seconds: float) -> int:
+    def reclaim_space(self, seconds: float) -> int:
         return 0
 
-    def back_up(self, file: str, advance: Advance, *, force: bool = False) -> None:
+    def back_up(self, file: str, advance: ProgressCallback, *, force: bool = False) -> None:
         raise UsageError(_NO_FILE)
 
-    def restore(self, file: str, advance: Advance, *, force: bool = False) -> str:
+    def restore(self, file: str, advance: ProgressCallback, *, force: bool = False) -> str:
         raise UsageError(_NO_FILE)
 
-    def health(self) -> Iterator[Finding]:
-        yield Finding("ok", "sessions are kept in memory, as long as the process lives")
+    def health(self) -> Iterator[HealthFinding]:
+        yield HealthFinding("ok", "sessions are kept in memory, as long as the process lives")
 
     # Turns
 
-    def begin(self, ask: Ask, pause: Pause) -> Begun | Replayed:
-        def take(session: Session) -> Begun | Replayed:
+    def begin(self, ask: TurnRequest, pause: Pause) -> BegunTurn | ReplayedTurn:
+        def take(session: Session) -> BegunTurn | ReplayedTurn:
             return self._take(session, ask)
 
         return self._when_free(ask, pause, take, early=lambda session: self._replay(session, ask))
@@ -235,7 +242,7 @@ class MemoryStore:
 
     def commit(
         self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
-    ) -> Head:
+    ) -> SessionHead:
         with self._lock:
             session, running = self._owned(lease)
             entry = running._replace(
@@ -247,7 +254,7 @@ class MemoryStore:
             )
             return self._settle(session, entry)
 
-    def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
+    def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> SessionHead:
         with self._lock:
             session, running = self._owned(lease)
             entry = running._replace(outcome=outcome, error=error, meta=deepcopy(dict(meta)))
@@ -255,23 +262,23 @@ class MemoryStore:
 
     # The timeline
 
-    def move(self, head: Head, turn: int, *, wait: float, pause: Pause) -> Head:
-        def act(session: Session) -> Head:
+    def move_head(self, head: SessionHead, turn: int, *, wait: float, pause: Pause) -> SessionHead:
+        def act(session: Session) -> SessionHead:
             check_unchanged(head, session.head)
             check_turn(session.head._replace(turn=len(session.line.entries)), turn)
             self._interrupt(session)
             if turn == session.head.turn:
                 return session.head
             self._all.touch(session)
-            return self._all.move(session, turn, times.now())
+            return self._all.move_head(session, turn, times.now())
 
         return self._when_free(request_for(head, wait), pause, act)
 
-    def edit(self, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
-        def act(session: Session) -> Head:
+    def edit(self, head: SessionHead, data: str, *, wait: float, pause: Pause) -> SessionHead:
+        def act(session: Session) -> SessionHead:
             check_unchanged(head, session.head)
             self._interrupt(session)
-            self._all.leave_undone(session)
+            self._all.fork_undone_branch(session)
             self._all.touch(session)
             turn, now = session.head.turn + 1, times.now()
             entry = Entry(turn, "edit", "completed", None, "", None, (), now, now, None, {}, data)
@@ -279,37 +286,41 @@ class MemoryStore:
 
         return self._when_free(request_for(head, wait), pause, act)
 
-    def fork(self, head: Head, name: str) -> Head:
+    def fork(self, head: SessionHead, name: str) -> SessionHead:
         with self._lock:
             session = self._all.by_uid.get(head.uid)
             if session is None:
                 raise session_changed_error(head.name)
             entries = self._all.line_of(head).entries[: head.turn] if head.turn else []
-            return self.bring(head.agent, name, entries, Origin(head.uid, session.head.name, head.turn))
+            return self.import_session(
+                head.agent, name, entries, ForkOrigin(head.uid, session.head.name, head.turn)
+            )
 
-    def bring(self, agent: str, name: str, entries: Iterable[Entry], origin: Origin | None = None) -> Head:
+    def import_session(
+        self, agent: str, name: str, entries: Iterable[Entry], origin: ForkOrigin | None = None
+    ) -> SessionHead:
         numbered = enumerate(check_unique_keys(entries), 1)
         copies = [deepcopy(entry._replace(turn=number)) for number, entry in numbered]
-        origin = origin._replace(is_kept=False) if origin else None
+        origin = origin._replace(is_undone_fork=False) if origin else None
         with self._lock:
             if (agent, name) in self._all.by_name:
                 raise session_exists_error(agent, name)
             return self._all.add(agent, name, copies, origin).head
 
-    def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
-        def act(session: Session) -> Head:
+    def rename(self, head: SessionHead, name: str, *, wait: float, pause: Pause) -> SessionHead:
+        def act(session: Session) -> SessionHead:
             if name != head.name and (head.agent, name) in self._all.by_name:
                 raise session_exists_error(head.agent, name)
             return self._all.rename(session, name)
 
         return self._when_free(request_for(head, wait), pause, act)
 
-    def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
+    def delete(self, head: SessionHead, *, seen: Sequence[SessionHead] | None = None) -> None:
         with self._lock:
             session = self._all.by_name.get((head.agent, head.name))
             if session is None or session.head.uid != head.uid:
                 raise session_changed_error(head.name)
-            going = [session, *self._all.kept(head.uid)]
+            going = [session, *self._all.undone_forks(head.uid)]
             for one in going:
                 if one.is_held:
                     raise session_busy_error(one.head.name, one.holder, times.now())
@@ -330,13 +341,13 @@ class MemoryStore:
     # A session's turn in the line
 
     def _when_free(
-        self, ask: Ask, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
+        self, ask: TurnRequest, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
     ) -> Result:
         """Do `act` to the session once it is free and ours; what `early` finds needs no waiting."""
         ticket = object()
         uid = ask.uid
 
-        def attempt() -> Result | Held:
+        def attempt() -> Result | SessionTaken:
             nonlocal uid
             with self._lock:
                 session = self._all.by_name.get((ask.agent, ask.name))
@@ -353,7 +364,7 @@ class MemoryStore:
                 if ticket not in session.queue and ask.wait > 0:
                     session.queue.append(ticket)
                 place = session.queue.index(ticket) + 1 if ticket in session.queue else 1
-                return Held(session.holder, place)
+                return SessionTaken(session.holder, place)
 
         try:
             return wait_for(attempt, ask, pause)
@@ -363,16 +374,16 @@ class MemoryStore:
                     if ticket in session.queue:
                         session.queue.remove(ticket)
 
-    def _replay(self, session: Session, ask: Ask) -> Replayed | None:
+    def _replay(self, session: Session, ask: TurnRequest) -> ReplayedTurn | None:
         entry = self._all.completed(session, ask.key) if ask.key else None
         if entry is None:
             return None
         check_same_prompt(ask, entry.prompt)
-        return Replayed(session.head, deepcopy(entry))
+        return ReplayedTurn(session.head, deepcopy(entry))
 
-    def _take(self, session: Session, ask: Ask) -> Begun:
+    def _take(self, session: Session, ask: TurnRequest) -> BegunTurn:
         interrupted = self._interrupt(session)
-        fork = self._all.leave_undone(session)
+        fork = self._all.fork_undone_branch(session)
         session.fence += 1
         session.expires = time.monotonic() + self.lease_seconds
         self._all.touch(session)
@@ -382,7 +393,9 @@ class MemoryStore:
         session.running = Entry(
             turn, "prompt", "running", ask.key, ask.prompt, None, (), now, None, None, {}, data
         )
-        return Begun(Lease(head, session.fence, 0, turn, now, ask.prompt, ask.key, data), interrupted, fork)
+        return BegunTurn(
+            Lease(head, session.fence, 0, turn, now, ask.prompt, ask.key, data), interrupted, fork
+        )
 
     def _interrupt(self, session: Session) -> Entry | None:
         """Settle the prompt that was forgotten, if there is one."""
@@ -391,12 +404,12 @@ class MemoryStore:
         self._settle(session, session.running._replace(outcome="interrupted", error=INTERRUPTED))
         return deepcopy(session.line.entries[-1]._replace(data=""))
 
-    def _settle(self, session: Session, entry: Entry) -> Head:
+    def _settle(self, session: Session, entry: Entry) -> SessionHead:
         now = times.now()
         number = session.number if session.running else self._all.number_entry()
         session.line.add(entry._replace(finished_at=now), session.head.uid, number)
         session.running = None
-        return self._all.move(session, entry.turn, now)
+        return self._all.move_head(session, entry.turn, now)
 
     def _owned(self, lease: Lease) -> tuple[Session, Entry]:
         session = self._all.by_uid.get(lease.head.uid)

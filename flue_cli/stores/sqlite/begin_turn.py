@@ -6,7 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from flue_cli import times
-from flue_cli.stores.records import Ask, Begun, Entry, Replayed
+from flue_cli.stores.records import BegunTurn, Entry, ReplayedTurn, TurnRequest
 from flue_cli.stores.rules import check_same_prompt
 from flue_cli.stores.sqlite import entry_queries, forks, timeline
 from flue_cli.stores.sqlite.entry_rows import insert_running, interrupt
@@ -25,13 +25,13 @@ class TurnStarter:
         self._owner = owner
         self._locks = claims
 
-    def begin(self, ask: Ask, pause: Pause, lease_seconds: float) -> Begun | Replayed:
+    def begin(self, ask: TurnRequest, pause: Pause, lease_seconds: float) -> BegunTurn | ReplayedTurn:
         """Begin a turn; see Store.begin."""
 
-        def act(db: sqlite3.Connection, state: SessionRow) -> Begun | Replayed:
+        def act(db: sqlite3.Connection, state: SessionRow) -> BegunTurn | ReplayedTurn:
             return self._take(db, state, ask, lease_seconds)
 
-        def replay(db: sqlite3.Connection, state: SessionRow) -> Replayed | None:
+        def replay(db: sqlite3.Connection, state: SessionRow) -> ReplayedTurn | None:
             return _replay(db, state, ask)
 
         return self._locks.when_free(ask, pause, act, early=replay)
@@ -43,7 +43,9 @@ class TurnStarter:
         interrupted = interrupt(db, state, state.running, times.now())
         return load_session(db, state.head.agent, state.head.name) or state, interrupted
 
-    def _take(self, db: sqlite3.Connection, state: SessionRow, ask: Ask, lease_seconds: float) -> Begun:
+    def _take(
+        self, db: sqlite3.Connection, state: SessionRow, ask: TurnRequest, lease_seconds: float
+    ) -> BegunTurn:
         """Settle what a crash left, record the prompt as running, take the lease."""
         self._owner.acquire()
         now = times.now()
@@ -52,18 +54,18 @@ class TurnStarter:
         lease = insert_running(db, state, ask, entry_queries.data_at(db, state.head, state.head.turn), now)
         take(db, state, lease, self._owner.name, lease_term(lease_seconds))
         self._locks.begun(lease)
-        return Begun(lease, interrupted, fork)
+        return BegunTurn(lease, interrupted, fork)
 
 
-def _replay(db: sqlite3.Connection, state: SessionRow, ask: Ask) -> Replayed | None:
+def _replay(db: sqlite3.Connection, state: SessionRow, ask: TurnRequest) -> ReplayedTurn | None:
     """The turn that this key completed before, wherever on the session's tree it is."""
     if ask.key is None:
         return None
-    row = timeline.completed(db, state, ask.key)
+    row = timeline.find_completed_key(db, state, ask.key)
     if row is None:
         return None
     identity, line, turn = row
     entry = entry_queries.one_entry(db, identity, ask.name)
     check_same_prompt(ask, entry.prompt)
-    there = state.head._replace(line=line, turn=turn)
-    return Replayed(state.head, entry._replace(data=entry_queries.data_at(db, there, turn)))
+    there = state.head._replace(branch=line, turn=turn)
+    return ReplayedTurn(state.head, entry._replace(data=entry_queries.data_at(db, there, turn)))

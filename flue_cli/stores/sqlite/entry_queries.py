@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from flue_cli.agents.api import Message
 from flue_cli.errors import FlueError, SessionChanged, StoreDamaged
 from flue_cli.stores.contract_errors import session_changed_error
-from flue_cli.stores.records import Entry, Head
+from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.stores.sqlite.entry_codec import (
     ALL_COLUMNS,
     ENTRY_COLUMNS,
@@ -51,11 +51,11 @@ def ancestors(db: sqlite3.Connection, uid: int) -> list[int]:
     return found
 
 
-def segments(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[Segment]:
+def segments(db: sqlite3.Connection, head: SessionHead, first: int, last: int) -> list[Segment]:
     """The stretches of lines on which turns `first` to `last` before `head` lie, oldest first."""
     found: list[Segment] = []
     owners = {head.uid}
-    line, end = head.line, head.turn
+    line, end = head.branch, head.turn
     while end >= first and end > 0:
         row = db.execute("SELECT session, turn, parent FROM entry WHERE id = ?", (line,)).fetchone()
         if row is None:
@@ -76,7 +76,9 @@ def segments(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[
     return found[::-1]
 
 
-def entries(db: sqlite3.Connection, head: Head, first: int, last: int, *, with_data: bool) -> Iterator[Entry]:
+def entries(
+    db: sqlite3.Connection, head: SessionHead, first: int, last: int, *, with_data: bool
+) -> Iterator[Entry]:
     """The entries of turns `first` to `last`, oldest first, a page at a time."""
     first, last = max(first, 1), min(last, head.turn)
     if first > last:
@@ -94,21 +96,21 @@ def entries(db: sqlite3.Connection, head: Head, first: int, last: int, *, with_d
                 yield entry
 
 
-def at(db: sqlite3.Connection, head: Head, turn: int) -> Head:
+def at(db: sqlite3.Connection, head: SessionHead, turn: int) -> SessionHead:
     """The session as of `turn` on the line that ends at `head`, which has it."""
     if turn == head.turn:
         return head
     if turn == 0:
-        return head._replace(line=0, turn=0, messages=0, updated_at=head.created_at)
+        return head._replace(branch=0, turn=0, messages=0, updated_at=head.created_at)
     for segment in segments(db, head, turn, turn):
         ((total, finished),) = _rows(db, head, segment, "total, finished_at")
         return head._replace(
-            line=segment.line, turn=turn, messages=total, updated_at=finished or head.updated_at
+            branch=segment.line, turn=turn, messages=total, updated_at=finished or head.updated_at
         )
     raise missing(db, head, f"turn {turn}")
 
 
-def entry_id(db: sqlite3.Connection, head: Head) -> int:
+def entry_id(db: sqlite3.Connection, head: SessionHead) -> int:
     """The id of the entry that `head` names."""
     for segment in segments(db, head, head.turn, head.turn):
         ((entry,),) = _rows(db, head, segment, "id")
@@ -124,7 +126,7 @@ def one_entry(db: sqlite3.Connection, entry: int, session: str) -> Entry:
     return decode(EntryRow._make(row), session)
 
 
-def messages(db: sqlite3.Connection, head: Head, start: int, stop: int) -> list[Message]:
+def messages(db: sqlite3.Connection, head: SessionHead, start: int, stop: int) -> list[Message]:
     """The messages at positions `start` to `stop` (exclusive) of the history up to `head`."""
     stop = min(stop, head.messages)
     found: list[Message] = []
@@ -149,7 +151,7 @@ def messages(db: sqlite3.Connection, head: Head, start: int, stop: int) -> list[
             raise StoreDamaged(f"session '{head.name}' has fewer messages than it counts")
 
 
-def data_at(db: sqlite3.Connection, head: Head, turn: int) -> str:
+def data_at(db: sqlite3.Connection, head: SessionHead, turn: int) -> str:
     """The JSON text of the data after `turn`, one of `head`'s line; 0 is `{}`."""
     if turn == 0:
         return "{}"
@@ -160,7 +162,7 @@ def data_at(db: sqlite3.Connection, head: Head, turn: int) -> str:
     return _rebuild(db, head, base, turn, checksum)
 
 
-def missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
+def missing(db: sqlite3.Connection, head: SessionHead, what: str) -> FlueError:
     """The error for rows that should be there: the session is another than `head` says, or damaged."""
     row = db.execute("SELECT version FROM session WHERE uid = ?", (head.uid,)).fetchone()
     if row is None:
@@ -173,7 +175,7 @@ def missing(db: sqlite3.Connection, head: Head, what: str) -> FlueError:
     return StoreDamaged(f"session '{head.name}' lacks {what}", hint="restore the store from a backup")
 
 
-def _rebuild(db: sqlite3.Connection, head: Head, base: int, turn: int, checksum: int | None) -> str:
+def _rebuild(db: sqlite3.Connection, head: SessionHead, base: int, turn: int, checksum: int | None) -> str:
     """The data after `turn`: the snapshot of turn `base` (0: the empty start) and the deltas since."""
     text = "{}"
     deltas: list[str] = []
@@ -194,18 +196,20 @@ def _rebuild(db: sqlite3.Connection, head: Head, base: int, turn: int, checksum:
         raise damaged(head.name, turn, str(error)) from error
 
 
-def _page(db: sqlite3.Connection, head: Head, first: int, last: int) -> list[Added]:
+def _page(db: sqlite3.Connection, head: SessionHead, first: int, last: int) -> list[Added]:
     """Messages of turns `first` to `last` on the path to `head`, oldest first; nothing past its end."""
     last = min(last, head.turn)
     # Mostly all of them lie on the head's own line; only if some do not, the path is looked up.
-    rows = db.execute(_ENTRIES_OF_SEGMENT, (head.uid, head.line, first, last)).fetchall()
+    rows = db.execute(_ENTRIES_OF_SEGMENT, (head.uid, head.branch, first, last)).fetchall()
     if len(rows) != last - first + 1:
         path = segments(db, head, first, last)
         rows = [row for segment in path for row in _rows(db, head, segment, ENTRY_COLUMNS)]
     return [messages_added(EntryRow._make(row), head.name) for row in rows]
 
 
-def _rows(db: sqlite3.Connection, head: Head, segment: Segment, columns: str) -> Iterator[tuple[Any, ...]]:
+def _rows(
+    db: sqlite3.Connection, head: SessionHead, segment: Segment, columns: str
+) -> Iterator[tuple[Any, ...]]:
     """The rows of a segment, read whole so that no cursor stays open; a gap is damage."""
     rows = db.execute(_SEGMENT.format(columns), segment).fetchall()
     if len(rows) != segment.last - segment.first + 1:
@@ -213,7 +217,7 @@ def _rows(db: sqlite3.Connection, head: Head, segment: Segment, columns: str) ->
     return iter(rows)
 
 
-def _turn_of(db: sqlite3.Connection, head: Head, position: int) -> int:
+def _turn_of(db: sqlite3.Connection, head: SessionHead, position: int) -> int:
     """The turn that holds the message at `position`: from the end in doubling steps, then by halving.
 
     Counts never fall along a line.

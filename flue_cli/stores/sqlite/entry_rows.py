@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from flue_cli.errors import StoreDamaged
-from flue_cli.stores.records import Ask, Entry, Head, Lease
+from flue_cli.stores.records import Entry, Lease, SessionHead, TurnRequest
 from flue_cli.stores.rules import INTERRUPTED
 from flue_cli.stores.sqlite import entry_queries
 from flue_cli.stores.sqlite.entry_codec import SETTLED, EntryRow, StoredData, data_checksum, encode
@@ -37,7 +37,7 @@ _SETTLE = _update(SETTLED)
 _SETTLE_WITH_DATA = _update(SETTLED + StoredData._fields)
 
 
-def insert_running(db: sqlite3.Connection, state: SessionRow, ask: Ask, data: str, now: int) -> Lease:
+def insert_running(db: sqlite3.Connection, state: SessionRow, ask: TurnRequest, data: str, now: int) -> Lease:
     """Insert the running entry after the head; the lease on it.
 
     Data that has not changed for long gets a snapshot here, or finding it would cost ever more.
@@ -47,7 +47,7 @@ def insert_running(db: sqlite3.Connection, state: SessionRow, ask: Ask, data: st
     stored = StoredData(turn if is_due else state.base, data_checksum(data), data if is_due else None, None)
     lease = Lease(head, state.fence + 1, 0, turn, now, ask.prompt, ask.key, data, base=stored.base)
     entry, line = append(db, state, encode(running_entry(lease), head.messages), stored)
-    return lease._replace(entry=entry, line=line)
+    return lease._replace(entry=entry, branch=line)
 
 
 def running_entry(lease: Lease) -> Entry:
@@ -63,23 +63,28 @@ def append(db: sqlite3.Connection, state: SessionRow, row: EntryRow, stored: Sto
     What was undone before is not touched: see forks.fork_undone_branch.
     """
     head = state.head
-    place = {"session": head.uid, "line": head.line, "parent": state.entry}
+    place = {"session": head.uid, "line": head.branch, "parent": state.entry}
     if state.owns_line:
         try:
             done = db.execute(_INSERT, {**row._asdict(), **stored._asdict(), **place})
-            return done.lastrowid or 0, head.line
+            return done.lastrowid or 0, head.branch
         except sqlite3.IntegrityError:  # the line goes on already: the head was moved back
             pass
     entry = next_id(db)
-    insert_at(db, entry, head._replace(line=entry), state.entry, row, stored)
+    insert_at(db, entry, head._replace(branch=entry), state.entry, row, stored)
     return entry, entry
 
 
 def insert_at(
-    db: sqlite3.Connection, entry: int, head: Head, parent: int | None, row: EntryRow, stored: StoredData
+    db: sqlite3.Connection,
+    entry: int,
+    head: SessionHead,
+    parent: int | None,
+    row: EntryRow,
+    stored: StoredData,
 ) -> None:
     """Insert an entry with that id behind `parent`, on the line of `head`."""
-    place = {"id": entry, "session": head.uid, "line": head.line, "parent": parent}
+    place = {"id": entry, "session": head.uid, "line": head.branch, "parent": parent}
     db.execute(_INSERT_AT, {**row._asdict(), **stored._asdict(), **place})
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from flue_cli import times
 from flue_cli.stores.contract_errors import session_changed_error, session_exists_error
-from flue_cli.stores.records import Entry, Head, Origin
-from flue_cli.stores.rules import check_unique_keys, history_of, kept_name
+from flue_cli.stores.records import Entry, ForkOrigin, SessionHead
+from flue_cli.stores.rules import check_unique_keys, history_of, undone_fork_name
 from flue_cli.stores.sqlite import entry_queries
 from flue_cli.stores.sqlite.entry_codec import EntryRow, StoredData, encode
 from flue_cli.stores.sqlite.entry_rows import insert_at, next_id, snapshot_or_delta
@@ -36,7 +36,7 @@ def fork_undone_branch(db: sqlite3.Connection, state: SessionRow) -> str:
     if state.tip is None:
         return ""
     head = state.head
-    name = _kept_name(db, head.agent, head.name)
+    name = _undone_fork_name(db, head.agent, head.name)
     db.execute(
         """
         INSERT INTO session (agent, name, created_at, updated_at, used, head,
@@ -53,12 +53,12 @@ def fork_undone_branch(db: sqlite3.Connection, state: SessionRow) -> str:
     return name
 
 
-def fork(db: sqlite3.Connection, head: Head, name: str) -> Head:
+def fork(db: sqlite3.Connection, head: SessionHead, name: str) -> SessionHead:
     """Make an independent copy of the line up to `head`, in one line of its own."""
     row = db.execute("SELECT name FROM session WHERE uid = ?", (head.uid,)).fetchone()
     if row is None:
         raise session_changed_error(head.name)
-    made = _new_session(db, head.agent, name, Origin(head.uid, row[0], head.turn))
+    made = _new_session(db, head.agent, name, ForkOrigin(head.uid, row[0], head.turn))
     if not head.turn:
         return made
     first = next_id(db)
@@ -75,12 +75,12 @@ def fork(db: sqlite3.Connection, head: Head, name: str) -> Head:
         if done.rowcount != segment.last - segment.first + 1:
             raise entry_queries.missing(db, head, f"a turn between {segment.first} and {segment.last}")
     db.execute("UPDATE session SET head = ? WHERE uid = ?", (first + head.turn - 1, made.uid))
-    return made._replace(line=first, turn=head.turn, messages=head.messages)
+    return made._replace(branch=first, turn=head.turn, messages=head.messages)
 
 
-def bring(
-    db: sqlite3.Connection, agent: str, name: str, entries: Iterable[Entry], origin: Origin | None
-) -> Head:
+def import_session(
+    db: sqlite3.Connection, agent: str, name: str, entries: Iterable[Entry], origin: ForkOrigin | None
+) -> SessionHead:
     """Make a session of settled entries, numbered anew."""
     made = _new_session(db, agent, name, origin)
     first = next_id(db)
@@ -89,15 +89,15 @@ def bring(
         total += len(history_of(entry))
         stored = snapshot_or_delta(entry.data, before, turn, base)
         row = encode(entry._replace(turn=turn), total)
-        insert_at(db, first + turn - 1, made._replace(line=first), parent, row, stored)
+        insert_at(db, first + turn - 1, made._replace(branch=first), parent, row, stored)
         base, before, parent = stored.base, entry.data, first + turn - 1
     if not turn:
         return made
     db.execute("UPDATE session SET head = ? WHERE uid = ?", (parent, made.uid))
-    return made._replace(line=first, turn=turn, messages=total)
+    return made._replace(branch=first, turn=turn, messages=total)
 
 
-def _new_session(db: sqlite3.Connection, agent: str, name: str, origin: Origin | None) -> Head:
+def _new_session(db: sqlite3.Connection, agent: str, name: str, origin: ForkOrigin | None) -> SessionHead:
     """An empty session; SessionExists."""
     if load_session(db, agent, name):
         raise session_exists_error(agent, name)
@@ -108,25 +108,25 @@ def _new_session(db: sqlite3.Connection, agent: str, name: str, origin: Origin |
         " VALUES (?, ?, ?, ?, (SELECT coalesce(max(used), 0) + 1 FROM session), ?, ?, ?)",
         (agent, name, now, now, *parent),
     ).lastrowid
-    return Head(uid or 0, agent, name, created_at=now, updated_at=now)
+    return SessionHead(uid or 0, agent, name, created_at=now, updated_at=now)
 
 
-def origin(db: sqlite3.Connection, uid: int) -> Origin | None:
+def origin(db: sqlite3.Connection, uid: int) -> ForkOrigin | None:
     """The source of a fork; None for a session that began by itself."""
     row = db.execute(
         "SELECT parent, parent_name, parent_turn, kept FROM session WHERE uid = ? AND parent IS NOT NULL",
         (uid,),
     ).fetchone()
-    return Origin(row[0], row[1], row[2], bool(row[3])) if row else None
+    return ForkOrigin(row[0], row[1], row[2], bool(row[3])) if row else None
 
 
-def kept(db: sqlite3.Connection, uid: int) -> list[SessionRow]:
+def undone_forks(db: sqlite3.Connection, uid: int) -> list[SessionRow]:
     """The forks kept of a session, and of those in turn."""
     rows = db.execute(f"{SESSION} WHERE s.parent = ? AND s.kept ORDER BY s.uid", (uid,)).fetchall()
-    return [found for row in rows for found in (session_row(row), *kept(db, row[0]))]
+    return [found for row in rows for found in (session_row(row), *undone_forks(db, row[0]))]
 
 
-def rename(db: sqlite3.Connection, head: Head, name: str) -> Head:
+def rename(db: sqlite3.Connection, head: SessionHead, name: str) -> SessionHead:
     """Rename the session and its undone forks; SessionExists if its agent has a session of that name."""
     if name == head.name:
         return head
@@ -139,14 +139,14 @@ def rename(db: sqlite3.Connection, head: Head, name: str) -> Head:
     ).fetchall()
     for (uid,) in forks:
         (old,) = db.execute("SELECT name FROM session WHERE uid = ?", (uid,)).fetchone()
-        rename(db, Head(uid, head.agent, old), _kept_name(db, head.agent, name))
+        rename(db, SessionHead(uid, head.agent, old), _undone_fork_name(db, head.agent, name))
     return head._replace(name=name)
 
 
 def delete(db: sqlite3.Connection, state: SessionRow) -> None:
     """Remove a session and its undone forks, and what only they could reach of the session they came from."""
     root = _root(db, state.head.uid)
-    for one in (*reversed(kept(db, state.head.uid)), state):
+    for one in (*reversed(undone_forks(db, state.head.uid)), state):
         fts_index.delete_entries(db, "session = ?", (one.head.uid,))
         db.execute("DELETE FROM session WHERE uid = ?", (one.head.uid,))
     if root != state.head.uid:
@@ -161,13 +161,13 @@ def _root(db: sqlite3.Connection, uid: int) -> int:
 def _prune(db: sqlite3.Connection, root: int) -> None:
     """Remove the entries of a session and its undone forks that none of them reaches any more."""
     session = load_session_by_uid(db, root)
-    family = [*([session] if session else []), *kept(db, root)]
+    family = [*([session] if session else []), *undone_forks(db, root)]
     reached: dict[int, int] = {}
     for state in family:
         for entry in (state.entry, state.tip, state.running):
             place = db.execute("SELECT line, turn FROM entry WHERE id = ?", (entry,)).fetchone()
             if place:
-                end = state.head._replace(line=place[0], turn=place[1])
+                end = state.head._replace(branch=place[0], turn=place[1])
                 for segment in entry_queries.segments(db, end, 1, end.turn):
                     reached[segment.line] = max(reached.get(segment.line, 0), segment.last)
     for state in family:
@@ -182,6 +182,6 @@ def _prune(db: sqlite3.Connection, root: int) -> None:
                 db.execute(f"DELETE FROM entry WHERE {unreached}", values)  # noqa: S608 - our own words
 
 
-def _kept_name(db: sqlite3.Connection, agent: str, name: str) -> str:
+def _undone_fork_name(db: sqlite3.Connection, agent: str, name: str) -> str:
     names = db.execute("SELECT name FROM session WHERE agent = ?", (agent,))
-    return kept_name(name, (other for (other,) in names))
+    return undone_fork_name(name, (other for (other,) in names))

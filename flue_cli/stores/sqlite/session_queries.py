@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from flue_cli.stores.records import PREVIEW, Head, Origin, Summary
+from flue_cli.stores.records import PREVIEW_CHARACTERS, ForkOrigin, SessionHead, SessionSummary
 from flue_cli.stores.rules import candidate_names
 from flue_cli.stores.sqlite.session_rows import SESSION, session_row
 
@@ -16,7 +16,7 @@ _MOST = 2**63 - 1
 
 def sessions(
     db: sqlite3.Connection, agent: str, limit: int | None, *, kept: bool, since: int | None = None
-) -> list[Summary]:
+) -> list[SessionSummary]:
     """Sessions of `agent`, or with "" of all, last used first; with `kept`, also what undoing kept."""
     rows = db.execute(
         f"""
@@ -29,7 +29,7 @@ def sessions(
                        WHERE back.kind = 'edit'
                    )
                    SELECT prompt FROM back WHERE kind = 'prompt'
-               ) ELSE h.prompt END, ''), 1, {PREVIEW}),
+               ) ELSE h.prompt END, ''), 1, {PREVIEW_CHARACTERS}),
                s.parent, s.parent_name, s.parent_turn, s.kept
         FROM session s
         LEFT JOIN entry h ON h.id = s.head
@@ -48,15 +48,15 @@ def sessions(
     return [_summary(row) for row in rows.fetchall()]
 
 
-def _summary(row: Sequence[Any]) -> Summary:
+def _summary(row: Sequence[Any]) -> SessionSummary:
     *plain, parent, name, turn, is_kept = row
-    origin = None if parent is None else Origin(parent, name, turn, bool(is_kept))
-    return Summary._make((*plain, origin))
+    origin = None if parent is None else ForkOrigin(parent, name, turn, bool(is_kept))
+    return SessionSummary._make((*plain, origin))
 
 
-def resolve(db: sqlite3.Connection, name: str, agent: str) -> list[Head]:
+def resolve(db: sqlite3.Connection, name: str, agent: str) -> list[SessionHead]:
     """The sessions that `name` may mean."""
-    found: list[Head] = []
+    found: list[SessionHead] = []
     for whose, what in candidate_names(name, agent):
         only = "AND s.agent = :agent" if whose else ""
         rows = db.execute(f"{SESSION} WHERE s.name = :name {only}", {"name": what, "agent": whose})

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from flue_cli import times
 from flue_cli.errors import StoreDamaged
 from flue_cli.stores.contract_errors import lease_lost_error
-from flue_cli.stores.records import ABSENT, Ask, Head, Lease
+from flue_cli.stores.records import ABSENT, Lease, SessionHead, TurnRequest
 from flue_cli.stores.rules import check_expectation
 from flue_cli.stores.sqlite.locking.process_liveness import LeaseTerm
 
@@ -27,7 +27,7 @@ class SessionRow(NamedTuple):
     the session. `is_newest`: no session was used after it. `is_awaited`: prompts wait for it.
     """
 
-    head: Head
+    head: SessionHead
     entry: int | None
     base: int
     running: int | None
@@ -40,7 +40,7 @@ class SessionRow(NamedTuple):
     is_newest: bool
     is_awaited: bool
     tip: int | None
-    is_kept: bool
+    is_undone_fork: bool
 
     @property
     def expires(self) -> LeaseTerm:
@@ -74,7 +74,7 @@ _ROW = {
     "tip": "s.tip",
     "is_kept": "s.kept",
 }
-_EXPRESSIONS = [_HEAD[name] for name in Head._fields] + [_ROW[name] for name in SessionRow._fields[1:]]
+_EXPRESSIONS = [_HEAD[name] for name in SessionHead._fields] + [_ROW[name] for name in SessionRow._fields[1:]]
 SESSION = f"SELECT {', '.join(_EXPRESSIONS)} FROM session s LEFT JOIN entry e ON e.id = s.head"  # noqa: S608 - our own words
 """The SELECT whose rows `session_row` reads; a condition on `s` may follow."""
 _BY_NAME = f"{SESSION} WHERE s.agent = ? AND s.name = ?"
@@ -95,8 +95,8 @@ def load_session_by_uid(db: sqlite3.Connection, uid: int) -> SessionRow | None:
 
 def session_row(columns: Sequence[Any]) -> SessionRow:
     """Name the columns of a row of SESSION; StoreDamaged if the head entry is missing."""
-    width = len(Head._fields)
-    row = SessionRow(Head._make(columns[:width]), *columns[width:])
+    width = len(SessionHead._fields)
+    row = SessionRow(SessionHead._make(columns[:width]), *columns[width:])
     if row.entry is not None and not row.head.turn:
         raise StoreDamaged(
             f"the newest turn of session '{row.head.name}' is missing",
@@ -105,7 +105,7 @@ def session_row(columns: Sequence[Any]) -> SessionRow:
     return row
 
 
-def admit(db: sqlite3.Connection, state: SessionRow | None, ask: Ask, uid: int) -> SessionRow:
+def admit(db: sqlite3.Connection, state: SessionRow | None, ask: TurnRequest, uid: int) -> SessionRow:
     """Give the session's row, made if it may be; raise whatever forbids the prompt."""
     check_expectation(ask, uid, state.head.uid if state else ABSENT)
     if state is None:
@@ -134,7 +134,7 @@ def mark_used_sql(state: SessionRow) -> str:
     return "" if state.is_newest else ", used = (SELECT max(used) + 1 FROM session)"
 
 
-def release(db: sqlite3.Connection, lease: Lease, total: int, now: int) -> Head:
+def release(db: sqlite3.Connection, lease: Lease, total: int, now: int) -> SessionHead:
     """Move the head to the lease's entry and free the session; LeaseLost unless both guards hold."""
     done = db.execute(
         "UPDATE session SET head = running, running = NULL, owner = NULL, version = version + 1,"
@@ -144,5 +144,5 @@ def release(db: sqlite3.Connection, lease: Lease, total: int, now: int) -> Head:
     if not done.rowcount:
         raise lease_lost_error(lease)
     return lease.head._replace(
-        version=lease.head.version + 1, line=lease.line, turn=lease.turn, messages=total, updated_at=now
+        version=lease.head.version + 1, branch=lease.branch, turn=lease.turn, messages=total, updated_at=now
     )

@@ -18,18 +18,18 @@ from flue_cli.stores.contract_errors import lease_lost_error, session_busy_error
 from flue_cli.stores.records import (
     ABSENT,
     LEASE_SECONDS,
-    Ask,
-    Begun,
+    BegunTurn,
     Entry,
     Failure,
-    Finding,
-    Head,
-    Hit,
+    ForkOrigin,
+    HealthFinding,
     Lease,
-    Origin,
     Pause,
-    Replayed,
-    Summary,
+    ReplayedTurn,
+    SearchHit,
+    SessionHead,
+    SessionSummary,
+    TurnRequest,
 )
 from flue_cli.stores.rules import check_all_unchanged, check_turn, check_unchanged, request_for
 from flue_cli.stores.sqlite import entry_queries, forks, timeline
@@ -50,7 +50,7 @@ from flue_cli.stores.sqlite.session_rows import (
 from flue_cli.text import safe_line
 
 if TYPE_CHECKING:
-    from flue_cli.stores.contract import Advance
+    from flue_cli.stores.contract import ProgressCallback
     from flue_cli.stores.statistics import Statistics
 
 
@@ -77,17 +77,19 @@ class SqliteStore:
 
     # Reading
 
-    def head(self, agent: str, name: str) -> Head:
+    def head(self, agent: str, name: str) -> SessionHead:
         with self._connections.reading() as db:
             state = load_session(db, agent, name) if db else None
-        return state.head if state else Head(ABSENT, agent, name)
+        return state.head if state else SessionHead(ABSENT, agent, name)
 
-    def entries(self, head: Head, first: int, last: int, *, with_data: bool = False) -> Iterator[Entry]:
+    def entries(
+        self, head: SessionHead, first: int, last: int, *, with_data: bool = False
+    ) -> Iterator[Entry]:
         with self._connections.reading() as db:
             if db:
                 yield from entry_queries.entries(db, head, first, last, with_data=with_data)
 
-    def running(self, head: Head) -> Entry | None:
+    def unsettled_prompt(self, head: SessionHead) -> Entry | None:
         with self._connections.reading() as db:
             state = load_session_by_uid(db, head.uid) if db else None
             if db is None or state is None or state.running is None:
@@ -95,11 +97,11 @@ class SqliteStore:
             entry = entry_queries.one_entry(db, state.running, head.name)
             return entry if self._locks.is_held(state) else entry._replace(outcome="interrupted")
 
-    def messages(self, head: Head, start: int, stop: int) -> list[Message]:
+    def messages(self, head: SessionHead, start: int, stop: int) -> list[Message]:
         with self._connections.reading() as db:
             return entry_queries.messages(db, head, start, stop) if db else []
 
-    def data_at(self, head: Head, turn: int) -> str:
+    def data_at(self, head: SessionHead, turn: int) -> str:
         check_turn(head, turn)
         if turn == 0:
             return "{}"
@@ -108,35 +110,42 @@ class SqliteStore:
                 raise session_changed_error(head.name)
             return entry_queries.data_at(db, head, turn)
 
-    def at(self, head: Head, turn: int) -> Head:
+    def head_at(self, head: SessionHead, turn: int) -> SessionHead:
         check_turn(head, turn)
         with self._connections.reading() as db:
             return entry_queries.at(db, head, turn) if db else head
 
-    def tip(self, head: Head) -> Head:
+    def redo_head(self, head: SessionHead) -> SessionHead:
         with self._connections.reading() as db:
             state = load_session_by_uid(db, head.uid) if db else None
-            return timeline.tip(db, state) if db and state and state.head.version == head.version else head
+            return (
+                timeline.redo_head(db, state) if db and state and state.head.version == head.version else head
+            )
 
-    def origin(self, head: Head) -> Origin | None:
+    def origin(self, head: SessionHead) -> ForkOrigin | None:
         with self._connections.reading() as db:
             return forks.origin(db, head.uid) if db else None
 
-    def kept(self, head: Head) -> list[Head]:
+    def undone_forks(self, head: SessionHead) -> list[SessionHead]:
         with self._connections.reading() as db:
-            return [state.head for state in forks.kept(db, head.uid)] if db else []
+            return [state.head for state in forks.undone_forks(db, head.uid)] if db else []
 
     def sessions(
-        self, *, agent: str = "", limit: int | None = None, kept: bool = False, since: int | None = None
-    ) -> list[Summary]:
+        self,
+        *,
+        agent: str = "",
+        limit: int | None = None,
+        with_undone_forks: bool = False,
+        since: int | None = None,
+    ) -> list[SessionSummary]:
         from flue_cli.stores.sqlite import session_queries
 
         with self._connections.reading() as db:
             if db is None:
                 return []
-            return session_queries.sessions(db, agent, limit, kept=kept, since=since)
+            return session_queries.sessions(db, agent, limit, kept=with_undone_forks, since=since)
 
-    def resolve(self, name: str, *, agent: str = "") -> list[Head]:
+    def resolve(self, name: str, *, agent: str = "") -> list[SessionHead]:
         from flue_cli.stores.sqlite import session_queries
 
         with self._connections.reading() as db:
@@ -146,7 +155,7 @@ class SqliteStore:
 
     # Turns
 
-    def begin(self, ask: Ask, pause: Pause) -> Begun | Replayed:
+    def begin(self, ask: TurnRequest, pause: Pause) -> BegunTurn | ReplayedTurn:
         return self._starter.begin(ask, pause, self.lease_seconds)
 
     def renew(self, lease: Lease) -> None:
@@ -163,7 +172,7 @@ class SqliteStore:
 
     def commit(
         self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
-    ) -> Head:
+    ) -> SessionHead:
         try:
             total, now = lease.head.messages + len(messages) + 2, times.now()
             entry = running_entry(lease)._replace(
@@ -179,7 +188,7 @@ class SqliteStore:
             self._locks.ended(lease)
         return head
 
-    def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> Head:
+    def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> SessionHead:
         try:
             now = times.now()
             entry = running_entry(lease)._replace(outcome=outcome, error=error, meta=meta, finished_at=now)
@@ -197,44 +206,46 @@ class SqliteStore:
 
     # The timeline
 
-    def move(self, head: Head, turn: int, *, wait: float, pause: Pause) -> Head:
-        def act(db: sqlite3.Connection, state: SessionRow) -> Head:
+    def move_head(self, head: SessionHead, turn: int, *, wait: float, pause: Pause) -> SessionHead:
+        def act(db: sqlite3.Connection, state: SessionRow) -> SessionHead:
             check_unchanged(head, state.head)
-            check_turn(timeline.tip(db, state), turn)
-            return timeline.move(db, self._starter.settled(db, state)[0], turn)
+            check_turn(timeline.redo_head(db, state), turn)
+            return timeline.move_head(db, self._starter.settled(db, state)[0], turn)
 
         return self._locks.when_free(request_for(head, wait), pause, act)
 
-    def edit(self, head: Head, data: str, *, wait: float, pause: Pause) -> Head:
-        def act(db: sqlite3.Connection, state: SessionRow) -> Head:
+    def edit(self, head: SessionHead, data: str, *, wait: float, pause: Pause) -> SessionHead:
+        def act(db: sqlite3.Connection, state: SessionRow) -> SessionHead:
             check_unchanged(head, state.head)
             settled, _ = self._starter.settled(db, state)
             before = entry_queries.data_at(db, settled.head, settled.head.turn)
-            return timeline.edit(db, settled, data, before)
+            return timeline.add_edit(db, settled, data, before)
 
         return self._locks.when_free(request_for(head, wait), pause, act)
 
-    def fork(self, head: Head, name: str) -> Head:
+    def fork(self, head: SessionHead, name: str) -> SessionHead:
         with self._connections.writing() as db:
             return forks.fork(db, head, name)
 
-    def bring(self, agent: str, name: str, entries: Iterable[Entry], origin: Origin | None = None) -> Head:
+    def import_session(
+        self, agent: str, name: str, entries: Iterable[Entry], origin: ForkOrigin | None = None
+    ) -> SessionHead:
         with self._connections.writing(create_store=True) as db:
-            return forks.bring(db, agent, name, entries, origin)
+            return forks.import_session(db, agent, name, entries, origin)
 
-    def rename(self, head: Head, name: str, *, wait: float, pause: Pause) -> Head:
+    def rename(self, head: SessionHead, name: str, *, wait: float, pause: Pause) -> SessionHead:
         return self._locks.when_free(
             request_for(head, wait), pause, lambda db, state: forks.rename(db, state.head, name)
         )
 
-    def delete(self, head: Head, *, seen: Sequence[Head] | None = None) -> None:
+    def delete(self, head: SessionHead, *, seen: Sequence[SessionHead] | None = None) -> None:
         if head.uid == ABSENT:
             raise session_changed_error(head.name)
         with self._connections.writing() as db:
             state = load_session(db, head.agent, head.name)
             if state is None or state.head.uid != head.uid:
                 raise session_changed_error(head.name)
-            going = [state, *forks.kept(db, head.uid)]
+            going = [state, *forks.undone_forks(db, head.uid)]
             for one in going:
                 if self._locks.is_held(one):
                     raise session_busy_error(one.head.name, self._locks.holder(one), times.now())
@@ -255,20 +266,20 @@ class SqliteStore:
         with self._connections.reading() as db:
             return stats.statistics(db, self.path, agent, ahead) if db else Statistics()
 
-    def stamp(self) -> object:
+    def change_token(self) -> object:
         with self._connections.reading() as db:
             if db is None or not self._connections.is_in_place():
                 raise StoreError(f"the store {self.path} was removed or replaced", hint="start again")
             # What other connections committed, and what this one did.
             return db.execute("PRAGMA data_version").fetchone()[0], db.total_changes
 
-    def compact(self, seconds: float) -> int:
+    def reclaim_space(self, seconds: float) -> int:
         from flue_cli.stores.sqlite.maintenance import stats
 
         self._index.settle()
         return stats.compact(self.path, seconds)
 
-    def back_up(self, file: str, advance: Advance, *, force: bool = False) -> None:
+    def back_up(self, file: str, advance: ProgressCallback, *, force: bool = False) -> None:
         from flue_cli.stores.sqlite.maintenance import backup
 
         with self._connections.reading() as db:
@@ -276,7 +287,7 @@ class SqliteStore:
                 raise StoreError(f"there is no store {self.path} yet", hint="the first prompt makes it")
             backup.back_up(db, self.path, file, advance, force=force)
 
-    def restore(self, file: str, advance: Advance, *, force: bool = False) -> str:
+    def restore(self, file: str, advance: ProgressCallback, *, force: bool = False) -> str:
         from flue_cli.stores.sqlite.maintenance import backup
 
         self.close()
@@ -284,32 +295,36 @@ class SqliteStore:
 
     def search(
         self,
-        words: Sequence[str],
+        terms: Sequence[str],
         *,
         agent: str = "",
         limit: int | None = None,
         ranked: bool = False,
-        kept: bool = False,
-    ) -> list[Hit]:
-        from flue_cli.stores.search_query import Query
+        with_undone_forks: bool = False,
+    ) -> list[SearchHit]:
+        from flue_cli.stores.search_query import SearchQuery
         from flue_cli.stores.sqlite.search.find import search
 
-        query = Query(words)
+        query = SearchQuery(terms)
         if not query.words:
             return []
         self._index.catch_up()
         with self._connections.reading() as db:
-            return search(db, query, agent=agent, limit=limit, ranked=ranked, kept=kept) if db else []
+            return (
+                search(db, query, agent=agent, limit=limit, ranked=ranked, kept=with_undone_forks)
+                if db
+                else []
+            )
 
     def reindex(self) -> None:
         self._index.renew()
 
-    def health(self) -> Iterator[Finding]:
+    def health(self) -> Iterator[HealthFinding]:
         from flue_cli.stores.sqlite.maintenance import checkup
 
         yield checkup.of_version()
         if not os.path.lexists(self.path):
-            yield Finding("ok", f"there is no store yet: the first prompt makes {self.path}")
+            yield HealthFinding("ok", f"there is no store yet: the first prompt makes {self.path}")
             return
         try:
             yield from checkup.of_place(self.path)
@@ -317,7 +332,7 @@ class SqliteStore:
                 if db:
                     yield from checkup.of_content(db, self._locks.is_held)
         except StoreError as error:
-            yield Finding("problem", error.message, error.hint)
+            yield HealthFinding("problem", error.message, error.hint)
 
     def disconnect(self) -> None:
         self._index.settle()

@@ -9,14 +9,14 @@ import sqlite3
 
 from flue_cli import times
 from flue_cli.errors import StoreDamaged
-from flue_cli.stores.records import Entry, Head
+from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.stores.sqlite import entry_queries, forks
 from flue_cli.stores.sqlite.entry_codec import encode
 from flue_cli.stores.sqlite.entry_rows import append, snapshot_or_delta
 from flue_cli.stores.sqlite.session_rows import SessionRow, mark_used_sql
 
 
-def tip(db: sqlite3.Connection, state: SessionRow) -> Head:
+def redo_head(db: sqlite3.Connection, state: SessionRow) -> SessionHead:
     """The session at the newest turn that was undone; as it stands if none was."""
     if state.tip is None:
         return state.head
@@ -24,16 +24,16 @@ def tip(db: sqlite3.Connection, state: SessionRow) -> Head:
     if row is None:
         raise StoreDamaged(f"what was undone in session '{state.head.name}' is missing")
     line, turn, total = row
-    end = state.head._replace(line=line, turn=turn, messages=total)
-    if state.head.turn and not _lies_on(db, end, state.head.line, state.head.turn):
+    end = state.head._replace(branch=line, turn=turn, messages=total)
+    if state.head.turn and not _lies_on(db, end, state.head.branch, state.head.turn):
         # A Flue that knows no undo, started before the store was made newer, went on.
         return state.head
     return end
 
 
-def move(db: sqlite3.Connection, state: SessionRow, turn: int) -> Head:
+def move_head(db: sqlite3.Connection, state: SessionRow, turn: int) -> SessionHead:
     """Make `turn`, one of the line up to the tip, the newest one."""
-    head, end = state.head, tip(db, state)
+    head, end = state.head, redo_head(db, state)
     if turn == head.turn:
         return head
     there = entry_queries.at(db, end, turn)
@@ -48,7 +48,7 @@ def move(db: sqlite3.Connection, state: SessionRow, turn: int) -> Head:
     return there._replace(version=head.version + 1, updated_at=now)
 
 
-def edit(db: sqlite3.Connection, state: SessionRow, data: str, before: str) -> Head:
+def add_edit(db: sqlite3.Connection, state: SessionRow, data: str, before: str) -> SessionHead:
     """Add an entry of kind "edit" that changes the data from `before` to `data`."""
     forks.fork_undone_branch(db, state)
     head, turn, now = state.head, state.head.turn + 1, times.now()
@@ -60,25 +60,25 @@ def edit(db: sqlite3.Connection, state: SessionRow, data: str, before: str) -> H
         " WHERE uid = ?",
         (entry, now, head.uid),
     )
-    return head._replace(version=head.version + 1, line=line, turn=turn, updated_at=now)
+    return head._replace(version=head.version + 1, branch=line, turn=turn, updated_at=now)
 
 
-def completed(db: sqlite3.Connection, state: SessionRow, key: str) -> tuple[int, int, int] | None:
+def find_completed_key(db: sqlite3.Connection, state: SessionRow, key: str) -> tuple[int, int, int] | None:
     """(id, line, turn) of the turn that `key` completed: one of the session's own, undone or not.
 
     In an undone fork also one of the sessions that its line begins on, if it lies on that line.
     """
     head = state.head
-    for uid in (head.uid, *(entry_queries.ancestors(db, head.uid) if state.is_kept else ())):
+    for uid in (head.uid, *(entry_queries.ancestors(db, head.uid) if state.is_undone_fork else ())):
         row = db.execute(
             "SELECT id, line, turn FROM entry WHERE session = ? AND key = ? AND outcome = 'completed'",
             (uid, key),
         ).fetchone()
-        if row and (uid == head.uid or _lies_on(db, tip(db, state), row[1], row[2])):
+        if row and (uid == head.uid or _lies_on(db, redo_head(db, state), row[1], row[2])):
             return int(row[0]), int(row[1]), int(row[2])
     return None
 
 
-def _lies_on(db: sqlite3.Connection, end: Head, line: int, turn: int) -> bool:
+def _lies_on(db: sqlite3.Connection, end: SessionHead, line: int, turn: int) -> bool:
     """True if `turn` of the path to `end` is on that line."""
     return any(segment.line == line for segment in entry_queries.segments(db, end, turn, turn))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flue_cli import times
 from flue_cli.errors import StoreLocked
-from flue_cli.stores.queueing import Held, wait_for
-from flue_cli.stores.records import ABSENT, Ask, Holder, Lease
+from flue_cli.stores.queueing import SessionTaken, wait_for
+from flue_cli.stores.records import ABSENT, Lease, LeaseHolder, TurnRequest
 from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner, pid_and_host
 from flue_cli.stores.sqlite.locking.wait_queue import WaitQueue
 from flue_cli.stores.sqlite.session_rows import SessionRow, admit, load_session
@@ -40,7 +40,7 @@ class SessionLocks:
         self._active: set[tuple[int, int]] = set()  # (uid, fence) of turns that run in this process
 
     def when_free(
-        self, ask: Ask, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
+        self, ask: TurnRequest, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
     ) -> Result:
         """Do `act` to the session once it is free and ours, in one transaction.
 
@@ -48,13 +48,15 @@ class SessionLocks:
         """
         waiter = _Waiter(ask.uid)
 
-        def attempt() -> Result | Held:
+        def attempt() -> Result | SessionTaken:
             try:
                 return self._attempt(ask, waiter, act, early)
             except StoreLocked:
                 if ask.wait == 0:
                     raise
-                return Held(Holder(0, "", times.now()), 1)  # some program writes: as good as a turn before us
+                return SessionTaken(
+                    LeaseHolder(0, "", times.now()), 1
+                )  # some program writes: as good as a turn before us
 
         try:
             return wait_for(attempt, ask, pause)
@@ -63,8 +65,8 @@ class SessionLocks:
                 self._queue.leave(waiter.ticket)
 
     def _attempt(
-        self, ask: Ask, waiter: _Waiter, act: Act[Result], early: Act[Result | None] | None
-    ) -> Result | Held:
+        self, ask: TurnRequest, waiter: _Waiter, act: Act[Result], early: Act[Result | None] | None
+    ) -> Result | SessionTaken:
         if waiter.ticket:
             held = self._look(ask, waiter)
             if held:
@@ -94,7 +96,7 @@ class SessionLocks:
         waiter.ticket = 0  # cleared, and committed so
         return result
 
-    def _look(self, ask: Ask, waiter: _Waiter) -> Held | None:
+    def _look(self, ask: TurnRequest, waiter: _Waiter) -> SessionTaken | None:
         """Look whether a waiter has to wait on. This takes no lock and mostly writes nothing."""
         with self._connections.reading() as db:
             state = load_session(db, ask.agent, ask.name) if db else None
@@ -104,11 +106,11 @@ class SessionLocks:
             place = self._queue.place(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
         return self._held(state, place)
 
-    def _held(self, state: SessionRow, place: int) -> Held | None:
+    def _held(self, state: SessionRow, place: int) -> SessionTaken | None:
         """The turn or the waiters ahead; None if the session is free for the one at `place`."""
-        return None if place == 1 and not self.is_held(state) else Held(self.holder(state), place)
+        return None if place == 1 and not self.is_held(state) else SessionTaken(self.holder(state), place)
 
-    def _in_line(self, ask: Ask, waiter: _Waiter, held: Held) -> Held:
+    def _in_line(self, ask: TurnRequest, waiter: _Waiter, held: SessionTaken) -> SessionTaken:
         """Join the queue if the request may wait at all, and give `held` back."""
         if not waiter.ticket and ask.wait > 0:
             waiter.ticket = self._queue.join(waiter.uid)
@@ -130,7 +132,7 @@ class SessionLocks:
             return False  # a turn of ours whose end could not be written
         return self._owner.is_claim_valid(state.owner, state.expires)
 
-    def holder(self, state: SessionRow) -> Holder:
+    def holder(self, state: SessionRow) -> LeaseHolder:
         """The process that holds the session."""
         pid, host = pid_and_host(state.owner or "")
-        return Holder(pid, host, state.since or times.now())
+        return LeaseHolder(pid, host, state.since or times.now())

@@ -32,7 +32,7 @@ from flue_cli.stores.sqlite.database_file import (
 from flue_cli.stores.sqlite.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from flue_cli.stores.contract import Advance
+    from flue_cli.stores.contract import ProgressCallback
     from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner
 
 _PAGES_A_STEP = 256
@@ -42,7 +42,9 @@ _SHARED = (510, 0x40000002)
 Source: SQLite's os.h, SHARED_SIZE and SHARED_FIRST."""
 
 
-def back_up(source: sqlite3.Connection, path: str, file: str, advance: Advance, *, force: bool) -> None:
+def back_up(
+    source: sqlite3.Connection, path: str, file: str, advance: ProgressCallback, *, force: bool
+) -> None:
     """Copy the store at `path` into `file`, which nobody sees before it is whole and was checked."""
     _may_be_written(file, path)
     if os.path.lexists(file) and not force:
@@ -64,7 +66,7 @@ def back_up(source: sqlite3.Connection, path: str, file: str, advance: Advance, 
             raise OutputFailed(f"{file} cannot be written: {error.strerror}") from error
 
 
-def restore(path: str, owner: LeaseOwner, file: str, advance: Advance, *, force: bool) -> str:
+def restore(path: str, owner: LeaseOwner, file: str, advance: ProgressCallback, *, force: bool) -> str:
     """Put a copy of the backup `file` in the place of the store; where the present one is now, or ""."""
     if not os.path.isfile(file) or (os.path.exists(path) and os.path.samefile(file, path)):
         raise UsageError(f"{file} is {'the store itself' if os.path.isfile(file) else 'no file'}")
@@ -99,7 +101,7 @@ def _may_be_written(file: str, path: str) -> None:
         raise UsageError(f"{file} belongs to the store itself")
 
 
-def _copy(source: sqlite3.Connection, target: str, advance: Advance) -> None:
+def _copy(source: sqlite3.Connection, target: str, advance: ProgressCallback) -> None:
     """Copy a store as of one moment into the new file `target`, 0600 and durable.
 
     One read transaction all along: writers go on, and do not make it begin again. It takes the file page by
@@ -124,7 +126,7 @@ def _copy(source: sqlite3.Connection, target: str, advance: Advance) -> None:
         os.close(file)
 
 
-def _check(path: str, name: str, advance: Advance) -> None:
+def _check(path: str, name: str, advance: ProgressCallback) -> None:
     """Raise StoreDamaged unless the store at `path`, of today's schema, is sound; errors call it `name`.
 
     Looks at the file and at every row's checksum; leaves nothing beside it.
@@ -136,7 +138,7 @@ def _check(path: str, name: str, advance: Advance) -> None:
             raise StoreDamaged(f"{name} is damaged: {finding.what}", hint="see: flue doctor")
 
 
-def _bring(file: str, draft: str, path: str, advance: Advance) -> None:
+def _bring(file: str, draft: str, path: str, advance: ProgressCallback) -> None:
     """Copy the backup `file` into a draft of the store at `path`, of today's schema, with nobody's leases."""
     has_log = os.path.exists(f"{file}-wal") and os.path.getsize(f"{file}-wal") > 0
     try:

@@ -12,12 +12,12 @@ import sys
 from collections.abc import Callable, Iterator
 
 from flue_cli.errors import SessionChanged, StoreDamaged
-from flue_cli.stores.records import Finding, Head
+from flue_cli.stores.records import HealthFinding, SessionHead
 from flue_cli.stores.sqlite import entry_codec, entry_queries, timeline
 from flue_cli.stores.sqlite.schema import SCHEMA_VERSION
 from flue_cli.stores.sqlite.search import fts_index
 from flue_cli.stores.sqlite.session_rows import SESSION, SessionRow, session_row
-from flue_cli.text import session_label, turns
+from flue_cli.text import format_turns, session_label
 
 _NETWORKS = frozenset(
     "9p afs afpfs ceph cifs fuse.sshfs gfs2 glusterfs lustre nfs nfs4 ocfs2 smb3 smbfs webdav".split()
@@ -28,7 +28,7 @@ _SHOWN = 20
 """Number of damages of one kind that are listed."""
 
 
-def of_version(version: tuple[int, int, int] = sqlite3.sqlite_version_info[:3]) -> Finding:
+def of_version(version: tuple[int, int, int] = sqlite3.sqlite_version_info[:3]) -> HealthFinding:
     """Tell if this SQLite has the WAL-reset bug, which a race of two writers can, very rarely, set off.
 
     Source: SQLite's release notes, 3.51.3 (and the same fix in 3.50.7 and 3.44.6).
@@ -36,15 +36,15 @@ def of_version(version: tuple[int, int, int] = sqlite3.sqlite_version_info[:3]) 
     name = ".".join(map(str, version))
     mended = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
     if mended:
-        return Finding("ok", f"SQLite {name}")
-    return Finding(
+        return HealthFinding("ok", f"SQLite {name}")
+    return HealthFinding(
         "note",
         f"SQLite {name} has the WAL-reset bug: two writers at the same instant may, rarely, damage a store",
         "keep backups, or use a Python whose SQLite is 3.51.3, 3.50.7, 3.44.6 or newer",
     )
 
 
-def of_place(path: str) -> Iterator[Finding]:
+def of_place(path: str) -> Iterator[HealthFinding]:
     """The file and its folder: who may read and write there, on what kind of disk, with how much room."""
     folder = os.path.dirname(path)
     files = [(file, 0o077, 0o600) for file in (path, f"{path}-wal", f"{path}-shm")]
@@ -58,12 +58,12 @@ def of_place(path: str) -> Iterator[Finding]:
         if mode & forbidden and not mode & stat.S_ISVTX:
             what = "written to" if place == folder else "read"
             advice = f"chmod {right:o} {shlex.quote(place)}"
-            yield Finding("problem", f"{place} can be {what} by others ({mode:04o})", advice)
+            yield HealthFinding("problem", f"{place} can be {what} by others ({mode:04o})", advice)
         if found.st_uid != os.geteuid() and place == path:
-            yield Finding("note", f"{place} belongs to another user (uid {found.st_uid})")
+            yield HealthFinding("note", f"{place} belongs to another user (uid {found.st_uid})")
     kind = _file_system(folder)
     if kind in _NETWORKS:
-        yield Finding(
+        yield HealthFinding(
             "problem",
             f"{folder} is on a network file system ({kind}), where SQLite's locks cannot be relied on",
             "move the store to a disk of this machine, and name it with --store or FLUE_STORE",
@@ -71,19 +71,21 @@ def of_place(path: str) -> Iterator[Finding]:
     room = os.statvfs(folder)
     if room.f_bavail * room.f_frsize < _LOW_SPACE:
         left = room.f_bavail * room.f_frsize // 2**20
-        yield Finding("problem", f"{folder} has {left} MiB left", "free some space")
+        yield HealthFinding("problem", f"{folder} has {left} MiB left", "free some space")
     if os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal") > _LARGE_LOG:
         size = os.path.getsize(f"{path}-wal") // 2**20
         advice = "it is emptied when no process has the store open"
-        yield Finding("note", f"the store's write-ahead log has grown to {size} MiB", advice)
+        yield HealthFinding("note", f"the store's write-ahead log has grown to {size} MiB", advice)
 
 
-def of_content(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) -> Iterator[Finding]:
+def of_content(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) -> Iterator[HealthFinding]:
     """The tables, every row, and what crashed turns left behind; `is_held` tells a lease that stands."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (sessions,) = db.execute("SELECT count(*) FROM session").fetchone()
     (entries,) = db.execute("SELECT count(*) FROM entry").fetchone()
-    yield Finding("ok", f"schema {version} of {SCHEMA_VERSION}, {sessions} sessions, {turns(entries)}")
+    yield HealthFinding(
+        "ok", f"schema {version} of {SCHEMA_VERSION}, {sessions} sessions, {format_turns(entries)}"
+    )
     damaged = False
     for finding in of_rows(db):
         damaged = True
@@ -91,14 +93,16 @@ def of_content(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) ->
     if not damaged:  # else it would only say the same again
         yield from fts_index.check(db)
     for head in _interrupted(db, is_held):
-        yield Finding(
+        yield HealthFinding(
             "note",
             f"turn {head.turn + 1} of {session_label(head)} was interrupted",
             "nothing to do: the session's next prompt reports it",
         )
 
 
-def of_rows(db: sqlite3.Connection, advance: Callable[[int, int], object] | None = None) -> Iterator[Finding]:
+def of_rows(
+    db: sqlite3.Connection, advance: Callable[[int, int], object] | None = None
+) -> Iterator[HealthFinding]:
     """Yield the faults of the file and of every row: as a rule none.
 
     `advance` is called with how many sessions were looked at, of how many.
@@ -106,14 +110,14 @@ def of_rows(db: sqlite3.Connection, advance: Callable[[int, int], object] | None
     advice = "restore the store from a backup"
     for (said,) in db.execute(f"PRAGMA integrity_check({_SHOWN})").fetchall():
         if said != "ok":
-            yield Finding("problem", f"the file is damaged: {said}", advice)
+            yield HealthFinding("problem", f"the file is damaged: {said}", advice)
     for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_SHOWN):
-        yield Finding("problem", f"row {row} of table {table} belongs to no {parent}", advice)
+        yield HealthFinding("problem", f"row {row} of table {table} belongs to no {parent}", advice)
     for number, damage in enumerate(_damages(db, advance)):
         if number == _SHOWN:
-            yield Finding("problem", f"there are more than {_SHOWN} damages", advice)
+            yield HealthFinding("problem", f"there are more than {_SHOWN} damages", advice)
             break
-        yield Finding("problem", damage, "the turns before it can still be exported; " + advice)
+        yield HealthFinding("problem", damage, "the turns before it can still be exported; " + advice)
 
 
 def _damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | None) -> Iterator[str]:
@@ -123,7 +127,7 @@ def _damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | Non
         if advance:
             advance(number, len(rows))
         try:
-            head = timeline.tip(db, session_row(row))
+            head = timeline.redo_head(db, session_row(row))
         except StoreDamaged as error:
             yield error.message
             continue
@@ -148,7 +152,7 @@ def _damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | Non
                 yield f"{session_label(head)}: {error.message}"
 
 
-def _interrupted(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) -> Iterator[Head]:
+def _interrupted(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) -> Iterator[SessionHead]:
     for row in db.execute(f"{SESSION} WHERE s.running IS NOT NULL ORDER BY s.uid").fetchall():
         try:
             state = session_row(row)

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 
 from flue_cli.stores.sqlite.database_file import open_database
 from flue_cli.stores.sqlite.entry_codec import TEXT_COLUMNS
-from flue_cli.stores.statistics import DAY, Counted, Statistics, Tally, figures
+from flue_cli.stores.statistics import DAY, SessionCount, Statistics, TurnTally, compute_statistics
 
 _WORTH_IT = 10
 """Room is given back when a page in so many is free: less than that the next turns use up."""
@@ -43,7 +43,7 @@ def statistics(db: sqlite3.Connection, path: str, agent: str, ahead: int) -> Sta
         size = _said(db, agent) if agent else _size(path)
     finally:
         db.execute("COMMIT")
-    return figures(map(Counted._make, sessions), map(Tally._make, tallies), size)
+    return compute_statistics(map(SessionCount._make, sessions), map(TurnTally._make, tallies), size)
 
 
 def compact(path: str, seconds: float) -> int:

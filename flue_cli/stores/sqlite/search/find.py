@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from flue_cli.stores.records import Head, Hit
-from flue_cli.stores.search_query import Query, at_most, best
+from flue_cli.stores.records import SearchHit, SessionHead
+from flue_cli.stores.search_query import SearchQuery, best_hits, sql_limit
 from flue_cli.stores.sqlite import entry_queries, forks, timeline
 from flue_cli.stores.sqlite.search import fts_index
 from flue_cli.stores.sqlite.search.tokenizer import fts_query
@@ -27,22 +27,22 @@ class _Stretch(NamedTuple):
     line: int
     first: int
     last: int
-    head: Head
+    head: SessionHead
 
 
 def search(
-    db: sqlite3.Connection, query: Query, *, agent: str, limit: int | None, ranked: bool, kept: bool
-) -> list[Hit]:
+    db: sqlite3.Connection, query: SearchQuery, *, agent: str, limit: int | None, ranked: bool, kept: bool
+) -> list[SearchHit]:
     """Find the turns that match `query`, newest or best first; see Store.search."""
     db.execute("BEGIN")  # all of it as of one moment
     try:
         hits = _hits(db, query, agent, kept=kept)
-        return best(hits, query, limit) if ranked else list(islice(hits, at_most(limit)))
+        return best_hits(hits, query, limit) if ranked else list(islice(hits, sql_limit(limit)))
     finally:
         db.execute("COMMIT")
 
 
-def _hits(db: sqlite3.Connection, query: Query, agent: str, *, kept: bool) -> Iterator[Hit]:
+def _hits(db: sqlite3.Connection, query: SearchQuery, agent: str, *, kept: bool) -> Iterator[SearchHit]:
     places: dict[int, list[_Stretch]] = {}
     for entry, session, line, turn, started, prompt, reply in _matches(db, query, agent):
         if session not in places:
@@ -50,18 +50,18 @@ def _hits(db: sqlite3.Connection, query: Query, agent: str, *, kept: bool) -> It
         for place in places[session]:
             if place.line in (line, -entry) and place.first <= turn <= place.last:
                 head = place.head
-                yield Hit(head.agent, head.name, head.uid, turn, started, prompt, reply)
+                yield SearchHit(head.agent, head.name, head.uid, turn, started, prompt, reply)
                 break
 
 
-def _matches(db: sqlite3.Connection, query: Query, agent: str) -> Iterator[_Row]:
+def _matches(db: sqlite3.Connection, query: SearchQuery, agent: str) -> Iterator[_Row]:
     """The entries that `query` finds, newest first, wherever they lie."""
     upto, _, newest = fts_index.index_state(db)
     below = min(upto, newest - fts_index.LOOKED_THROUGH) if fts_query(query.words) else 0
     counts = dict.fromkeys(query.words, 0)
     looked_through = 0
     for row in _rows(db, "entry e", "e.id > :below", agent, below):
-        found = query.found(row[-2], row[-1])
+        found = query.matching_terms(row[-2], row[-1])
         for word in found:
             counts[word] += 1
         looked_through += 1
@@ -74,7 +74,7 @@ def _matches(db: sqlite3.Connection, query: Query, agent: str) -> Iterator[_Row]
     narrow = fts_query(rare) or fts_query([min(counts, key=lambda word: counts[word])]) or fts_query(counts)
     index = "words w CROSS JOIN entry e ON e.id = w.rowid"
     for row in _rows(db, index, "w.words MATCH :terms AND w.rowid <= :below", agent, below, narrow):
-        if query.finds(row[-2], row[-1]):
+        if query.matches(row[-2], row[-1]):
             yield row
 
 
@@ -99,15 +99,15 @@ def _places(db: sqlite3.Connection, owner: int, *, kept: bool) -> Iterator[_Stre
     state = load_session_by_uid(db, owner)
     if state is None:
         return
-    undone = sorted(forks.kept(db, owner), key=lambda fork: fork.head.uid) if kept else []
+    undone = sorted(forks.undone_forks(db, owner), key=lambda fork: fork.head.uid) if kept else []
     for one in (state, *undone):
-        if not one.is_kept or kept:
+        if not one.is_undone_fork or kept:
             yield from _lines(db, one, undone=kept)
 
 
 def _lines(db: sqlite3.Connection, state: SessionRow, *, undone: bool) -> Iterator[_Stretch]:
     head = state.head
-    end = timeline.tip(db, state) if undone else head
+    end = timeline.redo_head(db, state) if undone else head
     for segment in entry_queries.segments(db, end, 1, end.turn):
         yield _Stretch(segment.line, segment.first, segment.last, head)
     if state.running is not None:

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from flue_cli.errors import StoreError
-from flue_cli.stores.records import Finding
+from flue_cli.stores.records import HealthFinding
 from flue_cli.stores.sqlite.connections import Connections
 
 LOOKED_THROUGH = 500
@@ -104,7 +104,7 @@ def clear(db: sqlite3.Connection) -> None:
     db.execute("UPDATE indexed SET upto = 0, erased = 0")
 
 
-def check(db: sqlite3.Connection) -> Iterator[Finding]:
+def check(db: sqlite3.Connection) -> Iterator[HealthFinding]:
     """Yield the faults of the index; an entry is looked up by the longest of its words."""
     advice = "make it anew: flue sessions search --reindex WORD"
     upto, erased, _ = index_state(db)
@@ -119,12 +119,12 @@ def check(db: sqlite3.Connection) -> Iterator[Finding]:
             )
             missing += found.fetchone() is None
     except sqlite3.DatabaseError as error:
-        yield Finding("problem", f"what searches look words up in is damaged: {error}", advice)
+        yield HealthFinding("problem", f"what searches look words up in is damaged: {error}", advice)
         return
     if missing:
-        yield Finding("problem", f"{missing} of {upto} entries are not found by their words", advice)
+        yield HealthFinding("problem", f"{missing} of {upto} entries are not found by their words", advice)
     if erased:
-        yield Finding(
+        yield HealthFinding(
             "note",
             "words of deleted sessions are still in the index of words",
             "nothing to do: the next search or delete takes them out",
