@@ -73,12 +73,10 @@ def test_bodies_of_every_size(served: Served, is_chunked: bool) -> None:
 
 
 def test_the_largest_prompt(served: Served) -> None:
-    """A prompt of 16 MiB is answered; one byte more is 413, and so is a body that is larger altogether."""
+    """A prompt of 16 MiB is answered; one byte more is 413."""
     assert served.prompt("sizes", "a", "x" * 16 * MIB)[:2] == (200, str(16 * MIB))
     one_more = served.prompt("sizes", "a", "x" * (16 * MIB + 1))
     assert (one_more.status, one_more.error) == (413, "too_large")
-    far_more = served.prompt("sizes", "a", "x" * 17 * MIB)
-    assert (far_more.status, far_more.error) == (413, "too_large")
     assert served.prompt("sizes", "a", "x").text == "1"
 
 
