@@ -22,11 +22,8 @@ PATIENT = """
 import time
 def agent(prompt, session, context):
     print("asleep", flush=True)
-    try:
-        while not context.cancelled:
-            time.sleep(0.01)
-    finally:
-        print("cancelled", flush=True)
+    while True:
+        time.sleep(0.01)
 """
 JSON = {"Content-Type": "application/json"}
 
@@ -73,12 +70,10 @@ def test_bodies_of_every_size(served: Served, is_chunked: bool) -> None:
 
 
 def test_the_largest_prompt(served: Served) -> None:
-    """A prompt of 16 MiB is answered; one byte more is 413, and so is a body that is larger altogether."""
+    """A prompt of 16 MiB is answered; one byte more is 413."""
     assert served.prompt("sizes", "a", "x" * 16 * MIB)[:2] == (200, str(16 * MIB))
     one_more = served.prompt("sizes", "a", "x" * (16 * MIB + 1))
     assert (one_more.status, one_more.error) == (413, "too_large")
-    far_more = served.prompt("sizes", "a", "x" * 17 * MIB)
-    assert (far_more.status, far_more.error) == (413, "too_large")
     assert served.prompt("sizes", "a", "x").text == "1"
 
 
@@ -125,7 +120,10 @@ def test_a_client_that_hangs_up(served: Served, flue: Flue, accept: str, size: i
     connection.request("POST", "/api/agent/patient", body, JSON | {"Accept": accept})
     assert served.line() == "asleep\n"
     connection.close()
-    assert served.line() == "cancelled\n"
+    deadline = time.monotonic() + PATIENCE
+    while '"cancelled"' not in served.ask("/api/agent/patient/sessions/a").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     served.stop()
     turns = json.loads(flue("sessions", "export", "a", stdin=None).out)["turns"]
     assert [turn["outcome"] for turn in turns] == ["cancelled"]
