@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from ahead import Ahead
+from support.prefork import Ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from io import BufferedReader
     from types import FrameType
 
-    from desk import Desk
+    from support.fake_terminal import Desk
 
 
 # Whoever starts the tests in the background may have them ignore signals; the commands that they start must not.
@@ -188,10 +188,10 @@ def tty(monkeypatch: pytest.MonkeyPatch, no_endless_wait: None) -> Iterator[int]
 @pytest.fixture
 def desk(tty: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """A chat without a terminal; see desk.py."""
-    from desk import Desk, Page
     from prompt_toolkit.application import create_app_session
     from prompt_toolkit.input import create_pipe_input
     from prompt_toolkit.output import DummyOutput
+    from support.fake_terminal import Desk, Page
 
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("LINES", "100")  # or a pager would take what is long

@@ -53,7 +53,7 @@ _HEAD = {
     "agent": "s.agent",
     "name": "s.name",
     "version": "s.version",
-    "line": "coalesce(e.line, 0)",
+    "branch": "coalesce(e.line, 0)",
     "turn": "coalesce(e.turn, 0)",
     "messages": "coalesce(e.total, 0)",
     "created_at": "s.created_at",
@@ -72,7 +72,7 @@ _ROW = {
     "is_newest": "s.used = (SELECT max(used) FROM session)",
     "is_awaited": "EXISTS (SELECT 1 FROM waiting w WHERE w.session = s.uid)",
     "tip": "s.tip",
-    "is_kept": "s.kept",
+    "is_undone_fork": "s.kept",
 }
 _EXPRESSIONS = [_HEAD[name] for name in SessionHead._fields] + [_ROW[name] for name in SessionRow._fields[1:]]
 SESSION = f"SELECT {', '.join(_EXPRESSIONS)} FROM session s LEFT JOIN entry e ON e.id = s.head"  # noqa: S608 - our own words

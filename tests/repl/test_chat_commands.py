@@ -1,0 +1,878 @@
+"""The chat's slash commands about data, sessions, agents and texts, and what they say when they cannot."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.fake_terminal import Desk, Page, echo
+from support.real_terminal import CTRL_C, CTRL_D, ENTER
+
+from flue_cli.agents.api import Reply
+from flue_cli.agents.discovery import Agent, AgentSource
+from flue_cli.errors import AgentNotFound, UsageError
+from flue_cli.repl import clipboard
+from flue_cli.repl.agent_file import AgentLoader, LoadedAgent, load_agent_file
+from flue_cli.repl.conversation import Conversation
+from flue_cli.repl.options import ChatOptions
+from flue_cli.repl.slash import COMMANDS
+from flue_cli.stores import open_store
+from flue_cli.stores.records import ABSENT, Failure, TurnRequest
+
+OSC_52 = re.compile(r"\x1b\]52;c;([A-Za-z0-9+/=]*)\x07")
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in plain(text).splitlines()]
+
+
+def saying(word: str) -> str:
+    """The source of an agent that says `word` before the prompt."""
+    return f"def agent(prompt, session, context):\n    return '{word} ' + prompt\n"
+
+
+class Folder:
+    """A folder of agents, reached as the command reaches them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+
+    def write(self, name: str, source: str) -> Path:
+        """Save an agent's file as an editor does: it is a new file, of a time of its own."""
+        path = self.path / f"{name}.py"
+        draft = self.path / ".draft"
+        draft.write_text(source)
+        changed = (path.stat().st_mtime_ns if path.exists() else time.time_ns()) + 1_000_000_000
+        os.utime(draft, ns=(changed, changed))
+        draft.replace(path)
+        return path
+
+    def source(self, name: str) -> AgentSource:
+        path = self.path / f"{name}.py"
+        if not path.exists():
+            raise AgentNotFound(f"there is no agent '{name}'")
+        return AgentSource(name, str(path), "./agents")
+
+    def load(self, name: str) -> LoadedAgent:
+        return load_agent_file(self.source(name))
+
+    def agents(self, *, watches: bool = False) -> AgentLoader:
+        return AgentLoader(
+            self.load,
+            lambda: [self.source(path.stem) for path in sorted(self.path.glob("*.py"))],
+            watches=watches,
+        )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    folder = Folder(tmp_path / "agents")
+    folder.write("tester", saying("old"))
+    return folder
+
+
+def talking_to(desk: Desk, folder: Folder, *, watches: bool = False, **manners: Any) -> Conversation:
+    """A conversation with the agent `tester` of the folder."""
+    return desk.conversation(
+        load_agent_file(folder.source("tester")),
+        agents=folder.agents(watches=watches),
+        manners=ChatOptions(0, None, is_saved=True, **manners),
+    )
+
+
+def crash(desk: Desk, prompt: str, name: str = "work") -> None:
+    """A process begins to answer a prompt, and dies."""
+    with closing(open_store(str(desk.file))) as other:
+        other.begin(TurnRequest("tester", name, prompt, wait=0), lambda seconds, holder: None)
+
+
+# Help
+
+
+def test_help_about_one_command(desk: Desk) -> None:
+    """/help COMMAND, with its slash or without, tells all about it; one that is not there is an error."""
+    page = desk.chat(echo, "/help data" + ENTER, "/help /undo" + ENTER, "/help dta" + ENTER, CTRL_D)
+
+    assert "/data: Show the data or change it" in page
+    assert "all of it in the editor" in page
+    assert "/undo: Take back the last turn" in page
+    assert "error: there is no command /dta\nhint: did you mean /data?" in page
+
+
+def test_every_command_has_its_help() -> None:
+    """No command is without a sentence that says what it does."""
+    for name, function in COMMANDS.items():
+        assert re.match(r"[A-Z].+[.:]", (function.__doc__ or "").splitlines()[0]), name
+
+
+@pytest.mark.parametrize("name", ["/retry", "/edit", "/discard", "/reload", "/copy", "/status", "/sessions"])
+def test_commands_that_take_nothing_say_so(desk: Desk, name: str) -> None:
+    """What is typed behind a command that takes nothing is not silently ignored."""
+    page = desk.chat(echo, "one" + ENTER, f"{name} please" + ENTER, CTRL_D)
+
+    assert f"error: {name} takes nothing more" in page
+    assert desk.sent() == ["one"]
+
+
+# Data
+
+
+def test_the_data_as_a_tree_with_what_the_last_turn_changed(desk: Desk) -> None:
+    """/data shows keys and values, and marks what the last turn added, changed and removed."""
+    states: list[dict[str, Any]] = [
+        {"name": "Ada", "n": 1, "old": True, "tasks": [{"title": "one"}, {"title": "two"}], "tags": ["a"]},
+        {"name": "Ada", "n": 2, "tasks": [{"title": "one", "done": True}], "tags": ["a", "b"], "new": {}},
+    ]
+
+    def agent(prompt: str, session: Any, context: Any) -> str:
+        session.data.clear()
+        session.data.update(states[context.turn - 1])
+        return "done"
+
+    page = lines(desk.chat(agent, "1" + ENTER, "2" + ENTER, "/data" + ENTER, CTRL_D))
+
+    assert page[3:-1] == [
+        '  name: "Ada"',
+        "~ n: 2  (was 1)",
+        "  tasks: [1]",
+        "    [0]",
+        '      title: "one"',
+        "+     done: true",
+        '-   [1]: {"title": "two"}',
+        "  tags: [2]",
+        '    [0]: "a"',
+        '+   [1]: "b"',
+        "+ new: {}",
+        "- old: true",
+        "+ new, ~ changed, - gone by the last turn",
+    ]
+
+
+def test_nothing_is_marked_when_nothing_changed(desk: Desk) -> None:
+    """After a turn that left the data alone, /data has no marks; before the first turn there is {}."""
+
+    def agent(prompt: str, session: Any, context: Any) -> str:
+        session.data["said"] = "this"
+        return "done"
+
+    page = lines(desk.chat(agent, "/data" + ENTER, "one" + ENTER, "two" + ENTER, "/data" + ENTER, CTRL_D))
+
+    assert page[1:-1] == ["  {}", "done", "done", '  said: "this"']
+
+
+def test_much_data_is_cut_and_counted(desk: Desk) -> None:
+    """Long lists and texts are shortened, with how much there is; what changed in them is still shown."""
+
+    def agent(prompt: str, session: Any, context: Any) -> str:
+        session.data.setdefault("rows", [str(number) for number in range(100)])
+        session.data["text"] = "x" * 5000
+        if context.turn == 2:
+            session.data["rows"][50] = "changed"
+        return "done"
+
+    page = desk.chat(agent, "one" + ENTER, "two" + ENTER, "/data" + ENTER, CTRL_D)
+    shown = lines(page)
+
+    assert "  rows: [100]" in shown
+    assert "    … 42 more" in shown
+    assert '~   [50]: "changed"  (was "50")' in shown
+    assert '    [99]: "99"' in shown
+    assert '    [20]: "20"' not in shown
+    assert any(line.endswith("… (5,000 characters)") for line in shown)
+    assert len(shown) < 30
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_marks_can_be_read_without_colour(desk: Desk, monkeypatch: pytest.MonkeyPatch, colour: bool) -> None:
+    """With NO_COLOR the tree is the same text, with signs, and no colour at all."""
+    if not colour:
+        monkeypatch.setenv("NO_COLOR", "1")
+    page = desk.chat(echo, "one" + ENTER, "/data" + ENTER, CTRL_D)
+
+    assert '+ said: ["one"]' in plain(page)
+    assert ("\x1b[32m" in page) is colour
+
+
+def test_hostile_data_is_shown_safe(desk: Desk) -> None:
+    """Keys and values with control characters in them cannot give the terminal orders."""
+
+    def agent(prompt: str, session: Any, context: Any) -> str:
+        session.data["\x1b]0;k\x07\u202e"] = {"[bold]x[/bold]": "\x1b[2J\x7f\x9b31m\u202e\ud83d\ude00"}
+        return "done"
+
+    page = desk.chat(agent, "one" + ENTER, "/data" + ENTER, CTRL_D)
+
+    assert not re.search("[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202e]", page)
+    assert "\x1b]" not in page
+    assert "[bold]x[/bold]" in plain(page)
+
+
+# Sessions
+
+
+def test_a_session_gets_another_name(desk: Desk) -> None:
+    """/rename gives this session, with all that was said, another name; the chat goes on in it."""
+    page = desk.chat(echo, "one" + ENTER, "/rename my trip" + ENTER, "two" + ENTER, "/undo" + ENTER, CTRL_D)
+
+    assert "work is now my trip" in page
+    assert "meanwhile" not in page
+    assert page.endswith("resume with: flue chat tester -r 'my trip'\n")
+    assert desk.sent("my trip") == ["one"]
+    assert desk.store.head("tester", "work").uid == ABSENT
+
+
+def test_a_session_that_is_only_a_name_gets_another(desk: Desk) -> None:
+    """Before anything was said, /rename makes nothing: the first prompt goes to the session of that name."""
+    desk.elsewhere("hi", name="taken")
+    page = desk.chat(
+        echo, "/rename taken" + ENTER, "/rename trip" + ENTER, "one" + ENTER, "/status" + ENTER, CTRL_D
+    )
+
+    assert "error: session 'taken' exists already" in page
+    assert "work is now trip" in page
+    assert (desk.sent("trip"), desk.sent("taken")) == (["one"], ["hi"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("/rename", "error: /rename takes the new name"),
+        ("/rename -x", "error: a session name cannot start with a hyphen"),
+        ("/rename taken", "error: session 'taken' of agent 'tester' exists already"),
+    ],
+)
+def test_a_name_that_cannot_be(desk: Desk, typed: str, words: str) -> None:
+    """/rename with a name that is taken or is none says so, and the session keeps its own."""
+    desk.elsewhere("hi", name="taken")
+    page = desk.chat(echo, "one" + ENTER, typed + ENTER, "two" + ENTER, CTRL_D)
+
+    assert words in page
+    assert desk.sent() == ["one", "two"]
+
+
+def test_a_kept_fork_keeps_its_name(desk: Desk) -> None:
+    """What undoing kept is named after its session, and is not renamed."""
+    page = desk.chat(
+        echo,
+        *("one" + ENTER, "/undo" + ENTER, "two" + ENTER, "/resume work~1" + ENTER, "/rename own" + ENTER),
+        CTRL_D,
+    )
+
+    assert "error: session 'work~1' was kept of 'work', and is named after it" in page
+    assert "hint: make it one of your own: /fork NAME" in page
+
+
+def test_a_session_is_chosen_from_a_list(desk: Desk, folder: Folder) -> None:
+    """/sessions goes on with the session that one chooses, of another agent too; Esc leaves all as it is."""
+    folder.write("other", saying("other"))
+    ask = TurnRequest("other", "there", "a question", wait=0)
+    begun: Any = desk.store.begin(ask, lambda seconds, holder: None)
+    desk.store.commit(begun.lease, reply="an answer", messages=[], data="{}", meta={})
+    desk.page.when("old one\n", lambda: desk.keys.send_text("/sessions" + ENTER + "question" + ENTER))
+    desk.page.when("an answer\n", lambda: desk.keys.send_text("two" + ENTER + CTRL_D))
+    page = plain(desk.chat(talking_to(desk, folder), "one" + ENTER))
+
+    assert "other · session there (1 turn) · /help" in page
+    assert "other two\n" in page
+    assert desk.sent("there", "other") == ["a question", "two"]
+
+
+def test_sessions_are_listed_where_nothing_can_be_chosen(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal without a cursor /sessions is a list, last used first, each with its last prompt."""
+    monkeypatch.setenv("TERM", "dumb")
+    desk.elsewhere("a question", name="older")
+    page = lines(desk.chat(echo, "newest" + ENTER, "/sessions" + ENTER, CTRL_D))
+    rows = [line.split() for line in page if line.startswith("tester ") and " · " not in line]
+
+    assert [row[1] for row in rows] == ["work", "older"]
+    assert rows[1][-2:] == ["a", "question"]
+
+
+def test_no_sessions_are_listed(desk: Desk) -> None:
+    """/sessions says so when there is none."""
+    assert "there are no sessions yet" in desk.chat(echo, "/sessions" + ENTER, CTRL_D)
+
+
+# Agents
+
+
+def test_talking_to_another_agent(desk: Desk, folder: Folder) -> None:
+    """/agent NAME goes on with another agent in a new session, and says how to come back; /resume does."""
+    folder.write("other", saying("other"))
+    page = desk.chat(
+        talking_to(desk, folder),
+        *("one" + ENTER, "/agent other" + ENTER, "two" + ENTER, "/resume tester/work" + ENTER),
+        *("three" + ENTER, CTRL_D),
+    )
+    name = page.partition("in the new session ")[2].partition(";")[0]
+
+    assert f"now talking to other, in the new session {name}; back: /resume tester/work\nother two\n" in page
+    assert "tester · session work (1 turn) · /help" in page
+    assert page.endswith("old three\nresume with: flue chat tester -r work\n")
+    assert desk.sent() == ["one", "three"]
+    assert desk.sent(name, "other") == ["two"]
+
+
+def test_another_agent_that_says_nothing_leaves_nothing(desk: Desk, folder: Folder) -> None:
+    """Who only looks at another agent makes no session of it."""
+    folder.write("other", saying("other"))
+    page = desk.chat(talking_to(desk, folder), "/agent other" + ENTER, CTRL_D)
+
+    assert "back:" not in page
+    assert desk.store.sessions() == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("/agent nobody", "error: there is no agent 'nobody'"),
+        ("/agent tester", "error: you are talking to tester already"),
+        ("/agent a/b", "error: "),
+        ("/agent broken", "error: agent 'broken' cannot be loaded: ZeroDivisionError: "),
+        ("/resume broken/there", "error: agent 'broken' cannot be loaded: ZeroDivisionError: "),
+        ("/resume tester/nowhere", "error: there is no session 'nowhere' of agent 'tester'"),
+    ],
+)
+def test_an_agent_that_cannot_be_talked_to(desk: Desk, folder: Folder, typed: str, words: str) -> None:
+    """An agent that is not there or cannot be loaded is an error, and the chat stays with its own."""
+    folder.write("broken", "1 / 0\n")
+    ask = TurnRequest("broken", "there", "hi", wait=0)
+    begun: Any = desk.store.begin(ask, lambda seconds, holder: None)
+    desk.store.abandon(begun.lease, "failed", Failure("agent", "no"), {})
+    page = desk.chat(talking_to(desk, folder), typed + ENTER, "one" + ENTER, CTRL_D)
+
+    assert words in page
+    assert "old one\n" in page
+    assert desk.sent() == ["one"]
+
+
+def test_agents_are_listed(desk: Desk, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/agent alone lists the agents, one that is broken as such, and says to whom one talks."""
+    monkeypatch.setenv("COLUMNS", "300")
+    folder.write("other", f'"""Says other."""\n{saying("other")}')
+    folder.write("broken", "def agent(\n")
+    page = plain(desk.chat(talking_to(desk, folder), "/agent" + ENTER, CTRL_D))
+
+    assert "Says other." in page
+    assert "broken: not valid Python" in page
+    assert "you are talking to tester\n" in page
+
+
+# A file that changes
+
+
+def test_a_changed_agent_is_taken(desk: Desk, folder: Folder) -> None:
+    """/reload takes the agent's file as it is now; session and data stay."""
+    desk.page.when("old one\n", lambda: folder.write("tester", saying("new")))
+    page = desk.chat(
+        talking_to(desk, folder), "one" + ENTER, "/reload" + ENTER, "two" + ENTER, "/reload" + ENTER, CTRL_D
+    )
+
+    assert "tester.py is loaded again\nnew two\ntester.py is loaded again, and is the same\n" in page
+    assert desk.sent() == ["one", "two"]
+    sources = [entry.meta["source"] for entry in desk.entries()]
+    assert sources[0] != sources[1]
+
+
+def test_a_broken_edit_leaves_the_agent_as_it_was(desk: Desk, folder: Folder) -> None:
+    """/reload of a file that is broken shows why, with --verbose where; the old agent answers on."""
+    desk.page.when("old one\n", lambda: folder.write("tester", "def agent(:\n"))
+    page = desk.chat(
+        talking_to(desk, folder, verbose=True), "one" + ENTER, "/reload" + ENTER, "two" + ENTER, CTRL_D
+    )
+
+    assert "error: agent 'tester' cannot be loaded: SyntaxError: " in page
+    assert "Traceback (most recent call last):" in page
+    assert "the agent stays as it was\nold two\n" in page
+
+
+def test_what_the_old_agent_needs_stays_after_a_broken_edit(desk: Desk, tmp_path: Path) -> None:
+    """An agent in several files that imports one late can still do so after a failed reload."""
+    package = tmp_path / "parts"
+    package.mkdir()
+    (package / "late.py").write_text("WORD = 'late'\n")
+    main = package / "__init__.py"
+    main.write_text("def agent(prompt, session, context):\n    from .late import WORD\n    return WORD\n")
+    source = AgentSource("tester", str(main), "./agents")
+    desk.page.when("/help\n", lambda: main.write_text("1 / 0\n"))
+    page = desk.chat(desk.conversation(load_agent_file(source)), "/reload" + ENTER, "one" + ENTER, CTRL_D)
+
+    assert "error: agent 'tester' cannot be loaded: ZeroDivisionError" in page
+    assert page.splitlines()[-2] == "late"
+
+
+def test_every_file_of_an_agent_counts(desk: Desk, tmp_path: Path) -> None:
+    """Of an agent in several files, a change in any of them is noticed, and taken by /reload."""
+    package = tmp_path / "parts"
+    package.mkdir()
+    part = package / "words.py"
+    part.write_text("WORD = 'old'\n")
+    main = package / "__init__.py"
+    main.write_text("from .words import WORD\n\ndef agent(prompt, session, context):\n    return WORD\n")
+    desk.page.when("old\n", lambda: part.write_text("WORD = 'changed'\n"))
+    source = AgentSource("tester", str(main), "./agents")
+    page = desk.chat(
+        desk.conversation(load_agent_file(source)), "one" + ENTER, "/reload" + ENTER, "two" + ENTER, CTRL_D
+    )
+
+    file = "parts/__init__.py"
+    assert f"{file} has changed: /reload takes it\n{file} is loaded again\nchanged\n" in page
+
+
+def test_a_changed_file_is_mentioned_once(desk: Desk, folder: Folder) -> None:
+    """Without --watch, a changed file is mentioned once a change, and the agent stays."""
+    conversation = talking_to(desk, folder)
+    desk.page.when("old one\n", lambda: folder.write("tester", saying("new")))
+    desk.page.when("old two\n", lambda: folder.write("tester", saying("newer")))
+    page = desk.chat(conversation, "one" + ENTER, ENTER, "two" + ENTER, "three" + ENTER, CTRL_D)
+
+    assert page.splitlines()[1:-1] == [
+        "old one",
+        "tester.py has changed: /reload takes it",
+        "old two",
+        "tester.py has changed: /reload takes it",
+        "old three",
+    ]
+
+
+def test_a_watched_file_is_taken_when_it_is_saved(desk: Desk, folder: Folder) -> None:
+    """With --watch the next prompt is answered by the file as saved; a broken one is shown once."""
+    desk.page.when("old one\n", lambda: folder.write("tester", saying("new")))
+    desk.page.when("new two\n", lambda: folder.write("tester", "1 / 0\n"))
+    desk.page.when("new three\n", lambda: folder.write("tester", saying("mended")))
+    page = desk.chat(
+        talking_to(desk, folder, watches=True),
+        *("one" + ENTER, "two" + ENTER, "three" + ENTER, "four" + ENTER, CTRL_D),
+    )
+
+    assert "old one\ntester.py is loaded again\nnew two\nerror: agent 'tester' cannot be loaded: " in page
+    assert page.count("ZeroDivisionError") == 1
+    assert "the agent stays as it was\nnew three\ntester.py is loaded again\nmended four\n" in page
+
+
+def test_a_file_saved_while_a_prompt_is_typed_counts(desk: Desk, folder: Folder) -> None:
+    """With --watch, what was saved while one was typing is what answers."""
+
+    def save() -> None:
+        folder.write("tester", saying("new"))
+        desk.keys.send_text("one" + ENTER + CTRL_D)
+
+    desk.page.when("press Ctrl-C again", save)  # the prompt waits for keys then
+    page = desk.chat(talking_to(desk, folder, watches=True), CTRL_C)
+
+    assert "tester.py is loaded again\nnew one\n" in page
+
+
+def test_a_file_that_is_gone_for_a_moment(desk: Desk, folder: Folder) -> None:
+    """While an editor has the file away, nothing is said, and the agent stays."""
+    desk.page.when("old one\n", (folder.path / "tester.py").unlink)
+    page = desk.chat(talking_to(desk, folder, watches=True), "one" + ENTER, "two" + ENTER, CTRL_D)
+
+    assert page.splitlines()[1:-1] == ["old one", "old two"]
+
+
+def test_a_load_that_does_not_end_is_cancelled(desk: Desk, folder: Folder) -> None:
+    """Ctrl-C ends a /reload that takes for ever, and the agent and the chat stay."""
+    desk.page.when(
+        "old one\n", lambda: folder.write("tester", "import time\nwhile True:\n    time.sleep(0.01)\n")
+    )
+    received = signal.signal(signal.SIGUSR1, lambda signum, frame: desk.signal(signal.SIGINT))
+    conversation = talking_to(desk, folder)
+    desk.page.when("has changed", threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start)
+    try:
+        page = desk.chat(conversation, "one" + ENTER, "/reload" + ENTER, "two" + ENTER, CTRL_D)
+    finally:
+        signal.signal(signal.SIGUSR1, received)
+
+    assert "error: cancelled\nold two\n" in page
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (
+            LoadedAgent(Agent("tester", echo, "v1")),
+            "error: agent 'tester' has no file that could be loaded again",
+        ),
+        (
+            LoadedAgent(Agent("tester", echo, "v1"), AgentSource("tester", "/x.py", "package p", "p")),
+            "error: agent 'tester' belongs to package p, which is loaded once",
+        ),
+    ],
+    ids=["no file", "package"],
+)
+def test_an_agent_that_cannot_be_loaded_again(desk: Desk, there: LoadedAgent, words: str) -> None:
+    """/reload says so when there is nothing that it could load again."""
+    page = desk.chat(desk.conversation(there), "/reload" + ENTER, "one" + ENTER, CTRL_D)
+
+    assert words in page
+    assert "<one>" in page
+
+
+# Coming back
+
+
+def test_a_source_that_changed_since_is_mentioned(desk: Desk, folder: Folder) -> None:
+    """Who comes back reads that the agent's file has changed since the last turn, if it has."""
+    desk.chat(talking_to(desk, folder), "one" + ENTER, "two" + ENTER, "/data set x 1" + ENTER, CTRL_D)
+    assert "has changed" not in desk.chat(talking_to(desk, folder), CTRL_D)
+
+    folder.write("tester", saying("new"))
+    page = desk.chat(talking_to(desk, folder), "three" + ENTER, CTRL_D)
+    assert "tester.py has changed since turn 2\n" in page
+    assert "has changed" not in desk.chat(talking_to(desk, folder), CTRL_D)
+
+
+def test_a_prompt_that_a_crash_left_can_be_sent_again(desk: Desk) -> None:
+    """Who comes back after a crash reads what was not answered; /retry sends it, keeping the mark."""
+    desk.elsewhere("one")
+    crash(desk, "an important question " + "x" * 100)
+    page = plain(desk.chat(echo, "/retry" + ENTER, CTRL_D))
+
+    assert "\nturn 2 was interrupted: an important question xxxxxxxxxxxxxxxxx…\n" in page
+    assert "/retry sends it again, /edit brings it back into the line, /discard drops it\n" in page
+    outcomes = [(entry.prompt[:3], entry.outcome) for entry in desk.entries()]
+    assert outcomes == [("one", "completed"), ("an ", "interrupted"), ("an ", "completed")]
+
+
+def test_a_prompt_that_a_crash_left_can_be_edited(desk: Desk) -> None:
+    """/edit brings it back into the line, and what is sent is what was made of it."""
+    crash(desk, "a question")
+    desk.chat(echo, "/edit" + ENTER, " or two" + ENTER, CTRL_D)
+
+    assert desk.sent() == ["a question", "a question or two"]
+
+
+def test_a_prompt_that_a_crash_left_can_be_dropped(desk: Desk) -> None:
+    """/discard takes it off the timeline, once; what comes next has its number."""
+    desk.elsewhere("one")
+    crash(desk, "a question")
+    page = desk.chat(echo, "/discard" + ENTER, "/discard" + ENTER, "/history" + ENTER, "two" + ENTER, CTRL_D)
+
+    assert "turn 2 is dropped; nothing had come of it\n" in page
+    assert "error: there is no interrupted prompt to discard\n" in page
+    assert "a question" not in plain(page).partition("is dropped")[2]
+    assert desk.sent() == ["one", "two"]
+    assert "was interrupted" not in desk.chat(echo, CTRL_D)
+
+
+def test_a_prompt_that_a_crash_left_needs_no_answer(desk: Desk) -> None:
+    """Who just goes on is not held up: the next prompt is answered, and the other one stays as marked."""
+    crash(desk, "a question")
+    page = desk.chat(echo, "something else" + ENTER, CTRL_D)
+
+    assert "<something else>" in page
+    assert [entry.outcome for entry in desk.entries()] == ["interrupted", "completed"]
+
+
+def test_a_prompt_that_another_process_answers_is_not_interrupted(desk: Desk) -> None:
+    """What another process is answering is neither called interrupted nor sent again nor dropped."""
+    desk.elsewhere("one")
+    with closing(open_store(str(desk.file))) as other:
+        begun: Any = other.begin(
+            TurnRequest("tester", "work", "theirs", wait=0), lambda seconds, holder: None
+        )
+        page = desk.chat(
+            echo, *(f"/{name}" + ENTER for name in ("retry", "edit", "discard", "status")), CTRL_D
+        )
+        other.commit(begun.lease, reply="<theirs>", messages=[], data="{}", meta={})
+
+    assert "was interrupted" not in page
+    assert page.count("error: turn 2 is being answered in another process") == 2
+    assert "error: there is no interrupted prompt to discard" in page
+    assert "now      another process has been answering turn 2 for " in page
+    assert desk.sent() == ["one", "theirs"]
+
+
+def test_an_answered_prompt_is_edited(desk: Desk) -> None:
+    """/edit goes back to before the last prompt and brings it into the line; its reply is kept as a fork."""
+    desk.chat(echo, "one" + ENTER, "two" + ENTER, "/edit" + ENTER, " and a half" + ENTER, CTRL_D)
+
+    assert desk.sent() == ["one", "two and a half"]
+    assert desk.sent("work~1") == ["one", "two"]
+
+
+@pytest.mark.parametrize("command", ["/retry", "/edit", "/discard"])
+def test_nothing_to_send_again(desk: Desk, command: str) -> None:
+    """Before anything was said there is nothing to send again, edit or drop, and nothing is made."""
+    page = desk.chat(echo, command + ENTER, CTRL_D)
+
+    assert page.splitlines()[1] == "error: nothing has been said yet"
+    assert desk.store.sessions() == []
+
+
+# Texts
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("talk.json", "{"),
+        ("talk.md", "#"),
+        ("talk.flue", "agent: tester"),
+        ("talk.html", "<!"),
+        ("a b.txt", ""),
+    ],
+)
+def test_a_session_is_written_to_a_file(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, begins: str
+) -> None:
+    """/export FILE writes the session as its ending says, private; a file that is there is refused."""
+    monkeypatch.chdir(tmp_path)
+    page = desk.chat(echo, "one" + ENTER, f"/export {name}" + ENTER, f"/export {name}" + ENTER, CTRL_D)
+    written = (tmp_path / name).read_text()
+
+    assert f"written to {name}\n" in page
+    assert f"error: {name} exists already\nhint: choose another name\n" in page
+    assert written.startswith(begins)
+    assert "one" in written
+    assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_session_is_written_under_its_own_name(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/export alone, or with a folder, names the file after agent and session."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    desk.chat(echo, "one" + ENTER, "/export" + ENTER, "/export there" + ENTER, CTRL_D)
+
+    for path in (tmp_path / "tester_work.json", tmp_path / "there" / "tester_work.json"):
+        assert json.loads(path.read_text())["turns"][0]["messages"][0]["content"] == "one"
+
+
+@pytest.mark.parametrize("typed", ["/export x.json", "/copy"])
+def test_there_is_nothing_to_take_elsewhere(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    """Before anything was said there is nothing to export or to copy."""
+    monkeypatch.chdir(tmp_path)
+    page = desk.chat(echo, typed + ENTER, CTRL_D)
+
+    assert page.splitlines()[1].startswith("error: ")
+    assert not (tmp_path / "x.json").exists()
+    assert "\x1b]52" not in page
+
+
+def test_the_last_reply_is_copied(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """/copy hands the last reply to the terminal, exactly, in a form that can give it no other order."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("TERM", "xterm")
+    reply = "naïve \x1b]52;c;evil\x07 日本\n"
+
+    def agent(prompt: str, session: Any, context: Any) -> str:
+        if prompt == "fail":
+            raise ValueError
+        return reply
+
+    page = desk.chat(agent, "one" + ENTER, "fail" + ENTER, "/copy" + ENTER, CTRL_D)
+    (copied,) = OSC_52.findall(page)
+
+    assert base64.b64decode(copied).decode() == reply
+    assert f"the last reply ({len(reply)} characters) is copied by OSC 52, if the terminal takes it" in page
+
+
+class Programs:
+    """Programs for the clipboard that write what they get into a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+
+    def add(self, name: str, code: int = 0) -> None:
+        path = self.folder / name
+        path.write_text(
+            f'#!/bin/sh\n/bin/cat > "{self.folder}/{name}.got"\necho "$@" > "{path}.args"\nexit {code}\n'
+        )
+        path.chmod(0o755)
+
+    def got(self, name: str) -> str | None:
+        path = self.folder / f"{name}.got"
+        return path.read_text() if path.exists() else None
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Programs:
+    return Programs(tmp_path / "bin")
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [("wl-copy", "WAYLAND_DISPLAY"), ("xclip", "DISPLAY"), ("pbcopy", ""), ("tmux", "TMUX")],
+)
+def test_a_program_of_the_desktop_is_used(programs: Programs, name: str, variable: str) -> None:
+    """A clipboard program that is there, with a desktop to talk to, gets the text and is named."""
+    programs.add(name)
+    env = {"PATH": str(programs.folder), "TERM": "dumb", **({variable: ":0"} if variable else {})}
+
+    assert clipboard.copy_to_clipboard("hello", page_of_a_terminal(), env) == name
+    assert programs.got(name) == "hello"
+
+
+def test_no_program_is_used_without_a_desktop(programs: Programs) -> None:
+    """A program that has nothing to talk to, or fails, is not said to have copied anything."""
+    for name in ("wl-copy", "xclip", "tmux"):
+        programs.add(name)
+    programs.add("pbcopy", code=1)
+    page = page_of_a_terminal()
+
+    with pytest.raises(UsageError, match="no way to the clipboard"):
+        clipboard.copy_to_clipboard("hello", page, {"PATH": str(programs.folder), "TERM": "dumb"})
+    assert programs.got("xclip") is None
+    assert page.text == ""
+
+
+def test_a_long_text_is_not_sent_to_the_terminal(programs: Programs) -> None:
+    """What terminals would cut is left to the programs, and with none of them is an error."""
+    page = page_of_a_terminal()
+    env = {"PATH": str(programs.folder), "TERM": "xterm"}
+
+    with pytest.raises(UsageError) as error:
+        clipboard.copy_to_clipboard("x" * 75_000, page, env)
+    assert "short texts only" in error.value.hint
+    programs.add("pbcopy")
+    assert clipboard.copy_to_clipboard("x" * 75_000, page, env) == "pbcopy"
+    assert "\x1b" not in page.text
+
+
+def test_the_next_prompt_is_written_in_the_editor(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, programs: Programs
+) -> None:
+    """/editor opens the editor, beginning with what stands behind it; the text waits in the line for Enter."""
+    seen = programs.folder / "seen"
+    editor = programs.folder / "editor"
+    editor.write_text(f'#!/bin/sh\nls -l "$1" > {seen}\nprintf "and\\nmore\\n" >> "$1"\n')
+    editor.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(editor))
+    desk.chat(echo, "/editor some" + ENTER, "!" + ENTER, CTRL_D)
+
+    assert desk.sent() == ["some\nand\nmore!"]
+    assert seen.read_text().startswith("-rw-------")
+    assert not Path(seen.read_text().split()[-1]).exists()
+
+
+@pytest.mark.parametrize(
+    ("editor", "words"),
+    [
+        ("true", "nothing was written"),
+        ("false", "error: the editor ended with 1: nothing was saved"),
+        ("rm", "error: what you wrote cannot be read: "),
+        ("no-such-editor", "error: the editor 'no-such-editor' cannot be started"),
+        (r"sh -c 'printf \\377 > $0'", "error: what you wrote cannot be read: "),
+    ],
+)
+def test_an_editor_that_gives_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, editor: str, words: str
+) -> None:
+    """When nothing usable comes from the editor that is said, and nothing is sent."""
+    monkeypatch.setenv("VISUAL", editor)
+    page = desk.chat(echo, "/editor" + ENTER, "one" + ENTER, CTRL_D)
+
+    assert page.splitlines()[1].startswith(words)
+    assert desk.sent() == ["one"]
+
+
+# How things stand
+
+
+def spender(*, usage: Callable[[int], Any]) -> Callable[..., Reply]:
+    def agent(prompt: str, session: Any, context: Any) -> Reply:
+        return Reply("done", meta={"usage": usage(context.turn)})
+
+    return agent
+
+
+def test_usage_is_summed_up(desk: Desk) -> None:
+    """/usage shows what each of the newest turns took, and all together, nested numbers too."""
+    agent = spender(
+        usage=lambda turn: {
+            "tokens": 1000 * turn,
+            "cost": 0.25,
+            "model": "m",
+            "details": {"cached": turn, "cut": True},
+        }
+    )
+    page = desk.chat(
+        agent, "1" + ENTER, "2" + ENTER, "/data set x 1" + ENTER, "3" + ENTER, "/usage 2" + ENTER, CTRL_D
+    )
+    rows = [line.split() for line in page.splitlines() if "tokens" in line]
+
+    assert [row[:2] + row[4:] for row in rows] == [
+        "turn 2 tokens 2,000, cost 0.25, details.cached 2".split(),
+        "turn 4 tokens 4,000, cost 0.25, details.cached 4".split(),
+        "3 turns tokens 7,000, cost 0.75, details.cached 7".split(),
+    ]
+
+
+@pytest.mark.parametrize("numbers", [None, {}, "many", ["7"], {"model": "m"}])
+def test_no_usage_was_recorded(desk: Desk, numbers: Any) -> None:
+    """Where the agent recorded nothing, /usage says so, and still shows the time."""
+    page = desk.chat(
+        spender(usage=lambda turn: numbers), "/usage" + ENTER, "1" + ENTER, "/usage" + ENTER, CTRL_D
+    )
+
+    assert page.splitlines()[1] == "nothing has been said yet"
+    assert re.search(r"^1 turn +\d+ ms  the agent recorded no usage$", page, re.MULTILINE)
+
+
+def test_how_things_stand(desk: Desk, folder: Folder) -> None:
+    """/status shows agent, file, session, turn, sizes and store; a changed file and undone turns too."""
+    conversation = talking_to(desk, folder)
+    desk.page.when("undone", lambda: folder.write("tester", saying("new")))
+    page = desk.chat(
+        conversation,
+        "one" + ENTER,
+        "two" + ENTER,
+        "/data set x 1" + ENTER,
+        "/undo 2" + ENTER,
+        "/status" + ENTER,
+        CTRL_D,
+    )
+    rows = dict(line.split(maxsplit=1) for line in page.splitlines() if re.match(r"[a-z]+ {2,}\S", line))
+
+    assert rows["agent"] == "tester"
+    assert rows["file"] == f"{folder.path / 'tester.py'} (./agents)"
+    assert rows["loaded"].startswith("just now, source crc32:")
+    assert rows["loaded"].endswith(", changed since: /reload takes it")
+    assert rows["session"] == "work (last used just now)"
+    assert rows["turn"] == "1, 2 undone: /redo"
+    assert rows["history"] == "2 messages"
+    assert rows["data"] == "2 bytes"
+    assert rows["store"] == f"sqlite:///{desk.file.resolve()}"
+    assert rows["now"] == "idle"
+
+
+def test_how_things_stand_before_anything_was_said(desk: Desk) -> None:
+    """/status makes no session, and says that this one is new."""
+    page = desk.chat(echo, "/status" + ENTER, CTRL_D)
+
+    assert "session  work (new)" in page
+    assert desk.store.sessions() == []
+
+
+def page_of_a_terminal() -> Any:
+    return Page()
+
+
+@pytest.mark.parametrize("command", ["/rename tester/trip", "/fork tester/trip", "/new tester/trip"])
+def test_a_new_name_may_be_given_with_our_agent(desk: Desk, command: str) -> None:
+    """AGENT/NAME with the agent that we talk to is NAME, as it is for /resume."""
+    desk.chat(echo, "one" + ENTER, command + ENTER, "two" + ENTER, CTRL_D)
+
+    assert desk.store.head("tester", "trip").turn > 0
+    assert desk.store.head("tester", "tester/trip").turn == 0

@@ -1,0 +1,38 @@
+"""The chat on a real terminal, treated badly."""
+
+from __future__ import annotations
+
+import pytest
+from support.real_terminal import CTRL_C, CTRL_D, ENTER
+from test_terminal import Desk, desk
+
+__all__ = ["desk"]
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
+
+CTRL_G = "\x07"
+
+
+def test_an_editor_that_fails(desk: Desk) -> None:
+    """Whatever goes wrong with the editor, or with bytes that it is given, is one line, and what was typed stays."""
+    editor = desk.program(
+        "editor",
+        'cp "$1" seen; case $(cat "$1") in fail*) exit 3;; odd*) printf "caf\\351" > "$1";; esac',
+    )
+    terminal = desk.chat("echo", VISUAL=editor)
+    terminal.ready()
+    terminal.type("fail" + CTRL_G)
+    terminal.wait_for("error: the editor ended with 3: nothing was saved\n> fail")
+    terminal.type(CTRL_C + "odd" + CTRL_G)
+    terminal.wait_for("error: what you wrote cannot be read")
+    terminal.wait_for("> odd")
+    terminal.type(CTRL_C)
+    terminal.type(b"caf\xe9" + CTRL_G.encode())
+    terminal.wait_for("> caf?")
+    terminal.type(ENTER)
+    terminal.wait_for("<caf?>")
+    terminal.ready()
+    terminal.type(CTRL_D)
+
+    assert terminal.ended() == 0
+    assert "Traceback" not in terminal.everything
