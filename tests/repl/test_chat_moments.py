@@ -53,7 +53,7 @@ def test_a_turn_that_begins_while_its_waiting_is_drawn(
 
 def test_a_window_that_goes_away_as_a_turn_begins(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever closes the window in the moment before the agent starts is told of no bug of ours."""
-    written, marks = desk.page.rendered, []
+    written, marks = desk.page.write_raw, []
 
     def rendered(text: str) -> None:
         if "2004h" in text:
@@ -62,7 +62,7 @@ def test_a_window_that_goes_away_as_a_turn_begins(desk: Desk, monkeypatch: pytes
                 raise OutputClosed("nobody reads the result any more")
         written(text)
 
-    monkeypatch.setattr(desk.page, "rendered", rendered)
+    monkeypatch.setattr(desk.page, "write_raw", rendered)
     with pytest.raises(OutputClosed):
         desk.chat(echo, "hello" + ENTER, CTRL_D)
 

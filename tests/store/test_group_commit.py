@@ -167,13 +167,13 @@ def test_a_store_that_was_replaced_is_noticed(store: SqliteStore) -> None:
 TALK = """
 import sys, threading
 from flue_cli.stores import open_store
-from flue_cli.stores.records import Ask
+from flue_cli.stores.records import TurnRequest
 store = open_store(sys.argv[1])
 store.share_commits()
 def talk(name):
     number = 0
     while True:
-        begun = store.begin(Ask("parrot", name, "hi"), lambda *_: None)
+        begun = store.begin(TurnRequest("parrot", name, "hi"), lambda *_: None)
         number += 1
         store.commit(begun.lease, reply="ok", messages=[], data=f'{{"n":{number}}}', meta={})
         sys.stdout.write(f"{name} {number}\\n")

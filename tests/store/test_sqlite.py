@@ -55,7 +55,7 @@ from flue_cli.turns.runner import Runner
 IMPORTS = """
 import sys
 from flue_cli.stores import open_store
-from flue_cli.stores.records import Ask
+from flue_cli.stores.records import TurnRequest
 store = open_store(sys.argv[1])
 """
 
@@ -65,7 +65,7 @@ TALK = (
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(4):
-    begun = store.begin(Ask("parrot", sys.argv[2], f"prompt {number}", wait=0), lambda *_: None)
+    begun = store.begin(TurnRequest("parrot", sys.argv[2], f"prompt {number}", wait=0), lambda *_: None)
     store.commit(begun.lease, reply="ok", messages=[], data=f'{{"n":{number}}}', meta={})
 store.close()
 """
@@ -78,7 +78,7 @@ def pause(seconds, holder):
     print("ready", flush=True)
     sys.stdin.readline()
 
-store.begin(Ask("parrot", "main", "never answered", wait=100), pause)
+store.begin(TurnRequest("parrot", "main", "never answered", wait=100), pause)
 pause(0, None)
 """
 )

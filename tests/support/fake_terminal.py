@@ -14,6 +14,7 @@ from prompt_toolkit.input import PipeInput
 from flue_cli.agents import discovery
 from flue_cli.agents.discovery import Agent, AgentFunction
 from flue_cli.errors import FlueError, cancelled_by
+from flue_cli.render.streams import Output
 from flue_cli.repl.agent_file import AgentLoader, LoadedAgent
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.loop import run_chat
@@ -27,13 +28,14 @@ from flue_cli.turns.cancellation import Cancellation, Stoppable
 from flue_cli.turns.runner import Runner, Turn
 
 
-class Page:
+class Page(Output):
     """Where results and remarks go, in one text, as a person would read them."""
 
-    is_terminal = remarks_on_terminal = True
     can_draw = False
 
     def __init__(self) -> None:
+        super().__init__()
+        self.is_terminal = self.remarks_on_terminal = True
         self.text = ""
         self._stream = SafeStream()
         self._expected: list[tuple[str, Callable[[], object]]] = []
@@ -43,25 +45,25 @@ class Page:
         self._expected.append((text, action))
 
     def result(self, text: str) -> None:
-        self.piece(text)
+        self.write(text)
         self.end_line()
 
-    def piece(self, text: str) -> None:
-        self.rendered(self._stream.feed(text))
+    def write(self, text: str) -> None:
+        self.write_raw(self._stream.feed(text))
 
     def end_line(self) -> None:
         held = self._stream.close()
-        self.rendered(held if self.text.endswith("\n") and not held else held + "\n")
+        self.write_raw(held if self.text.endswith("\n") and not held else held + "\n")
 
     def note(self, text: str) -> None:
-        self.rendered(safe_text(text) + "\n")
+        self.write_raw(safe_text(text) + "\n")
 
     def error(self, error: FlueError) -> None:
         self.note(f"error: {error.message}")
         if error.hint:
             self.note(f"hint: {error.hint}")
 
-    def rendered(self, text: str) -> None:
+    def write_raw(self, text: str) -> None:
         self.text += text.replace("\x1b[?2004h", "").replace("\x1b[?2004l", "")  # moves nothing
         for expected in list(self._expected):
             if expected[0] in self.text:
