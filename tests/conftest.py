@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from io import BufferedReader
     from types import FrameType
 
-    from support.fake_terminal import Desk
+    from support.fake_terminal import ChatDriver
+    from support.terminals import Terminals
 
 
 # Whoever starts the tests in the background may have them ignore signals; the commands that they start must not.
@@ -186,17 +187,28 @@ def tty(monkeypatch: pytest.MonkeyPatch, no_endless_wait: None) -> Iterator[int]
 
 
 @pytest.fixture
-def desk(tty: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """A chat without a terminal; see desk.py."""
+def driver(tty: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatDriver]:
+    """A chat without a terminal; see support/fake_terminal.py."""
     from prompt_toolkit.application import create_app_session
     from prompt_toolkit.input import create_pipe_input
     from prompt_toolkit.output import DummyOutput
-    from support.fake_terminal import Desk, Page
+    from support.fake_terminal import ChatDriver, Page
 
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("LINES", "100")  # or a pager would take what is long
     with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
-        desk = Desk(keys, Page(), tmp_path / "kept")
-        yield desk
-        desk.runner.close()
-        desk.store.close()
+        driver = ChatDriver(keys, Page(), tmp_path / "kept")
+        yield driver
+        driver.runner.close()
+        driver.store.close()
+
+
+@pytest.fixture
+def terminals(flue: Flue) -> Iterator[Terminals]:
+    """Terminals that run the command, where the agent `echo` can be talked to."""
+    from support.terminals import ECHO, Terminals
+
+    flue.agent("echo", ECHO)
+    terminals = Terminals(flue)
+    yield terminals
+    terminals.close()

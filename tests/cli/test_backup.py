@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from test_sqlite import of_schema_1
+from support.old_store import copy_as_schema_1
 
 from flue_cli.errors import Conflict, FileExists, StoppedBySignal, StoreError
 from flue_cli.stores import open_store
@@ -275,7 +275,7 @@ def test_an_older_backup_is_made_newer(flue: Flue, store: Store, tmp_path: Path)
     talk(other, "one", "two", name="older")
     whole = contents(other, other.head(AGENT, "older"))
     other.close()
-    of_schema_1(tmp_path / "old.db", tmp_path / "source.db")
+    copy_as_schema_1(tmp_path / "old.db", tmp_path / "source.db")
     old = (tmp_path / "old.db").read_bytes()
     store.close()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_hostile_text import on_a_terminal
+from support.terminal_output import on_a_terminal
 
 from flue_cli.installation import upgrade_hint
 from flue_cli.stores import open_store

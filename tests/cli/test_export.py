@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.requirements import needs
-from test_sessions import FAILING, say
+from support.sessions import FAILING_AGENT, say
 
 from flue_cli.stores.memory.store import MemoryStore
 from flue_cli.stores.records import Entry, Failure, SessionHead
@@ -79,7 +79,7 @@ def exported(form: str, entries: list[Entry], *redact: str) -> str:
 
 def test_a_page_for_the_browser(flue: Flue) -> None:
     """One file: every turn an anchor, failed and edited turns marked, tools and data folded, nothing run."""
-    flue.agent("failing", FAILING)
+    flue.agent("failing", FAILING_AGENT)
     say(flue, "failing", "a", "one", "fail")
     flue("sessions", "set", "a", "last", '"by hand"', stdin=None)
 

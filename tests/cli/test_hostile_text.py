@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.hostile_texts import HOSTILE, OBEYED
+from support.terminal_output import on_a_terminal
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -19,23 +18,6 @@ OUR_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 ECHO = "def agent(prompt, session, context):\n    return prompt"
 STREAM = "def agent(prompt, session, context):\n    for start in range(0, len(prompt), 3):\n        yield prompt[start:start + 3]"
 FAIL = "def agent(prompt, session, context):\n    raise ValueError(prompt)"
-
-
-def on_a_terminal(flue: Flue, *arguments: str) -> str:
-    """What reaches a real terminal, stdout and stderr together, with the line ends it makes of \\n undone."""
-    ours, theirs = os.openpty()
-    with open(os.devnull) as nothing:
-        ended = flue.ahead.start(
-            arguments, flue.folder, flue.env | {"PAGER": "cat"}, (nothing.fileno(), theirs, theirs)
-        )
-    os.close(theirs)
-    chunks = []
-    with contextlib.suppress(OSError):  # EIO is how a terminal says that nobody is there any more
-        while chunk := os.read(ours, 65536):
-            chunks.append(chunk)
-    os.close(ours)
-    ended()
-    return b"".join(chunks).decode().replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.hostile_texts import HOSTILE, OBEYED
+from support.imported_modules import HEAVY_MODULES, imported_modules
 from support.real_terminal import Terminal
-from test_startup import HEAVY, modules
 
 from flue_cli.jsondata.strict import dumps
 from flue_cli.script_tests.checks import Outcome, check
@@ -447,9 +447,9 @@ def test_a_session_becomes_a_script(flue: Flue) -> None:
 
 def test_nothing_heavy_is_imported(flue: Flue) -> None:
     """In a pipe `flue test` never pays for rich, asyncio or a store."""
-    loaded = modules(flue, "test", str(SAMPLES / "greeting.flue"))
+    loaded = imported_modules(flue, "test", str(SAMPLES / "greeting.flue"))
 
-    assert not loaded & (HEAVY | {"sqlite3", "xml"})
+    assert not loaded & (HEAVY_MODULES | {"sqlite3", "xml"})
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.text(

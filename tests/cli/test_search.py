@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.fake_terminal import Desk, echo
+from support.fake_terminal import ChatDriver, echo
 from support.hostile_texts import HOSTILE, OBEYED
 from support.real_terminal import CTRL_D, ENTER, Terminal
 
@@ -176,11 +176,11 @@ def test_a_table_on_a_terminal(flue: Flue) -> None:
     assert "nothing was found" in screen("cat")[0]
 
 
-def test_searching_in_the_chat(desk: Desk) -> None:
+def test_searching_in_the_chat(driver: ChatDriver) -> None:
     """/search looks through all sessions, and says what it takes."""
-    talk(desk.store, "an old parrot", name="elsewhere")
+    talk(driver.store, "an old parrot", name="elsewhere")
 
-    page = desk.chat(
+    page = driver.chat(
         echo,
         "a new parrot" + ENTER,
         "/search PARROT" + ENTER,

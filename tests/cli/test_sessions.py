@@ -8,23 +8,10 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from support.sessions import FAILING_AGENT, say
 
 if TYPE_CHECKING:
     from conftest import Flue
-
-FAILING = """
-def agent(prompt, session, context):
-    if prompt == "fail":
-        raise ValueError("as asked")
-    session.data["last"] = prompt
-    return f"did {prompt}"
-"""
-
-
-def say(flue: Flue, agent: str, session: str, *prompts: str) -> None:
-    """Make a turn of each prompt."""
-    for prompt in prompts:
-        flue("chat", agent, "-s", session, prompt, stdin=None)
 
 
 def test_list_is_last_used_first(flue: Flue) -> None:
@@ -77,7 +64,7 @@ def test_list_is_bounded_and_filtered(flue: Flue) -> None:
 
 def test_show_is_the_conversation(flue: Flue) -> None:
     """Turns in order, with the ones that failed marked and their reason given."""
-    flue.agent("failing", FAILING)
+    flue.agent("failing", FAILING_AGENT)
     say(flue, "failing", "a", "one", "fail", "two\nlines")
 
     done = flue("sessions", "show", "a", stdin=None)
@@ -134,7 +121,7 @@ def test_resume_goes_on(flue: Flue) -> None:
 
 def test_sessions_need_no_agent_file(flue: Flue) -> None:
     """A session whose agent is gone can still be shown, exported and deleted; only resuming fails."""
-    path = flue.agent("failing", FAILING)
+    path = flue.agent("failing", FAILING_AGENT)
     say(flue, "failing", "a", "one")
     path.unlink()
 
@@ -146,7 +133,7 @@ def test_sessions_need_no_agent_file(flue: Flue) -> None:
 
 def test_export_loses_nothing(flue: Flue) -> None:
     """The JSON document has every turn with messages, outcome, error and the data after it."""
-    flue.agent("failing", FAILING)
+    flue.agent("failing", FAILING_AGENT)
     say(flue, "failing", "ä", "one", "fail", "två")
 
     done = flue("sessions", "export", "ä", stdin=None)
@@ -195,7 +182,7 @@ def test_export_loses_nothing(flue: Flue) -> None:
 
 def test_jsonl_is_the_same_in_lines(flue: Flue) -> None:
     """A header line and a line a turn, equal to the document; --show --json agrees."""
-    flue.agent("failing", FAILING)
+    flue.agent("failing", FAILING_AGENT)
     say(flue, "failing", "a", "one", "fail")
 
     document = json.loads(flue("sessions", "export", "a", stdin=None).out)
@@ -212,7 +199,7 @@ def test_jsonl_is_the_same_in_lines(flue: Flue) -> None:
 
 def test_markdown_interprets_nothing(flue: Flue) -> None:
     """What was said stands in fences that it cannot leave; names and errors are escaped."""
-    flue.agent("failing", FAILING)
+    flue.agent("failing", FAILING_AGENT)
     say(flue, "failing", "*a* <b>", "````\n# no heading\n````\x1b[31m", "fail")
 
     text = flue("sessions", "export", "*a* <b>", "--format", "md", stdin=None).out
@@ -225,7 +212,7 @@ def test_markdown_interprets_nothing(flue: Flue) -> None:
 
 def test_plain_text_is_readable(flue: Flue) -> None:
     """Who said what, with lines after the first indented."""
-    flue.agent("failing", FAILING)
+    flue.agent("failing", FAILING_AGENT)
     say(flue, "failing", "a", "one\ntwo", "fail")
 
     flue("sessions", "export", "a", "-o", "a.txt", stdin=None)

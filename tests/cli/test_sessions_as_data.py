@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_import import LLM_NEW, LLM_OLD, agents_database, database
+from support.foreign_databases import LLM_NEW, LLM_OLD, agents_database, make_database
 
 from flue_cli.stores import open_store
 from flue_cli.stores.memory.store import MemoryStore
@@ -241,7 +241,7 @@ def test_a_foreign_database_with_odd_values(flue: Flue, kind: str, change: str, 
     if kind == "agents":
         agents_database(path).close()
     else:
-        database(path, LLM_OLD if kind == "old" else LLM_NEW)
+        make_database(path, LLM_OLD if kind == "old" else LLM_NEW)
     db = sqlite3.connect(path)
     with db:
         assert db.execute(change).rowcount > 0
@@ -255,7 +255,7 @@ def test_a_foreign_database_with_odd_values(flue: Flue, kind: str, change: str, 
 
 def test_a_response_that_took_no_number_of_milliseconds(flue: Flue) -> None:
     """An unusable length of time costs nothing else of the conversation."""
-    database(flue.folder / "odd.db", LLM_OLD + "UPDATE responses SET duration_ms = 'long';")
+    make_database(flue.folder / "odd.db", LLM_OLD + "UPDATE responses SET duration_ms = 'long';")
 
     assert flue("sessions", "import", "odd.db", stdin=None).code == 0
     assert names(flue) == {"the weather", "the weather-2"}

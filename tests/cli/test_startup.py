@@ -2,45 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from support.imported_modules import HEAVY_MODULES, imported_modules
 
 if TYPE_CHECKING:
     from conftest import Flue
-
-HEAVY = {
-    "rich",
-    "prompt_toolkit",
-    "sqlite_utils",
-    "asyncio",
-    "pydantic",
-    "importlib.metadata",
-    "hashlib",
-    "logging",
-}
-MODULES = """
-import json, os, sys
-from flue_cli.cli import run_command
-code = run_command(sys.argv[1:])
-os.write(2, json.dumps(sorted(sys.modules)).encode())
-sys.exit(code)
-"""
-
-
-def modules(flue: Flue, *command: str) -> set[str]:
-    """What is in sys.modules after the command."""
-    done = subprocess.run(
-        [sys.executable, "-c", MODULES, *command],
-        input=b"hello",
-        env=flue.env,
-        capture_output=True,
-        check=True,
-    )
-    return set(json.loads(done.stderr))
 
 
 @pytest.mark.parametrize(
@@ -58,12 +26,12 @@ def test_nothing_heavy_is_imported(flue: Flue, command: tuple[str, ...]) -> None
     """A piped turn, a list or help never pays for rich, prompt_toolkit, sqlite-utils or asyncio."""
     flue("chat", "greeting", "-s", "a", stdin="hello")
 
-    assert not modules(flue, *command) & HEAVY
+    assert not imported_modules(flue, *command) & HEAVY_MODULES
 
 
 def test_the_version_imports_next_to_nothing(flue: Flue) -> None:
     """`flue --version` answers before Typer is imported."""
-    loaded = modules(flue, "--version")
+    loaded = imported_modules(flue, "--version")
     assert {name for name in loaded if name.startswith("flue_cli")} == {"flue_cli", "flue_cli.cli"}
     assert "typer" not in loaded
 
@@ -71,8 +39,8 @@ def test_the_version_imports_next_to_nothing(flue: Flue) -> None:
 def test_another_group_is_not_built(flue: Flue) -> None:
     """Only the invoked command is imported."""
     flue("chat", "greeting", "-s", "a", stdin="hello")
-    assert "flue_cli.cli.sessions" not in modules(flue, "chat", "greeting", "-s", "a")
-    assert "flue_cli.cli.chat" not in modules(flue, "sessions", "list")
+    assert "flue_cli.cli.sessions" not in imported_modules(flue, "chat", "greeting", "-s", "a")
+    assert "flue_cli.cli.chat" not in imported_modules(flue, "sessions", "list")
 
 
 @pytest.mark.parametrize("group", [(), ("sessions",), ("agents",), ("config",)])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fake_terminal import Desk, Page, echo
+from support.fake_terminal import ChatDriver, Page, echo
 from support.real_terminal import CTRL_C, CTRL_D, ENTER
 
 from flue_cli.agents.api import Reply
@@ -86,27 +86,27 @@ def folder(tmp_path: Path) -> Folder:
     return folder
 
 
-def talking_to(desk: Desk, folder: Folder, *, watches: bool = False, **manners: Any) -> Conversation:
+def talking_to(driver: ChatDriver, folder: Folder, *, watches: bool = False, **manners: Any) -> Conversation:
     """A conversation with the agent `tester` of the folder."""
-    return desk.conversation(
+    return driver.conversation(
         load_agent_file(folder.source("tester")),
         agents=folder.agents(watches=watches),
         manners=ChatOptions(0, None, is_saved=True, **manners),
     )
 
 
-def crash(desk: Desk, prompt: str, name: str = "work") -> None:
+def crash(driver: ChatDriver, prompt: str, name: str = "work") -> None:
     """A process begins to answer a prompt, and dies."""
-    with closing(open_store(str(desk.file))) as other:
+    with closing(open_store(str(driver.file))) as other:
         other.begin(TurnRequest("tester", name, prompt, wait=0), lambda seconds, holder: None)
 
 
 # Help
 
 
-def test_help_about_one_command(desk: Desk) -> None:
+def test_help_about_one_command(driver: ChatDriver) -> None:
     """/help COMMAND, with its slash or without, tells all about it; one that is not there is an error."""
-    page = desk.chat(echo, "/help data" + ENTER, "/help /undo" + ENTER, "/help dta" + ENTER, CTRL_D)
+    page = driver.chat(echo, "/help data" + ENTER, "/help /undo" + ENTER, "/help dta" + ENTER, CTRL_D)
 
     assert "/data: Show the data or change it" in page
     assert "all of it in the editor" in page
@@ -121,18 +121,18 @@ def test_every_command_has_its_help() -> None:
 
 
 @pytest.mark.parametrize("name", ["/retry", "/edit", "/discard", "/reload", "/copy", "/status", "/sessions"])
-def test_commands_that_take_nothing_say_so(desk: Desk, name: str) -> None:
+def test_commands_that_take_nothing_say_so(driver: ChatDriver, name: str) -> None:
     """What is typed behind a command that takes nothing is not silently ignored."""
-    page = desk.chat(echo, "one" + ENTER, f"{name} please" + ENTER, CTRL_D)
+    page = driver.chat(echo, "one" + ENTER, f"{name} please" + ENTER, CTRL_D)
 
     assert f"error: {name} takes nothing more" in page
-    assert desk.sent() == ["one"]
+    assert driver.sent() == ["one"]
 
 
 # Data
 
 
-def test_the_data_as_a_tree_with_what_the_last_turn_changed(desk: Desk) -> None:
+def test_the_data_as_a_tree_with_what_the_last_turn_changed(driver: ChatDriver) -> None:
     """/data shows keys and values, and marks what the last turn added, changed and removed."""
     states: list[dict[str, Any]] = [
         {"name": "Ada", "n": 1, "old": True, "tasks": [{"title": "one"}, {"title": "two"}], "tags": ["a"]},
@@ -144,7 +144,7 @@ def test_the_data_as_a_tree_with_what_the_last_turn_changed(desk: Desk) -> None:
         session.data.update(states[context.turn - 1])
         return "done"
 
-    page = lines(desk.chat(agent, "1" + ENTER, "2" + ENTER, "/data" + ENTER, CTRL_D))
+    page = lines(driver.chat(agent, "1" + ENTER, "2" + ENTER, "/data" + ENTER, CTRL_D))
 
     assert page[3:-1] == [
         '  name: "Ada"',
@@ -163,19 +163,19 @@ def test_the_data_as_a_tree_with_what_the_last_turn_changed(desk: Desk) -> None:
     ]
 
 
-def test_nothing_is_marked_when_nothing_changed(desk: Desk) -> None:
+def test_nothing_is_marked_when_nothing_changed(driver: ChatDriver) -> None:
     """After a turn that left the data alone, /data has no marks; before the first turn there is {}."""
 
     def agent(prompt: str, session: Any, context: Any) -> str:
         session.data["said"] = "this"
         return "done"
 
-    page = lines(desk.chat(agent, "/data" + ENTER, "one" + ENTER, "two" + ENTER, "/data" + ENTER, CTRL_D))
+    page = lines(driver.chat(agent, "/data" + ENTER, "one" + ENTER, "two" + ENTER, "/data" + ENTER, CTRL_D))
 
     assert page[1:-1] == ["  {}", "done", "done", '  said: "this"']
 
 
-def test_much_data_is_cut_and_counted(desk: Desk) -> None:
+def test_much_data_is_cut_and_counted(driver: ChatDriver) -> None:
     """Long lists and texts are shortened, with how much there is; what changed in them is still shown."""
 
     def agent(prompt: str, session: Any, context: Any) -> str:
@@ -185,7 +185,7 @@ def test_much_data_is_cut_and_counted(desk: Desk) -> None:
             session.data["rows"][50] = "changed"
         return "done"
 
-    page = desk.chat(agent, "one" + ENTER, "two" + ENTER, "/data" + ENTER, CTRL_D)
+    page = driver.chat(agent, "one" + ENTER, "two" + ENTER, "/data" + ENTER, CTRL_D)
     shown = lines(page)
 
     assert "  rows: [100]" in shown
@@ -198,24 +198,26 @@ def test_much_data_is_cut_and_counted(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("colour", [True, False])
-def test_marks_can_be_read_without_colour(desk: Desk, monkeypatch: pytest.MonkeyPatch, colour: bool) -> None:
+def test_marks_can_be_read_without_colour(
+    driver: ChatDriver, monkeypatch: pytest.MonkeyPatch, colour: bool
+) -> None:
     """With NO_COLOR the tree is the same text, with signs, and no colour at all."""
     if not colour:
         monkeypatch.setenv("NO_COLOR", "1")
-    page = desk.chat(echo, "one" + ENTER, "/data" + ENTER, CTRL_D)
+    page = driver.chat(echo, "one" + ENTER, "/data" + ENTER, CTRL_D)
 
     assert '+ said: ["one"]' in plain(page)
     assert ("\x1b[32m" in page) is colour
 
 
-def test_hostile_data_is_shown_safe(desk: Desk) -> None:
+def test_hostile_data_is_shown_safe(driver: ChatDriver) -> None:
     """Keys and values with control characters in them cannot give the terminal orders."""
 
     def agent(prompt: str, session: Any, context: Any) -> str:
         session.data["\x1b]0;k\x07\u202e"] = {"[bold]x[/bold]": "\x1b[2J\x7f\x9b31m\u202e\ud83d\ude00"}
         return "done"
 
-    page = desk.chat(agent, "one" + ENTER, "/data" + ENTER, CTRL_D)
+    page = driver.chat(agent, "one" + ENTER, "/data" + ENTER, CTRL_D)
 
     assert not re.search("[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202e]", page)
     assert "\x1b]" not in page
@@ -225,27 +227,27 @@ def test_hostile_data_is_shown_safe(desk: Desk) -> None:
 # Sessions
 
 
-def test_a_session_gets_another_name(desk: Desk) -> None:
+def test_a_session_gets_another_name(driver: ChatDriver) -> None:
     """/rename gives this session, with all that was said, another name; the chat goes on in it."""
-    page = desk.chat(echo, "one" + ENTER, "/rename my trip" + ENTER, "two" + ENTER, "/undo" + ENTER, CTRL_D)
+    page = driver.chat(echo, "one" + ENTER, "/rename my trip" + ENTER, "two" + ENTER, "/undo" + ENTER, CTRL_D)
 
     assert "work is now my trip" in page
     assert "meanwhile" not in page
     assert page.endswith("resume with: flue chat tester -r 'my trip'\n")
-    assert desk.sent("my trip") == ["one"]
-    assert desk.store.head("tester", "work").uid == ABSENT
+    assert driver.sent("my trip") == ["one"]
+    assert driver.store.head("tester", "work").uid == ABSENT
 
 
-def test_a_session_that_is_only_a_name_gets_another(desk: Desk) -> None:
+def test_a_session_that_is_only_a_name_gets_another(driver: ChatDriver) -> None:
     """Before anything was said, /rename makes nothing: the first prompt goes to the session of that name."""
-    desk.elsewhere("hi", name="taken")
-    page = desk.chat(
+    driver.elsewhere("hi", name="taken")
+    page = driver.chat(
         echo, "/rename taken" + ENTER, "/rename trip" + ENTER, "one" + ENTER, "/status" + ENTER, CTRL_D
     )
 
     assert "error: session 'taken' exists already" in page
     assert "work is now trip" in page
-    assert (desk.sent("trip"), desk.sent("taken")) == (["one"], ["hi"])
+    assert (driver.sent("trip"), driver.sent("taken")) == (["one"], ["hi"])
 
 
 @pytest.mark.parametrize(
@@ -256,18 +258,18 @@ def test_a_session_that_is_only_a_name_gets_another(desk: Desk) -> None:
         ("/rename taken", "error: session 'taken' of agent 'tester' exists already"),
     ],
 )
-def test_a_name_that_cannot_be(desk: Desk, typed: str, words: str) -> None:
+def test_a_name_that_cannot_be(driver: ChatDriver, typed: str, words: str) -> None:
     """/rename with a name that is taken or is none says so, and the session keeps its own."""
-    desk.elsewhere("hi", name="taken")
-    page = desk.chat(echo, "one" + ENTER, typed + ENTER, "two" + ENTER, CTRL_D)
+    driver.elsewhere("hi", name="taken")
+    page = driver.chat(echo, "one" + ENTER, typed + ENTER, "two" + ENTER, CTRL_D)
 
     assert words in page
-    assert desk.sent() == ["one", "two"]
+    assert driver.sent() == ["one", "two"]
 
 
-def test_a_kept_fork_keeps_its_name(desk: Desk) -> None:
+def test_a_kept_fork_keeps_its_name(driver: ChatDriver) -> None:
     """What undoing kept is named after its session, and is not renamed."""
-    page = desk.chat(
+    page = driver.chat(
         echo,
         *("one" + ENTER, "/undo" + ENTER, "two" + ENTER, "/resume work~1" + ENTER, "/rename own" + ENTER),
         CTRL_D,
@@ -277,45 +279,47 @@ def test_a_kept_fork_keeps_its_name(desk: Desk) -> None:
     assert "hint: make it one of your own: /fork NAME" in page
 
 
-def test_a_session_is_chosen_from_a_list(desk: Desk, folder: Folder) -> None:
+def test_a_session_is_chosen_from_a_list(driver: ChatDriver, folder: Folder) -> None:
     """/sessions goes on with the session that one chooses, of another agent too; Esc leaves all as it is."""
     folder.write("other", saying("other"))
     ask = TurnRequest("other", "there", "a question", wait=0)
-    begun: Any = desk.store.begin(ask, lambda seconds, holder: None)
-    desk.store.commit(begun.lease, reply="an answer", messages=[], data="{}", meta={})
-    desk.page.when("old one\n", lambda: desk.keys.send_text("/sessions" + ENTER + "question" + ENTER))
-    desk.page.when("an answer\n", lambda: desk.keys.send_text("two" + ENTER + CTRL_D))
-    page = plain(desk.chat(talking_to(desk, folder), "one" + ENTER))
+    begun: Any = driver.store.begin(ask, lambda seconds, holder: None)
+    driver.store.commit(begun.lease, reply="an answer", messages=[], data="{}", meta={})
+    driver.page.when("old one\n", lambda: driver.keys.send_text("/sessions" + ENTER + "question" + ENTER))
+    driver.page.when("an answer\n", lambda: driver.keys.send_text("two" + ENTER + CTRL_D))
+    page = plain(driver.chat(talking_to(driver, folder), "one" + ENTER))
 
     assert "other · session there (1 turn) · /help" in page
     assert "other two\n" in page
-    assert desk.sent("there", "other") == ["a question", "two"]
+    assert driver.sent("there", "other") == ["a question", "two"]
 
 
-def test_sessions_are_listed_where_nothing_can_be_chosen(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_are_listed_where_nothing_can_be_chosen(
+    driver: ChatDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a terminal without a cursor /sessions is a list, last used first, each with its last prompt."""
     monkeypatch.setenv("TERM", "dumb")
-    desk.elsewhere("a question", name="older")
-    page = lines(desk.chat(echo, "newest" + ENTER, "/sessions" + ENTER, CTRL_D))
+    driver.elsewhere("a question", name="older")
+    page = lines(driver.chat(echo, "newest" + ENTER, "/sessions" + ENTER, CTRL_D))
     rows = [line.split() for line in page if line.startswith("tester ") and " · " not in line]
 
     assert [row[1] for row in rows] == ["work", "older"]
     assert rows[1][-2:] == ["a", "question"]
 
 
-def test_no_sessions_are_listed(desk: Desk) -> None:
+def test_no_sessions_are_listed(driver: ChatDriver) -> None:
     """/sessions says so when there is none."""
-    assert "there are no sessions yet" in desk.chat(echo, "/sessions" + ENTER, CTRL_D)
+    assert "there are no sessions yet" in driver.chat(echo, "/sessions" + ENTER, CTRL_D)
 
 
 # Agents
 
 
-def test_talking_to_another_agent(desk: Desk, folder: Folder) -> None:
+def test_talking_to_another_agent(driver: ChatDriver, folder: Folder) -> None:
     """/agent NAME goes on with another agent in a new session, and says how to come back; /resume does."""
     folder.write("other", saying("other"))
-    page = desk.chat(
-        talking_to(desk, folder),
+    page = driver.chat(
+        talking_to(driver, folder),
         *("one" + ENTER, "/agent other" + ENTER, "two" + ENTER, "/resume tester/work" + ENTER),
         *("three" + ENTER, CTRL_D),
     )
@@ -324,17 +328,17 @@ def test_talking_to_another_agent(desk: Desk, folder: Folder) -> None:
     assert f"now talking to other, in the new session {name}; back: /resume tester/work\nother two\n" in page
     assert "tester · session work (1 turn) · /help" in page
     assert page.endswith("old three\nresume with: flue chat tester -r work\n")
-    assert desk.sent() == ["one", "three"]
-    assert desk.sent(name, "other") == ["two"]
+    assert driver.sent() == ["one", "three"]
+    assert driver.sent(name, "other") == ["two"]
 
 
-def test_another_agent_that_says_nothing_leaves_nothing(desk: Desk, folder: Folder) -> None:
+def test_another_agent_that_says_nothing_leaves_nothing(driver: ChatDriver, folder: Folder) -> None:
     """Who only looks at another agent makes no session of it."""
     folder.write("other", saying("other"))
-    page = desk.chat(talking_to(desk, folder), "/agent other" + ENTER, CTRL_D)
+    page = driver.chat(talking_to(driver, folder), "/agent other" + ENTER, CTRL_D)
 
     assert "back:" not in page
-    assert desk.store.sessions() == []
+    assert driver.store.sessions() == []
 
 
 @pytest.mark.parametrize(
@@ -348,25 +352,27 @@ def test_another_agent_that_says_nothing_leaves_nothing(desk: Desk, folder: Fold
         ("/resume tester/nowhere", "error: there is no session 'nowhere' of agent 'tester'"),
     ],
 )
-def test_an_agent_that_cannot_be_talked_to(desk: Desk, folder: Folder, typed: str, words: str) -> None:
+def test_an_agent_that_cannot_be_talked_to(
+    driver: ChatDriver, folder: Folder, typed: str, words: str
+) -> None:
     """An agent that is not there or cannot be loaded is an error, and the chat stays with its own."""
     folder.write("broken", "1 / 0\n")
     ask = TurnRequest("broken", "there", "hi", wait=0)
-    begun: Any = desk.store.begin(ask, lambda seconds, holder: None)
-    desk.store.abandon(begun.lease, "failed", Failure("agent", "no"), {})
-    page = desk.chat(talking_to(desk, folder), typed + ENTER, "one" + ENTER, CTRL_D)
+    begun: Any = driver.store.begin(ask, lambda seconds, holder: None)
+    driver.store.abandon(begun.lease, "failed", Failure("agent", "no"), {})
+    page = driver.chat(talking_to(driver, folder), typed + ENTER, "one" + ENTER, CTRL_D)
 
     assert words in page
     assert "old one\n" in page
-    assert desk.sent() == ["one"]
+    assert driver.sent() == ["one"]
 
 
-def test_agents_are_listed(desk: Desk, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agents_are_listed(driver: ChatDriver, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """/agent alone lists the agents, one that is broken as such, and says to whom one talks."""
     monkeypatch.setenv("COLUMNS", "300")
     folder.write("other", f'"""Says other."""\n{saying("other")}')
     folder.write("broken", "def agent(\n")
-    page = plain(desk.chat(talking_to(desk, folder), "/agent" + ENTER, CTRL_D))
+    page = plain(driver.chat(talking_to(driver, folder), "/agent" + ENTER, CTRL_D))
 
     assert "Says other." in page
     assert "broken: not valid Python" in page
@@ -376,24 +382,24 @@ def test_agents_are_listed(desk: Desk, folder: Folder, monkeypatch: pytest.Monke
 # A file that changes
 
 
-def test_a_changed_agent_is_taken(desk: Desk, folder: Folder) -> None:
+def test_a_changed_agent_is_taken(driver: ChatDriver, folder: Folder) -> None:
     """/reload takes the agent's file as it is now; session and data stay."""
-    desk.page.when("old one\n", lambda: folder.write("tester", saying("new")))
-    page = desk.chat(
-        talking_to(desk, folder), "one" + ENTER, "/reload" + ENTER, "two" + ENTER, "/reload" + ENTER, CTRL_D
+    driver.page.when("old one\n", lambda: folder.write("tester", saying("new")))
+    page = driver.chat(
+        talking_to(driver, folder), "one" + ENTER, "/reload" + ENTER, "two" + ENTER, "/reload" + ENTER, CTRL_D
     )
 
     assert "tester.py is loaded again\nnew two\ntester.py is loaded again, and is the same\n" in page
-    assert desk.sent() == ["one", "two"]
-    sources = [entry.meta["source"] for entry in desk.entries()]
+    assert driver.sent() == ["one", "two"]
+    sources = [entry.meta["source"] for entry in driver.entries()]
     assert sources[0] != sources[1]
 
 
-def test_a_broken_edit_leaves_the_agent_as_it_was(desk: Desk, folder: Folder) -> None:
+def test_a_broken_edit_leaves_the_agent_as_it_was(driver: ChatDriver, folder: Folder) -> None:
     """/reload of a file that is broken shows why, with --verbose where; the old agent answers on."""
-    desk.page.when("old one\n", lambda: folder.write("tester", "def agent(:\n"))
-    page = desk.chat(
-        talking_to(desk, folder, verbose=True), "one" + ENTER, "/reload" + ENTER, "two" + ENTER, CTRL_D
+    driver.page.when("old one\n", lambda: folder.write("tester", "def agent(:\n"))
+    page = driver.chat(
+        talking_to(driver, folder, verbose=True), "one" + ENTER, "/reload" + ENTER, "two" + ENTER, CTRL_D
     )
 
     assert "error: agent 'tester' cannot be loaded: SyntaxError: " in page
@@ -401,7 +407,7 @@ def test_a_broken_edit_leaves_the_agent_as_it_was(desk: Desk, folder: Folder) ->
     assert "the agent stays as it was\nold two\n" in page
 
 
-def test_what_the_old_agent_needs_stays_after_a_broken_edit(desk: Desk, tmp_path: Path) -> None:
+def test_what_the_old_agent_needs_stays_after_a_broken_edit(driver: ChatDriver, tmp_path: Path) -> None:
     """An agent in several files that imports one late can still do so after a failed reload."""
     package = tmp_path / "parts"
     package.mkdir()
@@ -409,14 +415,14 @@ def test_what_the_old_agent_needs_stays_after_a_broken_edit(desk: Desk, tmp_path
     main = package / "__init__.py"
     main.write_text("def agent(prompt, session, context):\n    from .late import WORD\n    return WORD\n")
     source = AgentSource("tester", str(main), "./agents")
-    desk.page.when("/help\n", lambda: main.write_text("1 / 0\n"))
-    page = desk.chat(desk.conversation(load_agent_file(source)), "/reload" + ENTER, "one" + ENTER, CTRL_D)
+    driver.page.when("/help\n", lambda: main.write_text("1 / 0\n"))
+    page = driver.chat(driver.conversation(load_agent_file(source)), "/reload" + ENTER, "one" + ENTER, CTRL_D)
 
     assert "error: agent 'tester' cannot be loaded: ZeroDivisionError" in page
     assert page.splitlines()[-2] == "late"
 
 
-def test_every_file_of_an_agent_counts(desk: Desk, tmp_path: Path) -> None:
+def test_every_file_of_an_agent_counts(driver: ChatDriver, tmp_path: Path) -> None:
     """Of an agent in several files, a change in any of them is noticed, and taken by /reload."""
     package = tmp_path / "parts"
     package.mkdir()
@@ -424,22 +430,22 @@ def test_every_file_of_an_agent_counts(desk: Desk, tmp_path: Path) -> None:
     part.write_text("WORD = 'old'\n")
     main = package / "__init__.py"
     main.write_text("from .words import WORD\n\ndef agent(prompt, session, context):\n    return WORD\n")
-    desk.page.when("old\n", lambda: part.write_text("WORD = 'changed'\n"))
+    driver.page.when("old\n", lambda: part.write_text("WORD = 'changed'\n"))
     source = AgentSource("tester", str(main), "./agents")
-    page = desk.chat(
-        desk.conversation(load_agent_file(source)), "one" + ENTER, "/reload" + ENTER, "two" + ENTER, CTRL_D
+    page = driver.chat(
+        driver.conversation(load_agent_file(source)), "one" + ENTER, "/reload" + ENTER, "two" + ENTER, CTRL_D
     )
 
     file = "parts/__init__.py"
     assert f"{file} has changed: /reload takes it\n{file} is loaded again\nchanged\n" in page
 
 
-def test_a_changed_file_is_mentioned_once(desk: Desk, folder: Folder) -> None:
+def test_a_changed_file_is_mentioned_once(driver: ChatDriver, folder: Folder) -> None:
     """Without --watch, a changed file is mentioned once a change, and the agent stays."""
-    conversation = talking_to(desk, folder)
-    desk.page.when("old one\n", lambda: folder.write("tester", saying("new")))
-    desk.page.when("old two\n", lambda: folder.write("tester", saying("newer")))
-    page = desk.chat(conversation, "one" + ENTER, ENTER, "two" + ENTER, "three" + ENTER, CTRL_D)
+    conversation = talking_to(driver, folder)
+    driver.page.when("old one\n", lambda: folder.write("tester", saying("new")))
+    driver.page.when("old two\n", lambda: folder.write("tester", saying("newer")))
+    page = driver.chat(conversation, "one" + ENTER, ENTER, "two" + ENTER, "three" + ENTER, CTRL_D)
 
     assert page.splitlines()[1:-1] == [
         "old one",
@@ -450,13 +456,13 @@ def test_a_changed_file_is_mentioned_once(desk: Desk, folder: Folder) -> None:
     ]
 
 
-def test_a_watched_file_is_taken_when_it_is_saved(desk: Desk, folder: Folder) -> None:
+def test_a_watched_file_is_taken_when_it_is_saved(driver: ChatDriver, folder: Folder) -> None:
     """With --watch the next prompt is answered by the file as saved; a broken one is shown once."""
-    desk.page.when("old one\n", lambda: folder.write("tester", saying("new")))
-    desk.page.when("new two\n", lambda: folder.write("tester", "1 / 0\n"))
-    desk.page.when("new three\n", lambda: folder.write("tester", saying("mended")))
-    page = desk.chat(
-        talking_to(desk, folder, watches=True),
+    driver.page.when("old one\n", lambda: folder.write("tester", saying("new")))
+    driver.page.when("new two\n", lambda: folder.write("tester", "1 / 0\n"))
+    driver.page.when("new three\n", lambda: folder.write("tester", saying("mended")))
+    page = driver.chat(
+        talking_to(driver, folder, watches=True),
         *("one" + ENTER, "two" + ENTER, "three" + ENTER, "four" + ENTER, CTRL_D),
     )
 
@@ -465,37 +471,37 @@ def test_a_watched_file_is_taken_when_it_is_saved(desk: Desk, folder: Folder) ->
     assert "the agent stays as it was\nnew three\ntester.py is loaded again\nmended four\n" in page
 
 
-def test_a_file_saved_while_a_prompt_is_typed_counts(desk: Desk, folder: Folder) -> None:
+def test_a_file_saved_while_a_prompt_is_typed_counts(driver: ChatDriver, folder: Folder) -> None:
     """With --watch, what was saved while one was typing is what answers."""
 
     def save() -> None:
         folder.write("tester", saying("new"))
-        desk.keys.send_text("one" + ENTER + CTRL_D)
+        driver.keys.send_text("one" + ENTER + CTRL_D)
 
-    desk.page.when("press Ctrl-C again", save)  # the prompt waits for keys then
-    page = desk.chat(talking_to(desk, folder, watches=True), CTRL_C)
+    driver.page.when("press Ctrl-C again", save)  # the prompt waits for keys then
+    page = driver.chat(talking_to(driver, folder, watches=True), CTRL_C)
 
     assert "tester.py is loaded again\nnew one\n" in page
 
 
-def test_a_file_that_is_gone_for_a_moment(desk: Desk, folder: Folder) -> None:
+def test_a_file_that_is_gone_for_a_moment(driver: ChatDriver, folder: Folder) -> None:
     """While an editor has the file away, nothing is said, and the agent stays."""
-    desk.page.when("old one\n", (folder.path / "tester.py").unlink)
-    page = desk.chat(talking_to(desk, folder, watches=True), "one" + ENTER, "two" + ENTER, CTRL_D)
+    driver.page.when("old one\n", (folder.path / "tester.py").unlink)
+    page = driver.chat(talking_to(driver, folder, watches=True), "one" + ENTER, "two" + ENTER, CTRL_D)
 
     assert page.splitlines()[1:-1] == ["old one", "old two"]
 
 
-def test_a_load_that_does_not_end_is_cancelled(desk: Desk, folder: Folder) -> None:
+def test_a_load_that_does_not_end_is_cancelled(driver: ChatDriver, folder: Folder) -> None:
     """Ctrl-C ends a /reload that takes for ever, and the agent and the chat stay."""
-    desk.page.when(
+    driver.page.when(
         "old one\n", lambda: folder.write("tester", "import time\nwhile True:\n    time.sleep(0.01)\n")
     )
-    received = signal.signal(signal.SIGUSR1, lambda signum, frame: desk.signal(signal.SIGINT))
-    conversation = talking_to(desk, folder)
-    desk.page.when("has changed", threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start)
+    received = signal.signal(signal.SIGUSR1, lambda signum, frame: driver.signal(signal.SIGINT))
+    conversation = talking_to(driver, folder)
+    driver.page.when("has changed", threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start)
     try:
-        page = desk.chat(conversation, "one" + ENTER, "/reload" + ENTER, "two" + ENTER, CTRL_D)
+        page = driver.chat(conversation, "one" + ENTER, "/reload" + ENTER, "two" + ENTER, CTRL_D)
     finally:
         signal.signal(signal.SIGUSR1, received)
 
@@ -516,9 +522,9 @@ def test_a_load_that_does_not_end_is_cancelled(desk: Desk, folder: Folder) -> No
     ],
     ids=["no file", "package"],
 )
-def test_an_agent_that_cannot_be_loaded_again(desk: Desk, there: LoadedAgent, words: str) -> None:
+def test_an_agent_that_cannot_be_loaded_again(driver: ChatDriver, there: LoadedAgent, words: str) -> None:
     """/reload says so when there is nothing that it could load again."""
-    page = desk.chat(desk.conversation(there), "/reload" + ENTER, "one" + ENTER, CTRL_D)
+    page = driver.chat(driver.conversation(there), "/reload" + ENTER, "one" + ENTER, CTRL_D)
 
     assert words in page
     assert "<one>" in page
@@ -527,67 +533,69 @@ def test_an_agent_that_cannot_be_loaded_again(desk: Desk, there: LoadedAgent, wo
 # Coming back
 
 
-def test_a_source_that_changed_since_is_mentioned(desk: Desk, folder: Folder) -> None:
+def test_a_source_that_changed_since_is_mentioned(driver: ChatDriver, folder: Folder) -> None:
     """Who comes back reads that the agent's file has changed since the last turn, if it has."""
-    desk.chat(talking_to(desk, folder), "one" + ENTER, "two" + ENTER, "/data set x 1" + ENTER, CTRL_D)
-    assert "has changed" not in desk.chat(talking_to(desk, folder), CTRL_D)
+    driver.chat(talking_to(driver, folder), "one" + ENTER, "two" + ENTER, "/data set x 1" + ENTER, CTRL_D)
+    assert "has changed" not in driver.chat(talking_to(driver, folder), CTRL_D)
 
     folder.write("tester", saying("new"))
-    page = desk.chat(talking_to(desk, folder), "three" + ENTER, CTRL_D)
+    page = driver.chat(talking_to(driver, folder), "three" + ENTER, CTRL_D)
     assert "tester.py has changed since turn 2\n" in page
-    assert "has changed" not in desk.chat(talking_to(desk, folder), CTRL_D)
+    assert "has changed" not in driver.chat(talking_to(driver, folder), CTRL_D)
 
 
-def test_a_prompt_that_a_crash_left_can_be_sent_again(desk: Desk) -> None:
+def test_a_prompt_that_a_crash_left_can_be_sent_again(driver: ChatDriver) -> None:
     """Who comes back after a crash reads what was not answered; /retry sends it, keeping the mark."""
-    desk.elsewhere("one")
-    crash(desk, "an important question " + "x" * 100)
-    page = plain(desk.chat(echo, "/retry" + ENTER, CTRL_D))
+    driver.elsewhere("one")
+    crash(driver, "an important question " + "x" * 100)
+    page = plain(driver.chat(echo, "/retry" + ENTER, CTRL_D))
 
     assert "\nturn 2 was interrupted: an important question xxxxxxxxxxxxxxxxx…\n" in page
     assert "/retry sends it again, /edit brings it back into the line, /discard drops it\n" in page
-    outcomes = [(entry.prompt[:3], entry.outcome) for entry in desk.entries()]
+    outcomes = [(entry.prompt[:3], entry.outcome) for entry in driver.entries()]
     assert outcomes == [("one", "completed"), ("an ", "interrupted"), ("an ", "completed")]
 
 
-def test_a_prompt_that_a_crash_left_can_be_edited(desk: Desk) -> None:
+def test_a_prompt_that_a_crash_left_can_be_edited(driver: ChatDriver) -> None:
     """/edit brings it back into the line, and what is sent is what was made of it."""
-    crash(desk, "a question")
-    desk.chat(echo, "/edit" + ENTER, " or two" + ENTER, CTRL_D)
+    crash(driver, "a question")
+    driver.chat(echo, "/edit" + ENTER, " or two" + ENTER, CTRL_D)
 
-    assert desk.sent() == ["a question", "a question or two"]
+    assert driver.sent() == ["a question", "a question or two"]
 
 
-def test_a_prompt_that_a_crash_left_can_be_dropped(desk: Desk) -> None:
+def test_a_prompt_that_a_crash_left_can_be_dropped(driver: ChatDriver) -> None:
     """/discard takes it off the timeline, once; what comes next has its number."""
-    desk.elsewhere("one")
-    crash(desk, "a question")
-    page = desk.chat(echo, "/discard" + ENTER, "/discard" + ENTER, "/history" + ENTER, "two" + ENTER, CTRL_D)
+    driver.elsewhere("one")
+    crash(driver, "a question")
+    page = driver.chat(
+        echo, "/discard" + ENTER, "/discard" + ENTER, "/history" + ENTER, "two" + ENTER, CTRL_D
+    )
 
     assert "turn 2 is dropped; nothing had come of it\n" in page
     assert "error: there is no interrupted prompt to discard\n" in page
     assert "a question" not in plain(page).partition("is dropped")[2]
-    assert desk.sent() == ["one", "two"]
-    assert "was interrupted" not in desk.chat(echo, CTRL_D)
+    assert driver.sent() == ["one", "two"]
+    assert "was interrupted" not in driver.chat(echo, CTRL_D)
 
 
-def test_a_prompt_that_a_crash_left_needs_no_answer(desk: Desk) -> None:
+def test_a_prompt_that_a_crash_left_needs_no_answer(driver: ChatDriver) -> None:
     """Who just goes on is not held up: the next prompt is answered, and the other one stays as marked."""
-    crash(desk, "a question")
-    page = desk.chat(echo, "something else" + ENTER, CTRL_D)
+    crash(driver, "a question")
+    page = driver.chat(echo, "something else" + ENTER, CTRL_D)
 
     assert "<something else>" in page
-    assert [entry.outcome for entry in desk.entries()] == ["interrupted", "completed"]
+    assert [entry.outcome for entry in driver.entries()] == ["interrupted", "completed"]
 
 
-def test_a_prompt_that_another_process_answers_is_not_interrupted(desk: Desk) -> None:
+def test_a_prompt_that_another_process_answers_is_not_interrupted(driver: ChatDriver) -> None:
     """What another process is answering is neither called interrupted nor sent again nor dropped."""
-    desk.elsewhere("one")
-    with closing(open_store(str(desk.file))) as other:
+    driver.elsewhere("one")
+    with closing(open_store(str(driver.file))) as other:
         begun: Any = other.begin(
             TurnRequest("tester", "work", "theirs", wait=0), lambda seconds, holder: None
         )
-        page = desk.chat(
+        page = driver.chat(
             echo, *(f"/{name}" + ENTER for name in ("retry", "edit", "discard", "status")), CTRL_D
         )
         other.commit(begun.lease, reply="<theirs>", messages=[], data="{}", meta={})
@@ -596,24 +604,24 @@ def test_a_prompt_that_another_process_answers_is_not_interrupted(desk: Desk) ->
     assert page.count("error: turn 2 is being answered in another process") == 2
     assert "error: there is no interrupted prompt to discard" in page
     assert "now      another process has been answering turn 2 for " in page
-    assert desk.sent() == ["one", "theirs"]
+    assert driver.sent() == ["one", "theirs"]
 
 
-def test_an_answered_prompt_is_edited(desk: Desk) -> None:
+def test_an_answered_prompt_is_edited(driver: ChatDriver) -> None:
     """/edit goes back to before the last prompt and brings it into the line; its reply is kept as a fork."""
-    desk.chat(echo, "one" + ENTER, "two" + ENTER, "/edit" + ENTER, " and a half" + ENTER, CTRL_D)
+    driver.chat(echo, "one" + ENTER, "two" + ENTER, "/edit" + ENTER, " and a half" + ENTER, CTRL_D)
 
-    assert desk.sent() == ["one", "two and a half"]
-    assert desk.sent("work~1") == ["one", "two"]
+    assert driver.sent() == ["one", "two and a half"]
+    assert driver.sent("work~1") == ["one", "two"]
 
 
 @pytest.mark.parametrize("command", ["/retry", "/edit", "/discard"])
-def test_nothing_to_send_again(desk: Desk, command: str) -> None:
+def test_nothing_to_send_again(driver: ChatDriver, command: str) -> None:
     """Before anything was said there is nothing to send again, edit or drop, and nothing is made."""
-    page = desk.chat(echo, command + ENTER, CTRL_D)
+    page = driver.chat(echo, command + ENTER, CTRL_D)
 
     assert page.splitlines()[1] == "error: nothing has been said yet"
-    assert desk.store.sessions() == []
+    assert driver.store.sessions() == []
 
 
 # Texts
@@ -630,11 +638,11 @@ def test_nothing_to_send_again(desk: Desk, command: str) -> None:
     ],
 )
 def test_a_session_is_written_to_a_file(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, begins: str
+    driver: ChatDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, begins: str
 ) -> None:
     """/export FILE writes the session as its ending says, private; a file that is there is refused."""
     monkeypatch.chdir(tmp_path)
-    page = desk.chat(echo, "one" + ENTER, f"/export {name}" + ENTER, f"/export {name}" + ENTER, CTRL_D)
+    page = driver.chat(echo, "one" + ENTER, f"/export {name}" + ENTER, f"/export {name}" + ENTER, CTRL_D)
     written = (tmp_path / name).read_text()
 
     assert f"written to {name}\n" in page
@@ -645,12 +653,12 @@ def test_a_session_is_written_to_a_file(
 
 
 def test_a_session_is_written_under_its_own_name(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    driver: ChatDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """/export alone, or with a folder, names the file after agent and session."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").mkdir()
-    desk.chat(echo, "one" + ENTER, "/export" + ENTER, "/export there" + ENTER, CTRL_D)
+    driver.chat(echo, "one" + ENTER, "/export" + ENTER, "/export there" + ENTER, CTRL_D)
 
     for path in (tmp_path / "tester_work.json", tmp_path / "there" / "tester_work.json"):
         assert json.loads(path.read_text())["turns"][0]["messages"][0]["content"] == "one"
@@ -658,18 +666,20 @@ def test_a_session_is_written_under_its_own_name(
 
 @pytest.mark.parametrize("typed", ["/export x.json", "/copy"])
 def test_there_is_nothing_to_take_elsewhere(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+    driver: ChatDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
 ) -> None:
     """Before anything was said there is nothing to export or to copy."""
     monkeypatch.chdir(tmp_path)
-    page = desk.chat(echo, typed + ENTER, CTRL_D)
+    page = driver.chat(echo, typed + ENTER, CTRL_D)
 
     assert page.splitlines()[1].startswith("error: ")
     assert not (tmp_path / "x.json").exists()
     assert "\x1b]52" not in page
 
 
-def test_the_last_reply_is_copied(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_last_reply_is_copied(
+    driver: ChatDriver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """/copy hands the last reply to the terminal, exactly, in a form that can give it no other order."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("TERM", "xterm")
@@ -680,7 +690,7 @@ def test_the_last_reply_is_copied(desk: Desk, monkeypatch: pytest.MonkeyPatch, t
             raise ValueError
         return reply
 
-    page = desk.chat(agent, "one" + ENTER, "fail" + ENTER, "/copy" + ENTER, CTRL_D)
+    page = driver.chat(agent, "one" + ENTER, "fail" + ENTER, "/copy" + ENTER, CTRL_D)
     (copied,) = OSC_52.findall(page)
 
     assert base64.b64decode(copied).decode() == reply
@@ -751,7 +761,7 @@ def test_a_long_text_is_not_sent_to_the_terminal(programs: Programs) -> None:
 
 
 def test_the_next_prompt_is_written_in_the_editor(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, programs: Programs
+    driver: ChatDriver, monkeypatch: pytest.MonkeyPatch, programs: Programs
 ) -> None:
     """/editor opens the editor, beginning with what stands behind it; the text waits in the line for Enter."""
     seen = programs.folder / "seen"
@@ -759,9 +769,9 @@ def test_the_next_prompt_is_written_in_the_editor(
     editor.write_text(f'#!/bin/sh\nls -l "$1" > {seen}\nprintf "and\\nmore\\n" >> "$1"\n')
     editor.chmod(0o755)
     monkeypatch.setenv("VISUAL", str(editor))
-    desk.chat(echo, "/editor some" + ENTER, "!" + ENTER, CTRL_D)
+    driver.chat(echo, "/editor some" + ENTER, "!" + ENTER, CTRL_D)
 
-    assert desk.sent() == ["some\nand\nmore!"]
+    assert driver.sent() == ["some\nand\nmore!"]
     assert seen.read_text().startswith("-rw-------")
     assert not Path(seen.read_text().split()[-1]).exists()
 
@@ -777,14 +787,14 @@ def test_the_next_prompt_is_written_in_the_editor(
     ],
 )
 def test_an_editor_that_gives_nothing(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, editor: str, words: str
+    driver: ChatDriver, monkeypatch: pytest.MonkeyPatch, editor: str, words: str
 ) -> None:
     """When nothing usable comes from the editor that is said, and nothing is sent."""
     monkeypatch.setenv("VISUAL", editor)
-    page = desk.chat(echo, "/editor" + ENTER, "one" + ENTER, CTRL_D)
+    page = driver.chat(echo, "/editor" + ENTER, "one" + ENTER, CTRL_D)
 
     assert page.splitlines()[1].startswith(words)
-    assert desk.sent() == ["one"]
+    assert driver.sent() == ["one"]
 
 
 # How things stand
@@ -797,7 +807,7 @@ def spender(*, usage: Callable[[int], Any]) -> Callable[..., Reply]:
     return agent
 
 
-def test_usage_is_summed_up(desk: Desk) -> None:
+def test_usage_is_summed_up(driver: ChatDriver) -> None:
     """/usage shows what each of the newest turns took, and all together, nested numbers too."""
     agent = spender(
         usage=lambda turn: {
@@ -807,7 +817,7 @@ def test_usage_is_summed_up(desk: Desk) -> None:
             "details": {"cached": turn, "cut": True},
         }
     )
-    page = desk.chat(
+    page = driver.chat(
         agent, "1" + ENTER, "2" + ENTER, "/data set x 1" + ENTER, "3" + ENTER, "/usage 2" + ENTER, CTRL_D
     )
     rows = [line.split() for line in page.splitlines() if "tokens" in line]
@@ -820,9 +830,9 @@ def test_usage_is_summed_up(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("numbers", [None, {}, "many", ["7"], {"model": "m"}])
-def test_no_usage_was_recorded(desk: Desk, numbers: Any) -> None:
+def test_no_usage_was_recorded(driver: ChatDriver, numbers: Any) -> None:
     """Where the agent recorded nothing, /usage says so, and still shows the time."""
-    page = desk.chat(
+    page = driver.chat(
         spender(usage=lambda turn: numbers), "/usage" + ENTER, "1" + ENTER, "/usage" + ENTER, CTRL_D
     )
 
@@ -830,11 +840,11 @@ def test_no_usage_was_recorded(desk: Desk, numbers: Any) -> None:
     assert re.search(r"^1 turn +\d+ ms  the agent recorded no usage$", page, re.MULTILINE)
 
 
-def test_how_things_stand(desk: Desk, folder: Folder) -> None:
+def test_how_things_stand(driver: ChatDriver, folder: Folder) -> None:
     """/status shows agent, file, session, turn, sizes and store; a changed file and undone turns too."""
-    conversation = talking_to(desk, folder)
-    desk.page.when("undone", lambda: folder.write("tester", saying("new")))
-    page = desk.chat(
+    conversation = talking_to(driver, folder)
+    driver.page.when("undone", lambda: folder.write("tester", saying("new")))
+    page = driver.chat(
         conversation,
         "one" + ENTER,
         "two" + ENTER,
@@ -853,16 +863,16 @@ def test_how_things_stand(desk: Desk, folder: Folder) -> None:
     assert rows["turn"] == "1, 2 undone: /redo"
     assert rows["history"] == "2 messages"
     assert rows["data"] == "2 bytes"
-    assert rows["store"] == f"sqlite:///{desk.file.resolve()}"
+    assert rows["store"] == f"sqlite:///{driver.file.resolve()}"
     assert rows["now"] == "idle"
 
 
-def test_how_things_stand_before_anything_was_said(desk: Desk) -> None:
+def test_how_things_stand_before_anything_was_said(driver: ChatDriver) -> None:
     """/status makes no session, and says that this one is new."""
-    page = desk.chat(echo, "/status" + ENTER, CTRL_D)
+    page = driver.chat(echo, "/status" + ENTER, CTRL_D)
 
     assert "session  work (new)" in page
-    assert desk.store.sessions() == []
+    assert driver.store.sessions() == []
 
 
 def page_of_a_terminal() -> Any:
@@ -870,9 +880,9 @@ def page_of_a_terminal() -> Any:
 
 
 @pytest.mark.parametrize("command", ["/rename tester/trip", "/fork tester/trip", "/new tester/trip"])
-def test_a_new_name_may_be_given_with_our_agent(desk: Desk, command: str) -> None:
+def test_a_new_name_may_be_given_with_our_agent(driver: ChatDriver, command: str) -> None:
     """AGENT/NAME with the agent that we talk to is NAME, as it is for /resume."""
-    desk.chat(echo, "one" + ENTER, command + ENTER, "two" + ENTER, CTRL_D)
+    driver.chat(echo, "one" + ENTER, command + ENTER, "two" + ENTER, CTRL_D)
 
-    assert desk.store.head("tester", "trip").turn > 0
-    assert desk.store.head("tester", "tester/trip").turn == 0
+    assert driver.store.head("tester", "trip").turn > 0
+    assert driver.store.head("tester", "tester/trip").turn == 0

@@ -16,7 +16,7 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from prompt_toolkit.utils import get_cwidth
-from support.fake_terminal import Desk, echo
+from support.fake_terminal import ChatDriver, echo
 from support.real_terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_J, ENTER, PASTE_BEGINS, PASTE_ENDS, UP
 
 from flue_cli.agents.discovery import Agent, AgentSource
@@ -49,11 +49,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def styled(desk: Desk, style: ChatStyle, *typed: str) -> str:
+def styled(driver: ChatDriver, style: ChatStyle, *typed: str) -> str:
     """Chat in a style of one's own; what the page shows then."""
-    desk.keys.send_text("".join(typed))
-    run_chat(desk.conversation(echo), desk.page, desk.cancelling, history_of=desk.history_of, style=style)
-    shown: str = desk.page.text
+    driver.keys.send_text("".join(typed))
+    run_chat(
+        driver.conversation(echo), driver.page, driver.cancelling, history_of=driver.history_of, style=style
+    )
+    shown: str = driver.page.text
     return shown
 
 
@@ -71,50 +73,50 @@ def styled(desk: Desk, style: ChatStyle, *typed: str) -> str:
         ("C:\\x" + LEFT, "C:\\x"),
     ],
 )
-def test_a_backslash_at_the_end_goes_on(desk: Desk, typed: str, sent: str) -> None:
+def test_a_backslash_at_the_end_goes_on(driver: ChatDriver, typed: str, sent: str) -> None:
     r"""Enter behind a `\` is a new line instead of it; two are sent as they are, and so is one elsewhere."""
-    desk.chat(echo, typed + ENTER, CTRL_D)
-    assert desk.sent() == [sent]
+    driver.chat(echo, typed + ENTER, CTRL_D)
+    assert driver.sent() == [sent]
 
 
 # Pastes
 
 
 @pytest.mark.parametrize("text", [LONG, LONG + "\n", "x" * 2001, "\n" * 8, "one\n" * 9])
-def test_a_long_paste_is_sent_whole(desk: Desk, text: str) -> None:
+def test_a_long_paste_is_sent_whole(driver: ChatDriver, text: str) -> None:
     """What is shown in short reaches the agent in full, with what was typed around it."""
-    desk.chat(echo, "see: " + paste(text) + " (end)" + ENTER, CTRL_D)
-    assert desk.sent() == [f"see: {text} (end)"]
+    driver.chat(echo, "see: " + paste(text) + " (end)" + ENTER, CTRL_D)
+    assert driver.sent() == [f"see: {text} (end)"]
 
 
-def test_several_long_pastes(desk: Desk) -> None:
+def test_several_long_pastes(driver: ChatDriver) -> None:
     """Each paste stands for its own text, also if two are of the same length."""
     other = LONG.replace("line", "word")
-    desk.chat(echo, paste(LONG) + " or " + paste(other) + "?" + ENTER, CTRL_D)
-    assert desk.sent() == [f"{LONG} or {other}?"]
+    driver.chat(echo, paste(LONG) + " or " + paste(other) + "?" + ENTER, CTRL_D)
+    assert driver.sent() == [f"{LONG} or {other}?"]
 
 
-def test_the_words_of_a_folded_paste_are_words(desk: Desk) -> None:
+def test_the_words_of_a_folded_paste_are_words(driver: ChatDriver) -> None:
     """Who types by hand what a long paste is shown as sends these words."""
-    desk.chat(echo, "[pasted 214 lines] " + paste(LONG) + ENTER, CTRL_D)
-    assert desk.sent() == [f"[pasted 214 lines] {LONG}"]
+    driver.chat(echo, "[pasted 214 lines] " + paste(LONG) + ENTER, CTRL_D)
+    assert driver.sent() == [f"[pasted 214 lines] {LONG}"]
 
 
-def test_a_folded_paste_is_one_place(desk: Desk) -> None:
+def test_a_folded_paste_is_one_place(driver: ChatDriver) -> None:
     """Backspace takes all of a long paste, undoing brings it back, and the cursor steps over it."""
-    desk.chat(
+    driver.chat(
         echo,
         "a" + paste(LONG) + BACKSPACE + "b" + ENTER,
         "a" + paste(LONG) + BACKSPACE + UNDO + ENTER,
         "a" + paste(LONG) + LEFT + LEFT + "b" + ENTER,
         CTRL_D,
     )
-    assert desk.sent() == ["ab", f"a{LONG}", f"ba{LONG}"]
+    assert driver.sent() == ["ab", f"a{LONG}", f"ba{LONG}"]
 
 
-def test_a_folded_paste_can_be_unfolded(desk: Desk) -> None:
+def test_a_folded_paste_can_be_unfolded(driver: ChatDriver) -> None:
     """Ctrl-O makes text of it, to be edited; the cursor stays where it was, and undoing folds it again."""
-    desk.chat(
+    driver.chat(
         echo,
         "a" + paste(LONG) + CTRL_O + BACKSPACE + BACKSPACE + "!" + ENTER,
         "a" + paste(LONG) + "b" + LEFT + LEFT + CTRL_O + "c" + ENTER,
@@ -122,34 +124,34 @@ def test_a_folded_paste_can_be_unfolded(desk: Desk) -> None:
         "nothing folded" + CTRL_O + ENTER,
         CTRL_D,
     )
-    assert desk.sent() == [f"a{LONG[:-2]}!", f"ac{LONG}b", "a", "nothing folded"]
+    assert driver.sent() == [f"a{LONG[:-2]}!", f"ac{LONG}b", "a", "nothing folded"]
 
 
-def test_a_long_paste_comes_back_whole(desk: Desk) -> None:
+def test_a_long_paste_comes_back_whole(driver: ChatDriver) -> None:
     """Up brings a long paste back as text, after it was sent and after Ctrl-C; the history keeps it all."""
-    desk.chat(echo, paste(LONG) + ENTER, CTRL_D)
-    desk.chat(echo, UP + BACKSPACE + "!" + ENTER, CTRL_D)
-    desk.chat(echo, "b" + paste(LONG) + CTRL_C, CTRL_D)
-    desk.chat(echo, UP + ENTER, CTRL_D)
+    driver.chat(echo, paste(LONG) + ENTER, CTRL_D)
+    driver.chat(echo, UP + BACKSPACE + "!" + ENTER, CTRL_D)
+    driver.chat(echo, "b" + paste(LONG) + CTRL_C, CTRL_D)
+    driver.chat(echo, UP + ENTER, CTRL_D)
 
-    assert desk.sent() == [LONG, f"{LONG[:-1]}!", f"b{LONG}"]
-    assert "+bline 0\n" in desk.history.read_text()
-    assert desk.history.read_text().count("+line 212\n") == 3
+    assert driver.sent() == [LONG, f"{LONG[:-1]}!", f"b{LONG}"]
+    assert "+bline 0\n" in driver.history.read_text()
+    assert driver.history.read_text().count("+line 212\n") == 3
 
 
-def test_a_long_paste_in_a_command(desk: Desk) -> None:
+def test_a_long_paste_in_a_command(driver: ChatDriver) -> None:
     """A command gets a long paste whole too."""
-    desk.chat(echo, "hi" + ENTER, "/data set said " + paste(f'["{"x" * 3000}"]') + ENTER, CTRL_D)
-    assert json.loads(desk.entries()[-1].data) == {"said": ["x" * 3000]}
+    driver.chat(echo, "hi" + ENTER, "/data set said " + paste(f'["{"x" * 3000}"]') + ENTER, CTRL_D)
+    assert json.loads(driver.entries()[-1].data) == {"said": ["x" * 3000]}
 
 
-def test_characters_that_pastes_are_made_of(desk: Desk) -> None:
+def test_characters_that_pastes_are_made_of(driver: ChatDriver) -> None:
     """Even the characters that stand for pastes can be pasted, and mean themselves."""
     hostile = "".join(map(chr, (0x100000, 0x100001, 0x100002, 0x10FFFD)))
-    desk.chat(echo, paste(LONG) + paste(hostile) + ENTER, paste(hostile) + ENTER, CTRL_D)
-    desk.chat(echo, UP + paste(LONG) + CTRL_O + " again" + ENTER, CTRL_D)
+    driver.chat(echo, paste(LONG) + paste(hostile) + ENTER, paste(hostile) + ENTER, CTRL_D)
+    driver.chat(echo, UP + paste(LONG) + CTRL_O + " again" + ENTER, CTRL_D)
 
-    assert desk.sent() == [LONG + hostile, hostile, f"{hostile}{LONG} again"]
+    assert driver.sent() == [LONG + hostile, hostile, f"{hostile}{LONG} again"]
 
 
 @given(st.lists(st.text(alphabet="ab\n\r\t@ \U00100000\U00100001\U0010fffd", max_size=30), max_size=4))
@@ -169,33 +171,33 @@ def test_whatever_is_pasted_is_sent(texts: list[str]) -> None:
 # Files
 
 
-def test_a_file_is_put_below_the_prompt(desk: Desk, folder: Path) -> None:
+def test_a_file_is_put_below_the_prompt(driver: ChatDriver, folder: Path) -> None:
     """@path stays in the prompt, and the file's text comes below, under its name; it is said how much."""
     (folder / "notes.txt").write_text("first\nsecond\n")
-    page = desk.chat(echo, "Summarise @notes.txt" + ENTER, CTRL_D)
+    page = driver.chat(echo, "Summarise @notes.txt" + ENTER, CTRL_D)
 
-    assert desk.sent() == ["Summarise @notes.txt\n\n@notes.txt:\n```\nfirst\nsecond\n```"]
+    assert driver.sent() == ["Summarise @notes.txt\n\n@notes.txt:\n```\nfirst\nsecond\n```"]
     assert "attached notes.txt (13 bytes)\n" in page
 
 
-def test_files_named_in_a_sentence(desk: Desk, folder: Path) -> None:
+def test_files_named_in_a_sentence(driver: ChatDriver, folder: Path) -> None:
     """Punctuation is no part of a name, quotes hold one with blanks, and a file comes once."""
     (folder / "my notes").mkdir()
     (folder / "my notes" / "a b.txt").write_text("blank")
     (folder / "c.txt").write_text("end")
-    desk.chat(echo, 'Is @"my notes/a b.txt" like @c.txt, or (well) @c.txt?' + ENTER, CTRL_D)
+    driver.chat(echo, 'Is @"my notes/a b.txt" like @c.txt, or (well) @c.txt?' + ENTER, CTRL_D)
 
-    assert desk.sent()[0].split("\n\n")[1:] == [
+    assert driver.sent()[0].split("\n\n")[1:] == [
         '@"my notes/a b.txt":\n```\nblank\n```',
         "@c.txt:\n```\nend\n```",
     ]
 
 
-def test_a_file_that_has_fences(desk: Desk, folder: Path) -> None:
+def test_a_file_that_has_fences(driver: ChatDriver, folder: Path) -> None:
     """The fence is longer than any in the file, so that nothing of it ends it early."""
     (folder / "a.md").write_text("````\ncode\n````\n")
-    desk.chat(echo, "@a.md" + ENTER, CTRL_D)
-    assert desk.sent() == ["@a.md\n\n@a.md:\n`````\n````\ncode\n````\n`````"]
+    driver.chat(echo, "@a.md" + ENTER, CTRL_D)
+    assert driver.sent() == ["@a.md\n\n@a.md:\n`````\n````\ncode\n````\n`````"]
 
 
 @pytest.mark.parametrize(
@@ -212,20 +214,20 @@ def test_a_file_that_has_fences(desk: Desk, folder: Path) -> None:
         "@a\tb",
     ],
 )
-def test_what_names_no_file_is_a_word(desk: Desk, folder: Path, prompt: str) -> None:
+def test_what_names_no_file_is_a_word(driver: ChatDriver, folder: Path, prompt: str) -> None:
     """An @ in front of something else, or within a word, is sent as it is."""
     (folder / "notes.txt").write_text("secret")
     (folder / "folder").mkdir()
-    desk.chat(echo, prompt.replace("\t", CTRL_J) + ENTER, CTRL_D)
-    assert desk.sent() == [prompt.replace("\t", "\n")]
+    driver.chat(echo, prompt.replace("\t", CTRL_J) + ENTER, CTRL_D)
+    assert driver.sent() == [prompt.replace("\t", "\n")]
 
 
 @pytest.mark.parametrize("text", ["see @notes.txt", "@notes.txt", LONG + "\n@notes.txt"])
-def test_pasted_text_names_no_file(desk: Desk, folder: Path, text: str) -> None:
+def test_pasted_text_names_no_file(driver: ChatDriver, folder: Path, text: str) -> None:
     """Whoever wrote a text that is pasted does not get our files into the prompt, unfolded or not."""
     (folder / "notes.txt").write_text("secret")
-    desk.chat(echo, paste(text) + ENTER, paste(text) + CTRL_O + ENTER, CTRL_D)
-    assert desk.sent() == [text, text]
+    driver.chat(echo, paste(text) + ENTER, paste(text) + CTRL_O + ENTER, CTRL_D)
+    assert driver.sent() == [text, text]
 
 
 @pytest.mark.parametrize(
@@ -238,36 +240,38 @@ def test_pasted_text_names_no_file(desk: Desk, folder: Path, text: str) -> None:
     ],
     ids=["NUL", "Latin-1", "large", "pipe"],
 )
-def test_a_file_that_cannot_go_along(desk: Desk, folder: Path, content: bytes | None, why: str) -> None:
+def test_a_file_that_cannot_go_along(
+    driver: ChatDriver, folder: Path, content: bytes | None, why: str
+) -> None:
     """A file that is no text or too large is refused: nothing is sent, and the draft is in the line again."""
     if content is None:
         os.mkfifo(folder / "blob")
     else:
         (folder / "blob").write_bytes(content)
-    page = desk.chat(echo, "see @blob" + ENTER, DELETE_WORD + "nothing" + ENTER, CTRL_D)
+    page = driver.chat(echo, "see @blob" + ENTER, DELETE_WORD + "nothing" + ENTER, CTRL_D)
 
     assert f"error: @blob cannot go with the prompt: {why}\nhint: nothing was sent\n" in page
-    assert desk.sent() == ["see nothing"]
+    assert driver.sent() == ["see nothing"]
 
 
-def test_a_refused_draft_keeps_its_pastes(desk: Desk, folder: Path) -> None:
+def test_a_refused_draft_keeps_its_pastes(driver: ChatDriver, folder: Path) -> None:
     """What was pasted into a prompt that was refused is still there when it is sent."""
     (folder / "blob").write_bytes(b"\0")
-    desk.chat(echo, paste(LONG) + " @blob" + ENTER, DELETE_WORD + ENTER, CTRL_D)
-    assert desk.sent() == [LONG + " "]
+    driver.chat(echo, paste(LONG) + " @blob" + ENTER, DELETE_WORD + ENTER, CTRL_D)
+    assert driver.sent() == [LONG + " "]
 
 
-def test_the_largest_file(desk: Desk, folder: Path) -> None:
+def test_the_largest_file(driver: ChatDriver, folder: Path) -> None:
     """A file of exactly 1 MiB goes along; a byte order mark and CRLF do not."""
     (folder / "big").write_bytes(b"x" * 2**20)
     (folder / "dos").write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n")
-    desk.chat(echo, "@big" + ENTER, "@dos" + ENTER, CTRL_D)
+    driver.chat(echo, "@big" + ENTER, "@dos" + ENTER, CTRL_D)
 
-    assert len(desk.sent()[0]) > 2**20
-    assert desk.sent()[1] == "@dos\n\n@dos:\n```\none\ntwo\n```"
+    assert len(driver.sent()[0]) > 2**20
+    assert driver.sent()[1] == "@dos\n\n@dos:\n```\none\ntwo\n```"
 
 
-def test_a_prompt_that_comes_back_has_its_files_once(desk: Desk, folder: Path) -> None:
+def test_a_prompt_that_comes_back_has_its_files_once(driver: ChatDriver, folder: Path) -> None:
     """A prompt that is edited and sent again does not get its files twice, nor those that they name."""
     (folder / "a.py").write_text("@b.py\nclass A: ...\n")
     (folder / "b.py").write_text("secret")
@@ -275,53 +279,56 @@ def test_a_prompt_that_comes_back_has_its_files_once(desk: Desk, folder: Path) -
     def failing(prompt: str, session: Any, context: Any) -> str:
         raise ValueError("no")
 
-    desk.chat(failing, "fix @a.py" + ENTER, "/edit" + ENTER, "\x1b< please" + ENTER, CTRL_D)
-    first, second = desk.sent()
+    driver.chat(failing, "fix @a.py" + ENTER, "/edit" + ENTER, "\x1b< please" + ENTER, CTRL_D)
+    first, second = driver.sent()
 
     assert "secret" not in first
     assert second.replace(" please", "") == first
 
 
-def test_the_history_keeps_the_name_and_not_the_file(desk: Desk, folder: Path) -> None:
+def test_the_history_keeps_the_name_and_not_the_file(driver: ChatDriver, folder: Path) -> None:
     """Up brings back what was typed; what is in the file is in no history of the input."""
     (folder / "notes.txt").write_text("secret")
-    desk.chat(echo, "see @notes.txt" + ENTER, CTRL_D)
-    desk.chat(echo, UP + " again" + ENTER, CTRL_D)
+    driver.chat(echo, "see @notes.txt" + ENTER, CTRL_D)
+    driver.chat(echo, UP + " again" + ENTER, CTRL_D)
 
-    assert [prompt.partition("\n")[0] for prompt in desk.sent()] == ["see @notes.txt", "see @notes.txt again"]
-    assert "secret" not in desk.history.read_text()
+    assert [prompt.partition("\n")[0] for prompt in driver.sent()] == [
+        "see @notes.txt",
+        "see @notes.txt again",
+    ]
+    assert "secret" not in driver.history.read_text()
 
 
-def test_commands_take_no_files(desk: Desk, folder: Path) -> None:
+def test_commands_take_no_files(driver: ChatDriver, folder: Path) -> None:
     """An @ in a command is not looked at, but for a prompt that is only tried; // sends one with its file."""
     (folder / "notes.txt").write_text("text")
-    page = desk.chat(
+    page = driver.chat(
         echo, "/rename @notes.txt" + ENTER, "/try @notes.txt" + ENTER, "//x @notes.txt" + ENTER, CTRL_D
     )
 
     assert "work is now @notes.txt\n" in page
     assert page.count("attached notes.txt") == 2
     assert "<@notes.txt\n\n@notes.txt:\n```\ntext\n```>" in page
-    assert desk.sent("@notes.txt") == ["/x @notes.txt\n\n@notes.txt:\n```\ntext\n```"]
+    assert driver.sent("@notes.txt") == ["/x @notes.txt\n\n@notes.txt:\n```\ntext\n```"]
 
 
 # History
 
 
-def test_a_space_in_front_keeps_a_prompt_out_of_the_history(desk: Desk) -> None:
+def test_a_space_in_front_keeps_a_prompt_out_of_the_history(driver: ChatDriver) -> None:
     """Such a prompt is sent, and Up has it as long as the chat lasts; the file never does."""
-    desk.page.when("< secret>", lambda: desk.keys.send_text(UP + "!" + ENTER))
-    desk.page.when("< secret!>", lambda: desk.keys.send_text("plain" + ENTER + " lost" + CTRL_C + CTRL_D))
-    desk.chat(echo, " secret" + ENTER)
-    assert desk.sent() == [" secret", " secret!", "plain"]
-    assert "secret" not in desk.history.read_text()
-    assert "lost" not in desk.history.read_text()
+    driver.page.when("< secret>", lambda: driver.keys.send_text(UP + "!" + ENTER))
+    driver.page.when("< secret!>", lambda: driver.keys.send_text("plain" + ENTER + " lost" + CTRL_C + CTRL_D))
+    driver.chat(echo, " secret" + ENTER)
+    assert driver.sent() == [" secret", " secret!", "plain"]
+    assert "secret" not in driver.history.read_text()
+    assert "lost" not in driver.history.read_text()
 
-    desk.chat(echo, UP + UP + "?" + ENTER, CTRL_D)
-    assert desk.sent()[-1] == "plain?"
+    driver.chat(echo, UP + UP + "?" + ENTER, CTRL_D)
+    assert driver.sent()[-1] == "plain?"
 
 
-def test_a_draft_survives(desk: Desk) -> None:
+def test_a_draft_survives(driver: ChatDriver) -> None:
     """Up brings back a prompt that failed, also after other commands, and what Ctrl-C cleared."""
 
     def failing(prompt: str, session: Any, context: Any) -> str:
@@ -329,40 +336,40 @@ def test_a_draft_survives(desk: Desk) -> None:
             raise ValueError("no")
         return prompt
 
-    desk.page.when(
-        "error: agent 'tester' has no file", lambda: desk.keys.send_text(UP + UP + " luck" + ENTER)
+    driver.page.when(
+        "error: agent 'tester' has no file", lambda: driver.keys.send_text(UP + UP + " luck" + ENTER)
     )
-    desk.page.when("bad luck\n", lambda: desk.keys.send_text("draft" + CTRL_C + CTRL_D))
-    page = desk.chat(failing, "bad" + ENTER + "/reload" + ENTER)
-    desk.chat(failing, UP + " one" + ENTER, CTRL_D)
+    driver.page.when("bad luck\n", lambda: driver.keys.send_text("draft" + CTRL_C + CTRL_D))
+    page = driver.chat(failing, "bad" + ENTER + "/reload" + ENTER)
+    driver.chat(failing, UP + " one" + ENTER, CTRL_D)
 
     assert "ValueError: no" in page
-    assert desk.sent() == ["bad", "bad luck", "draft one"]
+    assert driver.sent() == ["bad", "bad luck", "draft one"]
 
 
-def test_what_a_command_left_in_the_line_is_there_once(desk: Desk) -> None:
+def test_what_a_command_left_in_the_line_is_there_once(driver: ChatDriver) -> None:
     """A prompt that /undo or /edit brought back and that was cleared does not come again."""
 
     def failing(prompt: str, session: Any, context: Any) -> str:
         raise ValueError("no")
 
-    desk.chat(failing, "hello" + ENTER, "/edit" + ENTER, CTRL_C + ENTER + "other" + ENTER, CTRL_D)
-    assert desk.sent() == ["hello", "other"]
+    driver.chat(failing, "hello" + ENTER, "/edit" + ENTER, CTRL_C + ENTER + "other" + ENTER, CTRL_D)
+    assert driver.sent() == ["hello", "other"]
 
 
-def test_every_agent_has_a_history_of_its_own(desk: Desk) -> None:
+def test_every_agent_has_a_history_of_its_own(driver: ChatDriver) -> None:
     """Who turns to another agent finds there what was typed to it, and back what was typed here."""
 
     def load(name: str) -> LoadedAgent:
         return LoadedAgent(Agent(name, echo, "v1"))
 
-    conversation = desk.conversation(echo, agents=AgentLoader(load))
-    desk.page.when("<to other>", lambda: desk.keys.send_text("/agent tester" + ENTER))
-    desk.page.when("now talking to tester", lambda: desk.keys.send_text(UP + UP + "!" + ENTER + CTRL_D))
-    desk.chat(conversation, "to tester" + ENTER + "/agent other" + ENTER + "to other" + ENTER)
+    conversation = driver.conversation(echo, agents=AgentLoader(load))
+    driver.page.when("<to other>", lambda: driver.keys.send_text("/agent tester" + ENTER))
+    driver.page.when("now talking to tester", lambda: driver.keys.send_text(UP + UP + "!" + ENTER + CTRL_D))
+    driver.chat(conversation, "to tester" + ENTER + "/agent other" + ENTER + "to other" + ENTER)
 
-    assert desk.sent(conversation.name) == ["to tester!"]
-    other = desk.history.with_name("other.txt")
+    assert driver.sent(conversation.name) == ["to tester!"]
+    other = driver.history.with_name("other.txt")
     assert [line for line in other.read_text().splitlines() if line.startswith("+")] == [
         "+to other",
         "+/agent tester",
@@ -370,25 +377,25 @@ def test_every_agent_has_a_history_of_its_own(desk: Desk) -> None:
     assert stat.S_IMODE(other.stat().st_mode) == 0o600
 
 
-def test_a_history_that_others_could_read_is_closed(desk: Desk) -> None:
+def test_a_history_that_others_could_read_is_closed(driver: ChatDriver) -> None:
     """A history file that came from elsewhere is for its owner's eyes from the next prompt on."""
-    desk.history.parent.mkdir(parents=True)
-    desk.history.write_text("\n# 2020-01-01 00:00:00.000000\n+from before\n+and below\n")
-    desk.history.chmod(0o644)
-    desk.chat(echo, UP + "!" + ENTER, CTRL_D)
+    driver.history.parent.mkdir(parents=True)
+    driver.history.write_text("\n# 2020-01-01 00:00:00.000000\n+from before\n+and below\n")
+    driver.history.chmod(0o644)
+    driver.chat(echo, UP + "!" + ENTER, CTRL_D)
 
-    assert desk.sent() == ["from before\nand below!"]
-    assert stat.S_IMODE(desk.history.stat().st_mode) == 0o600
+    assert driver.sent() == ["from before\nand below!"]
+    assert stat.S_IMODE(driver.history.stat().st_mode) == 0o600
 
 
-def test_nothing_typed_is_kept_without_a_history(desk: Desk) -> None:
+def test_nothing_typed_is_kept_without_a_history(driver: ChatDriver) -> None:
     """Without a history file nothing is written, and Up works all the same."""
-    desk.page.when("<one>", lambda: desk.keys.send_text(UP + "!" + ENTER + CTRL_D))
-    desk.keys.send_text("one" + ENTER)
-    run_chat(desk.conversation(echo), desk.page, desk.cancelling, history_of=lambda agent: "")
+    driver.page.when("<one>", lambda: driver.keys.send_text(UP + "!" + ENTER + CTRL_D))
+    driver.keys.send_text("one" + ENTER)
+    run_chat(driver.conversation(echo), driver.page, driver.cancelling, history_of=lambda agent: "")
 
-    assert desk.sent() == ["one", "one!"]
-    assert not desk.history.parent.exists()
+    assert driver.sent() == ["one", "one!"]
+    assert not driver.history.parent.exists()
 
 
 def test_a_huge_history_is_read_from_its_end(tmp_path: Path) -> None:
@@ -430,7 +437,7 @@ def test_what_is_suggested(typed: str, suggested: str | None) -> None:
 
 
 @pytest.fixture
-def offers(desk: Desk, folder: Path) -> Callable[[str], list[str]]:
+def offers(driver: ChatDriver, folder: Path) -> Callable[[str], list[str]]:
     """What Tab offers for what is typed."""
     for name in ("notes.txt", "my notes.txt", ".hidden", 'quo"te', "esc\x1bape"):
         (folder / name).write_text("")
@@ -443,14 +450,14 @@ def offers(desk: Desk, folder: Path) -> Callable[[str], list[str]]:
         return "done"
 
     for name in ("older", "old times", "newer"):
-        desk.elsewhere("hello\x1b", name=name)
-    conversation = desk.conversation(
+        driver.elsewhere("hello\x1b", name=name)
+    conversation = driver.conversation(
         planner,
         agents=AgentLoader(
             list_sources=lambda: [AgentSource(name, "", "") for name in ("echo", "tester", "elk")]
         ),
     )
-    desk.chat(conversation, "go" + ENTER, CTRL_D)
+    driver.chat(conversation, "go" + ENTER, CTRL_D)
     completer = ChatCompleter(conversation)
 
     def offered(typed: str) -> list[str]:
@@ -512,36 +519,36 @@ def test_the_newest_sessions_are_offered_first(offers: Any) -> None:
     assert offers("/resume ") == ["/resume newer", "/resume old times", "/resume older"]
 
 
-def test_sessions_of_other_agents_are_offered_by_both_names(desk: Desk) -> None:
+def test_sessions_of_other_agents_are_offered_by_both_names(driver: ChatDriver) -> None:
     """Those of another agent come after ours, with its name."""
-    desk.elsewhere("hello", name="here")
-    other = desk.conversation(Agent("other", echo, "v1"), name="there")
-    desk.chat(other, "hello" + ENTER, CTRL_D)
-    completer = ChatCompleter(desk.conversation(echo))
+    driver.elsewhere("hello", name="here")
+    other = driver.conversation(Agent("other", echo, "v1"), name="there")
+    driver.chat(other, "hello" + ENTER, CTRL_D)
+    completer = ChatCompleter(driver.conversation(echo))
 
     found = completer.get_completions(Document("/resume "), CompleteEvent())
     assert [completion.text for completion in found] == ["here", "other/there"]
 
 
-def test_names_are_completed_however_they_are_spelt(desk: Desk, tmp_path: Path) -> None:
+def test_names_are_completed_however_they_are_spelt(driver: ChatDriver, tmp_path: Path) -> None:
     """Tab finds a session whose name has an accent, and an agent with an underscore, as they are typed too."""
-    desk.elsewhere("hello", name="caf\u00e9")
+    driver.elsewhere("hello", name="caf\u00e9")
     source = AgentSource("task-planner", str(tmp_path / "task_planner.py"), "--agents")
     agents = AgentLoader(list_sources=lambda: [source])
 
     def offered(line: str) -> list[str]:
-        completer = ChatCompleter(desk.conversation(echo, agents=agents))
+        completer = ChatCompleter(driver.conversation(echo, agents=agents))
         return [one.text for one in completer.get_completions(Document(line), CompleteEvent())]
 
     assert offered("/resume cafe\u0301") == ["caf\u00e9"]
     assert offered("/agent task_p") == ["task-planner"]
 
 
-def test_a_store_that_fails_offers_nothing(desk: Desk) -> None:
+def test_a_store_that_fails_offers_nothing(driver: ChatDriver) -> None:
     """Tab does not end the chat when the store cannot be read."""
-    desk.elsewhere("hello")
-    conversation = desk.conversation(echo)
-    desk.file.write_bytes(b"x" * 4096)
+    driver.elsewhere("hello")
+    conversation = driver.conversation(echo)
+    driver.file.write_bytes(b"x" * 4096)
 
     assert list(ChatCompleter(conversation).get_completions(Document("/resume "), CompleteEvent())) == []
 
@@ -554,27 +561,27 @@ def test_only_commands_that_exist_are_completed() -> None:
 # Keys and colours of one's own
 
 
-def test_enter_and_alt_enter_can_change_places(desk: Desk) -> None:
+def test_enter_and_alt_enter_can_change_places(driver: ChatDriver) -> None:
     """A key that was chosen does that instead of what it did; the action's other keys go on working."""
     style = ChatStyle(keys={"newline": "enter", "send": "escape enter"})
-    styled(desk, style, "one" + ENTER + "two" + CTRL_J + "three" + ALT_ENTER, CTRL_D)
-    assert desk.sent() == ["one\ntwo\nthree"]
+    styled(driver, style, "one" + ENTER + "two" + CTRL_J + "three" + ALT_ENTER, CTRL_D)
+    assert driver.sent() == ["one\ntwo\nthree"]
 
 
-def test_a_key_of_ones_own(desk: Desk) -> None:
+def test_a_key_of_ones_own(driver: ChatDriver) -> None:
     """The key of the configuration works, and so does the usual one."""
     style = ChatStyle(keys={"expand": "f2"})
     for key in (F2, CTRL_O):
-        styled(desk, style, paste(LONG) + key + BACKSPACE + ENTER, CTRL_D)
-    assert desk.sent() == [LONG[:-1], LONG[:-1]]
+        styled(driver, style, paste(LONG) + key + BACKSPACE + ENTER, CTRL_D)
+    assert driver.sent() == [LONG[:-1], LONG[:-1]]
 
 
 @pytest.mark.parametrize("style", [ChatStyle(vi=True), ChatStyle()], ids=["chosen", "F4"])
-def test_vi_mode(desk: Desk, style: ChatStyle) -> None:
+def test_vi_mode(driver: ChatDriver, style: ChatStyle) -> None:
     """With `vi`, or after F4, Escape leads to vi's commands; F4 leads back."""
     first = "" if style.vi else F4
-    styled(desk, style, first + "hellox" + ESCAPE + "x" + ENTER, "i" + F4 + "\x01a" + ENTER, CTRL_D)
-    assert desk.sent() == ["hello", "ai"]
+    styled(driver, style, first + "hellox" + ESCAPE + "x" + ENTER, "i" + F4 + "\x01a" + ENTER, CTRL_D)
+    assert driver.sent() == ["hello", "ai"]
 
 
 @pytest.mark.parametrize(
@@ -591,13 +598,13 @@ def test_vi_mode(desk: Desk, style: ChatStyle) -> None:
         (ChatStyle(theme={"toolbar": "bg:#22"}), "theme: toolbar: 'bg:#22' is no style"),
     ],
 )
-def test_a_style_that_is_none(desk: Desk, style: ChatStyle, complaint: str) -> None:
+def test_a_style_that_is_none(driver: ChatDriver, style: ChatStyle, complaint: str) -> None:
     """A bad key or colour is refused by the name of the file, before anything is shown."""
     with pytest.raises(UsageError, match=r"config\.toml: ") as refused:
-        styled(desk, style)
+        styled(driver, style)
 
     assert complaint in refused.value.message
-    assert desk.page.text == ""
+    assert driver.page.text == ""
 
 
 def test_the_configuration_knows_what_there_is() -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 from conftest import Flue
-from support.fake_terminal import Desk, echo
+from support.fake_terminal import ChatDriver, echo
 from support.real_terminal import CTRL_C, CTRL_D, ENTER
-from test_terminal import Desk as TerminalDesk
-from test_terminal import desk as desk_with_terminal
+from support.terminals import Terminals
 
 from flue_cli.agents.discovery import AgentSource
 from flue_cli.errors import OutputClosed
@@ -19,8 +18,6 @@ from flue_cli.render.streams import Output
 from flue_cli.repl.agent_file import AgentLoader, load_agent_file
 from flue_cli.stores.records import LeaseHolder
 from flue_cli.turns.cancellation import Cancellation
-
-__all__ = ["desk_with_terminal"]
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
 
@@ -51,9 +48,11 @@ def test_a_turn_that_begins_while_its_waiting_is_drawn(
     assert "Ctrl-C cancels" in capfd.readouterr().err
 
 
-def test_a_window_that_goes_away_as_a_turn_begins(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_window_that_goes_away_as_a_turn_begins(
+    driver: ChatDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever closes the window in the moment before the agent starts is told of no bug of ours."""
-    written, marks = desk.page.write_raw, []
+    written, marks = driver.page.write_raw, []
 
     def rendered(text: str) -> None:
         if "2004h" in text:
@@ -62,14 +61,14 @@ def test_a_window_that_goes_away_as_a_turn_begins(desk: Desk, monkeypatch: pytes
                 raise OutputClosed("nobody reads the result any more")
         written(text)
 
-    monkeypatch.setattr(desk.page, "write_raw", rendered)
+    monkeypatch.setattr(driver.page, "write_raw", rendered)
     with pytest.raises(OutputClosed):
-        desk.chat(echo, "hello" + ENTER, CTRL_D)
+        driver.chat(echo, "hello" + ENTER, CTRL_D)
 
-    assert desk.sent() == []
+    assert driver.sent() == []
 
 
-def test_a_file_saved_before_a_retry_counts(desk: Desk, tmp_path: Path) -> None:
+def test_a_file_saved_before_a_retry_counts(driver: ChatDriver, tmp_path: Path) -> None:
     """With --watch, a prompt that is sent again is answered by the agent's file as it is then."""
     path = tmp_path / "tester.py"
     path.write_text("def agent(prompt, session, context):\n    return 'old ' + prompt\n")
@@ -77,13 +76,16 @@ def test_a_file_saved_before_a_retry_counts(desk: Desk, tmp_path: Path) -> None:
 
     def save() -> None:
         path.write_text("def agent(prompt, session, context):\n    return 'newer ' + prompt\n")
-        desk.keys.send_text("/retry" + ENTER + "/try two" + ENTER + CTRL_D)
+        driver.keys.send_text("/retry" + ENTER + "/try two" + ENTER + CTRL_D)
 
-    conversation = desk.conversation(load_agent_file(source), agents=AgentLoader(watches=True))
-    desk.page.when("press Ctrl-C again", save)  # the prompt waits for keys then
-    page = desk.chat(conversation, "one" + ENTER, CTRL_C)
+    conversation = driver.conversation(load_agent_file(source), agents=AgentLoader(watches=True))
+    driver.page.when("press Ctrl-C again", save)  # the prompt waits for keys then
+    page = driver.chat(conversation, "one" + ENTER, CTRL_C)
 
-    assert "> one\ntester.py is loaded again\nnewer one\nnewer two\n" in page
+    assert (
+        "> one\ntester.py is loaded again\nthe undone turns are kept in session work~1\nnewer one\nnewer two\n"
+        in page
+    )
 
 
 REDIRECTED = """
@@ -100,10 +102,10 @@ def agent(prompt, session, context):
 """
 
 
-def test_an_agent_may_keep_what_is_said_on_stderr(desk_with_terminal: TerminalDesk, flue: Flue) -> None:
+def test_an_agent_may_keep_what_is_said_on_stderr(terminals: Terminals, flue: Flue) -> None:
     """While an agent collects what is written to sys.stderr, the chat goes on showing that it works."""
     flue.agent("collector", REDIRECTED)
-    terminal = desk_with_terminal.chat("collector", "-s", "work")
+    terminal = terminals.chat("collector", "-s", "work")
     terminal.say("go")
     terminal.wait_for(" s · Ctrl-C cancels")
     terminal.wait_for("<go>\n>")

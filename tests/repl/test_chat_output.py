@@ -14,7 +14,7 @@ from typing import Any
 import pyte
 import pytest
 from conftest import Flue
-from support.fake_terminal import Desk, echo
+from support.fake_terminal import ChatDriver, echo
 from support.real_terminal import CTRL_D, ENTER
 
 from flue_cli.agents.discovery import Agent
@@ -55,20 +55,20 @@ def pieces(prompt: str, session: Any, context: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("agent", [whole, pieces])
-def test_an_agent_may_ask_for_markdown(desk: Desk, agent: Any) -> None:
+def test_an_agent_may_ask_for_markdown(driver: ChatDriver, agent: Any) -> None:
     """The replies of an agent that speaks markdown are laid out, whole or in pieces."""
-    assert replies(desk.chat(in_markdown(agent), "go" + ENTER, CTRL_D)) == LAID_OUT
+    assert replies(driver.chat(in_markdown(agent), "go" + ENTER, CTRL_D)) == LAID_OUT
 
 
 @pytest.mark.parametrize("agent", [whole, pieces])
-def test_replies_are_raw_unless_asked_for(desk: Desk, agent: Any) -> None:
+def test_replies_are_raw_unless_asked_for(driver: ChatDriver, agent: Any) -> None:
     """The replies of any other agent are shown as they came."""
-    assert replies(desk.chat(agent, "go" + ENTER, CTRL_D)) == REPLY
+    assert replies(driver.chat(agent, "go" + ENTER, CTRL_D)) == REPLY
 
 
-def test_markdown_can_be_turned_on_and_off(desk: Desk) -> None:
+def test_markdown_can_be_turned_on_and_off(driver: ChatDriver) -> None:
     """/markdown on and off overrule the agent; /markdown says how it stands."""
-    page = desk.chat(
+    page = driver.chat(
         in_markdown(whole),
         *(line + ENTER for line in ["/markdown", "/markdown off", "go", "/markdown on", "go"]),
         CTRL_D,
@@ -79,58 +79,60 @@ def test_markdown_can_be_turned_on_and_off(desk: Desk) -> None:
     )
 
 
-def test_markdown_is_on_or_off(desk: Desk) -> None:
+def test_markdown_is_on_or_off(driver: ChatDriver) -> None:
     """/markdown takes nothing else."""
-    assert replies(desk.chat(echo, "/markdown maybe" + ENTER, CTRL_D)) == "error: /markdown takes on or off\n"
+    assert (
+        replies(driver.chat(echo, "/markdown maybe" + ENTER, CTRL_D)) == "error: /markdown takes on or off\n"
+    )
 
 
-def test_a_reply_is_kept_as_it_came(desk: Desk) -> None:
+def test_a_reply_is_kept_as_it_came(driver: ChatDriver) -> None:
     """Laying out changes what is shown and not what is kept."""
-    desk.chat(in_markdown(pieces), "go" + ENTER, CTRL_D)
-    assert [entry.reply for entry in desk.entries()] == [REPLY]
+    driver.chat(in_markdown(pieces), "go" + ENTER, CTRL_D)
+    assert [entry.reply for entry in driver.entries()] == [REPLY]
 
 
-def test_a_reply_that_is_tried_is_laid_out(desk: Desk) -> None:
+def test_a_reply_that_is_tried_is_laid_out(driver: ChatDriver) -> None:
     """/try shows what the reply would look like."""
-    page = replies(desk.chat(in_markdown(pieces), "/try go" + ENTER, CTRL_D))
+    page = replies(driver.chat(in_markdown(pieces), "/try go" + ENTER, CTRL_D))
     assert page == f"{LAID_OUT}only tried: nothing of it is kept\n"
 
 
 @pytest.mark.parametrize("reply", ["", " ", "\n\n"])
-def test_an_empty_reply_is_an_empty_line(desk: Desk, reply: str) -> None:
+def test_an_empty_reply_is_an_empty_line(driver: ChatDriver, reply: str) -> None:
     """A reply without a word takes a line, so that one sees that it came."""
-    assert replies(desk.chat(in_markdown(lambda *_: reply), "go" + ENTER, CTRL_D)) == "\n"
+    assert replies(driver.chat(in_markdown(lambda *_: reply), "go" + ENTER, CTRL_D)) == "\n"
 
 
-def test_what_had_come_before_a_failure_is_shown(desk: Desk) -> None:
+def test_what_had_come_before_a_failure_is_shown(driver: ChatDriver) -> None:
     """The pieces that came before an agent failed stand before its error, the unfinished block too."""
 
     def fails(prompt: str, session: Any, context: Any) -> Iterator[str]:
         yield "# Plan\n\nFirst *th"
         raise ValueError("no more")
 
-    page = replies(desk.chat(in_markdown(fails), "go" + ENTER, CTRL_D))
+    page = replies(driver.chat(in_markdown(fails), "go" + ENTER, CTRL_D))
     assert page == "# Plan\n\nFirst *th\nerror: the agent failed: ValueError: no more\n"
 
 
-def test_a_blocks_beginning_does_not_wait_for_the_reply(desk: Desk) -> None:
+def test_a_blocks_beginning_does_not_wait_for_the_reply(driver: ChatDriver) -> None:
     """A block is shown for good as soon as the next one has begun."""
     shown: list[str] = []
 
     def agent(prompt: str, session: Any, context: Any) -> Iterator[str]:
         for piece in ("# Pl", "an\n", "\nFirst\n", "\n- a\n", "- b\n"):
             yield piece
-            shown.append(replies(desk.page.text))
+            shown.append(replies(driver.page.text))
 
-    desk.chat(in_markdown(agent), "go" + ENTER, CTRL_D)
+    driver.chat(in_markdown(agent), "go" + ENTER, CTRL_D)
     assert shown == ["", "", "# Plan\n", "# Plan\n\nFirst\n", "# Plan\n\nFirst\n"]
 
 
-def test_a_long_block_in_small_pieces_takes_no_time(desk: Desk) -> None:
+def test_a_long_block_in_small_pieces_takes_no_time(driver: ChatDriver) -> None:
     """Ten thousand lines of code in as many pieces do not keep the agent waiting."""
     began = time.process_time()
     code = "".join(f"line_{number} = {number}\n" for number in range(10_000))
-    page = desk.chat(
+    page = driver.chat(
         in_markdown(lambda *_: iter(["```\n", *code.splitlines(keepends=True), "```\n"])),
         "go" + ENTER,
         CTRL_D,
@@ -139,13 +141,13 @@ def test_a_long_block_in_small_pieces_takes_no_time(desk: Desk) -> None:
     assert code in page
 
 
-def test_hostile_pieces_are_made_safe(desk: Desk) -> None:
+def test_hostile_pieces_are_made_safe(driver: ChatDriver) -> None:
     """A sequence that is split over pieces is no more obeyed than a whole one, nor is a line break torn."""
-    page = desk.chat(in_markdown(lambda *_: iter(["a\x1b", "[2Jb\r", "\nc\r", "d"])), "go" + ENTER, CTRL_D)
+    page = driver.chat(in_markdown(lambda *_: iter(["a\x1b", "[2Jb\r", "\nc\r", "d"])), "go" + ENTER, CTRL_D)
     assert replies(page) == "a^[[2Jb\nc^Md\n"
 
 
-def test_an_agent_given_up_is_not_heard_any_more(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_given_up_is_not_heard_any_more(driver: ChatDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces that a stubborn agent goes on to yield after its turn was given up do not reach the screen."""
     monkeypatch.setattr(watchdog, "GRACE_SECONDS", 0.1)
     gate, over = threading.Event(), threading.Event()
@@ -155,7 +157,7 @@ def test_an_agent_given_up_is_not_heard_any_more(desk: Desk, monkeypatch: pytest
             yield "# One\n\n"
             try:
                 yield "Two\n\nThree"
-                desk.signal(signal.SIGINT)
+                driver.signal(signal.SIGINT)
                 gate.wait()
             except BaseException:  # noqa: BLE001 - that is what stubborn means
                 gate.wait()
@@ -163,10 +165,10 @@ def test_an_agent_given_up_is_not_heard_any_more(desk: Desk, monkeypatch: pytest
             over.set()
         yield "five\n"
 
-    page = desk.chat(in_markdown(stubborn), "go" + ENTER, "next" + ENTER, CTRL_D)
+    page = driver.chat(in_markdown(stubborn), "go" + ENTER, "next" + ENTER, CTRL_D)
     gate.set()
     over.wait(0.2)
-    assert "Four" not in page + desk.page.text
+    assert "Four" not in page + driver.page.text
     assert "# One\n\nTwo\n" in page
     assert page.endswith("five\nresume with: flue chat tester -r work\n")
 
@@ -209,32 +211,32 @@ def test_an_installed_agent_may_ask_for_markdown(
 
 @pytest.mark.parametrize(("bell", "rings"), [(0.05, 1), (60.0, 0), (0.0, 0)])
 def test_the_bell_after_a_long_turn(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, bell: float, rings: int
+    driver: ChatDriver, monkeypatch: pytest.MonkeyPatch, bell: float, rings: int
 ) -> None:
     """The bell rings once after a turn that took as long as the settings say; 0 is never."""
     monkeypatch.setenv("TERM", "xterm")
-    assert _rung(desk, bell, thinks) == rings
+    assert _rung(driver, bell, thinks) == rings
 
 
-def test_the_bell_after_a_long_failure(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bell_after_a_long_failure(driver: ChatDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waited for a turn that failed is called too; who cancelled it is there anyway."""
     monkeypatch.setenv("TERM", "xterm")
 
     def fails(prompt: str, session: Any, context: Any) -> str:
         time.sleep(0.1)
         if prompt == "cancel":
-            desk.signal(signal.SIGINT)
+            driver.signal(signal.SIGINT)
             time.sleep(0.1)
         raise ValueError("no")
 
-    assert _rung(desk, 0.05, fails) == 1
-    assert _rung(desk, 0.05, fails, "cancel") == 0
+    assert _rung(driver, 0.05, fails) == 1
+    assert _rung(driver, 0.05, fails, "cancel") == 0
 
 
-def test_no_bell_on_a_dumb_terminal(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_bell_on_a_dumb_terminal(driver: ChatDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal that can do nothing is not rung."""
     monkeypatch.setenv("TERM", "dumb")
-    assert _rung(desk, 0.01, thinks) == 0
+    assert _rung(driver, 0.01, thinks) == 0
 
 
 def thinks(prompt: str, session: Any, context: Any) -> str:
@@ -242,14 +244,14 @@ def thinks(prompt: str, session: Any, context: Any) -> str:
     return "done"
 
 
-def _rung(desk: Desk, bell: float, agent: Any, prompt: str = "go") -> int:
-    desk.keys.send_text(prompt + ENTER + CTRL_D)
-    conversation = desk.conversation(agent)
+def _rung(driver: ChatDriver, bell: float, agent: Any, prompt: str = "go") -> int:
+    driver.keys.send_text(prompt + ENTER + CTRL_D)
+    conversation = driver.conversation(agent)
     run_chat(
-        conversation, desk.page, desk.cancelling, history_of=lambda agent: "", style=ChatStyle(bell=bell)
+        conversation, driver.page, driver.cancelling, history_of=lambda agent: "", style=ChatStyle(bell=bell)
     )
-    seen: str = desk.page.text
-    desk.page.text = ""
+    seen: str = driver.page.text
+    driver.page.text = ""
     return seen.count("\a")
 
 

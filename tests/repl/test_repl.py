@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fake_terminal import Desk, echo, handlers_restored, sample
+from support.fake_terminal import ChatDriver, echo, handlers_restored, sample
 from support.real_terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_J, ENTER, PASTE_BEGINS, PASTE_ENDS
 
 from flue_cli.cli.signals import Signals
@@ -39,9 +39,9 @@ from flue_cli.turns import watchdog
 # What is typed
 
 
-def test_greeting_remembers_a_name(desk: Desk) -> None:
+def test_greeting_remembers_a_name(driver: ChatDriver) -> None:
     """Who has said their name is greeted by it from the second prompt on."""
-    page = desk.chat(
+    page = driver.chat(
         sample("greeting"), "my name is Alice", ENTER, "Tell me a joke", ENTER, CTRL_D
     ).splitlines()
 
@@ -53,9 +53,9 @@ def test_greeting_remembers_a_name(desk: Desk) -> None:
     ]
 
 
-def test_task_planner_keeps_a_list_per_session(desk: Desk) -> None:
+def test_task_planner_keeps_a_list_per_session(driver: ChatDriver) -> None:
     """Tasks add up in one session, and a new session begins without any."""
-    page = desk.chat(
+    page = driver.chat(
         sample("task-planner"),
         "add Buy groceries" + ENTER,
         "add Call mom" + ENTER,
@@ -78,100 +78,100 @@ def test_task_planner_keeps_a_list_per_session(desk: Desk) -> None:
     ]
 
 
-def test_looking_in_makes_no_session(desk: Desk) -> None:
+def test_looking_in_makes_no_session(driver: ChatDriver) -> None:
     """Who opens a chat and leaves it again leaves nothing behind."""
-    assert desk.chat(echo, CTRL_D) == "tester · session work (new) · /help\n"
-    assert not desk.file.exists()
+    assert driver.chat(echo, CTRL_D) == "tester · session work (new) · /help\n"
+    assert not driver.file.exists()
 
 
 @pytest.mark.parametrize("way", ["/exit", "/quit"])
-def test_leaving_by_a_command(desk: Desk, way: str) -> None:
+def test_leaving_by_a_command(driver: ChatDriver, way: str) -> None:
     """/exit and /quit end the chat."""
-    page = desk.chat(echo, "hello" + ENTER, way + ENTER, "never sent" + ENTER)
+    page = driver.chat(echo, "hello" + ENTER, way + ENTER, "never sent" + ENTER)
 
     assert page.endswith("<hello>\nresume with: flue chat tester -r work\n")
-    assert desk.sent() == ["hello"]
+    assert driver.sent() == ["hello"]
 
 
-def test_nothing_is_not_a_prompt(desk: Desk) -> None:
+def test_nothing_is_not_a_prompt(driver: ChatDriver) -> None:
     """Enter on an empty or blank line sends nothing."""
-    desk.chat(echo, ENTER, "   " + ENTER, CTRL_J + ENTER, "hello" + ENTER, CTRL_D)
-    assert desk.sent() == ["hello"]
+    driver.chat(echo, ENTER, "   " + ENTER, CTRL_J + ENTER, "hello" + ENTER, CTRL_D)
+    assert driver.sent() == ["hello"]
 
 
 @pytest.mark.parametrize("key", [ALT_ENTER, CTRL_J], ids=["Alt-Enter", "Ctrl-J"])
-def test_a_prompt_of_several_lines(desk: Desk, key: str) -> None:
+def test_a_prompt_of_several_lines(driver: ChatDriver, key: str) -> None:
     """Alt-Enter and Ctrl-J add a line; Enter sends them all as one prompt."""
-    desk.chat(echo, "one", key, "two", key, key, "four", ENTER, CTRL_D)
-    assert desk.sent() == ["one\ntwo\n\nfour"]
+    driver.chat(echo, "one", key, "two", key, key, "four", ENTER, CTRL_D)
+    assert driver.sent() == ["one\ntwo\n\nfour"]
 
 
 @pytest.mark.parametrize("lines", [3, 5000])
 @pytest.mark.parametrize("newline", ["\n", "\r", "\r\n"], ids=["LF", "CR", "CRLF"])
-def test_pasted_lines_are_one_prompt(desk: Desk, lines: int, newline: str) -> None:
+def test_pasted_lines_are_one_prompt(driver: ChatDriver, lines: int, newline: str) -> None:
     """What is pasted waits for Enter, however many lines it has, and is one prompt."""
     pasted = [f"line {number}" for number in range(lines)]
     text = f"{PASTE_BEGINS}{newline.join(pasted)}{PASTE_ENDS}" + ENTER
-    typing = threading.Thread(target=desk.keys.send_text, args=(text + CTRL_D,))  # a pipe holds 64 KiB
+    typing = threading.Thread(target=driver.keys.send_text, args=(text + CTRL_D,))  # a pipe holds 64 KiB
     typing.start()
-    desk.chat(lambda prompt, session, context: "seen")
+    driver.chat(lambda prompt, session, context: "seen")
     typing.join()
 
-    assert desk.sent() == ["\n".join(pasted)]
+    assert driver.sent() == ["\n".join(pasted)]
 
 
-def test_the_line_can_be_edited(desk: Desk) -> None:
+def test_the_line_can_be_edited(driver: ChatDriver) -> None:
     """The keys that move and delete in a shell do so here."""
     home, end, backspace, delete_word = "\x01", "\x05", "\x7f", "\x17"
     typed = ["world" + home + "hello " + end + "!?" + backspace, "one two" + delete_word + "three"]
-    desk.chat(echo, *(text + ENTER for text in typed), CTRL_D)
+    driver.chat(echo, *(text + ENTER for text in typed), CTRL_D)
 
-    assert desk.sent() == ["hello world!", "one three"]
+    assert driver.sent() == ["hello world!", "one three"]
 
 
 @pytest.mark.parametrize(
     "text", ["naïve café", "日本語", "👩‍👩‍👧", "e\u0301", "a\tb", "[bold]not markup[/bold]"]
 )
-def test_a_prompt_is_sent_as_it_was_pasted(desk: Desk, text: str) -> None:
+def test_a_prompt_is_sent_as_it_was_pasted(driver: ChatDriver, text: str) -> None:
     """Letters of any language, tabs and brackets reach the agent unchanged."""
-    desk.chat(echo, PASTE_BEGINS + text + PASTE_ENDS + ENTER, CTRL_D)
-    assert desk.sent() == [text]
+    driver.chat(echo, PASTE_BEGINS + text + PASTE_ENDS + ENTER, CTRL_D)
+    assert driver.sent() == [text]
 
 
-def test_keys_that_are_not_utf_8_do_not_end_the_chat(desk: Desk) -> None:
+def test_keys_that_are_not_utf_8_do_not_end_the_chat(driver: ChatDriver) -> None:
     """Bytes from a terminal with another encoding spoil their own prompt at most."""
-    desk.keys.send_bytes(b"caf\xe9\r")
-    desk.chat(echo, "hello" + ENTER, CTRL_D)
+    driver.keys.send_bytes(b"caf\xe9\r")
+    driver.chat(echo, "hello" + ENTER, CTRL_D)
 
-    assert desk.sent()[-1] == "hello"
+    assert driver.sent()[-1] == "hello"
 
 
 # Ctrl-C at the prompt
 
 
-def test_a_second_ctrl_c_leaves(desk: Desk) -> None:
+def test_a_second_ctrl_c_leaves(driver: ChatDriver) -> None:
     """Ctrl-C on an empty line says what a second one does, and the second one leaves as a signal would."""
-    desk.page.when("press Ctrl-C again to leave, or Ctrl-D", lambda: desk.keys.send_text(CTRL_C))
+    driver.page.when("press Ctrl-C again to leave, or Ctrl-D", lambda: driver.keys.send_text(CTRL_C))
     with pytest.raises(StoppedBySignal) as stop:
-        desk.chat(echo, CTRL_C)
+        driver.chat(echo, CTRL_C)
 
     assert stop.value.signum == signal.SIGINT
 
 
-def test_ctrl_c_clears_the_line(desk: Desk) -> None:
+def test_ctrl_c_clears_the_line(driver: ChatDriver) -> None:
     """Ctrl-C with something typed throws it away and does not count as the first of two."""
-    desk.page.when("press Ctrl-C again", lambda: desk.keys.send_text("hello" + ENTER + CTRL_D))
-    page = desk.chat(echo, "oh no" + CTRL_C, CTRL_C)
+    driver.page.when("press Ctrl-C again", lambda: driver.keys.send_text("hello" + ENTER + CTRL_D))
+    page = driver.chat(echo, "oh no" + CTRL_C, CTRL_C)
 
     assert page.count("press Ctrl-C again") == 1
-    assert desk.sent() == ["hello"]
+    assert driver.sent() == ["hello"]
 
 
-def test_ctrl_c_counts_anew_after_a_prompt(desk: Desk) -> None:
+def test_ctrl_c_counts_anew_after_a_prompt(driver: ChatDriver) -> None:
     """Two presses with a prompt between them do not leave."""
-    desk.page.when("press Ctrl-C again", lambda: desk.keys.send_text("hello" + ENTER + CTRL_C))
-    desk.page.when("<hello>\npress Ctrl-C again", lambda: desk.keys.send_text(CTRL_D))
-    page = desk.chat(echo, CTRL_C)
+    driver.page.when("press Ctrl-C again", lambda: driver.keys.send_text("hello" + ENTER + CTRL_C))
+    driver.page.when("<hello>\npress Ctrl-C again", lambda: driver.keys.send_text(CTRL_D))
+    page = driver.chat(echo, CTRL_C)
 
     assert page.count("press Ctrl-C again") == 2
 
@@ -179,31 +179,31 @@ def test_ctrl_c_counts_anew_after_a_prompt(desk: Desk) -> None:
 # Slash commands
 
 
-def test_help_names_every_command(desk: Desk) -> None:
+def test_help_names_every_command(driver: ChatDriver) -> None:
     """/help explains each command in a line that fits, and the keys that nobody would guess."""
-    page = desk.chat(echo, "/help" + ENTER, CTRL_D)
+    page = driver.chat(echo, "/help" + ENTER, CTRL_D)
 
     for name in COMMANDS:
         assert f"{name:<10} {help_summary(name)}" in page.splitlines()
     assert max(map(len, page.splitlines())) <= 80
     for key in ("Enter", "Alt-Enter", "Ctrl-J", "Ctrl-C", "Ctrl-D", "//"):
         assert key in page
-    assert desk.sent() == []
+    assert driver.sent() == []
 
 
-def test_data_shows_what_the_agent_keeps(desk: Desk) -> None:
+def test_data_shows_what_the_agent_keeps(driver: ChatDriver) -> None:
     """/data PATH is what is there as JSON, $ all of it: an empty object before the first turn."""
-    page = desk.chat(echo, "/data $" + ENTER, "hello" + ENTER, "/data $" + ENTER, CTRL_D)
+    page = driver.chat(echo, "/data $" + ENTER, "hello" + ENTER, "/data $" + ENTER, CTRL_D)
     before, _, after = page.partition("<hello>\n")
 
     assert before.splitlines()[1:] == ["{}"]
     assert json.loads(after.partition("resume")[0]) == {"said": ["hello"]}
 
 
-def test_history_shows_the_newest_turns(desk: Desk) -> None:
+def test_history_shows_the_newest_turns(driver: ChatDriver) -> None:
     """/history shows the last ten turns, /history N the last N, each prompt with its reply."""
     typed = [f"prompt {number}" + ENTER for number in range(1, 13)]
-    page = desk.chat(echo, *typed, "/history" + ENTER, "/help" + ENTER, "/history 2" + ENTER, CTRL_D)
+    page = driver.chat(echo, *typed, "/history" + ENTER, "/help" + ENTER, "/history 2" + ENTER, CTRL_D)
     ten, _, two = _plain(page).partition("<prompt 12>\n")[2].partition("/help")
 
     assert _prompts(ten) == [f"prompt {number}" for number in range(3, 13)]
@@ -221,34 +221,34 @@ def test_history_shows_the_newest_turns(desk: Desk) -> None:
         ("/history ²", "error: /history takes a number of turns"),
     ],
 )
-def test_history_that_cannot_be_shown(desk: Desk, typed: str, words: str) -> None:
+def test_history_that_cannot_be_shown(driver: ChatDriver, typed: str, words: str) -> None:
     """/history says so when there is nothing to show or its number is none."""
-    assert desk.chat(echo, typed + ENTER, CTRL_D).splitlines()[1:] == [words]
+    assert driver.chat(echo, typed + ENTER, CTRL_D).splitlines()[1:] == [words]
 
 
-def test_a_new_session_by_name(desk: Desk) -> None:
+def test_a_new_session_by_name(driver: ChatDriver) -> None:
     """/new NAME goes on in a fresh session of that name; the one before stays as it was."""
-    page = desk.chat(echo, "one" + ENTER, "/new other one" + ENTER, "two" + ENTER, CTRL_D)
+    page = driver.chat(echo, "one" + ENTER, "/new other one" + ENTER, "two" + ENTER, CTRL_D)
 
     assert "new session other one\n<two>\nresume with: flue chat tester -r 'other one'\n" in page
-    assert (desk.sent(), desk.sent("other one")) == (["one"], ["two"])
+    assert (driver.sent(), driver.sent("other one")) == (["one"], ["two"])
 
 
-def test_a_new_session_without_a_name(desk: Desk) -> None:
+def test_a_new_session_without_a_name(driver: ChatDriver) -> None:
     """/new alone makes up a name, and the session exists once something is said in it."""
-    page = desk.chat(echo, "one" + ENTER, "/new" + ENTER, "two" + ENTER, CTRL_D)
+    page = driver.chat(echo, "one" + ENTER, "/new" + ENTER, "two" + ENTER, CTRL_D)
     name = page.partition("new session ")[2].partition("\n")[0]
 
     assert name != "work"
-    assert desk.sent(name) == ["two"]
+    assert driver.sent(name) == ["two"]
 
 
-def test_a_new_session_without_a_prompt_is_none(desk: Desk) -> None:
+def test_a_new_session_without_a_prompt_is_none(driver: ChatDriver) -> None:
     """Who leaves right after /new leaves no empty session behind, and is not told to resume one."""
-    page = desk.chat(echo, "one" + ENTER, "/new other" + ENTER, CTRL_D)
+    page = driver.chat(echo, "one" + ENTER, "/new other" + ENTER, CTRL_D)
 
     assert page.endswith("new session other\n")
-    assert desk.store.head("tester", "other").uid == ABSENT
+    assert driver.store.head("tester", "other").uid == ABSENT
 
 
 @pytest.mark.parametrize(
@@ -259,13 +259,13 @@ def test_a_new_session_without_a_prompt_is_none(desk: Desk) -> None:
         ("/new " + "x" * 257, "error: a session name has at most 256 characters, this one has 257"),
     ],
 )
-def test_a_new_session_that_cannot_be(desk: Desk, typed: str, words: str) -> None:
+def test_a_new_session_that_cannot_be(driver: ChatDriver, typed: str, words: str) -> None:
     """/new with a name that is taken or is none says so, and the chat stays where it was."""
-    desk.elsewhere("hi", name="taken")
-    page = desk.chat(echo, typed + ENTER, "hello" + ENTER, CTRL_D)
+    driver.elsewhere("hi", name="taken")
+    page = driver.chat(echo, typed + ENTER, "hello" + ENTER, CTRL_D)
 
     assert words in page
-    assert (desk.sent(), desk.sent("taken")) == (["hello"], ["hi"])
+    assert (driver.sent(), driver.sent("taken")) == (["hello"], ["hi"])
 
 
 @pytest.mark.parametrize(
@@ -278,25 +278,25 @@ def test_a_new_session_that_cannot_be(desk: Desk, typed: str, words: str) -> Non
         ("/HELP", "error: there is no command /HELP\n"),
     ],
 )
-def test_an_unknown_command_is_not_sent(desk: Desk, typed: str, words: str) -> None:
+def test_an_unknown_command_is_not_sent(driver: ChatDriver, typed: str, words: str) -> None:
     """What begins with a slash and is no command is reported, and the agent never sees it."""
-    assert words in desk.chat(echo, typed + ENTER, CTRL_D)
-    assert desk.sent() == []
+    assert words in driver.chat(echo, typed + ENTER, CTRL_D)
+    assert driver.sent() == []
 
 
 @pytest.mark.parametrize(
     ("typed", "sent"),
     [("//x", "/x"), ("//help", "/help"), ("///", "//"), (" /help", " /help"), ("a /b", "a /b")],
 )
-def test_two_slashes_send_one(desk: Desk, typed: str, sent: str) -> None:
+def test_two_slashes_send_one(driver: ChatDriver, typed: str, sent: str) -> None:
     """A prompt that begins with a slash is typed with two."""
-    desk.chat(echo, typed + ENTER, CTRL_D)
-    assert desk.sent() == [sent]
+    driver.chat(echo, typed + ENTER, CTRL_D)
+    assert driver.sent() == [sent]
 
 
-def test_hostile_names_of_commands_are_shown_safe(desk: Desk) -> None:
+def test_hostile_names_of_commands_are_shown_safe(driver: ChatDriver) -> None:
     """A pasted command with control characters in it is reported without obeying them."""
-    page = desk.chat(echo, f"{PASTE_BEGINS}/\x1b]52;c;aGk=\x07{PASTE_ENDS}" + ENTER, CTRL_D)
+    page = driver.chat(echo, f"{PASTE_BEGINS}/\x1b]52;c;aGk=\x07{PASTE_ENDS}" + ENTER, CTRL_D)
 
     assert "there is no command /^[]52;c;aGk=^G" in page
     assert "\x1b" not in page
@@ -305,30 +305,30 @@ def test_hostile_names_of_commands_are_shown_safe(desk: Desk) -> None:
 # Beginning and end
 
 
-def test_a_remark_comes_first(desk: Desk) -> None:
+def test_a_remark_comes_first(driver: ChatDriver) -> None:
     """What there is to say about the agent is said before the chat begins."""
-    page = desk.chat(desk.conversation(echo, remark="using ./agents/tester.py"), CTRL_D)
+    page = driver.chat(driver.conversation(echo, remark="using ./agents/tester.py"), CTRL_D)
     assert page.splitlines() == ["using ./agents/tester.py", "tester · session work (new) · /help"]
 
 
 @pytest.mark.parametrize(("turns", "words"), [(1, "1 turn"), (2, "2 turns")])
-def test_a_resumed_chat_says_how_much_there_is(desk: Desk, turns: int, words: str) -> None:
+def test_a_resumed_chat_says_how_much_there_is(driver: ChatDriver, turns: int, words: str) -> None:
     """Who comes back reads how many turns there were."""
     for number in range(turns):
-        desk.elsewhere(f"prompt {number}")
-    assert desk.chat(echo, CTRL_D).startswith(f"tester · session work ({words}) · /help\n")
+        driver.elsewhere(f"prompt {number}")
+    assert driver.chat(echo, CTRL_D).startswith(f"tester · session work ({words}) · /help\n")
 
 
-def test_a_resumed_chat_recalls_the_last_turns(desk: Desk) -> None:
+def test_a_resumed_chat_recalls_the_last_turns(driver: ChatDriver) -> None:
     """Who comes back reads the last three turns, and those that failed are marked."""
 
     def broken(prompt: str, session: Any, context: Any) -> str:
         raise ValueError("no such colour")
 
     for prompt in ("one", "two", "three"):
-        desk.elsewhere(prompt)
-    desk.elsewhere("four", broken)
-    page = _plain(desk.chat(echo, CTRL_D))
+        driver.elsewhere(prompt)
+    driver.elsewhere("four", broken)
+    page = _plain(driver.chat(echo, CTRL_D))
 
     assert "one" not in page
     assert "> two\n<two>\n" in page
@@ -336,10 +336,10 @@ def test_a_resumed_chat_recalls_the_last_turns(desk: Desk) -> None:
     assert "failed\n> four\nthe agent failed: ValueError: no such colour\n" in page
 
 
-def test_what_is_recalled_is_made_safe(desk: Desk) -> None:
+def test_what_is_recalled_is_made_safe(driver: ChatDriver) -> None:
     """Prompts and replies from elsewhere cannot give the terminal orders when they are shown again."""
-    desk.elsewhere("\x1b]52;c;aGk=\x07 prompt \u202eback", lambda *_: "\x1b[2Jreply\r\x9b31m")
-    page = desk.chat(echo, CTRL_D)
+    driver.elsewhere("\x1b]52;c;aGk=\x07 prompt \u202eback", lambda *_: "\x1b[2Jreply\r\x9b31m")
+    page = driver.chat(echo, CTRL_D)
 
     assert "> ^[]52;c;aGk=^G prompt <U+202E>back" in page
     assert "^[[2Jreply^M<U+009B>31m" in page
@@ -349,20 +349,22 @@ def test_what_is_recalled_is_made_safe(desk: Desk) -> None:
     "name", ["plain", "two words", 'it\'s "quoted"', "$(id) `id` !1 \\", "日本", "*?[a]"]
 )
 @pytest.mark.parametrize("repeat", [(), ("--store", "my store.db", "--agents", "a'b")], ids=["", "options"])
-def test_the_hint_names_the_session_for_a_shell(desk: Desk, name: str, repeat: tuple[str, ...]) -> None:
+def test_the_hint_names_the_session_for_a_shell(
+    driver: ChatDriver, name: str, repeat: tuple[str, ...]
+) -> None:
     """On leaving one reads the command that comes back here, quoted so that a shell takes it as it is."""
     manners = ChatOptions(0, None, is_saved=True, repeat_flags=repeat)
-    page = desk.chat(desk.conversation(echo, name=name, manners=manners), "hello" + ENTER, CTRL_D)
+    page = driver.chat(driver.conversation(echo, name=name, manners=manners), "hello" + ENTER, CTRL_D)
     hint = page.splitlines()[-1]
 
     assert hint.startswith("resume with: flue chat tester -r ")
     assert shlex.split(hint.removeprefix("resume with: ")) == ["flue", "chat", "tester", "-r", name, *repeat]
 
 
-def test_what_is_not_kept_cannot_be_resumed(desk: Desk) -> None:
+def test_what_is_not_kept_cannot_be_resumed(driver: ChatDriver) -> None:
     """A chat that keeps nothing says so at the beginning and has no hint at the end."""
     manners = ChatOptions(0, None, is_saved=False)
-    page = desk.chat(desk.conversation(echo, manners=manners), "hello" + ENTER, CTRL_D)
+    page = driver.chat(driver.conversation(echo, manners=manners), "hello" + ENTER, CTRL_D)
 
     assert page == "tester · session work (new, not kept) · /help\n<hello>\n"
 
@@ -370,7 +372,7 @@ def test_what_is_not_kept_cannot_be_resumed(desk: Desk) -> None:
 # Replies
 
 
-def test_a_reply_ends_its_line_once(desk: Desk) -> None:
+def test_a_reply_ends_its_line_once(driver: ChatDriver) -> None:
     """Replies with and without a newline, streamed or whole, leave no blank line and share none."""
 
     def in_pieces(prompt: str, session: Any, context: Any) -> Any:
@@ -379,12 +381,12 @@ def test_a_reply_ends_its_line_once(desk: Desk) -> None:
         return iter(["re", "ply" + "\n" * prompt.count("+")])
 
     typed = ["whole", "whole+", "pieces", "pieces+"]
-    page = desk.chat(in_pieces, *(text + ENTER for text in typed), "/exit" + ENTER)
+    page = driver.chat(in_pieces, *(text + ENTER for text in typed), "/exit" + ENTER)
 
     assert page.splitlines()[1:-1] == ["reply"] * 4
 
 
-def test_a_reply_comes_piece_by_piece(desk: Desk) -> None:
+def test_a_reply_comes_piece_by_piece(driver: ChatDriver) -> None:
     """The first piece is there to be read while the agent still works on the second."""
     seen = threading.Event()
 
@@ -393,22 +395,22 @@ def test_a_reply_comes_piece_by_piece(desk: Desk) -> None:
         assert seen.wait(30)
         yield ", second"
 
-    desk.page.when("first", seen.set)
-    assert "first, second\n" in desk.chat(slowly, "hello" + ENTER, CTRL_D)
+    driver.page.when("first", seen.set)
+    assert "first, second\n" in driver.chat(slowly, "hello" + ENTER, CTRL_D)
 
 
-def test_replies_are_made_safe(desk: Desk) -> None:
+def test_replies_are_made_safe(driver: ChatDriver) -> None:
     """A reply cannot give the terminal orders, not even when it comes in pieces."""
 
     def hostile(prompt: str, session: Any, context: Any) -> Any:
         orders = "\x1b]52;c;aGk=\x07\u202e\x9b2J"
         return orders if prompt == "whole" else iter(orders)
 
-    page = desk.chat(hostile, "whole" + ENTER, "pieces" + ENTER, CTRL_D)
+    page = driver.chat(hostile, "whole" + ENTER, "pieces" + ENTER, CTRL_D)
     assert page.count("^[]52;c;aGk=^G<U+202E><U+009B>2J\n") == 2
 
 
-def test_an_agent_that_fails_does_not_end_the_chat(desk: Desk) -> None:
+def test_an_agent_that_fails_does_not_end_the_chat(driver: ChatDriver) -> None:
     """What went wrong is said below what was heard so far, and the next prompt is answered."""
 
     def breaks(prompt: str, session: Any, context: Any) -> Iterator[str]:
@@ -416,13 +418,13 @@ def test_an_agent_that_fails_does_not_end_the_chat(desk: Desk) -> None:
         if prompt == "break":
             raise SystemExit(3)
 
-    page = desk.chat(breaks, "break" + ENTER, "go on" + ENTER, CTRL_D)
+    page = driver.chat(breaks, "break" + ENTER, "go on" + ENTER, CTRL_D)
 
     assert "<break>\nerror: the agent called sys.exit(3)\n<go on>\n" in page
-    assert [entry.outcome for entry in desk.entries()] == ["failed", "completed"]
+    assert [entry.outcome for entry in driver.entries()] == ["failed", "completed"]
 
 
-def test_an_agent_has_only_the_time_it_is_given(desk: Desk) -> None:
+def test_an_agent_has_only_the_time_it_is_given(driver: ChatDriver) -> None:
     """With --timeout, an agent that takes longer is stopped, and the chat goes on."""
 
     def sleepy(prompt: str, session: Any, context: Any) -> str:
@@ -431,8 +433,8 @@ def test_an_agent_has_only_the_time_it_is_given(desk: Desk) -> None:
             time.sleep(0.01)
         return f"<{prompt}>"
 
-    talk = desk.conversation(sleepy, manners=ChatOptions(0, 0.2, is_saved=True))
-    page = desk.chat(talk, "sleep" + ENTER, "wake up" + ENTER, CTRL_D)
+    talk = driver.conversation(sleepy, manners=ChatOptions(0, 0.2, is_saved=True))
+    page = driver.chat(talk, "sleep" + ENTER, "wake up" + ENTER, CTRL_D)
 
     assert "error: the agent took longer than 0.2 s\n<wake up>\n" in page
 
@@ -500,7 +502,7 @@ class Busy:
 
 
 @pytest.fixture
-def busy(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Busy]:
+def busy(driver: ChatDriver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Busy]:
     """Agents that will not stop are given up soon here, and let go when the test is over."""
     monkeypatch.setattr(watchdog, "GRACE_SECONDS", 0.2)
     busy = Busy()
@@ -509,13 +511,13 @@ def busy(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Busy]:
 
 
 @contextmanager
-def signalled(desk: Desk, busy: Busy, *signums: int) -> Iterator[None]:
+def signalled(driver: ChatDriver, busy: Busy, *signums: int) -> Iterator[None]:
     """Send the signals once an agent works."""
 
     def send() -> None:
         assert busy.working.wait(30)
         for signum in signums:
-            desk.signal(signum)
+            driver.signal(signum)
 
     thread = threading.Thread(target=send)
     thread.start()
@@ -536,13 +538,13 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_ctrl_c_cancels_the_turn_and_not_the_chat(desk: Desk, busy: Busy, kind: str) -> None:
+def test_ctrl_c_cancels_the_turn_and_not_the_chat(driver: ChatDriver, busy: Busy, kind: str) -> None:
     """Ctrl-C ends the turn whatever the agent does about it, and the next prompt is answered."""
-    with signalled(desk, busy, signal.SIGINT):
-        page = desk.chat(getattr(busy, kind), "go" + ENTER, "next" + ENTER, CTRL_D)
+    with signalled(driver, busy, signal.SIGINT):
+        page = driver.chat(getattr(busy, kind), "go" + ENTER, "next" + ENTER, CTRL_D)
 
     assert re.search(r"cancelled[^\n]*\n<next>\n", page)
-    assert [(entry.prompt, entry.outcome) for entry in desk.entries()] == [
+    assert [(entry.prompt, entry.outcome) for entry in driver.entries()] == [
         ("go", "cancelled"),
         ("next", "completed"),
     ]
@@ -550,28 +552,28 @@ def test_ctrl_c_cancels_the_turn_and_not_the_chat(desk: Desk, busy: Busy, kind: 
 
 @pytest.mark.parametrize("kind", ["sync", "coroutine", "asleep"])
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_turn_and_chat(desk: Desk, busy: Busy, kind: str, signum: int) -> None:
+def test_a_signal_ends_turn_and_chat(driver: ChatDriver, busy: Busy, kind: str, signum: int) -> None:
     """TERM and HUP cancel the turn, say how to come back, and end the chat by the signal."""
     seen: list[str] = []
-    desk.page.when("resume with", lambda: seen.append(desk.page.text))
-    with signalled(desk, busy, signum), pytest.raises(StoppedBySignal) as stop:
-        desk.chat(getattr(busy, kind), "go" + ENTER, "next" + ENTER, CTRL_D)
+    driver.page.when("resume with", lambda: seen.append(driver.page.text))
+    with signalled(driver, busy, signum), pytest.raises(StoppedBySignal) as stop:
+        driver.chat(getattr(busy, kind), "go" + ENTER, "next" + ENTER, CTRL_D)
 
     assert stop.value.signum == signum
     assert re.search(r"cancelled[^\n]*\nresume with: flue chat tester -r work\n$", seen[0])
-    assert [entry.outcome for entry in desk.entries()] == ["cancelled"]
+    assert [entry.outcome for entry in driver.entries()] == ["cancelled"]
 
 
-def test_a_signal_after_ctrl_c_still_ends_the_chat(desk: Desk, busy: Busy) -> None:
+def test_a_signal_after_ctrl_c_still_ends_the_chat(driver: ChatDriver, busy: Busy) -> None:
     """A TERM that comes while a cancelled agent is still being stopped is not forgotten."""
-    with signalled(desk, busy, signal.SIGINT, signal.SIGTERM), pytest.raises(StoppedBySignal) as stop:
-        desk.chat(busy.asleep, "go" + ENTER, CTRL_D)
+    with signalled(driver, busy, signal.SIGINT, signal.SIGTERM), pytest.raises(StoppedBySignal) as stop:
+        driver.chat(busy.asleep, "go" + ENTER, CTRL_D)
     assert stop.value.signum == signal.SIGTERM
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_at_the_prompt_ends_the_chat(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, signum: int
+    driver: ChatDriver, monkeypatch: pytest.MonkeyPatch, signum: int
 ) -> None:
     """TERM and HUP end the chat at once, even when they come while the prompt is being drawn."""
 
@@ -585,52 +587,56 @@ def test_a_signal_at_the_prompt_ends_the_chat(
             return super().write(text)
 
     signal.alarm(10)  # a signal that gets lost leaves the chat waiting
-    monkeypatch.setattr(desk.page, "terminal_file", Screen)
+    monkeypatch.setattr(driver.page, "terminal_file", Screen)
     with handlers_restored():
         signals = Signals()
         signals.install()
-        monkeypatch.setattr(desk, "cancelling", signals.cancelling)
+        monkeypatch.setattr(driver, "cancelling", signals.cancelling)
         with pytest.raises(StoppedBySignal) as stop:
-            desk.chat(echo, "half a pro")
+            driver.chat(echo, "half a pro")
     assert stop.value.signum == signum
 
 
-def test_a_signal_while_a_prompt_is_sent_is_not_lost(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_while_a_prompt_is_sent_is_not_lost(
+    driver: ChatDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A TERM in the moment between Enter and the turn ends the chat like any other."""
     monkeypatch.setattr(InputHistory, "store_string", lambda *_: signal.raise_signal(signal.SIGTERM))
     with handlers_restored():
         signals = Signals()
         signals.install()
-        monkeypatch.setattr(desk, "cancelling", signals.cancelling)
+        monkeypatch.setattr(driver, "cancelling", signals.cancelling)
         with pytest.raises(StoppedBySignal) as stop:
-            desk.chat(echo, "hello" + ENTER, CTRL_D)
+            driver.chat(echo, "hello" + ENTER, CTRL_D)
     assert stop.value.signum == signal.SIGTERM
 
 
-def test_the_moment_between_reply_and_prompt(desk: Desk, tty: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_moment_between_reply_and_prompt(
+    driver: ChatDriver, tty: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between a reply and the next prompt the keyboard is as quiet as before, and one Ctrl-C does not leave."""
-    look = desk.store.head
+    look = driver.store.head
     settings: list[list[Any]] = []
 
     def head(agent: str, name: str) -> SessionHead:
-        if "<one>" in desk.page.text and not settings:
+        if "<one>" in driver.page.text and not settings:
             settings.append(termios.tcgetattr(tty))
             signal.raise_signal(signal.SIGINT)
         return look(agent, name)
 
-    monkeypatch.setattr(desk.store, "head", head)
+    monkeypatch.setattr(driver.store, "head", head)
     with handlers_restored():
         signals = Signals()
         signals.install()
-        monkeypatch.setattr(desk, "cancelling", signals.cancelling)
-        desk.chat(echo, "one" + ENTER, "two" + ENTER, CTRL_D)
+        monkeypatch.setattr(driver, "cancelling", signals.cancelling)
+        driver.chat(echo, "one" + ENTER, "two" + ENTER, CTRL_D)
 
-    assert desk.sent() == ["one", "two"]
+    assert driver.sent() == ["one", "two"]
     assert not settings[0][3] & termios.ECHO  # else what is typed now gets between reply and prompt
     assert not settings[0][0] & termios.ICRNL  # else Enter is a new line
 
 
-def test_an_agent_given_up_is_not_heard_any_more(desk: Desk, busy: Busy) -> None:
+def test_an_agent_given_up_is_not_heard_any_more(driver: ChatDriver, busy: Busy) -> None:
     """What an agent that would not stop says later does not get into the next reply."""
     spoken = threading.Event()
 
@@ -644,9 +650,9 @@ def test_an_agent_given_up_is_not_heard_any_more(desk: Desk, busy: Busy) -> None
         busy.released.set()
         assert spoken.wait(30)
 
-    desk.page.when("cancelled", let_it_speak)
-    with signalled(desk, busy, signal.SIGINT):
-        page = desk.chat(chatterbox, "go" + ENTER, "next" + ENTER, CTRL_D)
+    driver.page.when("cancelled", let_it_speak)
+    with signalled(driver, busy, signal.SIGINT):
+        page = driver.chat(chatterbox, "go" + ENTER, "next" + ENTER, CTRL_D)
 
     assert "<go>" not in page
     assert re.search(r"cancelled[^\n]*\n<next>\n", page)
@@ -656,9 +662,9 @@ def test_an_agent_given_up_is_not_heard_any_more(desk: Desk, busy: Busy) -> None
 
 
 @contextmanager
-def taken(desk: Desk) -> Iterator[None]:
+def taken(driver: ChatDriver) -> Iterator[None]:
     """While inside, another process answers a prompt of the same session."""
-    other = open_store(str(desk.file))
+    other = open_store(str(driver.file))
     begun: Any = other.begin(
         TurnRequest("tester", "work", "first come", wait=0), lambda seconds, holder: None
     )
@@ -667,42 +673,42 @@ def taken(desk: Desk) -> Iterator[None]:
     other.close()
 
 
-def waiting(desk: Desk) -> Conversation:
-    return desk.conversation(echo, manners=ChatOptions(30, None, is_saved=True))
+def waiting(driver: ChatDriver) -> Conversation:
+    return driver.conversation(echo, manners=ChatOptions(30, None, is_saved=True))
 
 
-def test_ctrl_c_ends_the_wait_for_another_turn(desk: Desk) -> None:
+def test_ctrl_c_ends_the_wait_for_another_turn(driver: ChatDriver) -> None:
     """Who waits behind another process is told so, and gets the prompt back with Ctrl-C."""
-    desk.page.when("waiting: ", lambda: desk.signal(signal.SIGINT))
-    desk.page.when("cancelled", lambda: desk.keys.send_text("/exit" + ENTER))
-    with taken(desk):
-        desk.chat(waiting(desk), "hello" + ENTER)
+    driver.page.when("waiting: ", lambda: driver.signal(signal.SIGINT))
+    driver.page.when("cancelled", lambda: driver.keys.send_text("/exit" + ENTER))
+    with taken(driver):
+        driver.chat(waiting(driver), "hello" + ENTER)
 
-    assert desk.sent() == ["first come"]
+    assert driver.sent() == ["first come"]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_wait_and_the_chat(desk: Desk, signum: int) -> None:
+def test_a_signal_ends_the_wait_and_the_chat(driver: ChatDriver, signum: int) -> None:
     """TERM and HUP end a chat that waits behind another process, as they do at any other time."""
-    desk.page.when("waiting: ", lambda: desk.signal(signum))
-    with taken(desk), pytest.raises(StoppedBySignal) as stop:
-        desk.chat(waiting(desk), "hello" + ENTER, CTRL_D)
+    driver.page.when("waiting: ", lambda: driver.signal(signum))
+    with taken(driver), pytest.raises(StoppedBySignal) as stop:
+        driver.chat(waiting(driver), "hello" + ENTER, CTRL_D)
     assert stop.value.signum == signum
 
 
-def test_a_busy_session_is_no_reason_to_leave(desk: Desk) -> None:
+def test_a_busy_session_is_no_reason_to_leave(driver: ChatDriver) -> None:
     """With no time to wait, a busy session is an error and the prompt comes back."""
-    with taken(desk):
-        page = desk.chat(echo, "hello" + ENTER, "again" + ENTER, CTRL_D)
+    with taken(driver):
+        page = driver.chat(echo, "hello" + ENTER, "again" + ENTER, CTRL_D)
 
     assert page.count("error: session 'work' is busy: another process") == 2
     assert "hint: wait longer with --wait SECONDS, or use another session\n" in page
 
 
-def test_turns_made_meanwhile_are_shown(desk: Desk) -> None:
+def test_turns_made_meanwhile_are_shown(driver: ChatDriver) -> None:
     """What another process said in this session is shown once, before the next prompt."""
-    desk.page.when("<one>\n", lambda: desk.elsewhere("from elsewhere"))
-    page = _plain(desk.chat(echo, "one" + ENTER, ENTER, "two" + ENTER, CTRL_D))
+    driver.page.when("<one>\n", lambda: driver.elsewhere("from elsewhere"))
+    page = _plain(driver.chat(echo, "one" + ENTER, ENTER, "two" + ENTER, CTRL_D))
 
     assert page.count("meanwhile in another process:\n") == 1
     assert "<one>\nmeanwhile in another process:\n[2]" in page
@@ -710,60 +716,62 @@ def test_turns_made_meanwhile_are_shown(desk: Desk) -> None:
     assert page.endswith("<from elsewhere>\n<two>\nresume with: flue chat tester -r work\n")
 
 
-def test_our_own_turns_are_not_shown_as_anothers(desk: Desk) -> None:
+def test_our_own_turns_are_not_shown_as_anothers(driver: ChatDriver) -> None:
     """When another process came first while a prompt was typed, its turn is shown, and ours not again."""
 
     def come_first() -> None:
-        desk.elsewhere("from elsewhere")
-        desk.keys.send_text("hello" + ENTER + CTRL_D)
+        driver.elsewhere("from elsewhere")
+        driver.keys.send_text("hello" + ENTER + CTRL_D)
 
-    desk.page.when("press Ctrl-C again", come_first)  # the chat waits for keys then
-    page = _plain(desk.chat(echo, CTRL_C))
+    driver.page.when("press Ctrl-C again", come_first)  # the chat waits for keys then
+    page = _plain(driver.chat(echo, CTRL_C))
 
     assert "> from elsewhere\n<from elsewhere>\n" in page
     assert page.count("<hello>") == 1
 
 
-def test_a_session_made_meanwhile_is_joined(desk: Desk) -> None:
+def test_a_session_made_meanwhile_is_joined(driver: ChatDriver) -> None:
     """When another process makes the session first, its turns are shown and the chat goes on in it."""
-    desk.page.when("/help\n", lambda: desk.elsewhere("from elsewhere"))
-    page = _plain(desk.chat(echo, "one" + ENTER, ENTER, CTRL_D))
+    driver.page.when("/help\n", lambda: driver.elsewhere("from elsewhere"))
+    page = _plain(driver.chat(echo, "one" + ENTER, ENTER, CTRL_D))
 
-    assert desk.sent() == ["from elsewhere", "one"]
+    assert driver.sent() == ["from elsewhere", "one"]
     assert page.count("> from elsewhere\n<from elsewhere>\n") == 1
     assert page.count("<one>") == 1
 
 
 @pytest.mark.parametrize("made_anew", [False, True], ids=["deleted", "made anew"])
-def test_a_session_deleted_meanwhile_stays_deleted(desk: Desk, made_anew: bool) -> None:
+def test_a_session_deleted_meanwhile_stays_deleted(driver: ChatDriver, made_anew: bool) -> None:
     """When another process deletes the session, the next prompt is an error and makes no new one."""
 
     def delete() -> None:
-        other = open_store(str(desk.file))
+        other = open_store(str(driver.file))
         other.delete(other.head("tester", "work"))
         other.close()
         if made_anew:
-            desk.elsewhere("somebody else's")
+            driver.elsewhere("somebody else's")
 
-    desk.page.when("<one>\n", delete)
-    page = desk.chat(echo, "one" + ENTER, "two" + ENTER, "/new fresh" + ENTER, "three" + ENTER, CTRL_D)
+    driver.page.when("<one>\n", delete)
+    page = driver.chat(echo, "one" + ENTER, "two" + ENTER, "/new fresh" + ENTER, "three" + ENTER, CTRL_D)
 
     assert "<one>\nerror: session 'work' was deleted, renamed or made anew meanwhile\n" in page
-    assert desk.sent() == (["somebody else's"] if made_anew else [])
-    assert desk.sent("fresh") == ["three"]
+    assert driver.sent() == (["somebody else's"] if made_anew else [])
+    assert driver.sent("fresh") == ["three"]
 
 
-def test_a_store_in_trouble_does_not_end_the_chat(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_in_trouble_does_not_end_the_chat(
+    driver: ChatDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When the store cannot be looked at before a prompt, that is said, and the prompt still comes."""
-    look, trouble = desk.store.head, ["the disk is on holiday"]
+    look, trouble = driver.store.head, ["the disk is on holiday"]
 
     def head(agent: str, name: str) -> SessionHead:
-        if "<one>" in desk.page.text and trouble:
+        if "<one>" in driver.page.text and trouble:
             raise StoreError(trouble.pop())
         return look(agent, name)
 
-    monkeypatch.setattr(desk.store, "head", head)
-    page = desk.chat(echo, "one" + ENTER, "two" + ENTER, CTRL_D)
+    monkeypatch.setattr(driver.store, "head", head)
+    page = driver.chat(echo, "one" + ENTER, "two" + ENTER, CTRL_D)
 
     assert "<one>\nerror: the disk is on holiday\n<two>\n" in page
 
@@ -771,28 +779,28 @@ def test_a_store_in_trouble_does_not_end_the_chat(desk: Desk, monkeypatch: pytes
 # The pieces
 
 
-def test_what_is_typed_is_kept_for_its_owner_alone(desk: Desk) -> None:
+def test_what_is_typed_is_kept_for_its_owner_alone(driver: ChatDriver) -> None:
     """The history of what was typed is a file of mode 0600 in a folder of 0700, whatever the umask."""
     before = os.umask(0)
     try:
-        desk.chat(echo, "my secret" + ENTER, CTRL_D)
+        driver.chat(echo, "my secret" + ENTER, CTRL_D)
     finally:
         os.umask(before)
 
-    assert "+my secret\n" in desk.history.read_text()
-    assert stat.S_IMODE(desk.history.stat().st_mode) == 0o600
-    assert stat.S_IMODE(desk.history.parent.stat().st_mode) == 0o700
-    assert stat.S_IMODE(desk.history.parent.parent.stat().st_mode) & 0o022 == 0
+    assert "+my secret\n" in driver.history.read_text()
+    assert stat.S_IMODE(driver.history.stat().st_mode) == 0o600
+    assert stat.S_IMODE(driver.history.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(driver.history.parent.parent.stat().st_mode) & 0o022 == 0
 
 
-def test_history_that_cannot_be_kept_costs_only_itself(desk: Desk) -> None:
+def test_history_that_cannot_be_kept_costs_only_itself(driver: ChatDriver) -> None:
     """When what was typed cannot be kept in a file, the chat says so and goes on."""
-    desk.history.parent.parent.mkdir()
-    desk.history.parent.write_text("in the way")
-    page = desk.chat(echo, "hello" + ENTER, CTRL_D)
+    driver.history.parent.parent.mkdir()
+    driver.history.parent.write_text("in the way")
+    page = driver.chat(echo, "hello" + ENTER, CTRL_D)
 
     assert "note: the input history is not kept" in page
-    assert desk.sent() == ["hello"]
+    assert driver.sent() == ["hello"]
 
 
 def test_the_terminal_is_left_as_it_was_found(tty: int) -> None:
@@ -864,13 +872,13 @@ def test_a_worker_goes_on_without_a_job_that_is_stuck() -> None:
     assert threads[1] is threads[2] is not threads[0]
 
 
-def test_a_recap_needs_no_pager(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recap_needs_no_pager(driver: ChatDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is recalled never goes through a pager, which would stand between a person and the prompt."""
     monkeypatch.setenv("PAGER", f"tee {tmp_path / 'paged'}")
     monkeypatch.setenv("LINES", "2")
-    desk.elsewhere("before")
+    driver.elsewhere("before")
 
-    assert "<before>" in desk.chat(echo, CTRL_D)
+    assert "<before>" in driver.chat(echo, CTRL_D)
     assert not (tmp_path / "paged").exists()
 
 

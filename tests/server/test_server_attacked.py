@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.flue_serve import Served
+from support.group_commit import Connection, begin
 from support.requirements import needs_program
-from test_group_commit import Connection, begin
 
 from flue_cli.agents.discovery import Agent
 from flue_cli.errors import LeaseLost, SessionChanged, StoreError

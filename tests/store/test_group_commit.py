@@ -8,14 +8,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.group_commit import Connection, begin
 
 from flue_cli.errors import LeaseLost, StoreError
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import BegunTurn, TurnRequest
+from flue_cli.stores.records import BegunTurn
 from flue_cli.stores.sqlite.store import SqliteStore
 from flue_cli.testing import StoreContract
 
@@ -39,44 +39,8 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     opened.close()
 
 
-def begin(store: Store, name: str) -> BegunTurn:
-    begun = store.begin(TurnRequest("parrot", name, "hi"), lambda *_: None)
-    assert isinstance(begun, BegunTurn)
-    return begun
-
-
 def finish(store: Store, begun: BegunTurn) -> None:
     store.commit(begun.lease, reply="ok", messages=[], data='{"n":1}', meta={})
-
-
-class Connection:
-    """The shared connection, watched: how many commits there were, and what the next one is to raise."""
-
-    def __init__(self, store: SqliteStore) -> None:
-        writer = store._connections._shared
-        assert writer is not None
-        assert writer._db is not None
-        self._db = writer._db
-        self.commits = 0
-        self.failure: Exception | None = None
-        self.held = threading.Event()
-        self.held.set()
-        writer._db = self  # type: ignore[assignment]
-
-    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        if statement == "COMMIT":
-            self.commits += 1
-            assert self.held.wait(30)
-            if self.failure:
-                raise self.failure
-        return self._db.execute(statement, *values)
-
-    @property
-    def in_transaction(self) -> bool:
-        return self._db.in_transaction
-
-    def close(self) -> None:
-        self._db.close()
 
 
 def all_at_once(store: SqliteStore, connection: Connection, begun: list[BegunTurn]) -> list[Exception | None]:

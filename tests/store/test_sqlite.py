@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.old_store import copy_as_schema_1
 
 from flue_cli.agents.api import Message, Reply
 from flue_cli.agents.discovery import Agent
@@ -28,7 +29,7 @@ from flue_cli.errors import SessionBusy, SessionChanged, StoreDamaged, StoreErro
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Failure, SessionHead, TurnRequest
-from flue_cli.stores.sqlite.database_file import APPLICATION_ID, BUSY_SECONDS
+from flue_cli.stores.sqlite.database_file import BUSY_SECONDS
 from flue_cli.stores.sqlite.schema import SCHEMA_VERSION
 from flue_cli.stores.sqlite.store import SqliteStore
 from flue_cli.testing.run_turns import (
@@ -702,28 +703,6 @@ def whole(store: Store) -> list[tuple[object, ...]]:
     ]
 
 
-def of_schema_1(path: Path, source: Path) -> None:
-    """Make a store as a Flue before undo did, with the turns of `source`, in which nothing was undone."""
-    from sqlite_utils import Database, Migrations
-
-    from flue_cli.stores.sqlite.schema import sessions_and_entries
-
-    old = Migrations("flue")
-    old()(sessions_and_entries)
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("BEGIN IMMEDIATE")
-        old.apply(Database(db, execute_plugins=False))
-        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute("PRAGMA user_version = 1")
-        db.execute("COMMIT")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("ATTACH ? AS source", (str(source),))
-        for table in ("session", "entry"):
-            columns = ", ".join(name for _, name, *_ in db.execute(f"PRAGMA main.table_info({table})"))
-            db.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM source.{table}")
-    path.chmod(0o600)
-
-
 @pytest.fixture
 def old_store(tmp_path: Path, path: Path) -> tuple[Store, list[tuple[object, ...]]]:
     """A store at `path` that an older Flue made, not opened yet, and what is in it."""
@@ -734,7 +713,7 @@ def old_store(tmp_path: Path, path: Path) -> tuple[Store, list[tuple[object, ...
     talk(made, "one", "two", name="other")
     before = whole(made)
     made.close()
-    of_schema_1(path, tmp_path / "made.db")
+    copy_as_schema_1(path, tmp_path / "made.db")
     return open_store(str(path)), before
 
 

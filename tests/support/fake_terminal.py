@@ -74,7 +74,7 @@ class Page(Output):
         return open(os.devnull, "w")
 
 
-class Desk:
+class ChatDriver:
     """A keyboard, a page, and a store with room for one conversation."""
 
     def __init__(self, keys: PipeInput, page: Any, folder: Path) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 import signal
 import stat
 import termios
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import Flue
@@ -26,13 +23,11 @@ from support.real_terminal import (
     RIGHT,
     TAB,
     UP,
-    Terminal,
     untouched_settings,
 )
+from support.terminals import ECHO, HEADING, WORKING, Terminals
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
-
-ECHO = 'def agent(prompt, session, context):\n    return f"<{prompt}>"\n'
 
 IN_TWO_PIECES = """
 import os, time
@@ -44,51 +39,6 @@ def agent(prompt, session, context):
     yield f", second {prompt}"
 """
 
-HEADING = "import asyncio, time\n\n"
-WORKING = {
-    "sync": """
-def agent(prompt, session, context):
-    if prompt == "go":
-        print("working")
-        while True:
-            time.sleep(0.01)
-    return f"<{prompt}>"
-""",
-    "streaming": """
-def agent(prompt, session, context):
-    yield f"<{prompt}>"
-    if prompt == "go":
-        print("working")
-        while True:
-            time.sleep(0.01)
-""",
-    "async": """
-async def agent(prompt, session, context):
-    if prompt == "go":
-        print("working")
-        await asyncio.sleep(100)
-    return f"<{prompt}>"
-""",
-    "asleep": """
-def agent(prompt, session, context):
-    if prompt == "go":
-        print("working")
-        time.sleep(100)
-    return f"<{prompt}>"
-""",
-    "stubborn": """
-def agent(prompt, session, context):
-    if prompt == "go":
-        print("working")
-    while prompt == "go":
-        try:
-            time.sleep(0.01)
-        except BaseException:
-            pass
-    return f"<{prompt}>"
-""",
-}
-
 TALKING = """
 def agent(prompt, session, context):
     yield "working\\n"
@@ -98,63 +48,12 @@ def agent(prompt, session, context):
 """
 
 
-class Desk:
-    """Where a person sits: the command `flue`, and as many terminals as they open."""
-
-    def __init__(self, flue: Flue) -> None:
-        self._flue = flue
-        self._opened: list[Terminal] = []
-        self._programs = flue.folder.parent / "bin"
-        self._programs.mkdir()
-        self.program("flue", f'exec {shlex.join(flue.command)} "$@"')
-
-    def flue(self, *arguments: str, rows: int = 24, columns: int = 80, **env: str) -> Terminal:
-        """A terminal that runs `flue`, with `env` added to its environment."""
-        return self._open([*self._flue.command, *arguments], env, rows, columns)
-
-    def chat(self, *arguments: str, **settings: Any) -> Terminal:
-        """A terminal that runs `flue chat`."""
-        return self.flue("chat", *arguments, **settings)
-
-    def shell(self, command: str = "", *, columns: int = 80) -> Terminal:
-        """A terminal with an interactive shell, or one that runs just `command`."""
-        bash = ["bash", "--norc", "--noprofile", *(["-c", command] if command else ["-i"])]
-        env = {"PATH": f"{self._programs}:{self._flue.env['PATH']}", "PS1": "shell$ "}
-        return self._open(bash, env, 24, columns)
-
-    def program(self, name: str, script: str) -> str:
-        """Make a program for the shell; its path."""
-        path = self._programs / name
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-        return str(path)
-
-    def close(self) -> None:
-        for terminal in self._opened:
-            terminal.close()
-
-    def _open(self, command: list[str], env: dict[str, str], rows: int, columns: int) -> Terminal:
-        terminal = Terminal(
-            command, cwd=self._flue.folder, env=self._flue.env | env, rows=rows, columns=columns
-        )
-        self._opened.append(terminal)
-        return terminal
-
-
-@pytest.fixture
-def desk(flue: Flue) -> Iterator[Desk]:
-    flue.agent("echo", ECHO)
-    desk = Desk(flue)
-    yield desk
-    desk.close()
-
-
 # Talking
 
 
-def test_greeting_remembers_a_name(desk: Desk) -> None:
+def test_greeting_remembers_a_name(terminals: Terminals) -> None:
     """Who has said their name is greeted by it from the second prompt on."""
-    terminal = desk.chat("greeting", "-s", "work")
+    terminal = terminals.chat("greeting", "-s", "work")
     terminal.say("my name is Alice")
     terminal.wait_for("Nice to meet you, Alice! How can I help?")
     terminal.say("Tell me a joke")
@@ -175,23 +74,23 @@ def test_greeting_remembers_a_name(desk: Desk) -> None:
     assert terminal.settings == untouched_settings()
 
 
-def test_task_planner_keeps_a_list_per_session(desk: Desk) -> None:
+def test_task_planner_keeps_a_list_per_session(terminals: Terminals) -> None:
     """Tasks add up in one session, and a chat in a new session begins without any."""
-    first = desk.chat("task-planner")
+    first = terminals.chat("task-planner")
     first.say("add Buy groceries")
     first.wait_for('Added task: "Buy groceries". You now have 1 tasks.')
     first.say("add Call mom")
     first.wait_for('Added task: "Call mom". You now have 2 tasks.')
     first.say("list tasks")
     first.wait_for("Your tasks:\n1. Buy groceries\n2. Call mom\n>")
-    second = desk.chat("task-planner")
+    second = terminals.chat("task-planner")
     second.say("list tasks")
     second.wait_for("You currently have no tasks.")
 
 
-def test_looking_in_makes_no_session(desk: Desk, flue: Flue) -> None:
+def test_looking_in_makes_no_session(terminals: Terminals, flue: Flue) -> None:
     """Who opens a chat and leaves it by Ctrl-D leaves nothing behind, and the command has succeeded."""
-    terminal = desk.chat("greeting")
+    terminal = terminals.chat("greeting")
     terminal.ready()
     terminal.type(CTRL_D)
 
@@ -201,16 +100,16 @@ def test_looking_in_makes_no_session(desk: Desk, flue: Flue) -> None:
 
 
 @pytest.mark.parametrize("way", ["/exit", "/quit"])
-def test_leaving_by_a_command(desk: Desk, way: str) -> None:
+def test_leaving_by_a_command(terminals: Terminals, way: str) -> None:
     """/exit and /quit end the chat, and the command has succeeded."""
-    terminal = desk.chat("greeting")
+    terminal = terminals.chat("greeting")
     terminal.say(way)
     assert terminal.ended() == 0
 
 
-def test_a_prompt_of_several_lines(desk: Desk) -> None:
+def test_a_prompt_of_several_lines(terminals: Terminals) -> None:
     """Alt-Enter and Ctrl-J add a line, pasted lines stay together, and Enter sends it all as one prompt."""
-    terminal = desk.chat("echo", "-s", "work")
+    terminal = terminals.chat("echo", "-s", "work")
     terminal.ready()
     terminal.type("one" + ALT_ENTER + "two" + CTRL_J + "three ")
     terminal.wait_for("> one\n  two\n  three")
@@ -221,12 +120,12 @@ def test_a_prompt_of_several_lines(desk: Desk) -> None:
     terminal.wait_for("\n<one\ntwo\nthree four\nfive\n\nseven>\n>")
 
 
-def test_a_very_long_paste_is_one_prompt(desk: Desk, flue: Flue) -> None:
+def test_a_very_long_paste_is_one_prompt(terminals: Terminals, flue: Flue) -> None:
     """Five thousand pasted lines wait for Enter and are one prompt."""
     flue.agent(
         "counter", "def agent(prompt, session, context):\n    return f'{prompt.count(chr(10)) + 1} lines'\n"
     )
-    terminal = desk.chat("counter")
+    terminal = terminals.chat("counter")
     terminal.ready()
     terminal.paste("\n".join(f"line {number}" for number in range(5000)))
     terminal.wait_for("> [pasted 5,000 lines]")
@@ -236,10 +135,10 @@ def test_a_very_long_paste_is_one_prompt(desk: Desk, flue: Flue) -> None:
     terminal.wait_for("> again\n1 lines\n>")
 
 
-def test_a_reply_comes_piece_by_piece(desk: Desk, flue: Flue) -> None:
+def test_a_reply_comes_piece_by_piece(terminals: Terminals, flue: Flue) -> None:
     """The first piece is on the screen while the agent still works on the second."""
     flue.agent("streaming", IN_TWO_PIECES)
-    terminal = desk.chat("streaming")
+    terminal = terminals.chat("streaming")
     terminal.say("go")
     terminal.wait_for("first go")
     assert "second" not in terminal.screen
@@ -248,10 +147,10 @@ def test_a_reply_comes_piece_by_piece(desk: Desk, flue: Flue) -> None:
     terminal.wait_for("> go\nfirst go, second go\n>")
 
 
-def test_a_resize_while_a_reply_comes_breaks_nothing(desk: Desk, flue: Flue) -> None:
+def test_a_resize_while_a_reply_comes_breaks_nothing(terminals: Terminals, flue: Flue) -> None:
     """Who drags the window larger or narrower, during a turn or at the prompt, goes on as before."""
     flue.agent("streaming", IN_TWO_PIECES)
-    terminal = desk.chat("streaming")
+    terminal = terminals.chat("streaming")
     terminal.say("go")
     terminal.wait_for("first go")
     terminal.resize(30, 60)
@@ -266,10 +165,10 @@ def test_a_resize_while_a_reply_comes_breaks_nothing(desk: Desk, flue: Flue) -> 
 # What is typed early
 
 
-def test_what_is_typed_while_an_agent_works_comes_next(desk: Desk, flue: Flue) -> None:
+def test_what_is_typed_while_an_agent_works_comes_next(terminals: Terminals, flue: Flue) -> None:
     """Prompts typed ahead do not get into the reply; they are sent one after another when it is done."""
     flue.agent("streaming", IN_TWO_PIECES)
-    terminal = desk.chat("streaming")
+    terminal = terminals.chat("streaming")
     terminal.say("go")
     terminal.wait_for("first go")
     terminal.type("two" + ENTER + "three" + ENTER + "fo")
@@ -282,10 +181,10 @@ def test_what_is_typed_while_an_agent_works_comes_next(desk: Desk, flue: Flue) -
     terminal.wait_for("> four\nfirst four, second four\n>")
 
 
-def test_what_is_pasted_while_an_agent_works_is_one_prompt(desk: Desk, flue: Flue) -> None:
+def test_what_is_pasted_while_an_agent_works_is_one_prompt(terminals: Terminals, flue: Flue) -> None:
     """Lines pasted ahead stay together, and wait for Enter as they do at the prompt."""
     flue.agent("streaming", IN_TWO_PIECES)
-    terminal = desk.chat("streaming")
+    terminal = terminals.chat("streaming")
     terminal.say("go")
     terminal.wait_for("first go")
     terminal.paste("one\ntwo\nthree")
@@ -296,10 +195,10 @@ def test_what_is_pasted_while_an_agent_works_is_one_prompt(desk: Desk, flue: Flu
     terminal.wait_for("  three\nfirst one\ntwo\nthree, second one\ntwo\nthree\n>")
 
 
-def test_what_is_typed_before_ctrl_c_comes_next(desk: Desk, flue: Flue) -> None:
+def test_what_is_typed_before_ctrl_c_comes_next(terminals: Terminals, flue: Flue) -> None:
     """Ctrl-C ends the turn and leaves what was typed meanwhile for the next prompt."""
     flue.agent("working", HEADING + WORKING["sync"])
-    terminal = desk.chat("working")
+    terminal = terminals.chat("working")
     terminal.say("go")
     terminal.wait_for("working\n")
     terminal.type("next" + CTRL_C)
@@ -316,10 +215,10 @@ def agent(prompt, session, context):
 """
 
 
-def test_what_is_typed_while_a_long_reply_is_printed_comes_next(desk: Desk, flue: Flue) -> None:
+def test_what_is_typed_while_a_long_reply_is_printed_comes_next(terminals: Terminals, flue: Flue) -> None:
     """A prompt typed while a reply rolls by does not get into it, and is sent when it is done."""
     flue.agent("long", LONG)
-    terminal = desk.chat("long")
+    terminal = terminals.chat("long")
     terminal.say("go")
     terminal.until(lambda: "row 001" in terminal.everything, "the reply's beginning")
     terminal.type("next" + ENTER)
@@ -330,13 +229,13 @@ def test_what_is_typed_while_a_long_reply_is_printed_comes_next(desk: Desk, flue
     ]
 
 
-def test_what_is_typed_while_the_chat_opens_comes_first(desk: Desk, flue: Flue) -> None:
+def test_what_is_typed_while_the_chat_opens_comes_first(terminals: Terminals, flue: Flue) -> None:
     """A prompt typed, with Enter, before the chat asks for one is sent as soon as it can be."""
     flue.agent(
         "slow",
         "import os, time\nprint('loading')\nwhile not os.path.exists('gate'):\n    time.sleep(0.01)\n" + ECHO,
     )
-    terminal = desk.chat("slow")
+    terminal = terminals.chat("slow")
     terminal.wait_for("loading\n")
     terminal.type("early" + ENTER)
     (flue.folder / "gate").touch()
@@ -347,9 +246,9 @@ def test_what_is_typed_while_the_chat_opens_comes_first(desk: Desk, flue: Flue) 
 # Ctrl-C
 
 
-def test_a_second_ctrl_c_leaves(desk: Desk) -> None:
+def test_a_second_ctrl_c_leaves(terminals: Terminals) -> None:
     """Ctrl-C on an empty line says what a second one does; the second one ends the command by SIGINT."""
-    terminal = desk.chat("greeting")
+    terminal = terminals.chat("greeting")
     terminal.ready()
     terminal.type(CTRL_C)
     terminal.wait_for("press Ctrl-C again to leave, or Ctrl-D\n>")
@@ -361,9 +260,9 @@ def test_a_second_ctrl_c_leaves(desk: Desk) -> None:
     assert terminal.settings == untouched_settings()
 
 
-def test_a_shell_sees_that_ctrl_c_ended_the_chat(desk: Desk) -> None:
+def test_a_shell_sees_that_ctrl_c_ended_the_chat(terminals: Terminals) -> None:
     """In a shell, a chat left by Ctrl-C has the exit code 130, and the shell goes on."""
-    terminal = desk.shell()
+    terminal = terminals.shell()
     terminal.wait_for("shell$")
     terminal.type("flue chat greeting" + ENTER)
     terminal.ready()
@@ -376,9 +275,9 @@ def test_a_shell_sees_that_ctrl_c_ended_the_chat(desk: Desk) -> None:
     terminal.wait_for("\ncode 130\n")
 
 
-def test_ctrl_c_clears_the_line_and_up_brings_it_back(desk: Desk) -> None:
+def test_ctrl_c_clears_the_line_and_up_brings_it_back(terminals: Terminals) -> None:
     """Ctrl-C with something typed clears the line, a second one does not leave, and Up has it again."""
-    terminal = desk.chat("echo")
+    terminal = terminals.chat("echo")
     terminal.ready()
     terminal.type("a long thought")
     terminal.wait_for("> a long thought")
@@ -395,10 +294,10 @@ def test_ctrl_c_clears_the_line_and_up_brings_it_back(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("kind", WORKING)
-def test_ctrl_c_cancels_the_turn_and_not_the_chat(desk: Desk, flue: Flue, kind: str) -> None:
+def test_ctrl_c_cancels_the_turn_and_not_the_chat(terminals: Terminals, flue: Flue, kind: str) -> None:
     """Ctrl-C ends the turn whatever the agent does about it; Up has its prompt, and the next is answered."""
     flue.agent("working", HEADING + WORKING[kind])
-    terminal = desk.chat("working", "-s", "work")
+    terminal = terminals.chat("working", "-s", "work")
     terminal.say("go")
     terminal.wait_for("working\n")
     terminal.type(CTRL_C)
@@ -417,7 +316,7 @@ def test_ctrl_c_cancels_the_turn_and_not_the_chat(desk: Desk, flue: Flue, kind: 
     assert kept.endswith("[2]\n> next\n<next>\n")
 
 
-def test_an_agent_given_up_is_not_heard_any_more(desk: Desk, flue: Flue) -> None:
+def test_an_agent_given_up_is_not_heard_any_more(terminals: Terminals, flue: Flue) -> None:
     """What an agent that would not stop says later does not get between the prompts that follow."""
     flue.agent(
         "chatty",
@@ -443,7 +342,7 @@ def agent(prompt, session, context):
         open("spoken", "w").close()
 """,
     )
-    terminal = desk.chat("chatty")
+    terminal = terminals.chat("chatty")
     terminal.say("go")
     terminal.wait_for("working")
     terminal.type(CTRL_C)
@@ -456,10 +355,10 @@ def agent(prompt, session, context):
     assert "too late" not in terminal.everything
 
 
-def test_ctrl_c_while_a_long_reply_is_printed_keeps_the_chat(desk: Desk, flue: Flue) -> None:
+def test_ctrl_c_while_a_long_reply_is_printed_keeps_the_chat(terminals: Terminals, flue: Flue) -> None:
     """One Ctrl-C never leaves the chat, not even while a reply rolls by."""
     flue.agent("long", LONG)
-    terminal = desk.chat("long")
+    terminal = terminals.chat("long")
     terminal.say("go")
     terminal.until(lambda: "row 001" in terminal.everything, "the reply's beginning")
     terminal.type(CTRL_C)
@@ -468,7 +367,7 @@ def test_ctrl_c_while_a_long_reply_is_printed_keeps_the_chat(desk: Desk, flue: F
     terminal.wait_for("> next\nshort\n>")
 
 
-def test_ctrl_c_while_data_is_printed_keeps_the_chat(desk: Desk, flue: Flue) -> None:
+def test_ctrl_c_while_data_is_printed_keeps_the_chat(terminals: Terminals, flue: Flue) -> None:
     """One Ctrl-C does not leave the chat while a command's answer rolls by, and typed prompts wait."""
     flue.agent(
         "hoarder",
@@ -476,7 +375,7 @@ def test_ctrl_c_while_data_is_printed_keeps_the_chat(desk: Desk, flue: Flue) -> 
         "    session.data['rows'] = [f'row {number:03} ' + '-' * 40 for number in range(1000)]\n"
         "    return f'<{prompt}>'\n",
     )
-    terminal = desk.chat("hoarder")
+    terminal = terminals.chat("hoarder")
     terminal.say("keep")
     terminal.wait_for("<keep>")
     terminal.say("/data rows")
@@ -487,13 +386,13 @@ def test_ctrl_c_while_data_is_printed_keeps_the_chat(desk: Desk, flue: Flue) -> 
     terminal.wait_for("> next\n<next>\n>")
 
 
-def test_ctrl_c_in_the_pager_keeps_the_chat(desk: Desk, flue: Flue) -> None:
+def test_ctrl_c_in_the_pager_keeps_the_chat(terminals: Terminals, flue: Flue) -> None:
     """Ctrl-C while a long history is paged is the pager's, and the chat is there afterwards."""
     flue("chat", "echo", "-s", "work", "--lines", stdin="".join(f"{number}\n" for number in range(10)))
-    pager = desk.program(
+    pager = terminals.program(
         "pager", "trap '' INT; cat > paged; echo paged, press Enter; read answer < /dev/tty; echo $answer"
     )
-    terminal = desk.chat("echo", "-s", "work", PAGER=pager)
+    terminal = terminals.chat("echo", "-s", "work", PAGER=pager)
     terminal.say("/history 100")
     terminal.wait_for("paged, press Enter\n")
     terminal.type(CTRL_C)
@@ -505,10 +404,10 @@ def test_ctrl_c_in_the_pager_keeps_the_chat(desk: Desk, flue: Flue) -> None:
     assert "> 9\n" in (flue.folder / "paged").read_text().replace("\x1b[1m", "").replace("\x1b[0m", "")
 
 
-def test_a_pager_that_is_not_there(desk: Desk, flue: Flue) -> None:
+def test_a_pager_that_is_not_there(terminals: Terminals, flue: Flue) -> None:
     """A long history is shown or an error, but the chat goes on, when PAGER names no program."""
     flue("chat", "echo", "-s", "work", "--lines", stdin="".join(f"{number}\n" for number in range(10)))
-    terminal = desk.chat("echo", "-s", "work", PAGER="no-such-pager")
+    terminal = terminals.chat("echo", "-s", "work", PAGER="no-such-pager")
     terminal.say("/history")
     terminal.say("next")
 
@@ -518,9 +417,9 @@ def test_a_pager_that_is_not_there(desk: Desk, flue: Flue) -> None:
 # Keys and commands
 
 
-def test_help_names_every_command(desk: Desk) -> None:
+def test_help_names_every_command(terminals: Terminals) -> None:
     """/help explains each command in a line."""
-    terminal = desk.flue("chat", "greeting", rows=50)
+    terminal = terminals.flue("chat", "greeting", rows=50)
     terminal.say("/help")
     terminal.wait_for("F4 switches to vi.\n>")
 
@@ -530,9 +429,9 @@ def test_help_names_every_command(desk: Desk) -> None:
         assert any(line.startswith(f"{name} ") for line in terminal.lines), name
 
 
-def test_data_and_history_are_shown(desk: Desk) -> None:
+def test_data_and_history_are_shown(terminals: Terminals) -> None:
     """/data shows what the agent keeps, /history what was said."""
-    terminal = desk.chat("greeting")
+    terminal = terminals.chat("greeting")
     terminal.say("my name is Alice")
     terminal.wait_for("Nice to meet you")
     terminal.say("/data")
@@ -544,9 +443,9 @@ def test_data_and_history_are_shown(desk: Desk) -> None:
     assert terminal.lines[-3:] == ["> my name is Alice", "Nice to meet you, Alice! How can I help?", ">"]
 
 
-def test_a_new_session_by_name(desk: Desk, flue: Flue) -> None:
+def test_a_new_session_by_name(terminals: Terminals, flue: Flue) -> None:
     """/new NAME goes on in a fresh session, which is the one to resume."""
-    terminal = desk.chat("echo", "-s", "work")
+    terminal = terminals.chat("echo", "-s", "work")
     terminal.say("one")
     terminal.wait_for("<one>")
     terminal.say("/new other one")
@@ -561,9 +460,9 @@ def test_a_new_session_by_name(desk: Desk, flue: Flue) -> None:
     assert flue("sessions", "show", "other one").out == "[1]\n> two\n<two>\n"
 
 
-def test_a_slash_that_is_no_command(desk: Desk) -> None:
+def test_a_slash_that_is_no_command(terminals: Terminals) -> None:
     """An unknown command is reported and not sent; a line that begins with two slashes is sent with one."""
-    terminal = desk.chat("echo")
+    terminal = terminals.chat("echo")
     terminal.say("/foo")
     terminal.wait_for("error: there is no command /foo\nhint: ")
     terminal.say("/hlep")
@@ -576,9 +475,9 @@ def test_a_slash_that_is_no_command(desk: Desk) -> None:
     assert "[2]" not in terminal.screen
 
 
-def test_keys_that_save_typing(desk: Desk) -> None:
+def test_keys_that_save_typing(terminals: Terminals) -> None:
     """Tab completes a command, and the right arrow takes what is suggested from earlier prompts."""
-    terminal = desk.chat("echo")
+    terminal = terminals.chat("echo")
     terminal.ready()
     terminal.type("/he" + TAB)
     terminal.until(lambda: terminal.typed == "> /help", "the whole command")
@@ -595,13 +494,13 @@ def test_keys_that_save_typing(desk: Desk) -> None:
     terminal.wait_for("<something longer>")
 
 
-def test_earlier_prompts_can_be_searched(desk: Desk) -> None:
+def test_earlier_prompts_can_be_searched(terminals: Terminals) -> None:
     """Ctrl-R finds an earlier prompt, even from another day; Enter takes it, and Enter again sends it."""
-    flue_yesterday = desk.chat("echo")
+    flue_yesterday = terminals.chat("echo")
     flue_yesterday.say("a needle")
     flue_yesterday.say("/exit")
     assert flue_yesterday.ended() == 0
-    terminal = desk.chat("echo")
+    terminal = terminals.chat("echo")
     terminal.say("some hay")
     terminal.wait_for("<some hay>\n>")
     terminal.ready()
@@ -614,9 +513,9 @@ def test_earlier_prompts_can_be_searched(desk: Desk) -> None:
     terminal.wait_for("> a needle\n<a needle>\n>")
 
 
-def test_ctrl_c_ends_a_search(desk: Desk) -> None:
+def test_ctrl_c_ends_a_search(terminals: Terminals) -> None:
     """Ctrl-C in a search for earlier prompts goes back to the prompt."""
-    terminal = desk.chat("echo")
+    terminal = terminals.chat("echo")
     terminal.ready()
     terminal.type(CTRL_R + "need")
     terminal.wait_for("I-search backward: need")
@@ -625,10 +524,10 @@ def test_ctrl_c_ends_a_search(desk: Desk) -> None:
     terminal.ready()
 
 
-def test_a_prompt_can_be_written_in_an_editor(desk: Desk) -> None:
+def test_a_prompt_can_be_written_in_an_editor(terminals: Terminals) -> None:
     """Ctrl-X Ctrl-E opens the person's editor, and what it leaves is the prompt."""
-    editor = desk.program("editor", 'printf "%s and more" "$(cat "$1")" > "$1"')
-    terminal = desk.chat("echo", EDITOR=editor)
+    editor = terminals.program("editor", 'printf "%s and more" "$(cat "$1")" > "$1"')
+    terminal = terminals.chat("echo", EDITOR=editor)
     terminal.ready()
     terminal.type("some")
     terminal.wait_for("> some")
@@ -639,9 +538,9 @@ def test_a_prompt_can_be_written_in_an_editor(desk: Desk) -> None:
     terminal.wait_for("<some and more>")
 
 
-def test_keys_that_are_not_utf_8_do_not_end_the_chat(desk: Desk) -> None:
+def test_keys_that_are_not_utf_8_do_not_end_the_chat(terminals: Terminals) -> None:
     """Bytes from a terminal with another encoding spoil their own prompt at most."""
-    terminal = desk.chat("echo")
+    terminal = terminals.chat("echo")
     terminal.ready()
     terminal.type(b"caf\xe9")
     terminal.wait_for("> caf")
@@ -652,9 +551,9 @@ def test_keys_that_are_not_utf_8_do_not_end_the_chat(desk: Desk) -> None:
     terminal.wait_for("<hello>")
 
 
-def test_a_terminal_that_can_do_little_will_do(desk: Desk) -> None:
+def test_a_terminal_that_can_do_little_will_do(terminals: Terminals) -> None:
     """On a terminal without cursor movement the chat works all the same."""
-    terminal = desk.chat("echo", TERM="dumb")
+    terminal = terminals.chat("echo", TERM="dumb")
     terminal.say("hello")
     terminal.wait_for("> hello\n<hello>\n>")
     terminal.type(CTRL_D)
@@ -665,7 +564,7 @@ def test_a_terminal_that_can_do_little_will_do(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("options", [False, True], ids=["", "--store --agents"])
-def test_the_hint_comes_back(desk: Desk, flue: Flue, options: bool) -> None:
+def test_the_hint_comes_back(terminals: Terminals, flue: Flue, options: bool) -> None:
     """The command that leaving prints, pasted into a shell, goes on in the same session."""
     repeat = []
     if options:
@@ -673,7 +572,7 @@ def test_the_hint_comes_back(desk: Desk, flue: Flue, options: bool) -> None:
         shutil.move(flue.home / "agents" / "echo.py", flue.folder / "Ann's agents" / "echo.py")
         repeat = ["--store", "my $HOME.db", "--agents", "Ann's agents"]
     name = 'it\'s a "test" of $(quotes)'
-    terminal = desk.flue("chat", "echo", "-s", name, *repeat, columns=200)
+    terminal = terminals.flue("chat", "echo", "-s", name, *repeat, columns=200)
     terminal.say("first")
     terminal.wait_for("<first>\n>")
     terminal.type(CTRL_D)
@@ -681,7 +580,7 @@ def test_the_hint_comes_back(desk: Desk, flue: Flue, options: bool) -> None:
     hint = terminal.lines[-1]
     assert hint.startswith("resume with: flue chat echo -r ")
 
-    resumed = desk.shell(hint.removeprefix("resume with: "), columns=200)
+    resumed = terminals.shell(hint.removeprefix("resume with: "), columns=200)
     resumed.ready()
     assert resumed.lines[0] == f"echo · session {name} (1 turn) · /help"
     assert resumed.lines[2:] == ["> first", "<first>", ">"]
@@ -690,11 +589,11 @@ def test_the_hint_comes_back(desk: Desk, flue: Flue, options: bool) -> None:
     assert resumed.lines[-1] == hint
 
 
-def test_a_resumed_chat_recalls_the_last_turns(desk: Desk, flue: Flue) -> None:
+def test_a_resumed_chat_recalls_the_last_turns(terminals: Terminals, flue: Flue) -> None:
     """Who comes back sees the last three turns, harmless whatever they hold, before being asked."""
     prompts = "one\ntwo\nthree \x1b]0;title\x07\u202eback\nfour\n"
     flue("chat", "echo", "-s", "work", "--lines", stdin=prompts)
-    terminal = desk.chat("echo", "-r", "work")
+    terminal = terminals.chat("echo", "-r", "work")
     terminal.ready()
     times_dropped = [line for line in terminal.lines if not line.startswith("[")]
 
@@ -713,25 +612,25 @@ def test_a_resumed_chat_recalls_the_last_turns(desk: Desk, flue: Flue) -> None:
     assert b"\x1b]0;" not in terminal.raw
 
 
-def test_continuing_opens_the_last_session(desk: Desk, flue: Flue) -> None:
+def test_continuing_opens_the_last_session(terminals: Terminals, flue: Flue) -> None:
     """-c opens the session that was used last, of any agent or of the one that is named."""
     flue("chat", "echo", "-s", "older", "one")
     flue("chat", "echo", "-s", "newer", "two")
     flue("chat", "greeting", "-s", "hello", "three")
-    terminal = desk.chat("-c")
+    terminal = terminals.chat("-c")
     terminal.ready()
     assert terminal.lines[0] == "greeting · session hello (1 turn) · /help"
 
-    terminal = desk.chat("-c", "echo")
+    terminal = terminals.chat("-c", "echo")
     terminal.ready()
     assert terminal.lines[0] == "echo · session newer (1 turn) · /help"
 
 
 @pytest.mark.parametrize("way", [("chat", "echo", "-r", "work"), ("sessions", "resume", "work")])
-def test_resuming_by_name(desk: Desk, flue: Flue, way: tuple[str, ...]) -> None:
+def test_resuming_by_name(terminals: Terminals, flue: Flue, way: tuple[str, ...]) -> None:
     """`flue chat AGENT -r NAME` and `flue sessions resume NAME` both open the session."""
     flue("chat", "echo", "-s", "work", "one")
-    terminal = desk.flue(*way)
+    terminal = terminals.flue(*way)
     terminal.say("two")
     terminal.wait_for("<two>")
     assert terminal.lines[0] == "echo · session work (1 turn) · /help"
@@ -748,11 +647,11 @@ def test_resuming_by_name(desk: Desk, flue: Flue, way: tuple[str, ...]) -> None:
     ],
 )
 def test_a_chat_that_cannot_be_opened(
-    desk: Desk, flue: Flue, way: tuple[str, ...], code: int, words: str
+    terminals: Terminals, flue: Flue, way: tuple[str, ...], code: int, words: str
 ) -> None:
     """A chat that makes no sense is refused before anything is asked or written."""
     flue("chat", "echo", "-s", "work", "one")
-    terminal = desk.chat(*way)
+    terminal = terminals.chat(*way)
 
     assert terminal.ended() == code
     assert terminal.lines[0] == words
@@ -760,10 +659,10 @@ def test_a_chat_that_cannot_be_opened(
     assert not (flue.home / "history").exists()
 
 
-def test_a_chat_that_is_not_kept(desk: Desk, flue: Flue) -> None:
+def test_a_chat_that_is_not_kept(terminals: Terminals, flue: Flue) -> None:
     """With --no-save the agent remembers for as long as the chat lasts, and nothing is left of it."""
     shutil.rmtree(flue.home)
-    terminal = desk.chat("greeting", "--no-save", "-s", "work")
+    terminal = terminals.chat("greeting", "--no-save", "-s", "work")
     terminal.say("my name is Alice")
     terminal.wait_for("Nice to meet you, Alice!")
     terminal.say("Tell me a joke")
@@ -777,21 +676,21 @@ def test_a_chat_that_is_not_kept(desk: Desk, flue: Flue) -> None:
     assert not flue.home.exists()
 
 
-def test_a_sample_that_is_shadowed(desk: Desk, flue: Flue) -> None:
+def test_a_sample_that_is_shadowed(terminals: Terminals, flue: Flue) -> None:
     """When a folder's agent stands in for one of Flue's samples, the chat says which file it uses."""
     (flue.folder / "agents").mkdir()
     (flue.folder / "agents" / "greeting.py").write_text(ECHO)
-    terminal = desk.chat("greeting", "-s", "work")
+    terminal = terminals.chat("greeting", "-s", "work")
     terminal.say("hello")
     terminal.wait_for("<hello>")
 
     assert terminal.lines[:2] == ["using ./agents/greeting.py", "greeting · session work (new) · /help"]
 
 
-def test_what_is_typed_is_kept_for_its_owner_alone(desk: Desk, flue: Flue) -> None:
+def test_what_is_typed_is_kept_for_its_owner_alone(terminals: Terminals, flue: Flue) -> None:
     """Whatever the umask, nobody else can read what was typed or put anything into Flue's folder."""
     shutil.rmtree(flue.home)
-    terminal = desk.shell("umask 000; flue chat greeting")
+    terminal = terminals.shell("umask 000; flue chat greeting")
     terminal.say("my secret")
     terminal.wait_for("I don't know your name yet.")
     history = flue.home / "history" / "greeting.txt"
@@ -802,10 +701,10 @@ def test_what_is_typed_is_kept_for_its_owner_alone(desk: Desk, flue: Flue) -> No
     assert _mode(flue.home) & 0o022 == 0
 
 
-def test_history_that_cannot_be_kept_costs_only_itself(desk: Desk, flue: Flue) -> None:
+def test_history_that_cannot_be_kept_costs_only_itself(terminals: Terminals, flue: Flue) -> None:
     """When what was typed cannot be kept in a file, that is said on a line of its own, and the chat goes on."""
     (flue.home / "history").write_text("in the way")
-    terminal = desk.chat("echo", "-s", "work")
+    terminal = terminals.chat("echo", "-s", "work")
     terminal.say("hello")
     terminal.wait_for("<hello>\n>")
 
@@ -816,9 +715,9 @@ def test_history_that_cannot_be_kept_costs_only_itself(desk: Desk, flue: Flue) -
 # Other processes
 
 
-def test_turns_made_meanwhile_are_shown(desk: Desk, flue: Flue) -> None:
+def test_turns_made_meanwhile_are_shown(terminals: Terminals, flue: Flue) -> None:
     """What another process said in this session is shown before the next prompt, and ours not again."""
-    terminal = desk.chat("echo", "-s", "work")
+    terminal = terminals.chat("echo", "-s", "work")
     terminal.say("one")
     terminal.wait_for("<one>\n>")
     flue("chat", "echo", "-s", "work", "from elsewhere")
@@ -835,9 +734,9 @@ def test_turns_made_meanwhile_are_shown(desk: Desk, flue: Flue) -> None:
     assert terminal.screen.count("<from elsewhere>") == 1
 
 
-def test_a_session_deleted_meanwhile_stays_deleted(desk: Desk, flue: Flue) -> None:
+def test_a_session_deleted_meanwhile_stays_deleted(terminals: Terminals, flue: Flue) -> None:
     """When another process deletes the session, the next prompt is an error and makes no new one."""
-    terminal = desk.chat("echo", "-s", "work")
+    terminal = terminals.chat("echo", "-s", "work")
     terminal.say("one")
     terminal.wait_for("<one>\n>")
     assert flue("sessions", "delete", "--yes", "work").code == 0
@@ -852,13 +751,13 @@ def test_a_session_deleted_meanwhile_stays_deleted(desk: Desk, flue: Flue) -> No
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_waiting_for_another_process(desk: Desk, flue: Flue, signum: signal.Signals) -> None:
+def test_waiting_for_another_process(terminals: Terminals, flue: Flue, signum: signal.Signals) -> None:
     """Who waits behind another process is told so; Ctrl-C goes back to the prompt, a signal ends the chat."""
     flue.agent("working", HEADING + WORKING["sync"])
-    first = desk.chat("working", "-s", "work")
+    first = terminals.chat("working", "-s", "work")
     first.say("go")
     first.wait_for("working\n")
-    second = desk.chat("working", "-s", "work")
+    second = terminals.chat("working", "-s", "work")
     second.say("hello")
     second.wait_for("waiting: process ")
     if signum == signal.SIGINT:
@@ -873,16 +772,16 @@ def test_waiting_for_another_process(desk: Desk, flue: Flue, signum: signal.Sign
         assert second.settings == untouched_settings()
 
 
-def test_a_prompt_that_a_crash_left_is_mentioned(desk: Desk, flue: Flue) -> None:
+def test_a_prompt_that_a_crash_left_is_mentioned(terminals: Terminals, flue: Flue) -> None:
     """Who comes back after a crash learns which prompt was never answered."""
     flue.agent("working", HEADING + WORKING["sync"])
-    terminal = desk.chat("working", "-s", "work")
+    terminal = terminals.chat("working", "-s", "work")
     terminal.say("go")
     terminal.wait_for("working\n")
     terminal.kill(signal.SIGKILL)
     assert terminal.ended() == 137
 
-    terminal = desk.chat("working", "-r", "work")
+    terminal = terminals.chat("working", "-r", "work")
     terminal.say("next")
     terminal.wait_for("note: turn 1 was interrupted and not answered: go\n<next>\n>")
 
@@ -894,7 +793,7 @@ ORDERS = "\\x1b]52;c;aGk=\\x07\\x1b[2J\\u202e\\x9b31m\\r."
 SHOWN = "^[]52;c;aGk=^G^[[2J<U+202E><U+009B>31m^M."
 
 
-def test_nothing_an_agent_says_gives_orders_to_the_terminal(desk: Desk, flue: Flue) -> None:
+def test_nothing_an_agent_says_gives_orders_to_the_terminal(terminals: Terminals, flue: Flue) -> None:
     """Replies, pieces, prints and errors with control sequences in them are shown, not obeyed."""
     flue.agent(
         "hostile",
@@ -918,7 +817,7 @@ def agent(prompt, session, context):
             raise ValueError(ORDERS)
 """,
     )
-    terminal = desk.chat("hostile")
+    terminal = terminals.chat("hostile")
     terminal.say("whole")
     terminal.wait_for(f"> whole\nreply {SHOWN}\n>")
     terminal.say("pieces")
@@ -944,7 +843,7 @@ def agent(prompt, session, context):
     ],
     ids=["input", "stdin", "program"],
 )
-def test_an_agent_cannot_take_what_is_typed(desk: Desk, flue: Flue, asks: str) -> None:
+def test_an_agent_cannot_take_what_is_typed(terminals: Terminals, flue: Flue, asks: str) -> None:
     """An agent that reads standard input finds nothing there; what is typed meanwhile is the next prompt."""
     flue.agent(
         "asking",
@@ -962,7 +861,7 @@ def agent(prompt, session, context):
             time.sleep(0.01)
 """,
     )
-    terminal = desk.chat("asking")
+    terminal = terminals.chat("asking")
     terminal.say("go")
     terminal.wait_for("working\n")
     terminal.type("next" + ENTER)
@@ -971,26 +870,26 @@ def agent(prompt, session, context):
     terminal.wait_for("> next\n<next>\n>")
 
 
-def test_an_agent_that_fails_does_not_end_the_chat(desk: Desk, flue: Flue) -> None:
+def test_an_agent_that_fails_does_not_end_the_chat(terminals: Terminals, flue: Flue) -> None:
     """What went wrong is said in a line, with --verbose below its traceback, and the chat goes on."""
     flue.agent("boom", "def agent(prompt, session, context):\n    return f'<{1 / len(prompt[3:])}>'\n")
-    terminal = desk.chat("boom")
+    terminal = terminals.chat("boom")
     terminal.say("bad")
     terminal.wait_for("> bad\nerror: the agent failed: ZeroDivisionError: division by zero\n>")
     terminal.say("good")
     terminal.wait_for("> good\n<1.0>\n>")
 
-    terminal = desk.chat("boom", "--verbose")
+    terminal = terminals.chat("boom", "--verbose")
     terminal.say("bad")
     terminal.wait_for("error: the agent failed: ZeroDivisionError: division by zero\n")
     terminal.ready()
     assert "Traceback (most recent call last):" in terminal.screen
 
 
-def test_remarks_may_go_elsewhere(desk: Desk, flue: Flue) -> None:
+def test_remarks_may_go_elsewhere(terminals: Terminals, flue: Flue) -> None:
     """With stderr in a file, replies and what one asks to see still reach the screen, paged or not."""
     flue("chat", "echo", "-s", "work", "--lines", stdin="".join(f"{number}\n" for number in range(10)))
-    terminal = desk.shell("PAGER=cat flue chat echo -r work 2> log")
+    terminal = terminals.shell("PAGER=cat flue chat echo -r work 2> log")
     terminal.say("hello")
     terminal.wait_for("<hello>\n>")
     terminal.say("/history 2")
@@ -1006,9 +905,9 @@ def test_remarks_may_go_elsewhere(desk: Desk, flue: Flue) -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_at_the_prompt_ends_the_chat(desk: Desk, signum: signal.Signals) -> None:
+def test_a_signal_at_the_prompt_ends_the_chat(terminals: Terminals, signum: signal.Signals) -> None:
     """TERM and HUP end the chat by that signal, say how to come back, and leave the terminal as it was."""
-    terminal = desk.chat("echo", "-s", "work")
+    terminal = terminals.chat("echo", "-s", "work")
     terminal.say("hello")
     terminal.wait_for("<hello>\n>")
     terminal.ready()
@@ -1032,11 +931,11 @@ def test_a_signal_at_the_prompt_ends_the_chat(desk: Desk, signum: signal.Signals
     ],
 )
 def test_a_signal_during_a_turn_ends_turn_and_chat(
-    desk: Desk, flue: Flue, signum: signal.Signals, kind: str
+    terminals: Terminals, flue: Flue, signum: signal.Signals, kind: str
 ) -> None:
     """TERM and HUP cancel the turn and end the chat by that signal, with the terminal as it was."""
     flue.agent("working", HEADING + WORKING[kind])
-    terminal = desk.chat("working", "-s", "work")
+    terminal = terminals.chat("working", "-s", "work")
     terminal.say("go")
     terminal.wait_for("working\n")
     terminal.kill(signum)
@@ -1048,10 +947,10 @@ def test_a_signal_during_a_turn_ends_turn_and_chat(
     assert flue("sessions", "show", "work").out.startswith("[1] (cancelled)\n> go\n")
 
 
-def test_a_signal_after_ctrl_c_still_ends_the_chat(desk: Desk, flue: Flue) -> None:
+def test_a_signal_after_ctrl_c_still_ends_the_chat(terminals: Terminals, flue: Flue) -> None:
     """A TERM that comes while a cancelled agent is still being stopped is not forgotten."""
     flue.agent("working", HEADING + WORKING["asleep"])
-    terminal = desk.chat("working", "-s", "work")
+    terminal = terminals.chat("working", "-s", "work")
     terminal.say("go")
     terminal.wait_for("working\n")
     terminal.kill(signal.SIGINT)
@@ -1062,9 +961,9 @@ def test_a_signal_after_ctrl_c_still_ends_the_chat(desk: Desk, flue: Flue) -> No
     assert flue("sessions", "show", "work").out.startswith("[1] (cancelled)\n> go\n")
 
 
-def test_an_interrupt_from_elsewhere_is_no_traceback(desk: Desk) -> None:
+def test_an_interrupt_from_elsewhere_is_no_traceback(terminals: Terminals) -> None:
     """`kill -INT` at the prompt is a Ctrl-C or the end, and nothing that looks like a bug."""
-    terminal = desk.chat("greeting")
+    terminal = terminals.chat("greeting")
     terminal.ready()
     terminal.kill(signal.SIGINT)
     terminal.until(lambda: terminal.over or "press Ctrl-C again" in terminal.screen, "a reaction")
@@ -1075,9 +974,9 @@ def test_an_interrupt_from_elsewhere_is_no_traceback(desk: Desk) -> None:
     assert "Traceback" not in terminal.everything
 
 
-def test_closing_the_window_at_the_prompt_ends_the_chat(desk: Desk, flue: Flue) -> None:
+def test_closing_the_window_at_the_prompt_ends_the_chat(terminals: Terminals, flue: Flue) -> None:
     """When the terminal goes away the chat ends by SIGHUP, as every program in it."""
-    terminal = desk.chat("echo", "-s", "work")
+    terminal = terminals.chat("echo", "-s", "work")
     terminal.say("hello")
     terminal.wait_for("<hello>\n>")
 
@@ -1086,10 +985,10 @@ def test_closing_the_window_at_the_prompt_ends_the_chat(desk: Desk, flue: Flue) 
 
 
 @pytest.mark.parametrize("kind", ["sync", "async", "talking"])
-def test_closing_the_window_during_a_turn_cancels_it(desk: Desk, flue: Flue, kind: str) -> None:
+def test_closing_the_window_during_a_turn_cancels_it(terminals: Terminals, flue: Flue, kind: str) -> None:
     """When the terminal goes away the turn is cancelled and the chat ends by SIGHUP."""
     flue.agent("working", HEADING + (TALKING if kind == "talking" else WORKING[kind]))
-    terminal = desk.chat("working", "-s", "work")
+    terminal = terminals.chat("working", "-s", "work")
     terminal.say("go")
     terminal.wait_for("working\n")
     code = terminal.hang_up()
@@ -1098,9 +997,9 @@ def test_closing_the_window_during_a_turn_cancels_it(desk: Desk, flue: Flue, kin
     assert code == 129
 
 
-def test_the_chat_can_be_stopped_at_the_prompt(desk: Desk) -> None:
+def test_the_chat_can_be_stopped_at_the_prompt(terminals: Terminals) -> None:
     """Ctrl-Z gives the shell back, fg brings the prompt back with what was typed."""
-    terminal = desk.shell()
+    terminal = terminals.shell()
     terminal.wait_for("shell$")
     terminal.type("flue chat echo" + ENTER)
     terminal.ready()
@@ -1118,10 +1017,10 @@ def test_the_chat_can_be_stopped_at_the_prompt(desk: Desk) -> None:
     terminal.wait_for("> half and half\n<half and half>\n>")
 
 
-def test_the_chat_can_be_stopped_during_a_turn(desk: Desk, flue: Flue) -> None:
+def test_the_chat_can_be_stopped_during_a_turn(terminals: Terminals, flue: Flue) -> None:
     """Ctrl-Z during a turn gives the shell back; after fg the reply goes on, with a quiet keyboard."""
     flue.agent("streaming", IN_TWO_PIECES)
-    terminal = desk.shell()
+    terminal = terminals.shell()
     terminal.wait_for("shell$")
     terminal.type("flue chat streaming" + ENTER)
     terminal.say("go")

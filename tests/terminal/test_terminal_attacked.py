@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import pytest
 from support.real_terminal import CTRL_C, CTRL_D, ENTER
-from test_terminal import Desk, desk
-
-__all__ = ["desk"]
+from support.terminals import Terminals
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
 
 CTRL_G = "\x07"
 
 
-def test_an_editor_that_fails(desk: Desk) -> None:
+def test_an_editor_that_fails(terminals: Terminals) -> None:
     """Whatever goes wrong with the editor, or with bytes that it is given, is one line, and what was typed stays."""
-    editor = desk.program(
+    editor = terminals.program(
         "editor",
         'cp "$1" seen; case $(cat "$1") in fail*) exit 3;; odd*) printf "caf\\351" > "$1";; esac',
     )
-    terminal = desk.chat("echo", VISUAL=editor)
+    terminal = terminals.chat("echo", VISUAL=editor)
     terminal.ready()
     terminal.type("fail" + CTRL_G)
     terminal.wait_for("error: the editor ended with 3: nothing was saved\n> fail")

@@ -9,9 +9,7 @@ import signal
 import pytest
 from conftest import Flue
 from support.real_terminal import CTRL_C, CTRL_D, ENTER
-from test_terminal import HEADING, WORKING, Desk, desk
-
-__all__ = ["desk"]
+from support.terminals import HEADING, WORKING, Terminals
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
 
@@ -20,10 +18,10 @@ def saying(word: str) -> str:
     return f"def agent(prompt, session, context):\n    return '{word} ' + prompt\n"
 
 
-def test_help_that_is_longer_than_the_screen_is_paged(desk: Desk, flue: Flue) -> None:
+def test_help_that_is_longer_than_the_screen_is_paged(terminals: Terminals, flue: Flue) -> None:
     """On a small screen /help goes through the pager, every line of it whole, and the chat is there after it."""
-    pager = desk.program("pager", "cat > paged; echo paged, press Enter; read answer < /dev/tty")
-    terminal = desk.chat("greeting", PAGER=pager)
+    pager = terminals.program("pager", "cat > paged; echo paged, press Enter; read answer < /dev/tty")
+    terminal = terminals.chat("greeting", PAGER=pager)
     terminal.say("/help")
     terminal.wait_for("paged, press Enter\n")
     terminal.type(ENTER)
@@ -35,9 +33,9 @@ def test_help_that_is_longer_than_the_screen_is_paged(desk: Desk, flue: Flue) ->
     assert max(map(len, paged)) <= 80
 
 
-def test_the_last_reply_is_copied(desk: Desk, flue: Flue) -> None:
+def test_the_last_reply_is_copied(terminals: Terminals, flue: Flue) -> None:
     """/copy asks the terminal to take the last reply, and nothing of it reaches the screen otherwise."""
-    terminal = desk.chat("echo", PATH="/nowhere")
+    terminal = terminals.chat("echo", PATH="/nowhere")
     terminal.say("hé")
     terminal.wait_for("<hé>\n>")
     terminal.say("/copy")
@@ -46,12 +44,12 @@ def test_the_last_reply_is_copied(desk: Desk, flue: Flue) -> None:
     assert b"\x1b]52;c;" + base64.b64encode("<hé>".encode()) + b"\x07" in terminal.raw
 
 
-def test_the_next_prompt_is_written_in_the_editor(desk: Desk) -> None:
+def test_the_next_prompt_is_written_in_the_editor(terminals: Terminals) -> None:
     """/editor opens the editor on the whole terminal; the text waits in the line, to be sent or changed."""
-    editor = desk.program(
+    editor = terminals.program(
         "editor", 'printf "here: "; read answer < /dev/tty; printf "%s\\nmore" "$answer" > "$1"'
     )
-    terminal = desk.chat("echo", EDITOR=editor)
+    terminal = terminals.chat("echo", EDITOR=editor)
     terminal.say("/editor")
     terminal.until(lambda: terminal.typed == "here: ", "the editor")
     terminal.type("typed in it" + ENTER)
@@ -61,10 +59,10 @@ def test_the_next_prompt_is_written_in_the_editor(desk: Desk) -> None:
     terminal.wait_for("<typed in it\nmore!>\n>")
 
 
-def test_a_session_of_another_agent_is_chosen(desk: Desk, flue: Flue) -> None:
+def test_a_session_of_another_agent_is_chosen(terminals: Terminals, flue: Flue) -> None:
     """/sessions shows all sessions on a screen of their own; Enter goes on with the one that is chosen."""
     flue("chat", "greeting", "-s", "hello", "my name is Ada")
-    terminal = desk.chat("echo", "-s", "work")
+    terminal = terminals.chat("echo", "-s", "work")
     terminal.say("one")
     terminal.wait_for("<one>\n>")
     terminal.say("/sessions")
@@ -82,9 +80,9 @@ def test_a_session_of_another_agent_is_chosen(desk: Desk, flue: Flue) -> None:
     assert terminal.lines[-1] == "resume with: flue chat greeting -r hello"
 
 
-def test_another_agent_is_talked_to(desk: Desk) -> None:
+def test_another_agent_is_talked_to(terminals: Terminals) -> None:
     """/agent NAME finds it as the command line does; a near miss is told, and the chat stays."""
-    terminal = desk.chat("echo", "-s", "work")
+    terminal = terminals.chat("echo", "-s", "work")
     terminal.say("one")
     terminal.wait_for("<one>\n>")
     terminal.say("/agent greting")
@@ -100,10 +98,10 @@ def test_another_agent_is_talked_to(desk: Desk) -> None:
     terminal.wait_for("<two>\n>")
 
 
-def test_a_watched_agent_follows_its_file(desk: Desk, flue: Flue) -> None:
+def test_a_watched_agent_follows_its_file(terminals: Terminals, flue: Flue) -> None:
     """With --watch a saved file answers the next prompt; a broken one is shown, and the old one answers."""
     path = flue.agent("echo", saying("old"))
-    terminal = desk.chat("echo", "--watch")
+    terminal = terminals.chat("echo", "--watch")
     terminal.say("one")
     terminal.wait_for("old one\n>")
     path.write_text("# mended\n" + saying("new"))
@@ -117,10 +115,10 @@ def test_a_watched_agent_follows_its_file(desk: Desk, flue: Flue) -> None:
     assert "Traceback" not in terminal.screen
 
 
-def test_an_edited_agent_is_loaded_again(desk: Desk, flue: Flue) -> None:
+def test_an_edited_agent_is_loaded_again(terminals: Terminals, flue: Flue) -> None:
     """Without --watch a saved file is mentioned, /reload takes it, and coming back later tells since when."""
     path = flue.agent("echo", saying("old"))
-    terminal = desk.chat("echo", "-s", "work")
+    terminal = terminals.chat("echo", "-s", "work")
     terminal.say("one")
     terminal.wait_for("old one\n>")
     path.write_text("# changed\n" + saying("new"))
@@ -134,15 +132,15 @@ def test_an_edited_agent_is_loaded_again(desk: Desk, flue: Flue) -> None:
     assert terminal.ended() == 0
 
     path.write_text("# changed once more\n" + saying("newest"))
-    terminal = desk.chat("echo", "-r", "work")
+    terminal = terminals.chat("echo", "-r", "work")
     terminal.wait_for("echo.py has changed since turn 2\n>")
 
 
 @pytest.mark.parametrize("endless", [False, True], ids=["at the prompt", "while it loads"])
-def test_ctrl_c_ends_a_load_and_not_the_chat(desk: Desk, flue: Flue, endless: bool) -> None:
+def test_ctrl_c_ends_a_load_and_not_the_chat(terminals: Terminals, flue: Flue, endless: bool) -> None:
     """A file that takes for ever to load is given up at Ctrl-C; draft-to-be and agent stay."""
     path = flue.agent("echo", saying("old"))
-    terminal = desk.chat("echo", "-s", "work")
+    terminal = terminals.chat("echo", "-s", "work")
     terminal.say("one")
     terminal.wait_for("old one\n>")
     path.write_text("import time\nprint('loading')\n" + ("time.sleep(100)\n" if endless else saying("new")))
@@ -159,17 +157,17 @@ def test_ctrl_c_ends_a_load_and_not_the_chat(desk: Desk, flue: Flue, endless: bo
 
 
 @pytest.mark.parametrize("answer", ["/retry", "/edit", "/discard", "next"])
-def test_a_prompt_that_a_crash_left(desk: Desk, flue: Flue, answer: str) -> None:
+def test_a_prompt_that_a_crash_left(terminals: Terminals, flue: Flue, answer: str) -> None:
     """Who comes back after a crash can send the prompt again, edit it, drop it, or just go on."""
     flue.agent("working", HEADING + WORKING["sync"])
-    terminal = desk.chat("working", "-s", "work")
+    terminal = terminals.chat("working", "-s", "work")
     terminal.say("go")
     terminal.wait_for("working\n")
     terminal.kill(signal.SIGKILL)
     assert terminal.ended() == 137
 
     flue.agent("working", "def agent(prompt, *_):\n    return f'<{prompt}>'\n")
-    terminal = desk.chat("working", "-r", "work")
+    terminal = terminals.chat("working", "-r", "work")
     terminal.wait_for(
         "turn 1 was interrupted: go\n/retry sends it again, /edit brings it back into the line, /"
     )

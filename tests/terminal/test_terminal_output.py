@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Flue
 from support.real_terminal import CTRL_C, CTRL_D, CTRL_Z, ENTER, UP, Terminal
-from test_terminal import Desk, desk
-
-__all__ = ["desk"]
+from support.terminals import Terminals
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
 
@@ -42,10 +40,10 @@ def opened(flue: Flue, name: str = "gate") -> None:
 # Signs of life
 
 
-def test_work_is_shown_until_the_reply_comes(desk: Desk, flue: Flue) -> None:
+def test_work_is_shown_until_the_reply_comes(terminals: Terminals, flue: Flue) -> None:
     """Who waits sees for how long, below the prompt; with the reply it is gone without a trace."""
     flue.agent("gated", GATED + "def agent(prompt, *_):\n    opened()\n    return f'<{prompt}>'\n")
-    terminal = desk.chat("gated", "-s", "work")
+    terminal = terminals.chat("gated", "-s", "work")
     terminal.say("go")
     sign_of(terminal)
     assert terminal.typed == ""
@@ -58,21 +56,21 @@ def test_work_is_shown_until_the_reply_comes(desk: Desk, flue: Flue) -> None:
     assert terminal.everything == "gated · session work (new) · /help\n> go\n<go>\n> again\n<again>\n>\n"
 
 
-def test_a_quick_reply_shows_no_work(desk: Desk) -> None:
+def test_a_quick_reply_shows_no_work(terminals: Terminals) -> None:
     """A reply that comes at once is all that is seen."""
-    terminal = desk.chat("echo")
+    terminal = terminals.chat("echo")
     terminal.say("go")
     terminal.wait_for("<go>\n>")
     assert b"cancels" not in terminal.raw
 
 
-def test_the_first_piece_is_sign_enough(desk: Desk, flue: Flue) -> None:
+def test_the_first_piece_is_sign_enough(terminals: Terminals, flue: Flue) -> None:
     """Once the reply is on its way nothing stands below it."""
     flue.agent(
         "gated",
         GATED + "def agent(*_):\n    opened()\n    yield 'first'\n    opened('two')\n    yield ' second'\n",
     )
-    terminal = desk.chat("gated")
+    terminal = terminals.chat("gated")
     terminal.say("go")
     sign_of(terminal)
     opened(flue)
@@ -82,12 +80,12 @@ def test_the_first_piece_is_sign_enough(desk: Desk, flue: Flue) -> None:
     terminal.wait_for("first second\n>")
 
 
-def test_work_at_the_bottom_of_the_screen_leaves_no_trace(desk: Desk, flue: Flue) -> None:
+def test_work_at_the_bottom_of_the_screen_leaves_no_trace(terminals: Terminals, flue: Flue) -> None:
     """On a full screen what went before scrolls up, and is followed by the reply as everywhere."""
     flue.agent(
         "gated", GATED + "def agent(prompt, *_):\n    prompt == 'go' and opened()\n    return f'<{prompt}>'\n"
     )
-    terminal = desk.flue("chat", "gated", "-s", "work", rows=6)
+    terminal = terminals.flue("chat", "gated", "-s", "work", rows=6)
     for word in "one two three four".split():
         terminal.say(word)
         terminal.wait_for(f"<{word}>\n")
@@ -101,7 +99,7 @@ def test_work_at_the_bottom_of_the_screen_leaves_no_trace(desk: Desk, flue: Flue
     ]
 
 
-def test_prints_and_work_keep_out_of_each_others_way(desk: Desk, flue: Flue) -> None:
+def test_prints_and_work_keep_out_of_each_others_way(terminals: Terminals, flue: Flue) -> None:
     """What an agent and its programs print stands whole, line by line, with the sign of work below."""
     flue.agent(
         "prints",
@@ -120,7 +118,7 @@ def agent(prompt, session, context):
     return "done"
 """,
     )
-    terminal = desk.chat("prints")
+    terminal = terminals.chat("prints")
     terminal.say("go")
     sign_of(terminal)
     opened(flue, "zero")
@@ -143,10 +141,10 @@ def agent(prompt, session, context):
     assert shown.count("cancels") <= 1
 
 
-def test_stopping_leaves_a_clean_screen_to_the_shell(desk: Desk, flue: Flue) -> None:
+def test_stopping_leaves_a_clean_screen_to_the_shell(terminals: Terminals, flue: Flue) -> None:
     """Ctrl-Z takes the sign of work away; with fg it comes back."""
     flue.agent("gated", GATED + "def agent(prompt, *_):\n    opened()\n    return f'<{prompt}>'\n")
-    terminal = desk.shell()
+    terminal = terminals.shell()
     terminal.wait_for("shell$")
     terminal.type("flue chat gated" + ENTER)
     terminal.say("go")
@@ -173,11 +171,11 @@ def test_stopping_leaves_a_clean_screen_to_the_shell(desk: Desk, flue: Flue) -> 
     ids=["dumb", "ASCII", "no colour"],
 )
 def test_work_is_shown_as_the_terminal_can(
-    desk: Desk, flue: Flue, settings: dict[str, str], sign: str | None
+    terminals: Terminals, flue: Flue, settings: dict[str, str], sign: str | None
 ) -> None:
     """A terminal that can do little shows no work, one without Unicode shows it in ASCII."""
     flue.agent("gated", GATED + "def agent(*_):\n    opened()\n    time.sleep(0.8)\n    return 'done'\n")
-    terminal = desk.chat("gated", **settings)
+    terminal = terminals.chat("gated", **settings)
     terminal.say("go")
     if sign:
         terminal.until(lambda: re.search(sign, terminal.screen, re.MULTILINE) is not None, "a sign of work")
@@ -186,21 +184,21 @@ def test_work_is_shown_as_the_terminal_can(
     assert (b"cancels" in terminal.raw) == bool(sign)
 
 
-def test_work_is_not_shown_where_remarks_go_elsewhere(desk: Desk, flue: Flue) -> None:
+def test_work_is_not_shown_where_remarks_go_elsewhere(terminals: Terminals, flue: Flue) -> None:
     """With stderr in a file, neither the file nor the screen gets a sign of work."""
     flue.agent("slow", "import time\n\ndef agent(prompt, *_):\n    time.sleep(0.8)\n    return 'done'\n")
     remarks = flue.folder / "remarks"
-    terminal = desk.shell(f"exec flue chat slow 2> {remarks}")
+    terminal = terminals.shell(f"exec flue chat slow 2> {remarks}")
     terminal.say("go")
     terminal.wait_for("> go\ndone\n>")
     assert b"cancels" not in terminal.raw + remarks.read_bytes()
 
 
 @pytest.mark.parametrize("columns", [10, 20, 500])
-def test_work_on_narrow_and_wide_screens(desk: Desk, flue: Flue, columns: int) -> None:
+def test_work_on_narrow_and_wide_screens(terminals: Terminals, flue: Flue, columns: int) -> None:
     """On a narrow screen the words go below each other, and nothing of them stays."""
     flue.agent("gated", GATED + "def agent(prompt, *_):\n    opened()\n    return f'<{prompt}>'\n")
-    terminal = desk.flue("chat", "gated", "-s", "w", columns=columns)
+    terminal = terminals.flue("chat", "gated", "-s", "w", columns=columns)
     terminal.say("go")
     terminal.until(lambda: "Ctrl-C" in terminal.screen, "a sign of work")
     terminal.resize(24, columns + 5)
@@ -212,13 +210,13 @@ def test_work_on_narrow_and_wide_screens(desk: Desk, flue: Flue, columns: int) -
 # Waiting for another process
 
 
-def test_waiting_says_for_whom_and_how_long(desk: Desk, flue: Flue) -> None:
+def test_waiting_says_for_whom_and_how_long(terminals: Terminals, flue: Flue) -> None:
     """Who waits behind another process sees for whom, how long already and how long still; then the turn it made."""
     flue.agent("gated", GATED + "def agent(prompt, *_):\n    opened()\n    return f'<{prompt}>'\n")
-    first = desk.chat("gated", "-s", "work")
+    first = terminals.chat("gated", "-s", "work")
     first.say("go")
     sign_of(first)
-    second = desk.chat("gated", "-s", "work", "--wait", "20")
+    second = terminals.chat("gated", "-s", "work", "--wait", "20")
     second.say("hello")
     second.until(
         lambda: (
@@ -236,15 +234,15 @@ def test_waiting_says_for_whom_and_how_long(desk: Desk, flue: Flue) -> None:
     assert "gives up" not in second.everything
 
 
-def test_a_slash_command_that_waits_says_so(desk: Desk, flue: Flue) -> None:
+def test_a_slash_command_that_waits_says_so(terminals: Terminals, flue: Flue) -> None:
     """A command that has to wait for another process's turn says so too, and can be cancelled."""
     flue.agent(
         "gated", GATED + "def agent(prompt, *_):\n    prompt == 'go' and opened()\n    return f'<{prompt}>'\n"
     )
-    first = desk.chat("gated", "-s", "work")
+    first = terminals.chat("gated", "-s", "work")
     first.say("one")
     first.wait_for("<one>\n>")
-    second = desk.chat("gated", "-s", "work")
+    second = terminals.chat("gated", "-s", "work")
     second.ready()
     first.say("go")
     sign_of(first)
@@ -268,10 +266,10 @@ def test_a_slash_command_that_waits_says_so(desk: Desk, flue: Flue) -> None:
         "asleep for long": "def agent(prompt, *_):\n    if prompt == 'go':\n        time.sleep(100)\n    return 'done'\n",
     }.items(),
 )
-def test_ctrl_c_cancels_and_says_so(desk: Desk, flue: Flue, kind: str, body: str) -> None:
+def test_ctrl_c_cancels_and_says_so(terminals: Terminals, flue: Flue, kind: str, body: str) -> None:
     """Ctrl-C ends the turn and not the chat, whatever the agent is at; meanwhile it says that it is cancelling."""
     flue.agent("busy", GATED + body)
-    terminal = desk.chat("busy")
+    terminal = terminals.chat("busy")
     terminal.say("go")
     if "pieces" in kind:
         terminal.wait_for("> go\ndo")
@@ -289,7 +287,7 @@ def test_ctrl_c_cancels_and_says_so(desk: Desk, flue: Flue, kind: str, body: str
 
 
 @pytest.mark.parametrize(("bell", "rings"), [("0.4", 1), ("30", 0), ("0", 0)])
-def test_the_bell_rings_after_a_long_turn(desk: Desk, flue: Flue, bell: str, rings: int) -> None:
+def test_the_bell_rings_after_a_long_turn(terminals: Terminals, flue: Flue, bell: str, rings: int) -> None:
     """A turn that took long ends with the bell; how long that is, and whether at all, can be set."""
     flue.agent(
         "slow",
@@ -298,7 +296,7 @@ def test_the_bell_rings_after_a_long_turn(desk: Desk, flue: Flue, bell: str, rin
     config = Path(flue.env["HOME"]) / ".config" / "flue" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(f"bell = {bell}\n")
-    terminal = desk.chat("slow")
+    terminal = terminals.chat("slow")
     terminal.say("quick")
     terminal.wait_for("done\n>")
     assert b"\a" not in terminal.raw
@@ -317,14 +315,14 @@ WIDE = "日本語 " * 30 + "e\u0301 " * 30 + "👩‍👩‍👧 🇩🇪 ✌�
 
 @pytest.mark.parametrize("columns", [20, 80, 500])
 @pytest.mark.parametrize("kind", ["text", "markdown"])
-def test_letters_of_all_widths_are_shown(desk: Desk, flue: Flue, columns: int, kind: str) -> None:
+def test_letters_of_all_widths_are_shown(terminals: Terminals, flue: Flue, columns: int, kind: str) -> None:
     """Wide, combining and pictured characters come through in pieces, on screens of any width."""
     flue.agent(
         "wide",
         f"import time\n\nreply_format = {kind!r}\nTEXT = {WIDE!r}\n\ndef agent(*_):\n"
         "    time.sleep(0.4)\n    for start in range(0, len(TEXT), 3):\n        yield TEXT[start : start + 3]\n",
     )
-    terminal = desk.flue("chat", "wide", columns=columns)
+    terminal = terminals.flue("chat", "wide", columns=columns)
     terminal.say("go")
     terminal.until(lambda: terminal.typed == "> " and terminal.raw.count("✌🏽".encode()) >= 6, "the reply")
     turn = next(turn for turn in terminal.raw.decode().split("\x1b[?2004l") if "👩" in turn)
@@ -348,10 +346,10 @@ def agent(prompt, session, context):
 LAID_OUT = "# Plan\n\nFirst this\n\n```python\nx: List<int> = 1\n```\n\nand <b>that</b>\n>"
 
 
-def test_markdown_comes_block_by_block(desk: Desk, flue: Flue) -> None:
+def test_markdown_comes_block_by_block(terminals: Terminals, flue: Flue) -> None:
     """A finished block is laid out for good; the one that still grows is seen below, with the sign of work."""
     flue.agent("plan", MARKDOWN)
-    terminal = desk.chat("plan")
+    terminal = terminals.chat("plan")
     terminal.say("go")
     sign_of(terminal)
     for number, shown in enumerate(
@@ -374,23 +372,23 @@ def test_markdown_comes_block_by_block(desk: Desk, flue: Flue) -> None:
     assert terminal.everything.endswith("> go\n" + LAID_OUT + "\n")
 
 
-def test_markdown_longer_than_the_screen(desk: Desk, flue: Flue) -> None:
+def test_markdown_longer_than_the_screen(terminals: Terminals, flue: Flue) -> None:
     """A list that is longer than the screen scrolls by once: each line is there, in order, and none twice."""
     flue.agent(
         "long",
         "import time\n\nreply_format = 'markdown'\n\ndef agent(*_):\n    for number in range(60):\n"
         "        yield f'- item {number} of **many**\\n'\n        time.sleep(0.02)\n",
     )
-    terminal = desk.flue("chat", "long", rows=12)
+    terminal = terminals.flue("chat", "long", rows=12)
     terminal.say("go")
     terminal.until(lambda: terminal.typed == "> " and "item 59" in terminal.everything, "the end")
     assert terminal.everything.splitlines()[2:-1] == [f" • item {number} of many" for number in range(60)]
 
 
-def test_markdown_is_cancelled_where_it_stands(desk: Desk, flue: Flue) -> None:
+def test_markdown_is_cancelled_where_it_stands(terminals: Terminals, flue: Flue) -> None:
     """What had come of a reply when it was cancelled stays on the screen."""
     flue.agent("plan", MARKDOWN)
-    terminal = desk.chat("plan")
+    terminal = terminals.chat("plan")
     terminal.say("go")
     opened(flue, "gate0")
     opened(flue, "gate1")
@@ -402,10 +400,10 @@ def test_markdown_is_cancelled_where_it_stands(desk: Desk, flue: Flue) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"TERM": "dumb"}, {"NO_COLOR": "1"}], ids=["dumb", "no colour"])
-def test_markdown_without_colour(desk: Desk, flue: Flue, settings: dict[str, str]) -> None:
+def test_markdown_without_colour(terminals: Terminals, flue: Flue, settings: dict[str, str]) -> None:
     """Without colours a reply is laid out as with them."""
     flue.agent("plan", MARKDOWN)
-    terminal = desk.chat("plan", **settings)
+    terminal = terminals.chat("plan", **settings)
     terminal.say("now")
     terminal.wait_for("> now\n" + LAID_OUT)
     reply = terminal.raw.partition(b"# Plan")[2].partition(b"</b>")[0]
@@ -413,10 +411,10 @@ def test_markdown_without_colour(desk: Desk, flue: Flue, settings: dict[str, str
     assert b"\x1b" not in reply or "TERM" not in settings
 
 
-def test_a_signal_ends_work_and_chat_cleanly(desk: Desk, flue: Flue) -> None:
+def test_a_signal_ends_work_and_chat_cleanly(terminals: Terminals, flue: Flue) -> None:
     """Who ends the chat while an agent works gets a screen without remains."""
     flue.agent("gated", GATED + "def agent(prompt, *_):\n    opened()\n")
-    terminal = desk.chat("gated", "-s", "work")
+    terminal = terminals.chat("gated", "-s", "work")
     terminal.say("go")
     sign_of(terminal)
     terminal.kill(signal.SIGTERM)
