@@ -12,7 +12,7 @@ from flue_cli.render.streams import Output
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-_PATIENCE = 1.0
+DELAY_SECONDS = 1.0
 """Seconds that need no bar."""
 
 
@@ -33,7 +33,7 @@ class _ProgressBar:
         self._what = what
         self._total = total
         self._done = 0
-        self._due = time.monotonic() + _PATIENCE if output.remarks_on_terminal else float("inf")
+        self._due = time.monotonic() + DELAY_SECONDS if output.remarks_on_terminal else float("inf")
         self._drawn: tuple[Progress, TaskID] | None = None
 
     def advance(self, count: int) -> None:

@@ -58,10 +58,11 @@ def _no_drawing() -> None:
 class Output:
     """Where results and remarks go. `is_terminal`: results are for a person's eyes."""
 
-    def __init__(self) -> None:
+    def __init__(self, stdout: int = 1) -> None:
+        """`stdout` is the file descriptor that results are written to."""
         had_stdout = _fill_closed_descriptors()
-        self._file = 1 if had_stdout else -1
-        self.is_terminal = had_stdout and os.isatty(1)
+        self._file = stdout if had_stdout else -1
+        self.is_terminal = had_stdout and os.isatty(stdout)
         self.remarks_on_terminal = os.isatty(2)
         self.room = TerminalLock()
         self._stream = SafeStream()
@@ -134,7 +135,7 @@ class Output:
         """From here on only `result` and `piece` reach stdout; prints and child processes get stderr."""
         if self._file >= 0:
             sys.stdout.flush()
-            self._file = os.dup(1)
+            self._file = os.dup(self._file)
             os.dup2(2, 1)
         self.room.keep_through_forks()
         self._remarks = safe = cast("TextIO", SafeWriter(sys.stderr, self.room))

@@ -75,7 +75,7 @@ def test_an_option_beats_the_environment_beats_the_file(flue: Flue, file: Path) 
     assert shown(flue, "--store", "x.db")["wait"] == (5.0, "config.toml")
 
 
-def test_the_list_in_a_pipe(flue: Flue, file: Path) -> None:
+def test_settings_in_a_pipe_are_fields_and_tabs(flue: Flue, file: Path) -> None:
     """In a pipe the settings are tab-separated lines: name, value, origin."""
     write(file, 'agent = "greeting"\n')
 
@@ -230,7 +230,7 @@ def test_an_edit_mends_a_bad_file(flue: Flue, file: Path) -> None:
     assert shown(flue)["wait"] == (7.0, "config.toml")
 
 
-def test_an_editor_that_fails(flue: Flue, file: Path) -> None:
+def test_a_config_file_survives_an_editor_that_fails(flue: Flue, file: Path) -> None:
     """An editor that fails or is not there changes nothing."""
     write(file, "wait = 7\n")
 

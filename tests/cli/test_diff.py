@@ -56,7 +56,7 @@ def on_a_terminal(flue: Flue, *arguments: str, columns: int = 80) -> Terminal:
     return terminal
 
 
-def test_what_the_last_turn_changed(flue: Flue) -> None:
+def test_diff_of_one_session_is_its_newest_turn(flue: Flue) -> None:
     """Of one session, without more words: the newest turn, and what it made of the data."""
     say(flue, "a", "one", "two")
 

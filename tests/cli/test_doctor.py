@@ -129,7 +129,7 @@ def test_agents_that_are_broken_or_missing(flue: Flue) -> None:
     [(b"", "is empty (0 bytes)"), (b"dear diary\n" * 999, "is damaged: file is not a database")],
     ids=["empty", "garbage"],
 )
-def test_a_file_that_is_no_store(flue: Flue, content: bytes, problem: str) -> None:
+def test_a_store_that_cannot_be_opened_is_a_problem(flue: Flue, content: bytes, problem: str) -> None:
     """A store that cannot be opened is a problem, and its bytes stay."""
     flue.home.mkdir(parents=True, mode=0o700)
     flue.store.write_bytes(content)
@@ -263,7 +263,7 @@ def test_a_network_file_system(flue: Flue, monkeypatch: pytest.MonkeyPatch, tmp_
     """A store on a disk of another machine is a problem."""
     store: Any = open_store(str(tmp_path / "flue.db"))
     (tmp_path / "flue.db").touch()
-    monkeypatch.setattr(checkup, "_file_system", lambda folder: "nfs4")
+    monkeypatch.setattr(checkup, "file_system_type", lambda folder: "nfs4")
 
     assert any("network file system (nfs4)" in finding.what for finding in store.health())
     store.close()
@@ -272,13 +272,13 @@ def test_a_network_file_system(flue: Flue, monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.mark.skipif(not os.path.exists("/proc/self/mountinfo"), reason="Linux tells its mounts there")
 def test_the_kind_of_a_file_system() -> None:
     """The nearest mount tells on what kind of disk a folder is."""
-    assert checkup._file_system("/proc/self") == "proc"
-    assert checkup._file_system("/") not in ("", "proc")
+    assert checkup.file_system_type("/proc/self") == "proc"
+    assert checkup.file_system_type("/") not in ("", "proc")
 
 
 def test_a_disk_that_is_nearly_full(flue: Flue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A disk with too little room for comfort is told before it is full."""
-    monkeypatch.setattr(checkup, "_LOW_SPACE", 2**62)
+    monkeypatch.setattr(checkup, "LOW_SPACE", 2**62)
     (finding,) = [
         finding for finding in checkup.of_place(str(tmp_path / "flue.db")) if "left" in finding.what
     ]

@@ -27,7 +27,7 @@ def test_every_topic_has_a_page_and_every_page_a_topic() -> None:
     assert sorted(TOPICS) == sorted(path.stem for path in MANUAL.iterdir())
 
 
-def test_the_list_in_a_pipe(flue: Flue) -> None:
+def test_topics_in_a_pipe_are_fields_and_tabs(flue: Flue) -> None:
     """Without a topic, each is on a line of tab-separated fields, and a home that is not there stays so."""
     assert flue("help") == (0, "".join(f"{name}\t{line}\n" for name, line in TOPICS.items()), "")
     assert not flue.home.exists()
@@ -78,7 +78,7 @@ def show(flue: Flue, *arguments: str, **env: str) -> Terminal:
     return Terminal([*flue.command, *arguments], cwd=flue.folder, env=flue.env | env)
 
 
-def test_the_list_on_a_terminal(flue: Flue) -> None:
+def test_topics_on_a_terminal_are_a_list(flue: Flue) -> None:
     """On a terminal the list is a table that fits, and says how to go on."""
     terminal = show(flue, "help")
     assert terminal.ended() == 0

@@ -249,7 +249,7 @@ def agent(prompt, session, context):
 # Files that are not what was written
 
 
-def test_a_file_that_is_no_store(talked: Flue) -> None:
+def test_no_command_touches_a_file_that_is_no_store(talked: Flue) -> None:
     """Garbage, an empty file and another program's database are refused by every command, bytes unchanged."""
     other = talked.folder / "other.db"
     with closing(sqlite3.connect(other)) as db:

@@ -307,10 +307,10 @@ def test_prune_takes_what_its_criteria_say(
         if all(map(goes, families[one.uid]))
     }
 
-    going = prune._families(App(Output(), Signals()), store, "", before, empty=True, forks=forks)
+    going = prune.find_prunable(App(Output(), Signals()), store, "", before, empty=True, forks=forks)
 
     uids = [head.uid for family in going for head in (family.head, *family.forks)]
     assert sorted(uids) == sorted(wanted)
-    assert prune._delete(App(Output(), Signals()), store, going) == len(wanted)
+    assert prune.delete_families(App(Output(), Signals()), store, going) == len(wanted)
     assert {one.uid for one in store.sessions(with_undone_forks=True)} == {one.uid for one in found} - wanted
     store.close()

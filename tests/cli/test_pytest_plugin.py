@@ -120,8 +120,7 @@ def test_ctrl_c_ends_the_run(pytester: pytest.Pytester) -> None:
         [sys.executable, "-m", "pytest", "-s"], stdout=subprocess.PIPE, env=dict(os.environ), text=True
     )
     assert process.stdout
-    while "thinking" not in process.stdout.readline():
-        pass
+    assert any("thinking" in line for line in iter(process.stdout.readline, ""))
 
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)

@@ -179,7 +179,7 @@ def test_without_the_library(flue: Flue) -> None:
     assert flue("sessions", "query", "$.n", stdin=None, env={"PYTHONPATH": str(blocker)}).code == 70
 
 
-def test_on_a_terminal(flue: Flue) -> None:
+def test_rows_on_a_terminal_are_a_table(flue: Flue) -> None:
     """A table, in which letters are letters and nothing hostile is obeyed; where nothing is found it says so."""
     hostile = {f"key {text}": text for name, text in HOSTILE.items() if name != "long"}
     keep(flue, "a", {"name": "Käse"} | hostile)

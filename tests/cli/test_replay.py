@@ -531,7 +531,7 @@ def test_a_signal_ends_it(flue: Flue, accept: tuple[str, ...]) -> None:
     assert flue("sessions", "list", stdin=None).out.count("\n") == 1
 
 
-def test_a_reader_that_goes_away(flue: Flue) -> None:
+def test_a_replay_whose_reader_goes_away(flue: Flue) -> None:
     """`| head -1` ends the replay quietly."""
     flue.agent("echo", "def agent(prompt, session, context):\n    return prompt\n")
     lines(flue, "echo", "a", *map(str, range(40)))
@@ -547,7 +547,7 @@ def test_a_reader_that_goes_away(flue: Flue) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
 @pytest.mark.parametrize("columns", [80, 40])
-def test_on_a_terminal(flue: Flue, columns: int) -> None:
+def test_a_replay_on_a_terminal_is_two_columns(flue: Flue, columns: int) -> None:
     """Recorded and now stand side by side where there is room, else one below the other; all is safe, and nothing is asked."""
     flue.agent("echo", "def agent(prompt, session, context):\n    return 'same\\n' + prompt\n")
     lines(flue, "echo", "a", "one")

@@ -374,8 +374,7 @@ def test_a_signal_ends_the_run(flue: Flue, signum: int) -> None:
     """What was found up to then is told, a report is written, and the exit code is the signal's."""
     write(flue, "agent: wild\n> hi\n  ho\n> sleep\n\n> hi\n")
     process = flue.start("test", "x.flue", "--junit", "x.xml")
-    while process.stderr.readline() != b"sleeping\n":
-        pass
+    assert b"sleeping\n" in iter(process.stderr.readline, b"")
 
     process.send_signal(signum)
     out, err = process.communicate(timeout=30)
@@ -445,7 +444,7 @@ def test_a_session_becomes_a_script(flue: Flue) -> None:
     assert flue("sessions", "export", ' "a/b: ', "--format", "script", stdin=None).out == text
 
 
-def test_nothing_heavy_is_imported(flue: Flue) -> None:
+def test_flue_test_imports_nothing_heavy(flue: Flue) -> None:
     """In a pipe `flue test` never pays for rich, asyncio or a store."""
     loaded = imported_modules(flue, "test", str(SAMPLES / "greeting.flue"))
 

@@ -351,7 +351,7 @@ def test_no_word_of_a_deleted_session_is_in_the_index(
 ) -> None:
     """Not in the store's files either: at once, or where that would take long, when the store is closed."""
     if size == "large":
-        monkeypatch.setattr("flue_cli.stores.sqlite.search.fts_index._SMALL", 0)
+        monkeypatch.setattr("flue_cli.stores.sqlite.search.fts_index.SMALL_INDEX", 0)
     name = keep_secrets(store, undone=undone)
     assert secrets(path, str) > 100
     assert secrets(path) > 100  # which is how the index spells them
@@ -372,7 +372,7 @@ def test_what_a_crash_left_in_the_index_goes_with_the_next_search(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that dies between deleting a session and clearing the index is made up for."""
-    monkeypatch.setattr("flue_cli.stores.sqlite.search.fts_index._SMALL", 0)
+    monkeypatch.setattr("flue_cli.stores.sqlite.search.fts_index.SMALL_INDEX", 0)
     dying = open_store(str(path))
     keep_secrets(dying)
     dying.delete(dying.head(AGENT, "secret"))

@@ -301,7 +301,7 @@ def test_edit_of_a_session_that_changed_meanwhile(flue: Flue) -> None:
 
 
 @pytest.mark.parametrize("script", ["exit 3", 'rm "$1"'])
-def test_an_editor_that_fails(flue: Flue, script: str) -> None:
+def test_data_survive_an_editor_that_fails(flue: Flue, script: str) -> None:
     """It is 2, nothing is changed, and no file is left of what was not written."""
     keep(flue, {"n": 1})
 

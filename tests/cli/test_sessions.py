@@ -321,7 +321,7 @@ def test_delete_takes_several_or_none(flue: Flue) -> None:
     assert flue("sessions", "list", stdin=None).out == ""
 
 
-def test_a_running_session_is_not_deleted(flue: Flue) -> None:
+def test_delete_refuses_a_session_that_is_running(flue: Flue) -> None:
     """While a turn runs, delete refuses at once (4)."""
     flue.agent(
         "slow", "import time\ndef agent(prompt, session, context):\n    yield 'begun\\n'\n    time.sleep(60)"

@@ -296,7 +296,7 @@ def test_delete_names_the_kept_forks(counting: Flue) -> None:
     assert not any(b"xyzzy" in content for content in left)
 
 
-def test_a_kept_fork_keeps_its_name(counting: Flue) -> None:
+def test_an_undone_fork_is_renamed_with_its_session(counting: Flue) -> None:
     """It is named after its session, and renamed with it; by itself it is 2, with a hint that works."""
     say(counting, "it's", "one", "two")
     sessions(counting, "undo", "it's")

@@ -267,7 +267,7 @@ def test_a_name_that_cannot_be(driver: ChatDriver, typed: str, words: str) -> No
     assert driver.sent() == ["one", "two"]
 
 
-def test_a_kept_fork_keeps_its_name(driver: ChatDriver) -> None:
+def test_an_undone_fork_is_not_renamed_in_the_chat(driver: ChatDriver) -> None:
     """What undoing kept is named after its session, and is not renamed."""
     page = driver.chat(
         echo,
@@ -367,7 +367,9 @@ def test_an_agent_that_cannot_be_talked_to(
     assert driver.sent() == ["one"]
 
 
-def test_agents_are_listed(driver: ChatDriver, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agent_alone_lists_the_agents(
+    driver: ChatDriver, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """/agent alone lists the agents, one that is broken as such, and says to whom one talks."""
     monkeypatch.setenv("COLUMNS", "300")
     folder.write("other", f'"""Says other."""\n{saying("other")}')

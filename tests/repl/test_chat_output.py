@@ -86,7 +86,7 @@ def test_markdown_is_on_or_off(driver: ChatDriver) -> None:
     )
 
 
-def test_a_reply_is_kept_as_it_came(driver: ChatDriver) -> None:
+def test_layout_leaves_the_recorded_reply_alone(driver: ChatDriver) -> None:
     """Laying out changes what is shown and not what is kept."""
     driver.chat(in_markdown(pieces), "go" + ENTER, CTRL_D)
     assert [entry.reply for entry in driver.entries()] == [REPLY]
@@ -147,7 +147,9 @@ def test_hostile_pieces_are_made_safe(driver: ChatDriver) -> None:
     assert replies(page) == "a^[[2Jb\nc^Md\n"
 
 
-def test_an_agent_given_up_is_not_heard_any_more(driver: ChatDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_of_an_agent_given_up_are_not_shown(
+    driver: ChatDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Pieces that a stubborn agent goes on to yield after its turn was given up do not reach the screen."""
     monkeypatch.setattr(watchdog, "GRACE_SECONDS", 0.1)
     gate, over = threading.Event(), threading.Event()
@@ -369,14 +371,13 @@ def agent(prompt, session, context):
     assert len(re.findall("child\n", done.err)) == 50
 
 
-def test_a_stopped_writer_lets_others_write(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_writer_lets_others_write() -> None:
     """An agent's thread that is stopped while it writes does not keep the others from writing."""
     from flue_cli.errors import TurnTimeout
     from flue_cli.turns.cancellation import AgentStopped, Cancellation
 
     reading, writing = os.pipe()
-    output = Output()
-    monkeypatch.setattr(output, "_file", writing)
+    output = Output(writing)
     threading.Thread(
         target=lambda: [None for _ in iter(lambda: os.read(reading, 65536), b"")], daemon=True
     ).start()

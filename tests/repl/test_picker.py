@@ -414,7 +414,7 @@ def test_what_vanished_cannot_be_chosen(
     window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A session deleted a moment ago is not opened: a message says so, and the list is up to date."""
-    monkeypatch.setattr("flue_cli.repl.picker._REFRESH_SECONDS", 3600)  # before the picker looks
+    monkeypatch.setattr("flue_cli.repl.picker.REFRESH_SECONDS", 3600)  # before the picker looks
     add(window.store, "stays")
     add(window.store, "goes")
 

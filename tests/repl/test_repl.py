@@ -424,6 +424,19 @@ def test_an_agent_that_fails_does_not_end_the_chat(driver: ChatDriver) -> None:
     assert [entry.outcome for entry in driver.entries()] == ["failed", "completed"]
 
 
+def test_verbose_shows_where_an_agent_failed(driver: ChatDriver) -> None:
+    """With --verbose the error stands below the agent's traceback, and the chat goes on."""
+
+    def divides(prompt: str, session: Any, context: Any) -> str:
+        return f"<{1 / (prompt != 'bad')}>"
+
+    verbose = ChatOptions(0, None, is_saved=True, verbose=True)
+    page = driver.chat(driver.conversation(divides, manners=verbose), "bad" + ENTER, "good" + ENTER, CTRL_D)
+
+    assert "/help\nTraceback (most recent call last):\n" in page
+    assert "by zero\nerror: the agent failed: ZeroDivisionError: division by zero\n<1.0>\n" in page
+
+
 def test_an_agent_has_only_the_time_it_is_given(driver: ChatDriver) -> None:
     """With --timeout, an agent that takes longer is stopped, and the chat goes on."""
 
@@ -757,6 +770,7 @@ def test_a_session_deleted_meanwhile_stays_deleted(driver: ChatDriver, made_anew
     assert "<one>\nerror: session 'work' was deleted, renamed or made anew meanwhile\n" in page
     assert driver.sent() == (["somebody else's"] if made_anew else [])
     assert driver.sent("fresh") == ["three"]
+    assert "-r work" not in page
 
 
 def test_a_store_in_trouble_does_not_end_the_chat(
@@ -826,8 +840,7 @@ def test_what_is_typed_early_is_neither_shown_nor_lost(tty: int) -> None:
 def test_a_closed_window_is_a_reader_who_left() -> None:
     """A reply that cannot be written because the window was closed is cancelled, not a failure of the turn."""
     master, slave = os.openpty()
-    output = Output()
-    output._file, output.is_terminal = slave, True
+    output = Output(slave)
     os.close(master)
     with pytest.raises(OutputClosed):
         output.write("hello")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.group_commit import Connection, begin
+from support.group_commit import Connection, begin, wait_for_queue
 
 from flue_cli.errors import LeaseLost, StoreError
 from flue_cli.stores import open_store
@@ -48,8 +48,7 @@ def all_at_once(store: SqliteStore, connection: Connection, begun: list[BegunTur
     connection.held.clear()
     first = threading.Thread(target=lambda: finish(store, begin(store, "first")))
     first.start()
-    while not connection.commits:
-        pass
+    assert connection.committing.wait(30)
     raised: list[Exception | None] = [None] * len(begun)
 
     def one(number: int) -> None:
@@ -61,10 +60,7 @@ def all_at_once(store: SqliteStore, connection: Connection, begun: list[BegunTur
     threads = [threading.Thread(target=one, args=(number,)) for number in range(len(begun))]
     for thread in threads:
         thread.start()
-    writer = store._connections._shared
-    assert writer is not None
-    while writer._waiting < len(begun):
-        pass
+    wait_for_queue(store, len(begun))
     connection.held.set()
     for thread in (*threads, first):
         thread.join(30)

@@ -824,7 +824,7 @@ class IndexedMachine(SqliteMachine):
     def __init__(self) -> None:
         self.patches = [
             patch("flue_cli.stores.sqlite.search.fts_index.LOOKED_THROUGH", 0),
-            patch("flue_cli.stores.sqlite.search.fts_index._BATCH", 3),
+            patch("flue_cli.stores.sqlite.search.fts_index.BATCH_ENTRIES", 3),
         ]
         for one in self.patches:
             one.start()

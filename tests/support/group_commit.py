@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from typing import Any
 
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import BegunTurn, TurnRequest
+from flue_cli.stores.sqlite.group_commit import SharedWriter
 from flue_cli.stores.sqlite.store import SqliteStore
 
 
@@ -17,14 +19,28 @@ def begin(store: Store, name: str) -> BegunTurn:
     return begun
 
 
+def shared_writer(store: SqliteStore) -> SharedWriter:
+    """The writer of a store whose commits are shared; nothing but tests gets hold of it."""
+    writer = store._connections._shared
+    assert writer is not None
+    return writer
+
+
+def wait_for_queue(store: SqliteStore, threads: int) -> None:
+    """Wait until so many threads wait for the shared connection."""
+    writer = shared_writer(store)
+    while writer._waiting < threads:
+        time.sleep(0.001)
+
+
 class Connection:
     """The shared connection, watched: how many commits there were, and what the next one is to raise."""
 
     def __init__(self, store: SqliteStore) -> None:
-        writer = store._connections._shared
-        assert writer is not None
+        writer = shared_writer(store)
         assert writer._db is not None
         self._db = writer._db
+        self.committing = threading.Event()
         self.commits = 0
         self.failure: Exception | None = None
         self.held = threading.Event()
@@ -34,6 +50,7 @@ class Connection:
     def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
         if statement == "COMMIT":
             self.commits += 1
+            self.committing.set()
             assert self.held.wait(30)
             if self.failure:
                 raise self.failure

@@ -1,4 +1,4 @@
-"""Run `flue`, and die by SIGKILL at the Nth SQL statement: `python killed_at.py N chat …`."""
+"""Run `flue`, and die by SIGKILL at the Nth SQL statement: `python run_killed_at.py N chat …`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run `flue`, and get SIGNAL at the Nth thing it does: `python interrupted_at.py SIGNAL N chat …`.
+"""Run `flue`, and get SIGNAL at the Nth thing it does: `python run_signalled_at.py SIGNAL N chat …`.
 
 A thing is an import, a file that is opened, or an SQL statement. With N 0, tells at the end on stderr
 how many there were.

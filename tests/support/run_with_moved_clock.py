@@ -1,4 +1,4 @@
-"""Run `flue` with its wall clock moved: `python moved_clock.py SECONDS chat …`."""
+"""Run `flue` with its wall clock moved: `python run_with_moved_clock.py SECONDS chat …`."""
 
 from __future__ import annotations
 

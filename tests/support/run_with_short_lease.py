@@ -1,4 +1,4 @@
-"""Run `flue` with leases of so many seconds: `python short_lease.py SECONDS chat …`."""
+"""Run `flue` with leases of so many seconds: `python run_with_short_lease.py SECONDS chat …`."""
 
 from __future__ import annotations
 

@@ -57,6 +57,21 @@ def agent(prompt, session, context):
 """,
 }
 
+IN_TWO_PIECES = """
+import os, time
+
+def agent(prompt, session, context):
+    yield f"first {prompt}"
+    while not os.path.exists("gate"):
+        time.sleep(0.01)
+    yield f", second {prompt}"
+"""
+
+LONG = """
+def agent(prompt, session, context):
+    return "\\n".join(f"row {number:03} {'-' * 40}" for number in range(1000)) if prompt == "go" else "short"
+"""
+
 
 class Terminals:
     """Terminals that run the command `flue`; all are closed at the end of the test."""

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
 CTRL_G = "\x07"
 
 
-def test_an_editor_that_fails(terminals: Terminals) -> None:
+def test_what_was_typed_survives_an_editor_that_fails(terminals: Terminals) -> None:
     """Whatever goes wrong with the editor, or with bytes that it is given, is one line, and what was typed stays."""
     editor = terminals.program(
         "editor",

@@ -33,7 +33,7 @@ def test_help_that_is_longer_than_the_screen_is_paged(terminals: Terminals, flue
     assert max(map(len, paged)) <= 80
 
 
-def test_the_last_reply_is_copied(terminals: Terminals, flue: Flue) -> None:
+def test_copying_shows_nothing_of_the_reply(terminals: Terminals, flue: Flue) -> None:
     """/copy asks the terminal to take the last reply, and nothing of it reaches the screen otherwise."""
     terminal = terminals.chat("echo", PATH="/nowhere")
     terminal.say("hé")
@@ -44,7 +44,7 @@ def test_the_last_reply_is_copied(terminals: Terminals, flue: Flue) -> None:
     assert b"\x1b]52;c;" + base64.b64encode("<hé>".encode()) + b"\x07" in terminal.raw
 
 
-def test_the_next_prompt_is_written_in_the_editor(terminals: Terminals) -> None:
+def test_the_editor_has_the_whole_terminal(terminals: Terminals) -> None:
     """/editor opens the editor on the whole terminal; the text waits in the line, to be sent or changed."""
     editor = terminals.program(
         "editor", 'printf "here: "; read answer < /dev/tty; printf "%s\\nmore" "$answer" > "$1"'

@@ -420,3 +420,102 @@ def test_a_signal_ends_work_and_chat_cleanly(terminals: Terminals, flue: Flue) -
     terminal.kill(signal.SIGTERM)
     assert terminal.ended() == 143
     assert "cancels" not in terminal.everything
+
+
+# Nothing gives orders, nothing takes keys
+
+
+ORDERS = "\\x1b]52;c;aGk=\\x07\\x1b[2J\\u202e\\x9b31m\\r."
+SHOWN = "^[]52;c;aGk=^G^[[2J<U+202E><U+009B>31m^M."
+
+
+def test_nothing_an_agent_says_gives_orders_to_the_terminal(terminals: Terminals, flue: Flue) -> None:
+    """Replies, pieces, prints and errors with control sequences in them are shown, not obeyed."""
+    flue.agent(
+        "hostile",
+        f"""
+import sys
+
+ORDERS = "{ORDERS}"
+
+def agent(prompt, session, context):
+    match prompt:
+        case "whole":
+            return "reply " + ORDERS
+        case "pieces":
+            return iter("pieces " + ORDERS)
+        case "print":
+            print("printed", ORDERS)
+            print("error", ORDERS, file=sys.stderr)
+            sys.stdout.buffer.write(f"bytes {{ORDERS}}\\n".encode())
+            return "done"
+        case "fail":
+            raise ValueError(ORDERS)
+""",
+    )
+    terminal = terminals.chat("hostile")
+    terminal.say("whole")
+    terminal.wait_for(f"> whole\nreply {SHOWN}\n>")
+    terminal.say("pieces")
+    terminal.wait_for(f"> pieces\npieces {SHOWN}\n>")
+    terminal.say("print")
+    terminal.wait_for(f"> print\nprinted {SHOWN}\nerror {SHOWN}\nbytes {SHOWN}\ndone\n>")
+    terminal.say("fail")
+    terminal.wait_for(f"> fail\nerror: the agent failed: ValueError: {SHOWN}\n>")
+    terminal.say("/history 3")
+    terminal.wait_for("> print\ndone\n\n[4] ")
+
+    assert b"\x1b]52" not in terminal.raw
+    assert b"\x1b[2J" not in terminal.raw
+    assert "\u202e".encode() not in terminal.raw
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "input('name? ')",
+        "sys.stdin.readline()",
+        "subprocess.run(['head', '-n1'], stdout=subprocess.PIPE, text=True).stdout",
+    ],
+    ids=["input", "stdin", "program"],
+)
+def test_an_agent_cannot_take_what_is_typed(terminals: Terminals, flue: Flue, asks: str) -> None:
+    """An agent that reads standard input finds nothing there; what is typed meanwhile is the next prompt."""
+    flue.agent(
+        "asking",
+        f"""
+import os, subprocess, sys, time
+
+def agent(prompt, session, context):
+    if prompt != "go":
+        return f"<{{prompt}}>"
+    print("working")
+    try:
+        return "heard " + {asks}
+    finally:
+        while not os.path.exists("gate"):
+            time.sleep(0.01)
+""",
+    )
+    terminal = terminals.chat("asking")
+    terminal.say("go")
+    terminal.wait_for("working\n")
+    terminal.type("next" + ENTER)
+    (flue.folder / "gate").touch()
+
+    terminal.wait_for("> next\n<next>\n>")
+
+
+def test_remarks_may_go_elsewhere(terminals: Terminals, flue: Flue) -> None:
+    """With stderr in a file, replies and what one asks to see still reach the screen, paged or not."""
+    flue("chat", "echo", "-s", "work", "--lines", stdin="".join(f"{number}\n" for number in range(10)))
+    terminal = terminals.shell("PAGER=cat flue chat echo -r work 2> log")
+    terminal.say("hello")
+    terminal.wait_for("<hello>\n>")
+    terminal.say("/history 2")
+    terminal.wait_for("> hello\n<hello>\n>")
+    terminal.say("/history")
+    terminal.ready()
+
+    assert terminal.everything.count("<9>") >= 2
+    assert "<9>" not in (flue.folder / "log").read_text()

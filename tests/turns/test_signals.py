@@ -137,7 +137,7 @@ def test_lines_end_at_a_signal(flue: Flue) -> None:
     assert [turn["outcome"] for turn in turns] == ["completed", "cancelled"]
 
 
-def test_a_reader_that_goes_away(flue: Flue) -> None:
+def test_a_reply_whose_reader_goes_away(flue: Flue) -> None:
     """`| head -c 5` cancels what still streams, and ends as SIGPIPE would, without a word."""
     flue.agent("long", STREAMING.replace("print('asleep', flush=True)", "pass"))
     done = subprocess.run(

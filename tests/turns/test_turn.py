@@ -831,7 +831,7 @@ KINDS = ["sleeper", "busy", "coroutine", "generator", "async_generator", "swallo
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_agent_has_only_the_time_it_is_given(quick: Host, in_thread: Any, kind: str) -> None:
+def test_a_timeout_lets_the_agent_clean_up(quick: Host, in_thread: Any, kind: str) -> None:
     """When the time is up the agent is stopped and can clean up; the turn failed and changed nothing."""
     agent = Stoppable()
     quick.turn(remember)
@@ -880,7 +880,7 @@ def test_a_cancelled_turn_is_kept_as_such(host: Host, in_thread: Any) -> None:
     assert cancelled.error.exit_code == 143
     assert (entry.prompt, entry.outcome, entry.reply) == ("long story", "cancelled", None)
     assert entry.error == ("cancelled", "cancelled")
-    assert host.store.running(host.head) is None
+    assert host.store.unsettled_prompt(host.head) is None
 
 
 def test_the_first_reason_stands(quick: Host, in_thread: Any) -> None:
@@ -1202,7 +1202,7 @@ def test_damaged_data_is_not_given_to_an_agent(text: str) -> None:
     assert (failed.outcome, runs) == ("failed", [])
     assert failed.error is not None
     assert (failed.error.type, failed.error.exit_code) == ("store_damaged", 5)
-    assert host.store.running(host.head) is None
+    assert host.store.unsettled_prompt(host.head) is None
 
 
 def test_what_keeps_a_turn_from_beginning_is_raised(quick: Host) -> None:

@@ -147,7 +147,8 @@ def test_the_log_is_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_two_processes_rotate_without_losing_a_line(tmp_path: Path) -> None:
     """Several processes that fill the log at once keep every line of it, each whole."""
     script = (
-        "import sys\nfrom flue_cli import log\nlog.MAX_BYTES, log.KEPT = 20_000, 99\n"
+        "import sys\nfrom flue_cli import log\nassert log.MAX_BYTES and log.KEPT_FILES\n"
+        "log.MAX_BYTES, log.KEPT_FILES = 20_000, 99\n"
         "for number in range(300):\n    log.Log(sys.argv[1]).write('test', who=sys.argv[2], number=number)"
     )
     path = tmp_path / "log" / "flue.jsonl"

@@ -13,9 +13,9 @@ PROGRAM = """
 import time
 from flue_cli.render import progress_bar
 from flue_cli.render.streams import Output
-assert hasattr(progress_bar, "_PATIENCE")
-progress_bar._PATIENCE = {patience}
-with progress_bar.progress(Output(), "importing", {total}) as advance:
+assert hasattr(progress_bar, "DELAY_SECONDS")
+progress_bar.DELAY_SECONDS = {patience}
+with progress_bar.show_progress(Output(), "importing", {total}) as advance:
     for _ in range(5):
         advance(1)
         time.sleep(0.05)

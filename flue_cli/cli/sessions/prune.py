@@ -69,7 +69,7 @@ def prune(
     settings = load_settings(store)
     with open_run_store(settings) as kept:
         whose = check_agent_filter(agent)
-        going = _families(app, kept, whose, before, empty=empty, forks=everything)
+        going = find_prunable(app, kept, whose, before, empty=empty, forks=everything)
         if dry_run and going:
             show(app, [TreeNode(summary) for family in going for summary in family.listed])
         if not going:
@@ -79,7 +79,7 @@ def prune(
         if not yes and not confirm(_question(going)):
             app.output.note("nothing was deleted")
             return
-        deleted = _delete(app, kept, going)
+        deleted = delete_families(app, kept, going)
         given_back = kept.reclaim_space(_SECONDS_TO_COMPACT) if deleted else 0
     app.output.note(
         f"deleted {pluralize(deleted, 'session')}"
@@ -89,7 +89,7 @@ def prune(
         app.output.note("note: the chat's input history still has the prompts that were typed")
 
 
-def _families(
+def find_prunable(
     app: App, store: Store, agent: str, before: int | None, *, empty: bool, forks: bool
 ) -> list[Family]:
     """List what may be deleted, last used first: whole families, and with `forks` also undone forks alone."""
@@ -140,7 +140,7 @@ def _is_empty(app: App, store: Store, head: SessionHead) -> bool:
         return False
 
 
-def _delete(app: App, store: Store, going: list[Family]) -> int:
+def delete_families(app: App, store: Store, going: list[Family]) -> int:
     """Delete them, except those used since they were listed; return the number of deleted sessions."""
     from flue_cli.render.progress_bar import show_progress
 

@@ -20,7 +20,7 @@ from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, SessionSummary
 from flue_cli.turns.cancellation import Cancelling
 
-_REFRESH_SECONDS = 0.5
+REFRESH_SECONDS = 0.5
 """Seconds between looks at what other processes did to the store."""
 
 
@@ -54,7 +54,7 @@ def _refresh_regularly(app: Application[SessionSummary | None], picker: Picker) 
 
     async def look() -> None:
         while True:
-            await asyncio.sleep(_REFRESH_SECONDS)
+            await asyncio.sleep(REFRESH_SECONDS)
             if picker.attempt(picker.refresh):
                 app.invalidate()
 

@@ -22,7 +22,8 @@ from flue_cli.text import format_turns, session_label
 _NETWORKS = frozenset(
     "9p afs afpfs ceph cifs fuse.sshfs gfs2 glusterfs lustre nfs nfs4 ocfs2 smb3 smbfs webdav".split()
 )
-_LOW_SPACE = 16 * 2**20
+LOW_SPACE = 16 * 2**20
+"""Bytes left on a disk below which that is a problem."""
 _LARGE_LOG = 64 * 2**20
 _SHOWN = 20
 """Number of damages of one kind that are listed."""
@@ -61,7 +62,7 @@ def of_place(path: str) -> Iterator[HealthFinding]:
             yield HealthFinding("problem", f"{place} can be {what} by others ({mode:04o})", advice)
         if found.st_uid != os.geteuid() and place == path:
             yield HealthFinding("note", f"{place} belongs to another user (uid {found.st_uid})")
-    kind = _file_system(folder)
+    kind = file_system_type(folder)
     if kind in _NETWORKS:
         yield HealthFinding(
             "problem",
@@ -69,7 +70,7 @@ def of_place(path: str) -> Iterator[HealthFinding]:
             "move the store to a disk of this machine, and name it with --store or FLUE_STORE",
         )
     room = os.statvfs(folder)
-    if room.f_bavail * room.f_frsize < _LOW_SPACE:
+    if room.f_bavail * room.f_frsize < LOW_SPACE:
         left = room.f_bavail * room.f_frsize // 2**20
         yield HealthFinding("problem", f"{folder} has {left} MiB left", "free some space")
     if os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal") > _LARGE_LOG:
@@ -162,8 +163,8 @@ def _interrupted(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) 
             yield state.head
 
 
-def _file_system(folder: str) -> str:
-    """The kind of file system that `folder` is on, "" where it cannot be told."""
+def file_system_type(folder: str) -> str:
+    """Name the type of the file system that `folder` is on; "" where it cannot be told."""
     try:
         if sys.platform == "linux":
             with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:

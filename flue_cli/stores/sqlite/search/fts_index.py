@@ -26,7 +26,7 @@ from flue_cli.stores.sqlite.connections import Connections
 
 LOOKED_THROUGH = 500
 """Number of entries that a search scans before it asks the index: common words are found among them."""
-_BATCH = 64
+BATCH_ENTRIES = 64
 """Number of entries behind the index at which a commit lets it catch up."""
 _LARGE = 65_536
 """Characters of an entry that is indexed at once: it would be slow to scan."""
@@ -34,7 +34,7 @@ _PATIENCE = 2.0
 """Time that a search may spend on bringing the index up to date, in seconds."""
 _AT_ONCE = 1000
 """Number of entries that it indexes in one transaction, which keeps other writers out."""
-_SMALL = 4096
+SMALL_INDEX = 4096
 """An index of up to so many entries is swept in the time that a few commits take."""
 Said = tuple[int, str, str | None]
 """The id of an entry, its prompt, its reply."""
@@ -61,8 +61,8 @@ def index_entry(db: sqlite3.Connection, entry: int, size: int) -> None:
     (upto,) = db.execute("SELECT upto FROM indexed").fetchone()
     if entry <= upto:  # when the index came by, it was still running
         _add(db, db.execute("SELECT id, prompt, reply FROM entry WHERE id = ?", (entry,)).fetchall())
-    elif entry - upto >= _BATCH or size > _LARGE:
-        catch_up(db, 2 * _BATCH)
+    elif entry - upto >= BATCH_ENTRIES or size > _LARGE:
+        catch_up(db, 2 * BATCH_ENTRIES)
 
 
 def catch_up(db: sqlite3.Connection, count: int) -> None:
@@ -175,7 +175,7 @@ class IndexMaintenance:
         Deleting many sessions would else go over all of a large index for each of them.
         """
         found = index_state(db)
-        if found.erased and found.upto <= _SMALL:
+        if found.erased and found.upto <= SMALL_INDEX:
             sweep(db)
         elif found.erased:
             self._owes = True
