@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.prefork import Ahead
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     if signal.getsignal(ignored) is signal.SIG_IGN:
         signal.signal(ignored, signal.default_int_handler if ignored == signal.SIGINT else signal.SIG_DFL)
 
+
+# How soon an example is made or tried depends on whatever else the machine does.
+settings.register_profile("loaded machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("loaded machine")
 
 COMMAND = [sys.executable, "-m", "flue_cli"]
 AT_START = {"LC_ALL", "PYTHONUTF8", "PYTHONPATH"}

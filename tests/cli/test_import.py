@@ -339,12 +339,13 @@ def test_databases_that_are_something_else(flue: Flue) -> None:
     assert flue("sessions", "import", other, "--format", "word", stdin=None).code == 2
 
 
+texts = st.text(max_size=12)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text() | st.floats(allow_nan=False, allow_infinity=False),
-    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(), below, max_size=3),
-    max_leaves=8,
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | texts | st.floats(allow_nan=False, allow_infinity=False),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(texts, below, max_size=3),
+    max_leaves=6,
 )  # fmt: skip
-objects = st.dictionaries(st.text(), json_values, max_size=3)
+objects = st.dictionaries(texts, json_values, max_size=3)
 times = st.integers(0, 4_000_000_000_000_000)
 
 
@@ -354,9 +355,7 @@ def entries(draw: st.DrawFn) -> Entry:
     outcome = draw(st.sampled_from(["completed", "failed", "cancelled", "interrupted"]))
     is_edit = outcome == "completed" and draw(st.booleans())
     is_answered = outcome == "completed" and not is_edit
-    extra = st.dictionaries(
-        st.text().filter(lambda key: key not in ("role", "content")), json_values, max_size=2
-    )
+    extra = st.dictionaries(texts.filter(lambda key: key not in ("role", "content")), json_values, max_size=2)
     between = st.lists(
         st.builds(Message, st.sampled_from(["assistant", "tool", "system"]), json_values, extra), max_size=2
     )
@@ -365,12 +364,12 @@ def entries(draw: st.DrawFn) -> Entry:
         kind="edit" if is_edit else "prompt",
         outcome=outcome,
         key=None,
-        prompt="" if is_edit else draw(st.text()),
-        reply=draw(st.text()) if is_answered else None,
+        prompt="" if is_edit else draw(texts),
+        reply=draw(texts) if is_answered else None,
         messages=() if is_edit else tuple(draw(between)),
         started_at=draw(times),
         finished_at=draw(st.none() | times),
-        error=None if outcome == "completed" else Failure("why", draw(st.text())),
+        error=None if outcome == "completed" else Failure("why", draw(texts)),
         meta=draw(objects),
         data=json.dumps(draw(objects), separators=(",", ":")),
     )

@@ -258,7 +258,7 @@ CHANGES = some.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(CHANGES, some.sets(some.integers(0, 20)), some.booleans())
 def test_prune_takes_what_its_criteria_say(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, str, int]], old: set[int], forks: bool

@@ -252,7 +252,7 @@ def upto(path: Path) -> tuple[int, bool, int]:
         return index_state(db)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(texts=st.lists(TEXTS, min_size=2, max_size=4), queries=st.lists(TEXTS, max_size=3), data=st.data())
 def test_the_index_finds_what_looking_through_finds(
     index_alone: None, store: Store, texts: list[str], queries: list[str], data: st.DataObject

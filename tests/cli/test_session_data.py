@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.hostile_texts import HOSTILE, OBEYED
-from support.real_terminal import Terminal
+from support.terminal_output import on_a_terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -322,9 +322,8 @@ def test_hostile_data_is_harmless(flue: Flue) -> None:
         ("set", "a", "n", hostile),
         ("set", "a", "n", json.dumps(hostile)),
     ):
-        terminal = Terminal([*flue.command, "sessions", *command], cwd=flue.folder, env=flue.env)
-        terminal.ended()
-        assert terminal.raw
-        assert not OBEYED & set(terminal.raw.decode().replace("\r\n", "\n")), command
+        shown = on_a_terminal(flue, "sessions", *command)
+        assert shown
+        assert not OBEYED & set(shown), command
     assert data_of(flue)["del"] == "\x7f"
     assert '"del": "\\u007f"' in flue("sessions", "data", "a", stdin=None).out

@@ -1088,7 +1088,7 @@ def test_a_timeout_holds_where_a_thousand_files_are_open(quick: Host) -> None:
         with ExitStack() as many:
             for _ in range(1100):
                 many.enter_context(open(os.devnull))
-            late = quick.turn(lambda *_: time.sleep(20), timeout=0.1)
+            late = quick.turn(Stoppable().sleeper, timeout=0.1)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

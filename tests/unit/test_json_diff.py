@@ -103,12 +103,12 @@ def test_changes_are_as_small_as_one_reads_them() -> None:
 
 
 def test_long_lists_take_no_time() -> None:
-    """A hundred thousand entries, all of them different, are compared one by one."""
-    before, after = list(range(100_000)), list(range(100_000, 200_001))
+    """Twenty thousand entries, all of them different, are compared one by one."""
+    before, after = list(range(20_000)), list(range(20_000, 40_001))
 
     made = changes(before, after)
 
-    assert len(made) == 100_001
+    assert len(made) == 20_001
     assert made[-1].added
 
 

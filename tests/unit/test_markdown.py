@@ -86,7 +86,7 @@ def squeezed(text: str) -> str:
 # Nothing is lost
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200)
 @given(reply=REPLIES, columns=st.sampled_from([80, 80, 20, 500]))
 @example(reply="a List<String> b", columns=80)
 @example(reply="<div>\nalpha\n</div>", columns=80)
@@ -210,7 +210,7 @@ def test_blanks_at_the_ends_of_lines_are_left_out() -> None:
 # Piece by piece
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100)
 @given(reply=REPLIES, cuts=st.lists(st.integers(0, 120), max_size=6))
 def test_pieces_look_like_the_whole(reply: str, cuts: list[int]) -> None:
     """A reply that came in pieces, block after block, looks as if it had come at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flue_cli.errors import BadName
@@ -83,7 +83,6 @@ def test_a_name_is_measured_as_it_is_kept() -> None:
         check_session_name("\u0958" * MAX_NAME)  # composed, it is two characters each
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1, max_size=20))
 def test_an_accepted_name_is_accepted_as_itself(name: str) -> None:
     """A name that was accepted names the same session when it is given again."""

@@ -9,7 +9,7 @@ from collections import OrderedDict, defaultdict
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flue_cli.errors import DataError
@@ -50,7 +50,6 @@ def nested(levels: int) -> list[Any]:
     return value
 
 
-@settings(deadline=None)
 @given(values)
 def test_whatever_json_holds_comes_back(value: Any) -> None:
     """Every JSON value comes back equal, of the same types and with its keys in the same order."""
@@ -60,7 +59,6 @@ def test_whatever_json_holds_comes_back(value: Any) -> None:
     assert shape(loads(text)) == shape(value)
 
 
-@settings(deadline=None)
 @given(broken_texts, broken_texts)
 def test_text_comes_back_or_is_refused(key: str, value: str) -> None:
     """Text is refused exactly when it cannot be written as UTF-8, as a key and as a value."""
@@ -248,7 +246,6 @@ def test_reading_refuses_depth_without_end() -> None:
         loads("[" * 100_000 + "]" * 100_000)
 
 
-@settings(deadline=None)
 @given(values)
 def test_reading_takes_the_json_of_others(value: Any) -> None:
     """JSON with spaces and bare Unicode, as others write it, is read the same."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flue_cli.text import SafeStream, safe_line, safe_text
@@ -80,7 +80,6 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert safe_text(text) == text
 
 
-@settings(deadline=None)
 @given(any_text)
 def test_no_character_that_a_terminal_obeys_is_left(text: str) -> None:
     """Whatever a text holds, what is shown holds nothing for the terminal to obey."""
@@ -119,7 +118,6 @@ def test_no_escape_sequence_reaches_the_terminal(sequence: str) -> None:
     assert not set(streamed) & {ESCAPE, "\x07", "\x90", "\x9b", "\x9c", "\x9d"}
 
 
-@settings(deadline=None)
 @given(st.lists(any_text | st.sampled_from(["\r", "\n", "\r\n", ""])))
 def test_a_stream_shows_what_the_whole_would(pieces: list[str]) -> None:
     """A reply that streams in pieces looks the same as one that came whole, wherever it was cut."""
@@ -149,7 +147,6 @@ def test_a_carriage_return_at_the_end_of_a_stream_is_shown() -> None:
     assert [stream.feed("\n"), stream.close()] == ["\n", ""]
 
 
-@settings(deadline=None)
 @given(any_text)
 def test_a_line_is_one_line(text: str) -> None:
     """A field of a list is one line without tabs, whatever the text in it."""
