@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from io import BufferedReader
     from types import FrameType
 
+    from support.agent_search_path import Folders
     from support.fake_terminal import ChatDriver
     from support.terminals import Terminals
+    from support.turn_host import Host
 
 
 # Whoever starts the tests in the background may have them ignore signals; the commands that they start must not.
@@ -217,3 +219,41 @@ def terminals(flue: Flue) -> Iterator[Terminals]:
     terminals = Terminals(flue)
     yield terminals
     terminals.close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
+    """A host on each kind of store."""
+    from support.turn_host import Host
+
+    from flue_cli.stores import open_store
+
+    store = open_store("memory:" if request.param == "memory" else str(tmp_path / "flue.db"))
+    host = Host(store)
+    yield host
+    host.runner.close()
+    store.close()
+
+
+@pytest.fixture
+def quick() -> Iterator[Host]:
+    """A host on the store that keeps nothing, where the kind of store makes no difference."""
+    from support.turn_host import Host
+
+    from flue_cli.stores.memory.store import MemoryStore
+
+    host = Host(MemoryStore())
+    yield host
+    host.runner.close()
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folders]:
+    """The folders where agents may be, one of them the working folder's; none has any yet."""
+    from support.agent_search_path import Folders
+
+    made = Folders(tmp_path)
+    monkeypatch.chdir(tmp_path / "work")
+    yield made
+    for name in [name for name in sys.modules if name.startswith("_flue_agent_")]:
+        del sys.modules[name]

@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from support.sessions import json_document
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -34,13 +35,6 @@ def agent(prompt, session, context):
         raise ValueError("as asked")
     return "ran"
 """
-
-
-def document(text: str) -> dict[str, Any]:
-    """The one JSON document that `text` is, which must be ASCII."""
-    assert text.isascii()
-    document: dict[str, Any] = json.loads(text)
-    return document
 
 
 def wait_until_running(flue: Flue, session: str) -> None:
@@ -94,7 +88,7 @@ def test_the_reply_is_printed_byte_for_byte(flue: Flue) -> None:
 )
 def test_what_is_piped_becomes_the_prompt(flue: Flue, piped: bytes, prompt: str) -> None:
     """A BOM and one final newline go, CRLF is a newline, and nothing is ever a slash command."""
-    assert document(flue("chat", "greeting", "-s", "a", "--json", stdin=piped).out)["prompt"] == prompt
+    assert json_document(flue("chat", "greeting", "-s", "a", "--json", stdin=piped).out)["prompt"] == prompt
 
 
 @pytest.mark.parametrize(
@@ -176,7 +170,7 @@ def test_lines_stop_at_the_first_failure(flue: Flue) -> None:
     done = flue("chat", "runs", "-s", "a", "--lines", "--json", stdin="one\nfail\nthree\n")
 
     assert done.code == 1
-    assert [document(line)["outcome"] for line in done.out.splitlines()] == ["completed", "failed"]
+    assert [json_document(line)["outcome"] for line in done.out.splitlines()] == ["completed", "failed"]
     assert done.err == "error: the agent failed: ValueError: as asked\n"
 
 
@@ -215,7 +209,7 @@ def test_json_is_one_document_a_turn(flue: Flue) -> None:
     """--json gives everything a program needs to go on, with the field names of the manual."""
     done = flue("chat", "greeting", "-s", "ålice", "--json", "--turn-key", "k1", "my name is Ada", stdin=None)
 
-    assert document(done.out) == {
+    assert json_document(done.out) == {
         "agent": "greeting",
         "session": "ålice",
         "turn": 1,
@@ -227,7 +221,7 @@ def test_json_is_one_document_a_turn(flue: Flue) -> None:
         "key": "k1",
         "replayed": False,
     }
-    assert list(document(done.out))[:4] == ["agent", "session", "turn", "outcome"]
+    assert list(json_document(done.out))[:4] == ["agent", "session", "turn", "outcome"]
     assert done.out.count("\n") == 1
 
 
@@ -240,7 +234,7 @@ def test_json_of_a_failed_turn_has_its_error(flue: Flue) -> None:
 
     done = flue("chat", "fails", "-s", "a", "--json", "hello", stdin=None)
 
-    found = document(done.out)
+    found = json_document(done.out)
     assert done.code == 1
     assert (found["outcome"], found["reply"], found["data"]) == ("failed", None, {})
     assert found["error"] == {"type": "exception", "message": "the agent failed: ValueError: no [red]luck[/]"}
@@ -333,182 +327,6 @@ def test_an_error_before_the_turn_is_on_stderr_alone(flue: Flue) -> None:
     assert (done.code, done.out) == (3, "")
 
 
-# Which session
-
-
-def test_new_must_not_exist(flue: Flue) -> None:
-    """--new makes a session, and refuses one that is there."""
-    assert flue("chat", "greeting", "-s", "a", "--new", "hi", stdin=None).code == 0
-    done = flue("chat", "greeting", "-s", "a", "--new", "hi", stdin=None)
-    assert done.code == 4
-    assert "exists already" in done.err
-
-
-def test_lines_of_a_new_session(flue: Flue) -> None:
-    """--new is about the first line only."""
-    assert flue("chat", "greeting", "-s", "a", "--new", "--lines", stdin="a\nb\n").code == 0
-
-
-def test_resume_must_exist(flue: Flue) -> None:
-    """-r goes on with a session, and says what there is where there is none."""
-    flue("chat", "greeting", "-s", "alice", "my name is Alice", stdin=None)
-
-    assert flue("chat", "greeting", "-r", "alice", "hi", stdin=None).out.startswith("Hello again, Alice")
-    assert flue("chat", "-r", "alice", stdin="hi").out.startswith("Hello again, Alice")
-    missing = flue("chat", "greeting", "-r", "alicia", "hi", stdin=None)
-    assert missing.code == 3
-    assert "did you mean alice?" in missing.err
-    other = flue("chat", "journal", "-r", "alice", "hi", stdin=None)
-    assert (other.code, "of agent 'greeting'" in other.err) == (3, True)
-
-
-def test_continue_takes_the_session_used_last(flue: Flue) -> None:
-    """-c goes on where the last turn was made, not where the newest session was created."""
-    flue("chat", "greeting", "-s", "old", "my name is Old", stdin=None)
-    flue("chat", "greeting", "-s", "new", "my name is New", stdin=None)
-    flue("chat", "task-planner", "-s", "tasks", "add x", stdin=None)
-    flue("chat", "greeting", "-s", "old", "hi", stdin=None)
-
-    assert flue("chat", "-c", "greeting", "hi", stdin=None).out.startswith("Hello again, Old")
-    assert flue("chat", "-c", stdin="hi").out.startswith("Hello again, Old")
-    assert flue("chat", "-c", "task-planner", "list tasks", stdin=None).out == "Your tasks:\n1. x\n"
-
-
-def test_continue_needs_a_session(flue: Flue) -> None:
-    """With nothing to continue it is 3."""
-    assert flue("chat", "-c", stdin="hi").code == 3
-
-
-def test_a_session_gets_a_readable_name(flue: Flue) -> None:
-    """Without a name each run is a session of its own, that --json and the list name."""
-    names = {document(flue("chat", "greeting", "--json", "hi", stdin=None).out)["session"] for _ in range(3)}
-
-    assert len(names) == 3
-    listed = flue("sessions", "list", stdin=None).out.splitlines()
-    assert {line.split("\t")[1] for line in listed} == names
-
-
-def test_names_are_one_however_they_are_composed(flue: Flue) -> None:
-    """é is é, typed as one character or as two."""
-    flue("chat", "greeting", "-s", "Zoe\u0301", "my name is Zoe", stdin=None)
-    assert flue("chat", "greeting", "-r", "Zo\u00e9", "hi", stdin=None).out.startswith("Hello again, Zoe")
-
-
-@pytest.mark.parametrize("name", ["", "-x", "a\nb", "a\x1b[31m", "a\u202eb", "x" * 257])
-def test_unusable_names_are_refused(flue: Flue, name: str) -> None:
-    """A name that could not be typed or shown is refused (2) without an escape reaching stderr."""
-    done = flue("chat", "greeting", f"--session={name}", "hi", stdin=None)
-    assert done.code == 2
-    assert "\x1b" not in done.err
-    assert "\u202e" not in done.err
-
-
-def test_no_save_keeps_nothing(flue: Flue) -> None:
-    """--no-save answers from an empty session and leaves no file."""
-    flue("chat", "greeting", "-s", "a", "my name is Ada", stdin=None)
-    before = flue.store.read_bytes()
-
-    done = flue("chat", "greeting", "--no-save", "-s", "a", "--lines", stdin="hi\nmy name is Eve\nhi")
-
-    assert [line[:10] for line in done.out.splitlines()] == ["I don't kn", "Nice to me", "Hello agai"]
-    assert flue.store.read_bytes() == before
-    assert flue("sessions", "show", "a", stdin=None).out.count("> ") == 1
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ("--no-save", "-r", "a"),
-        ("--no-save", "-c"),
-        ("--no-save", "--pick"),
-        ("-s", "a", "-r", "a"),
-        ("-s", "a", "-c"),
-        ("--new", "-r", "a"),
-        ("--pick",),
-        ("--wait", "nan"),
-        ("--wait", "-1"),
-        ("--wait", "inf"),
-        ("--timeout", "0"),
-        ("--timeout", "nan"),
-        ("--timeout", "soon"),
-        ("--turn-key", "", "-s", "a"),
-        ("--turn-key", "k"),
-        ("--store", "nosuch://x"),
-        ("--store", "sqlite://x"),
-        ("--store", "memory:x"),
-        ("--agents", "/no/such/folder"),
-    ],
-)
-def test_flags_that_make_no_sense_are_refused(flue: Flue, flags: tuple[str, ...]) -> None:
-    """A command that cannot be meant is a usage error in one line, and nothing is created."""
-    done = flue("chat", "greeting", *flags, "hi", stdin=None)
-
-    assert (done.code, done.out) == (2, "")
-    assert done.err.splitlines()[0].startswith("error: ")
-    assert "Traceback" not in done.err
-    assert not flue.store.exists()
-
-
-def test_an_agent_must_be_named(flue: Flue) -> None:
-    """Without an AGENT there is nobody to talk to; a near miss is guessed."""
-    assert flue("chat", stdin="hi").code == 2
-    done = flue("chat", "greting", "hi", stdin=None)
-    assert (done.code, "did you mean greeting?" in done.err) == (3, True)
-
-
-# Where sessions are kept
-
-
-def test_stores_are_named_by_url_or_path(flue: Flue) -> None:
-    """The same file is reached by a relative URL, an absolute URL, a path and the environment."""
-    flue("chat", "greeting", "--store", "sqlite:///mine.db", "-s", "a", "my name is Ada", stdin=None)
-    path = flue.folder / "mine.db"
-
-    for store in ("mine.db", f"sqlite:///{path}", str(path)):
-        assert flue("chat", "greeting", "--store", store, "-r", "a", "hi", stdin=None).out.startswith(
-            "Hello again"
-        )
-    assert flue("chat", "greeting", "-r", "a", "hi", stdin=None, env={"FLUE_STORE": str(path)}).code == 0
-    assert flue("chat", "greeting", "-r", "a", "hi", stdin=None).code == 3
-
-
-def test_looking_creates_nothing(flue: Flue) -> None:
-    """Commands that only look leave no file and no folder behind."""
-    assert flue("sessions", "list", stdin=None) == (0, "", "")
-    assert flue("sessions", "list", "--json", stdin=None).out == "[]\n"
-    assert flue("sessions", "show", "x", stdin=None).code == 3
-    assert not flue.home.exists()
-
-
-def test_files_are_private_whatever_the_umask(flue: Flue) -> None:
-    """Folder 0700; database, side files and whatever else 0600, under umask 000."""
-    flue.agent(
-        "peek",
-        "import os\ndef agent(prompt, session, context):\n    home = os.environ['FLUE_HOME']\n    return '\\n'.join(sorted(f'{name} {os.stat(os.path.join(home, name)).st_mode & 0o777:o}' for name in os.listdir(home) if name.startswith('flue')))",
-    )
-    (flue.home / "agents").rename(flue.folder / "agents")
-    flue.home.rmdir()
-
-    done = subprocess.run(
-        [*flue.command, "chat", "peek", "-s", "a", "x"],
-        env=flue.env,
-        cwd=flue.folder,
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        umask=0,
-        check=True,
-    )
-
-    modes = dict(line.split() for line in done.stdout.decode().splitlines())
-    assert {name: modes[name] for name in ("flue.db", "flue.db-shm", "flue.db-wal", "flue.db-owners")} == {
-        "flue.db": "600",
-        "flue.db-shm": "600",
-        "flue.db-wal": "600",
-        "flue.db-owners": "700",
-    }
-    assert flue.home.stat().st_mode & 0o777 == 0o700
-
-
 # Keys, waiting and time
 
 
@@ -520,7 +338,7 @@ def test_the_same_key_runs_once(flue: Flue) -> None:
         flue("chat", "runs", "-s", "a", "--turn-key", "k", "--json", "do it", stdin=None) for _ in range(2)
     ]
 
-    first, second = (document(done.out) for done in replies)
+    first, second = (json_document(done.out) for done in replies)
     assert runs.read_text() == "do it\n"
     assert (first.pop("replayed"), second.pop("replayed")) == (False, True)
     assert first == second
@@ -568,7 +386,7 @@ def test_a_timeout_bounds_the_agent(flue: Flue) -> None:
 
     done = flue("chat", "sleeping", "-s", "a", "--timeout", "0.3", "--json", "60", stdin=None)
 
-    found = document(done.out)
+    found = json_document(done.out)
     assert done.code == 124
     assert (found["outcome"], found["error"]["type"]) == ("failed", "timeout")
     assert flue("chat", "sleeping", "-s", "a", "--timeout", "20", "0", stdin=None).code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -168,3 +169,8 @@ def echo(prompt: str, session: Any, context: Any) -> str:
 
 def sample(name: str) -> Agent:
     return discovery.load_agent(discovery.find_agent(Settings.load(os.environ), name))
+
+
+def without_colours(text: str) -> str:
+    """`text` without the sequences that colour it."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -20,3 +21,10 @@ def say(flue: Flue, agent: str, session: str, *prompts: str) -> None:
     """Make a turn of each prompt."""
     for prompt in prompts:
         flue("chat", agent, "-s", session, prompt, stdin=None)
+
+
+def json_document(text: str) -> dict[str, Any]:
+    """The one JSON document that `text` is, which must be ASCII."""
+    assert text.isascii()
+    document: dict[str, Any] = json.loads(text)
+    return document
