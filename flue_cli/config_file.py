@@ -37,7 +37,7 @@ def parse_config(content: bytes, path: str) -> dict[str, Any]:
 
 def config_template() -> str:
     """Return a file that sets nothing and shows everything."""
-    lines = [f"# {meaning}\n# {name} = {example}\n" for name, (meaning, example, _) in KEYS.items()]
+    lines = [f"# {meaning}\n# {name} = {example}\n" for name, (meaning, example, _) in CONFIG_KEYS.items()]
     return "# Defaults for flue. An option or an environment variable wins over them.\n\n" + "\n".join(lines)
 
 
@@ -50,14 +50,14 @@ def check_seconds(value: Any, *, zero: bool = False) -> float:
 
 
 def _check_value(name: str, value: Any, path: str) -> Any:
-    if name not in KEYS:
+    if name not in CONFIG_KEYS:
         from difflib import get_close_matches
 
-        near = get_close_matches(name, KEYS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"the keys are: {', '.join(KEYS)}"
+        near = get_close_matches(name, CONFIG_KEYS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the keys are: {', '.join(CONFIG_KEYS)}"
         raise UsageError(f"{path}: there is no key '{name}'", hint=hint)
     try:
-        return KEYS[name][2](value)
+        return CONFIG_KEYS[name][2](value)
     except ValueError as error:
         raise UsageError(f"{path}: {name} {error}") from error
 
@@ -72,7 +72,7 @@ def _check_text(value: Any) -> str:
     return value
 
 
-def _check_bool(value: Any) -> bool:
+def _check_boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("takes true or false")  # noqa: TRY004 - the sentence's end
     return value
@@ -120,14 +120,14 @@ THEME_PARTS = ("prompt", "toolbar", "suggestion", "completion", "selected")
 KEY_ACTIONS = ("send", "newline", "editor", "expand", "clear", "vi")
 """What keys of the chat can be chosen for."""
 
-KEYS: Mapping[str, tuple[str, str, Callable[[Any], Any]]] = {
+CONFIG_KEYS: Mapping[str, tuple[str, str, Callable[[Any], Any]]] = {
     "store": ("Where sessions are kept, as --store takes it.", '"~/flue/flue.db"', _check_store),
     "agents": ("Folders with agents, searched after FLUE_AGENTS.", '["~/agents"]', _check_folders),
     "agent": ("The agent of a plain `flue chat`.", '"greeting"', _check_text),
     "wait": ("How long to wait behind another turn, in seconds.", "30.0", _check_seconds_or_zero),
     "timeout": ("How long an agent may take, in seconds.", "600.0", check_seconds),
-    "vi": ("Whether the chat's line is edited as in vi.", "true", _check_bool),
-    "toolbar": ("Whether the chat has a toolbar at the bottom.", "false", _check_bool),
+    "vi": ("Whether the chat's line is edited as in vi.", "true", _check_boolean),
+    "toolbar": ("Whether the chat has a toolbar at the bottom.", "false", _check_boolean),
     "bell": (
         "The terminal's bell rings after a turn that took so many seconds; 0: never.",
         "10.0",

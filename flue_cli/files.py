@@ -56,7 +56,7 @@ def atomic_write(path: str, pieces: Iterable[bytes], *, replace: bool, mode: int
                 os.fchmod(descriptor, mode)
             file.flush()
             os.fsync(descriptor)
-        place(draft, path, replace=replace)
+        move_into_place(draft, path, replace=replace)
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def draft_beside(path: str, endings: Sequence[str] = ()) -> Iterator[str]:
                 os.unlink(leftover)
 
 
-def place(draft: str, path: str, *, replace: bool) -> None:
+def move_into_place(draft: str, path: str, *, replace: bool) -> None:
     """Give the durable file `draft` the name `path`, durably; the draft may keep its own name too.
 
     Raises FileExistsError unless `replace`, also if something came into the way this moment.
@@ -82,13 +82,13 @@ def place(draft: str, path: str, *, replace: bool) -> None:
     folder = os.path.dirname(os.path.abspath(path))
     if replace:
         os.replace(draft, path)
-    elif not linked(draft, path):
+    elif not try_hard_link(draft, path):
         _move_if_free(draft, path, folder)
     with suppress(PermissionError):  # a folder that may be written and not read cannot be synced
         sync_folder(folder)
 
 
-def linked(path: str, name: str) -> bool:
+def try_hard_link(path: str, name: str) -> bool:
     """Give the file at `path` a second name; False if it cannot have one, where there are no hard links.
 
     Raises FileExistsError, and other OSErrors.
@@ -123,7 +123,7 @@ def write_whole(path: str, pieces: Iterable[str], *, force: bool) -> None:
     Raises FileExists unless `force`, OutputFailed when it cannot be written.
     """
     try:
-        if os.path.exists(path) and (not os.path.isfile(path) or _is_of_the_system(path)):
+        if os.path.exists(path) and (not os.path.isfile(path) or _is_device_path(path)):
             # Replacing /dev/null by a file would break the whole machine.
             with open(path, "w", encoding="utf-8", newline="") as device:
                 device.writelines(pieces)
@@ -137,6 +137,6 @@ def write_whole(path: str, pieces: Iterable[str], *, force: bool) -> None:
         raise OutputFailed(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _is_of_the_system(path: str) -> bool:
+def _is_device_path(path: str) -> bool:
     """Whether it is one of the names in /dev, such as /dev/stderr, that may lead to a file."""
     return os.path.dirname(os.path.abspath(path)) == "/dev"

@@ -18,7 +18,7 @@ _UV_MARK = "uv-receipt.toml"
 
 def install_extra_command(extra: str) -> str:
     """Make the command that installs the libraries of an extra: `query`, `serve`."""
-    return install_command(*(_requirements_of(extra) or [f"{_PACKAGE}[{extra}]"]))
+    return install_command(*(_extra_requirements(extra) or [f"{_PACKAGE}[{extra}]"]))
 
 
 def install_command(*requirements: str) -> str:
@@ -54,7 +54,7 @@ def _is_marked(name: str) -> bool:
     return os.path.exists(os.path.join(sys.prefix, name))
 
 
-def _requirements_of(extra: str) -> list[str]:
+def _extra_requirements(extra: str) -> list[str]:
     from importlib.metadata import PackageNotFoundError, requires
 
     try:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from flue_cli.errors import BadName
 from flue_cli.text import safe_line
 
-MAX_NAME = 256
+MAX_NAME_CHARACTERS = 256
 """The longest session name, in characters after normalisation."""
 
 _AGENT_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
@@ -23,8 +23,10 @@ def check_session_name(text: str) -> str:
     hyphen, or holding control, bidirectional-override or surrogate characters.
     """
     text = normalize_name(text)
-    if len(text) > MAX_NAME:
-        raise BadName(f"a session name has at most {MAX_NAME} characters, this one has {len(text)}")
+    if len(text) > MAX_NAME_CHARACTERS:
+        raise BadName(
+            f"a session name has at most {MAX_NAME_CHARACTERS} characters, this one has {len(text)}"
+        )
     return text
 
 

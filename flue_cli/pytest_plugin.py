@@ -64,14 +64,14 @@ class ScriptItem(pytest.Item):
         played = _play_cancellably(_load_script_agent(self.config, self._script.agent), self._script)
         result = ScriptResult(self._script, tuple(played))
         if not result.passed:
-            raise NotAsExpected(result)
+            raise ScriptFailed(result)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """What is not as expected, with its places; an agent that cannot be had as its error."""
         from flue_cli.errors import AgentError, FlueError
 
         error = excinfo.value
-        if isinstance(error, NotAsExpected):
+        if isinstance(error, ScriptFailed):
             from flue_cli.render.script_report import failed_script
 
             return "".join(text for text, _ in failed_script(error.result, verbose=True)).strip("\n")
@@ -85,7 +85,7 @@ class ScriptItem(pytest.Item):
         return self.path, self._script.agent_line - 1, f"script: {self.name}"
 
 
-class NotAsExpected(Exception):
+class ScriptFailed(Exception):
     """A script did not go as it says."""
 
     def __init__(self, result: ScriptResult) -> None:
@@ -93,14 +93,14 @@ class NotAsExpected(Exception):
         self.result = result
 
 
-_LOADED = pytest.StashKey[dict[str, "Agent"]]()
+_LOADED_AGENTS = pytest.StashKey[dict[str, "Agent"]]()
 
 
 def _load_script_agent(config: pytest.Config, name: str) -> Agent:
     """The agent, loaded once a run; raises AgentNotFound and AgentError."""
     from flue_cli.agents import discovery
 
-    loaded = config.stash.setdefault(_LOADED, {})
+    loaded = config.stash.setdefault(_LOADED_AGENTS, {})
     if name not in loaded:
         loaded[name] = discovery.load_agent(discovery.find_agent(_pytest_settings(config), name))
     return loaded[name]

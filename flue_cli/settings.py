@@ -98,11 +98,11 @@ class Settings(NamedTuple):
             ("wait", _check_option_seconds(wait, "--wait"), "", WAIT_SECONDS),
             ("timeout", _check_option_seconds(timeout, "--timeout"), "", None),
         ):
-            found[name], origins[name] = _first_set(
+            found[name], origins[name] = _first_given(
                 (option, f"--{name}"),
                 (env.get(variable) or None, variable),
                 (said.get(name), "config.toml"),
-                otherwise=(default, "default"),
+                default=(default, "default"),
             )
         found["store"] = expand(found["store"])
         style = {name: said[name] for name in ChatStyle._fields if name in said}
@@ -137,9 +137,9 @@ def log_file(home: str) -> str:
     return os.path.join(home, "log", "flue.jsonl")
 
 
-def _first_set(*found: tuple[Any, str], otherwise: tuple[Any, str]) -> tuple[Any, str]:
+def _first_given(*candidates: tuple[Any, str], default: tuple[Any, str]) -> tuple[Any, str]:
     """The first of these values that is there, and where it came from."""
-    return next((one for one in found if one[0] is not None), otherwise)
+    return next((one for one in candidates if one[0] is not None), default)
 
 
 def _user_folder(kind: str) -> str:

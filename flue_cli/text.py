@@ -58,11 +58,11 @@ def format_turns(count: int) -> str:
     return f"{count} turn" if count == 1 else f"{count} turns"
 
 
-def format_turn_numbers(which: Sequence[int]) -> str:
+def format_turn_numbers(turns: Sequence[int]) -> str:
     """Some turns in a row, by their numbers: `turn 3`, `turns 3 to 5`; "" for none."""
-    if not which:
+    if not turns:
         return ""
-    return f"turn {which[0]}" if len(which) == 1 else f"turns {which[0]} to {which[-1]}"
+    return f"turn {turns[0]}" if len(turns) == 1 else f"turns {turns[0]} to {turns[-1]}"
 
 
 def undone_fork_notice(name: str) -> str:
@@ -70,9 +70,9 @@ def undone_fork_notice(name: str) -> str:
     return f"the undone turns are kept in session {safe_line(name)}"
 
 
-def pluralize(count: int, what: str) -> str:
+def pluralize(count: int, noun: str) -> str:
     """`1 session`, `2,000 sessions`."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def format_bytes(count: int) -> str:
@@ -96,21 +96,21 @@ class SafeStream:
     r"""`safe_text` for text that arrives in pieces, one of which may end between `\r` and `\n`."""
 
     def __init__(self) -> None:
-        self._held = ""
+        self._pending = ""
 
     def feed(self, piece: str) -> str:
         """The safe form of `piece`; a trailing carriage return waits for what follows it."""
-        text = self._held + piece
-        self._held = "\r" if text.endswith("\r") else ""
-        return safe_text(text[: len(text) - len(self._held)])
+        text = self._pending + piece
+        self._pending = "\r" if text.endswith("\r") else ""
+        return safe_text(text[: len(text) - len(self._pending)])
 
     def close(self) -> str:
         """What was still held back."""
-        held, self._held = self._held, ""
+        held, self._pending = self._pending, ""
         return safe_text(held)
 
 
-class _Names(dict[int, str]):
+class _VisibleNames(dict[int, str]):
     """The visible names of characters, each made once: megabytes of them take no time either."""
 
     def __missing__(self, code: int) -> str:
@@ -119,8 +119,8 @@ class _Names(dict[int, str]):
         return name
 
 
-_NAMES = _Names()
+_VISIBLE_NAMES = _VisibleNames()
 
 
 def _visible(match: re.Match[str]) -> str:
-    return match.group().translate(_NAMES)
+    return match.group().translate(_VISIBLE_NAMES)

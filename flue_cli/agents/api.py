@@ -76,7 +76,7 @@ class Reply(_ReplyFields):
         return super().__new__(cls, text, messages, {} if meta is None else meta)
 
 
-_PAGE = 256
+_PAGE_SIZE = 256
 
 
 class History(Sequence[Message]):
@@ -110,12 +110,12 @@ class History(Sequence[Message]):
         return self._read(position, position + 1)[0]
 
     def __iter__(self) -> Iterator[Message]:
-        for start in range(0, self._length, _PAGE):
-            yield from self._read(start, min(start + _PAGE, self._length))
+        for start in range(0, self._length, _PAGE_SIZE):
+            yield from self._read(start, min(start + _PAGE_SIZE, self._length))
 
     def __reversed__(self) -> Iterator[Message]:
-        for stop in range(self._length, 0, -_PAGE):
-            yield from reversed(self._read(max(stop - _PAGE, 0), stop))
+        for stop in range(self._length, 0, -_PAGE_SIZE):
+            yield from reversed(self._read(max(stop - _PAGE_SIZE, 0), stop))
 
     def last(self, count: int) -> list[Message]:
         """Read the newest `count` messages, oldest of them first; fewer if there are fewer."""

@@ -23,14 +23,14 @@ from flue_cli.jsondata.strict import MAX_BYTES, dumps, loads
 Call = dict[str, Any]
 """The record of a call."""
 
-ANSWERS = ("result", "awaited", "pieces", "awaited_pieces", "unanswered")
+ANSWER_SHAPES = ("result", "awaited", "pieces", "awaited_pieces", "unanswered")
 """The shapes that a call's answer may have."""
 
-_STREAMS = ("pieces", "awaited_pieces")
-_ERROR = ("type", "message")
-_MISSING = 100
+_STREAM_SHAPES = ("pieces", "awaited_pieces")
+_ERROR_KEYS = ("type", "message")
+_MAX_MISSING_CALLS = 100
 """How many missing calls are named: an agent may try for ever."""
-_PATIENCE = 0.5
+_REPLAY_MARGIN = 0.5
 """Seconds that a replay waits longer, where the agent gave a call up."""
 
 
@@ -57,55 +57,55 @@ class CallRecorder:
         A coroutine is awaited by the caller, an iterator read by the caller, and so kept. Raises
         AgentError for what JSON cannot hold and for more than 16 MiB, and whatever the call raises.
         """
-        call: Call = {"name": _checked_name(name)}
+        call: Call = {"name": _check_call_name(name)}
         self.calls.append(call)
-        with _kept_errors(call):
+        with _record_errors(call):
             result = function()
             # Known at once, since it may never be awaited, or read.
             if hasattr(result, "__await__"):
                 call["unanswered"] = 0.0
-                return self._await(call, result)
+                return self._record_awaited(call, result)
             if hasattr(result, "__anext__"):
                 call.update(awaited_pieces=[], more=True)
-                return self._read_async(call, result)
+                return self._record_async_stream(call, result)
             if hasattr(result, "__next__"):
                 call.update(pieces=[], more=True)
-                return self._read(call, result)
-            call["result"], copy = self._copies(call, result)
+                return self._record_stream(call, result)
+            call["result"], copy = self._copy_twice(call, result)
             return copy
 
     def as_meta(self) -> dict[str, Any]:
         """Return the calls for the turn's meta: `{"calls": […]}`, or nothing without calls."""
         # Copied, since a thread that the agent left behind may still be reading.
         calls = [
-            {key: list(value) if key in _STREAMS else value for key, value in dict(call).items()}
+            {key: list(value) if key in _STREAM_SHAPES else value for key, value in dict(call).items()}
             for call in list(self.calls)
         ]
         return {"calls": calls} if calls else {}
 
-    async def _await(self, call: Call, result: Awaitable[Any]) -> Any:
+    async def _record_awaited(self, call: Call, result: Awaitable[Any]) -> Any:
         began = time.monotonic()
         try:
-            with _kept_errors(call):
+            with _record_errors(call):
                 value = await result
-                kept, copy = self._copies(call, value)
+                kept, copy = self._copy_twice(call, value)
         finally:
             if "unanswered" in call:
-                call["unanswered"] = _since(began)
+                call["unanswered"] = _seconds_since(began)
         del call["unanswered"]
         call["awaited"] = kept
         return copy
 
-    def _read(self, call: Call, result: Iterator[Any]) -> Iterator[Any]:
+    def _record_stream(self, call: Call, result: Iterator[Any]) -> Iterator[Any]:
         try:
             while True:
-                with _kept_errors(call):
+                with _record_errors(call):
                     try:
                         piece = next(result)
                     except StopIteration:
                         del call["more"]
                         return
-                    kept, copy = self._copies(call, piece)
+                    kept, copy = self._copy_twice(call, piece)
                 call["pieces"].append(kept)
                 yield copy
         finally:
@@ -113,21 +113,21 @@ class CallRecorder:
             if close:
                 close()
 
-    async def _read_async(self, call: Call, result: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def _record_async_stream(self, call: Call, result: AsyncIterator[Any]) -> AsyncIterator[Any]:
         try:
             while True:
                 began = time.monotonic()
-                with _kept_errors(call):
+                with _record_errors(call):
                     try:
                         piece = await anext(result)
                     except StopAsyncIteration:
                         del call["more"]
                         return
                     except BaseException as error:
-                        if _is_given_up(error):
-                            call["unanswered"] = _since(began)
+                        if _is_abandoned_by_agent(error):
+                            call["unanswered"] = _seconds_since(began)
                         raise
-                    kept, copy = self._copies(call, piece)
+                    kept, copy = self._copy_twice(call, piece)
                 call["awaited_pieces"].append(kept)
                 yield copy
         finally:
@@ -135,7 +135,7 @@ class CallRecorder:
             if close:
                 await close()
 
-    def _copies(self, call: Call, value: Any) -> tuple[Any, Any]:
+    def _copy_twice(self, call: Call, value: Any) -> tuple[Any, Any]:
         """Two copies of what a call gave: one to keep, one for the agent to do with as it likes."""
         try:
             text = dumps(value, root="result")
@@ -164,67 +164,67 @@ class CallReplayer:
 
     def __init__(self, calls: Sequence[Mapping[str, Any]]) -> None:
         """Raises ValueError, which says where, for what is no record of a call."""
-        self.missing: list[str] = []
+        self.missing_calls: list[str] = []
         self._calls = calls
-        self._left: dict[str, deque[Mapping[str, Any]]] = {}
+        self._unused_calls: dict[str, deque[Mapping[str, Any]]] = {}
         for number, call in enumerate(calls):
-            if problem := _problem(call):
+            if problem := _call_problem(call):
                 raise ValueError(f"calls[{number}]{problem}")
-            self._left.setdefault(call["name"], deque()).append(call)
+            self._unused_calls.setdefault(call["name"], deque()).append(call)
 
     def record(self, name: str, function: Callable[[], Any]) -> Any:
         """Return what the call gave when it was recorded, in the same shape."""
         try:
-            call = self._left[_checked_name(name)].popleft()
+            call = self._unused_calls[_check_call_name(name)].popleft()
         except (KeyError, IndexError):
-            raise self._missed(name) from None
+            raise self._missing_call_error(name) from None
         if "pieces" in call:
-            return self._read(call)
+            return self._replay_stream(call)
         if "awaited_pieces" in call:
-            return self._read_async(call)
+            return self._replay_async_stream(call)
         if "awaited" in call or "unanswered" in call:
-            return self._await(call)
-        _raise_kept(call)
-        return _copy(call["result"])
+            return self._replay_awaited(call)
+        _raise_recorded_error(call)
+        return _copy_json(call["result"])
 
     def as_meta(self) -> dict[str, Any]:
         """Return the recorded calls for the turn's meta: `{"calls": […]}`, or nothing without calls."""
         return {"calls": list(self._calls)} if self._calls else {}
 
-    async def _await(self, call: Mapping[str, Any]) -> Any:
-        await self._wait_in_vain(call)
-        _raise_kept(call)
-        return _copy(call["awaited"])
+    async def _replay_awaited(self, call: Mapping[str, Any]) -> Any:
+        await self._outwait_agent(call)
+        _raise_recorded_error(call)
+        return _copy_json(call["awaited"])
 
-    def _read(self, call: Mapping[str, Any]) -> Iterator[Any]:
-        yield from map(_copy, call["pieces"])
-        _raise_kept(call)
+    def _replay_stream(self, call: Mapping[str, Any]) -> Iterator[Any]:
+        yield from map(_copy_json, call["pieces"])
+        _raise_recorded_error(call)
         if "more" in call:
-            raise self._missed(call["name"])
+            raise self._missing_call_error(call["name"])
 
-    async def _read_async(self, call: Mapping[str, Any]) -> AsyncIterator[Any]:
+    async def _replay_async_stream(self, call: Mapping[str, Any]) -> AsyncIterator[Any]:
         for piece in call["awaited_pieces"]:
-            yield _copy(piece)
-        await self._wait_in_vain(call)
-        _raise_kept(call)
+            yield _copy_json(piece)
+        await self._outwait_agent(call)
+        _raise_recorded_error(call)
         if "more" in call:
-            raise self._missed(call["name"])
+            raise self._missing_call_error(call["name"])
 
-    async def _wait_in_vain(self, call: Mapping[str, Any]) -> None:
+    async def _outwait_agent(self, call: Mapping[str, Any]) -> None:
         """Sleep twice as long as the recorded call had waited when the agent gave it up."""
         if "unanswered" in call:
             from asyncio import sleep
 
-            await sleep(2 * call["unanswered"] + _PATIENCE)
-            raise self._missed(call["name"])
+            await sleep(2 * call["unanswered"] + _REPLAY_MARGIN)
+            raise self._missing_call_error(call["name"])
 
-    def _missed(self, name: str) -> AgentError:
-        if len(self.missing) < _MISSING:
-            self.missing.append(name)
+    def _missing_call_error(self, name: str) -> AgentError:
+        if len(self.missing_calls) < _MAX_MISSING_CALLS:
+            self.missing_calls.append(name)
         return AgentError(f"the call '{name}' was not recorded, and is not made", type="not_recorded")
 
 
-def _checked_name(name: object) -> str:
+def _check_call_name(name: object) -> str:
     if not isinstance(name, str):
         raise AgentError(f"the name of a call is {type(name).__name__}, not str", type="bad_call")
     try:
@@ -234,37 +234,37 @@ def _checked_name(name: object) -> str:
     return name
 
 
-def _problem(call: Any) -> str:
+def _call_problem(call: Any) -> str:
     """Describe why `call` is not a valid record of a call; "" if it is."""
     if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
         return " is no object with a name"
     if "error" in call:
         error = call["error"]
-        if not isinstance(error, Mapping) or not all(isinstance(error.get(key), str) for key in _ERROR):
-            return f".error needs {' and '.join(_ERROR)}"
-    elif not any(shape in call for shape in ANSWERS):
-        return f" needs one of {', '.join(ANSWERS)}, error"
-    for shape in _STREAMS:
+        if not isinstance(error, Mapping) or not all(isinstance(error.get(key), str) for key in _ERROR_KEYS):
+            return f".error needs {' and '.join(_ERROR_KEYS)}"
+    elif not any(shape in call for shape in ANSWER_SHAPES):
+        return f" needs one of {', '.join(ANSWER_SHAPES)}, error"
+    for shape in _STREAM_SHAPES:
         if not isinstance(call.get(shape, []), list):
             return f".{shape} is no list"
     return "" if isinstance(call.get("unanswered", 0), int | float) else ".unanswered is no number"
 
 
-def _copy(value: Any) -> Any:
+def _copy_json(value: Any) -> Any:
     return loads(dumps(value))
 
 
-def _since(began: float) -> float:
+def _seconds_since(began: float) -> float:
     return round(time.monotonic() - began, 3)
 
 
 @contextmanager
-def _kept_errors(call: Call) -> Iterator[None]:
+def _record_errors(call: Call) -> Iterator[None]:
     """Keep what is raised inside, unless the agent itself gave the call up."""
     try:
         yield
     except BaseException as error:
-        if not (call.keys() & {"unanswered", "more"} and _is_given_up(error)):
+        if not (call.keys() & {"unanswered", "more"} and _is_abandoned_by_agent(error)):
             call.pop("more", None)
             if call.pop("unanswered", None) is not None:
                 call["awaited"] = None
@@ -272,7 +272,7 @@ def _kept_errors(call: Call) -> Iterator[None]:
         raise
 
 
-def _is_given_up(error: BaseException) -> bool:
+def _is_abandoned_by_agent(error: BaseException) -> bool:
     if "asyncio" in sys.modules:
         from asyncio import CancelledError, current_task
 
@@ -283,6 +283,6 @@ def _is_given_up(error: BaseException) -> bool:
     return isinstance(error, GeneratorExit)
 
 
-def _raise_kept(call: Mapping[str, Any]) -> None:
+def _raise_recorded_error(call: Mapping[str, Any]) -> None:
     if "error" in call:
         raise error_from_json(call["error"])

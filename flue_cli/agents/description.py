@@ -42,19 +42,21 @@ def describe(source: AgentSource) -> Description:
         return Description("", "", f"not valid Python: {reason}{line}")
     docstring = ast.get_docstring(tree) or ""
     name = source.attribute.partition(".")[0]
-    problem = "" if any(_binds(node, name) for node in _top_level(tree)) else f"defines no '{name}'"
+    problem = (
+        "" if any(_binds_name(node, name) for node in _module_level_nodes(tree)) else f"defines no '{name}'"
+    )
     return Description(docstring.partition("\n")[0].strip(), docstring, problem)
 
 
-def _top_level(tree: ast.AST) -> Iterator[ast.AST]:
+def _module_level_nodes(tree: ast.AST) -> Iterator[ast.AST]:
     """Walk the nodes of a module, except the insides of its functions and classes."""
     for node in ast.iter_child_nodes(tree):
         yield node
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            yield from _top_level(node)
+            yield from _module_level_nodes(node)
 
 
-def _binds(node: ast.AST, name: str) -> bool:
+def _binds_name(node: ast.AST, name: str) -> bool:
     """True if a node of a syntax tree binds `name`, as far as reading can tell."""
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():

@@ -68,12 +68,12 @@ def find_agent(settings: Settings, name: str) -> AgentSource:
     folder of somebody else's.
     """
     wanted = check_agent_name(name)
-    for origin, folder in _search_path(settings):
-        for source in _in_folder(origin, folder):
+    for origin, folder in _agent_search_path(settings):
+        for source in _agents_in_folder(origin, folder):
             if source.name == wanted:
-                _refuse_foreign(source, folder)
+                _refuse_foreign_folder(source, folder)
                 return source
-    for source in _from_packages():
+    for source in _agents_in_packages():
         if source.name == wanted:
             return source
     from difflib import get_close_matches
@@ -86,22 +86,22 @@ def find_agent(settings: Settings, name: str) -> AgentSource:
 def list_agents(settings: Settings) -> list[AgentSource]:
     """List every agent that a name would find, by name, without shadowed ones."""
     winners: dict[str, AgentSource] = {}
-    for origin, folder in _search_path(settings):
-        for source in _in_folder(origin, folder):
+    for origin, folder in _agent_search_path(settings):
+        for source in _agents_in_folder(origin, folder):
             winners.setdefault(source.name, source)
-    for source in _from_packages():
+    for source in _agents_in_packages():
         winners.setdefault(source.name, source)
     return [winners[name] for name in sorted(winners)]
 
 
-def shadowed_sample(source: AgentSource) -> bool:
+def hides_sample(source: AgentSource) -> bool:
     """True if `source` hides one of Flue's own samples."""
     if source.origin == "sample":
         return False
     folder = _samples_folder()
     return any(
         sample.name == source.name and not os.path.samefile(sample.path, source.path)
-        for sample in _in_folder("sample", folder)
+        for sample in _agents_in_folder("sample", folder)
     )
 
 
@@ -117,14 +117,14 @@ def load_agent(source: AgentSource) -> Agent:
     try:
         with open(source.path, "rb") as file:
             code = file.read()
-        module = import_module(source.module) if source.module else _execute(source, code)
+        module = import_module(source.module) if source.module else _execute_source(source, code)
         function: Any = module
         for part in source.attribute.split("."):
             function = getattr(function, part, None)
     except StoppedBySignal:
         raise
     except BaseException as error:  # a module may raise anything, SystemExit included
-        raise _load_error(source, error) from error
+        raise _load_failure(source, error) from error
     if not callable(function):
         what = "has no" if function is None else "has something that cannot be called as its"
         raise AgentError(
@@ -143,7 +143,7 @@ def load_agent(source: AgentSource) -> Agent:
     return Agent(source.name, function, f"crc32:{zlib.crc32(code):08x}", reply_format)
 
 
-def _execute(source: AgentSource, code: bytes) -> Any:
+def _execute_source(source: AgentSource, code: bytes) -> Any:
     """Run the source in a module of its own, under a private name, without touching sys.path."""
     import sys
     from importlib.util import module_from_spec, spec_from_file_location
@@ -157,13 +157,13 @@ def _execute(source: AgentSource, code: bytes) -> Any:
     # Compiled here and not by the loader: what ran is then exactly what the fingerprint names, never
     # a cached .pyc of the same second, and no __pycache__ appears in people's folders.
     program = compile(code, source.path, "exec", dont_inherit=True)
-    before = _forget(name)
+    before = _unload_module(name)
     sys.modules[name] = module  # where pickling, dataclasses and relative imports look
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         exec(program, module.__dict__)  # noqa: S102 - running the user's agent is what we are for
     except BaseException:  # raised again: a module may end with SystemExit, and a signal may stop it
-        _forget(name)
+        _unload_module(name)
         sys.modules.update(before)  # the agent that was loaded before stays whole
         raise
     finally:
@@ -171,7 +171,7 @@ def _execute(source: AgentSource, code: bytes) -> Any:
     return module
 
 
-def _forget(name: str) -> dict[str, Any]:
+def _unload_module(name: str) -> dict[str, Any]:
     """Drop a module and its parts, so that a mended file is loaded whole; what was dropped."""
     import sys
 
@@ -179,7 +179,7 @@ def _forget(name: str) -> dict[str, Any]:
     return {other: sys.modules.pop(other) for other in loaded}
 
 
-def _load_error(source: AgentSource, error: BaseException) -> AgentError:
+def _load_failure(source: AgentSource, error: BaseException) -> AgentError:
     return AgentError(
         f"agent '{source.name}' cannot be loaded: {describe_exception(error)}",
         type="load",
@@ -188,7 +188,7 @@ def _load_error(source: AgentSource, error: BaseException) -> AgentError:
     )
 
 
-def _search_path(settings: Settings) -> Iterator[tuple[str, str]]:
+def _agent_search_path(settings: Settings) -> Iterator[tuple[str, str]]:
     """(origin, folder) in the order of search; folders that are not there are skipped."""
     for folder in settings.agent_dirs:
         if not os.path.isdir(folder):
@@ -208,7 +208,7 @@ def _samples_folder() -> str:
     return shipped if os.path.isdir(shipped) else os.path.join(os.path.dirname(package), "agents")
 
 
-def _in_folder(origin: str, folder: str) -> Iterator[AgentSource]:
+def _agents_in_folder(origin: str, folder: str) -> Iterator[AgentSource]:
     try:
         names = sorted(os.listdir(folder), reverse=True)  # 'a_b.py' before 'a-b.py'
     except OSError:
@@ -223,23 +223,23 @@ def _in_folder(origin: str, folder: str) -> Iterator[AgentSource]:
             yield AgentSource(name.replace("_", "-"), package, origin)
 
 
-def _from_packages() -> Iterator[AgentSource]:
+def _agents_in_packages() -> Iterator[AgentSource]:
     """Agents of installed packages, located without importing them."""
-    from flue_cli.agents.entry_points import may_offer
+    from flue_cli.agents.entry_points import may_have_entry_points
 
-    if not may_offer(ENTRY_POINTS):
+    if not may_have_entry_points(ENTRY_POINTS):
         return
     from importlib.metadata import entry_points
 
     for point in entry_points(group=ENTRY_POINTS):
-        path = _module_file(point.module)
+        path = _find_module_file(point.module)
         if path:
             distribution = point.dist.name if point.dist else point.module
             name = point.name.replace("_", "-")
             yield AgentSource(name, path, f"package {distribution}", point.module, point.attr or "agent")
 
 
-def _module_file(module: str) -> str:
+def _find_module_file(module: str) -> str:
     """Return the source file of a dotted module, "" if there is none; find_spec would import its parents."""
     from importlib.machinery import PathFinder
 
@@ -256,7 +256,7 @@ def _module_file(module: str) -> str:
     return path if path.endswith(".py") else ""
 
 
-def _refuse_foreign(source: AgentSource, folder: str) -> None:
+def _refuse_foreign_folder(source: AgentSource, folder: str) -> None:
     """Somebody else's ./agents in a shared folder is not ours to run (as git's safe.directory)."""
     if source.origin != "./agents":
         return

@@ -6,16 +6,16 @@ import os
 import sys
 
 
-def may_offer(group: str) -> bool:
+def may_have_entry_points(group: str) -> bool:
     """True if some package on the import path has entry points of `group`.
 
     importlib.metadata, which tells which ones, costs as much as all of Typer. In doubt, as for an archive on
     the path, the answer is yes.
     """
-    return any(_may_offer_there(folder, group.encode()) for folder in sys.path)
+    return any(_may_have_entry_points_in(folder, group.encode()) for folder in sys.path)
 
 
-def _may_offer_there(folder: str, group: bytes) -> bool:
+def _may_have_entry_points_in(folder: str, group: bytes) -> bool:
     try:
         names = os.listdir(folder or ".")
     except NotADirectoryError:
@@ -25,10 +25,10 @@ def _may_offer_there(folder: str, group: bytes) -> bool:
     if any(name.endswith(".egg") for name in names):
         return True
     described = (name for name in names if name.endswith((".dist-info", ".egg-info")))
-    return any(_names(os.path.join(folder, name, "entry_points.txt"), group) for name in described)
+    return any(_mentions_group(os.path.join(folder, name, "entry_points.txt"), group) for name in described)
 
 
-def _names(file: str, group: bytes) -> bool:
+def _mentions_group(file: str, group: bytes) -> bool:
     try:
         with open(file, "rb") as points:
             return group in points.read()

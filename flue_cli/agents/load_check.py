@@ -32,7 +32,7 @@ def check_agent(source: AgentSource) -> LoadCheck:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     child = os.fork()
     if not child:
-        _tell(source, writing, mask)
+        _load_in_child(source, writing, mask)
     try:
         os.close(writing)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -50,11 +50,11 @@ def check_agent(source: AgentSource) -> LoadCheck:
     return LoadCheck(f"its process {how} while it is loaded")
 
 
-def _tell(source: AgentSource, writing: int, mask: Iterable[int]) -> None:
+def _load_in_child(source: AgentSource, writing: int, mask: Iterable[int]) -> None:
     """Load the agent in the child, write the result to the pipe, and end."""
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        told = json.dumps(_look(source)).encode()
+        told = json.dumps(_try_to_load(source)).encode()
         sys.stderr.flush()
         with open(writing, "wb") as pipe:
             pipe.write(told)
@@ -62,7 +62,7 @@ def _tell(source: AgentSource, writing: int, mask: Iterable[int]) -> None:
         os._exit(1)  # only reached without a word if a signal came
 
 
-def _look(source: AgentSource) -> LoadCheck:
+def _try_to_load(source: AgentSource) -> LoadCheck:
     try:
         function = load_agent(source).function
     except AgentError as error:

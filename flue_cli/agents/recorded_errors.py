@@ -19,40 +19,40 @@ from flue_cli.errors import describe_exception
 def error_to_json(error: BaseException) -> dict[str, Any]:
     """Describe an exception as a JSON object, whatever it may be and do."""
     kind = type(error)
-    message = _sound(describe_exception(error)[len(kind.__name__) + 2 :])
-    kept: dict[str, Any] = {"type": _name_of(kind), "message": message}
+    message = _escape_surrogates(describe_exception(error)[len(kind.__name__) + 2 :])
+    kept: dict[str, Any] = {"type": _full_class_name(kind), "message": message}
     if kind.__module__ != "builtins":
         kept["base"] = next(base.__name__ for base in kind.__mro__ if base.__module__ == "builtins")
     args = list(error.args)
     if isinstance(error, OSError) and len(args) == 2 and error.filename is not None:
         args.append(error.filename)  # which its args leave out
-    if args != [message] and all(map(_is_plain, args)):
+    if args != [message] and all(map(_is_plain_value, args)):
         kept["args"] = args
-    attributes = {name: value for name, value in vars(error).items() if _is_plain(value)}
+    attributes = {name: value for name, value in vars(error).items() if _is_plain_value(value)}
     if attributes:
         kept["attributes"] = attributes
     return kept
 
 
-def error_from_json(kept: Mapping[str, Any]) -> BaseException:
+def error_from_json(record: Mapping[str, Any]) -> BaseException:
     """Make an exception that `except` takes for the recorded one, and that has the same text.
 
     Its class must have been imported already; else it is one of the base, or a RuntimeError.
     """
-    for kind in _classes(kept):
+    for kind in _candidate_classes(record):
         with suppress(Exception):  # a class that wants more than was kept: the next one will do
-            return _made(kind, kept)
-    return RuntimeError(f"{kept['type']}: {kept['message']}")
+            return _make_error(kind, record)
+    return RuntimeError(f"{record['type']}: {record['message']}")
 
 
-def _classes(kept: Mapping[str, Any]) -> Iterator[type[BaseException]]:
-    for name in (kept["type"], kept.get("base", ""), "RuntimeError"):
-        kind = _class_named(name)
+def _candidate_classes(record: Mapping[str, Any]) -> Iterator[type[BaseException]]:
+    for name in (record["type"], record.get("base", ""), "RuntimeError"):
+        kind = _find_imported_class(name)
         if isinstance(kind, type) and issubclass(kind, BaseException):
             yield kind
 
 
-def _class_named(name: str) -> Any:
+def _find_imported_class(name: str) -> Any:
     parts = name.split(".")
     if len(parts) == 1:
         return getattr(builtins, name, None)
@@ -65,38 +65,38 @@ def _class_named(name: str) -> Any:
     return None
 
 
-def _made(kind: type[BaseException], kept: Mapping[str, Any]) -> BaseException:
-    name, message = kept["type"].rpartition(".")[2], kept["message"]
-    args = kept.get("args", [message] if message else [])
-    error = _instance(kind, args)
-    vars(error).update(kept.get("attributes", {}))
+def _make_error(kind: type[BaseException], record: Mapping[str, Any]) -> BaseException:
+    name, message = record["type"].rpartition(".")[2], record["message"]
+    args = record.get("args", [message] if message else [])
+    error = _make_instance(kind, args)
+    vars(error).update(record.get("attributes", {}))
     if kind.__name__ == name and str(error) == message:
         return error
     speaking = type(name, (kind,), {"__str__": lambda _: message, "__module__": kind.__module__})
-    error = _instance(speaking, args)
-    vars(error).update(kept.get("attributes", {}))
+    error = _make_instance(speaking, args)
+    vars(error).update(record.get("attributes", {}))
     return error
 
 
-def _instance(kind: type[BaseException], args: Sequence[Any]) -> BaseException:
+def _make_instance(kind: type[BaseException], args: Sequence[Any]) -> BaseException:
     if isinstance(kind.__init__, type(object.__init__)):  # one of Python's own
         with suppress(TypeError):
             return kind(*args)
     return kind.__new__(kind, *args)  # for its __init__ may want what was not kept
 
 
-def _name_of(kind: type) -> str:
+def _full_class_name(kind: type) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _sound(text: str) -> str:
+def _escape_surrogates(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain_value(value: object) -> bool:
     """True if JSON holds the value as it is, and no secret can hide inside it."""
     if type(value) is str:
-        return _sound(value) == value
+        return _escape_surrogates(value) == value
     if type(value) is float:
         return math.isfinite(value)
     return value is None or type(value) is bool or (type(value) is int and abs(value) < 2**63)

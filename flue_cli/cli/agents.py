@@ -84,7 +84,7 @@ def new(
         if source.name == wanted:
             raise FileExists(f"there is an agent '{wanted}' here already: {source.path}")
     path = os.path.join("agents", f"{name}.py")
-    _write(path, template)
+    _write_template(path, template)
     app.output.result(path)
     app.output.note(f"talk to it with: flue chat {wanted}")
 
@@ -137,7 +137,7 @@ COMMANDS = {"list": list_agents, "show": show, "new": new, "check": check}
 """Subcommands of `flue agents`."""
 
 
-def _write(path: str, template: str) -> None:
+def _write_template(path: str, template: str) -> None:
     """Copy a template to `path`; raise FileExists if something is there."""
     source = os.path.join(os.path.dirname(flue_cli.__file__), "templates", f"{template}.py")
     with open(source, encoding="utf-8") as file:

@@ -175,7 +175,7 @@ def converse(
             return
         text = stdin.read_prompt(prompt, source_of_prompts, app.output)
         _one_turn(app, settings, runner, agent, where, text, how)
-    if where.expect == "new" and app.output.remarks_on_terminal:
+    if where.expect == "new" and app.output.notices_on_terminal:
         app.output.note(f"session: {where.name}")
 
 
@@ -196,7 +196,7 @@ def _talk(
     reach = AgentLoader(
         lambda name: _loaded(discovery.find_agent(settings, name)),
         lambda: discovery.list_agents(settings),
-        watches=how.watch,
+        reloads_on_change=how.watch,
     )
     collect_garbage()
     app.output.keep_from_agents()
@@ -208,7 +208,7 @@ def _talk(
             conversation,
             app.output,
             app.signals.cancelling,
-            history_of=settings.input_history if keeps else lambda agent: "",
+            history_path=settings.input_history if keeps else lambda agent: "",
             style=settings.chat,
         )
 
@@ -228,7 +228,7 @@ def _loaded(source: AgentSource) -> "LoadedAgent":
     """Load the agent for a conversation, with a notice if it hides a sample agent."""
     from flue_cli.repl.agent_file import load_agent_file
 
-    remark = f"using {_short(source.path)}" if discovery.shadowed_sample(source) else ""
+    remark = f"using {_short(source.path)}" if discovery.hides_sample(source) else ""
     return load_agent_file(source)._replace(notice=remark)
 
 
@@ -256,7 +256,9 @@ def _one_turn(
         turn = runner.run(
             agent,
             ask,
-            Listener(waiting=WaitingNotice(app.output), begun=begun, piece=answer.piece, stuck=stuck),
+            Listener(
+                on_wait=WaitingNotice(app.output), on_begin=begun, on_piece=answer.piece, on_stuck=stuck
+            ),
             cancellation=cancellation,
             timeout=settings.timeout,
         )

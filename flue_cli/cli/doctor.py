@@ -45,7 +45,7 @@ def doctor(
 
         show_paged_renderable(app.output, checkup_text(found))
     else:
-        lines = [(finding.level, topic, finding.what, finding.advice) for topic, finding in found]
+        lines = [(finding.level, topic, finding.message, finding.advice) for topic, finding in found]
         app.output.write(machine_output.tab_separated(lines))
     if any(finding.level == "problem" for _, finding in found):
         raise typer.Exit(1)

@@ -54,13 +54,13 @@ def help_(
 def read_topic(topic: str) -> str:
     """Read a topic's text, as markdown; NotFound with near misses if there is no such topic."""
     if topic not in TOPICS:
-        raise NotFound(f"there is no topic '{safe_line(topic)}' in the manual", hint=_hint(topic))
+        raise NotFound(f"there is no topic '{safe_line(topic)}' in the manual", hint=_topic_hint(topic))
     from importlib.resources import files
 
     return files("flue_cli").joinpath("manual", f"{topic}.md").read_text(encoding="utf-8")
 
 
-def _hint(topic: str) -> str:
+def _topic_hint(topic: str) -> str:
     from difflib import get_close_matches
 
     if topic in COMMANDS:

@@ -36,7 +36,7 @@ class Report:
             self.skipped.append(turn.turn)
             return
         self._count += 1
-        if turn.what:
+        if turn.differing_parts:
             self.differing.append(turn.turn)
         self._write(turn)
         show_traceback(turn.now.error, self._app.output, verbose=self._verbose)
@@ -47,7 +47,7 @@ class Report:
 
     def _write(self, turn: TurnComparison) -> None:
         """Write the turn, if it differs, as lines with a blank one between turns."""
-        if turn.what:
+        if turn.differing_parts:
             blank = "\n" if len(self.differing) > 1 else ""
             self._app.output.write(blank + "".join(map(str, difference_lines(turn))))
 
@@ -56,7 +56,7 @@ class TerminalReport(Report):
     """A report for a terminal: recorded and new turns side by side."""
 
     def _write(self, turn: TurnComparison) -> None:
-        if turn.what:
+        if turn.differing_parts:
             from flue_cli.render.tables import show_paged_renderable
 
             show_paged_renderable(self._app.output, difference_view(turn), pager=False)

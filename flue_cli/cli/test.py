@@ -22,7 +22,7 @@ from flue_cli.script_tests.discovery import find_scripts
 from flue_cli.script_tests.model import Script
 from flue_cli.script_tests.parser import read_script
 from flue_cli.script_tests.runner import PlayedTurn, ScriptResult, play_script
-from flue_cli.script_tests.updater import rewrite, update_script, would_pass_after_update
+from flue_cli.script_tests.updater import rewrite_script, update_script, would_pass_after_update
 from flue_cli.settings import Settings
 from flue_cli.turns.dry_run import AgentRun, DryRunner
 
@@ -153,8 +153,8 @@ class _Run:
     def _update(self, result: ScriptResult) -> None:
         update = update_script(result.script, result.turns)
         if update.text != result.script.text:
-            rewrite(result.script.path, result.script.text, update.text)
-        self._updated += update.mended
+            rewrite_script(result.script.path, result.script.text, update.text)
+        self._updated += update.mended_count
         self.results[-1] = result._replace(turns=update.turns)
 
     def _end(self) -> None:
@@ -170,7 +170,7 @@ class _Run:
         if how.junit:
             from flue_cli.script_tests import junit
 
-            junit.write(how.junit, self.results)
+            junit.write_junit_report(how.junit, self.results)
 
     def _stuck(self, turn: PlayedTurn) -> None:
         error = turn.outcome.error

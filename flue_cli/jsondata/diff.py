@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from flue_cli.errors import Conflict, FlueError
-from flue_cli.jsondata.path import Path, format_path, get, put, remove
+from flue_cli.jsondata.path import Path, format_path, get_value, put_value, remove_value
 
 
 class _Absent:
@@ -49,7 +49,7 @@ class Change(NamedTuple):
         return self.after is _ABSENT
 
 
-def changes(before: Any, after: Any) -> list[Change]:
+def find_changes(before: Any, after: Any) -> list[Change]:
     """Compare two values: objects key by key, lists with what they have in common kept.
 
     In an object, what is gone or differs comes in the order of `before`, then what is new in that of
@@ -60,14 +60,14 @@ def changes(before: Any, after: Any) -> list[Change]:
     return found
 
 
-def apply_changes(value: Any, made: Iterable[Change]) -> Any:
+def apply_changes(value: Any, changes: Iterable[Change]) -> Any:
     """Make the changes to `value`, in their order; Conflict names the first that does not fit.
 
     A key of an object that is there can always be set or removed; a place in a list fits where there is
     what was before the change, or already what is after it. Changed keys keep their place, new ones come
     last.
     """
-    for change in _order_for_applying(made):
+    for change in _order_for_applying(changes):
         value = _apply_change(value, change)
     return value
 
@@ -96,30 +96,30 @@ def diff_ranges(before: list[str], after: list[str]) -> Iterator[tuple[int, int,
             yield head + start, head + stop, head + begin, head + end
 
 
-def _compare_values(path: Path, before: Any, after: Any, found: list[Change]) -> None:
+def _compare_values(path: Path, before: Any, after: Any, changes: list[Change]) -> None:
     if isinstance(before, dict) and isinstance(after, dict):
         for key, old in before.items():
             if key in after:
-                _compare_values((*path, key), old, after[key], found)
+                _compare_values((*path, key), old, after[key], changes)
             else:
-                found.append(Change((*path, key), old, _ABSENT))
-        found += [Change((*path, key), _ABSENT, new) for key, new in after.items() if key not in before]
+                changes.append(Change((*path, key), old, _ABSENT))
+        changes += [Change((*path, key), _ABSENT, new) for key, new in after.items() if key not in before]
     elif isinstance(before, list) and isinstance(after, list):
-        _compare_lists(path, before, after, found)
+        _compare_lists(path, before, after, changes)
     elif _canonical_json(before) != _canonical_json(after):
-        found.append(Change(path, before, after))
+        changes.append(Change(path, before, after))
 
 
-def _compare_lists(path: Path, before: list[Any], after: list[Any], found: list[Change]) -> None:
+def _compare_lists(path: Path, before: list[Any], after: list[Any], changes: list[Change]) -> None:
     pairs, gone, new = _match_lists(
         [_canonical_json(one) for one in before], [_canonical_json(one) for one in after]
     )
-    found += [Change((*path, index), before[index], _ABSENT) for index in gone]
+    changes += [Change((*path, index), before[index], _ABSENT) for index in gone]
     for index in range(len(after)):
         if index in new:
-            found.append(Change((*path, index), _ABSENT, after[index]))
+            changes.append(Change((*path, index), _ABSENT, after[index]))
         elif index in pairs:
-            _compare_values((*path, index), before[pairs[index]], after[index], found)
+            _compare_values((*path, index), before[pairs[index]], after[index], changes)
 
 
 def _match_lists(before: list[str], after: list[str]) -> tuple[dict[int, int], list[int], set[int]]:
@@ -135,10 +135,10 @@ def _match_lists(before: list[str], after: list[str]) -> tuple[dict[int, int], l
     return pairs, gone, new
 
 
-def _order_for_applying(made: Iterable[Change]) -> Iterator[Change]:
+def _order_for_applying(changes: Iterable[Change]) -> Iterator[Change]:
     """Order the changes so that they can be made one by one: removals from one list from its end."""
     gone: list[Change] = []
-    for change in made:
+    for change in changes:
         if gone and not (change.removed and change.path[:-1] == gone[0].path[:-1]):
             yield from reversed(gone)
             gone = []
@@ -155,7 +155,7 @@ def _apply_change(value: Any, change: Change) -> Any:
     one = path[-1] if path else None
     if isinstance(one, int) and change.added:
         if isinstance(holder, list) and one <= len(holder):
-            return put(value, path[:-1], [*holder[:one], change.after, *holder[one:]])
+            return put_value(value, path[:-1], [*holder[:one], change.after, *holder[one:]])
         raise _changed_meanwhile_error(change, holder)
     now = _value_at(value, path)
     if _canonical_json(now) == _canonical_json(change.after) and not (
@@ -168,13 +168,13 @@ def _apply_change(value: Any, change: Change) -> Any:
     elif _canonical_json(now) != _canonical_json(change.before):
         raise _changed_meanwhile_error(change, now)
     if change.removed:
-        return value if now is _ABSENT else remove(value, path)
-    return put(value, path, change.after)
+        return value if now is _ABSENT else remove_value(value, path)
+    return put_value(value, path, change.after)
 
 
 def _value_at(value: Any, path: Path) -> Any:
     try:
-        return get(value, path)
+        return get_value(value, path)
     except FlueError:
         return _ABSENT
 

@@ -30,7 +30,7 @@ class BadPath(UsageError):
     type = "bad_path"
 
 
-def parse(text: str) -> Path:
+def parse_path(text: str) -> Path:
     """Parse a path; BadPath says at which character it cannot be read."""
     bracket = re.compile(f"{_INDEX}|{_QUOTED}|{_SINGLE}", re.DOTALL)
     first, later = re.compile(f"({_KEY})"), re.compile(rf"\.({_KEY})")
@@ -51,7 +51,7 @@ def parse(text: str) -> Path:
     return tuple(steps)
 
 
-def steps_to(text: str) -> tuple[str, str]:
+def split_after_path(text: str) -> tuple[str, str]:
     """Split `text` after its path, at the first white space outside of quotes; returns both parts."""
     found = re.match(rf"(?:{_QUOTED}|{_SINGLE}|\S)*", text, re.DOTALL)
     end = found.end() if found else 0
@@ -63,15 +63,15 @@ def format_path(path: Path) -> str:
     return "".join(format_step(one) for one in path).removeprefix(".")
 
 
-def format_step(one: str | int) -> str:
+def format_step(step: str | int) -> str:
     """Format one step as it stands behind others: `.title`, `[0]`, `["any key"]`."""
-    if isinstance(one, int):
-        return f"[{one}]"
-    is_plain = re.fullmatch(_PLAIN, one) and _normalized_key(one) == one
-    return f".{one}" if is_plain else f"[{json.dumps(one)}]"
+    if isinstance(step, int):
+        return f"[{step}]"
+    is_plain = re.fullmatch(_PLAIN, step) and _normalized_key(step) == step
+    return f".{step}" if is_plain else f"[{json.dumps(step)}]"
 
 
-def get(value: Any, path: Path) -> Any:
+def get_value(value: Any, path: Path) -> Any:
     """Get the value at `path`; NotFound names the longest part that is there."""
     for depth, one in enumerate(path):
         if not _has_step(value, one):
@@ -80,7 +80,7 @@ def get(value: Any, path: Path) -> Any:
     return value
 
 
-def put(value: Any, path: Path, new: Any) -> Any:
+def put_value(value: Any, path: Path, new: Any) -> Any:
     """Copy `value` with `new` at `path`; objects that are missing on the way are made.
 
     The index just past a list's end appends. BadPath if a list would have to be made or would get a
@@ -101,11 +101,11 @@ def put(value: Any, path: Path, new: Any) -> Any:
     return whole
 
 
-def remove(value: Any, path: Path) -> Any:
+def remove_value(value: Any, path: Path) -> Any:
     """Copy `value` without what is at `path`; NotFound as `get`, BadPath for the whole."""
     if not path:
         raise BadPath("all of the data cannot be removed: name a part of it")
-    get(value, path)
+    get_value(value, path)
     whole = holder = _shallow_copy(value)
     for one in path[:-1]:
         holder[one] = _shallow_copy(holder[one])
@@ -114,7 +114,7 @@ def remove(value: Any, path: Path) -> Any:
     return whole
 
 
-def kind(value: Any) -> str:
+def describe_kind(value: Any) -> str:
     """Name the kind of a JSON value in words: `an object`, `a list of 3`, `null`."""
     if value is None:
         return "null"
@@ -136,58 +136,62 @@ def _normalized_key(key: str) -> str:
     return normalize("NFC", key)
 
 
-def _has_step(value: Any, one: str | int) -> bool:
-    if isinstance(one, str):
-        return isinstance(value, dict) and one in value
-    return isinstance(value, list) and -len(value) <= one < len(value)
+def _has_step(value: Any, step: str | int) -> bool:
+    if isinstance(step, str):
+        return isinstance(value, dict) and step in value
+    return isinstance(value, list) and -len(value) <= step < len(value)
 
 
 def _shallow_copy(value: Any) -> Any:
     return value.copy() if isinstance(value, dict | list) else value
 
 
-def _check_place(holder: Any, where: Path, one: str | int) -> None:
+def _check_place(holder: Any, place: Path, step: str | int) -> None:
     """Raise BadPath unless something can be put at `one` in `holder`, which is at `where`."""
-    if isinstance(one, str):
+    if isinstance(step, str):
         if not isinstance(holder, dict):
-            raise BadPath(f"{_describe_place(where)} is {kind(holder)}: it has no key {json.dumps(one)}")
+            raise BadPath(
+                f"{_describe_place(place)} is {describe_kind(holder)}: it has no key {json.dumps(step)}"
+            )
         return
     if not isinstance(holder, list):
         hint = "put a list there first" if holder == {} else ""
         raise BadPath(
-            f"{_describe_place(where)} is {_kind_or_new(holder)}: it has no entry [{one}]", hint=hint
+            f"{_describe_place(place)} is {_kind_or_new(holder)}: it has no entry [{step}]", hint=hint
         )
-    if not -len(holder) <= one <= len(holder):
-        hint = f"the next one is {format_path((*where, len(holder)))}"
-        raise BadPath(f"{_describe_place(where)} is {kind(holder)}: it has no entry [{one}]", hint=hint)
+    if not -len(holder) <= step <= len(holder):
+        hint = f"the next one is {format_path((*place, len(holder)))}"
+        raise BadPath(
+            f"{_describe_place(place)} is {describe_kind(holder)}: it has no entry [{step}]", hint=hint
+        )
 
 
 def _kind_or_new(holder: Any) -> str:
-    return "no list" if holder == {} else kind(holder)
+    return "no list" if holder == {} else describe_kind(holder)
 
 
-def _describe_place(where: Path) -> str:
-    return format_path(where) or "the data"
+def _describe_place(place: Path) -> str:
+    return format_path(place) or "the data"
 
 
-def _missing_error(path: Path, depth: int, there: Any) -> NotFound:
+def _missing_error(path: Path, depth: int, value: Any) -> NotFound:
     """Make the error for `there`, at the first `depth` steps of `path`, which has no next one."""
     one, where = path[depth], path[:depth]
     hint = ""
-    if isinstance(one, str) and isinstance(there, dict):
+    if isinstance(one, str) and isinstance(value, dict):
         from difflib import get_close_matches
 
-        near = [format_path((*where, key)) for key in get_close_matches(one, there, n=3)]
+        near = [format_path((*where, key)) for key in get_close_matches(one, value, n=3)]
         hint = f"did you mean {' or '.join(near)}?" if near else ""
-    found = f"{_describe_place(where)} is {kind(there)}"
-    if isinstance(one, str) and isinstance(there, dict) and there:
-        found = f"{_describe_place(where)} has {_list_keys(there)}"
+    found = f"{_describe_place(where)} is {describe_kind(value)}"
+    if isinstance(one, str) and isinstance(value, dict) and value:
+        found = f"{_describe_place(where)} has {_list_keys(value)}"
     return NotFound(f"there is no {format_path(path)}: {found}", hint=hint)
 
 
-def _list_keys(there: Mapping[str, Any]) -> str:
-    keys = [format_path((key,)) for key in list(there)[:6]]
-    more = f" and {len(there) - 6} more" if len(there) > 6 else ""
+def _list_keys(value: Mapping[str, Any]) -> str:
+    keys = [format_path((key,)) for key in list(value)[:6]]
+    more = f" and {len(value) - 6} more" if len(value) > 6 else ""
     return ", ".join(key if len(key) <= 40 else f"{key[:40]}…" for key in keys) + more
 
 
@@ -208,8 +212,8 @@ def _double_quoted(match: re.Match[str]) -> str:
     return {"\\'": "'", '"': '\\"'}.get(match[0], match[0])
 
 
-def _syntax_error(text: str, at: int, why: str) -> BadPath:
+def _syntax_error(text: str, at: int, expectation: str) -> BadPath:
     return BadPath(
-        f"'{text}' is no path: {why} at character {at + 1}",
+        f"'{text}' is no path: {expectation} at character {at + 1}",
         hint='a path is written tasks[0].title, other keys as ["any key"]',
     )

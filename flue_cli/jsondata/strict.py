@@ -16,7 +16,7 @@ import re
 from typing import Any
 
 from flue_cli.errors import DataError, UsageError
-from flue_cli.jsondata.path import format_step, kind
+from flue_cli.jsondata.path import describe_kind, format_step
 
 MAX_BYTES = 16 * 1024 * 1024
 """The largest data, reply or prompt, in bytes."""
@@ -37,7 +37,7 @@ def dumps(value: Any, *, root: str = "data") -> str:
     string, a lone surrogate, a tuple, an integer past Python's 4,300 digits), for more than 200
     levels and for more than 16 MiB. `root` is how the paths in those errors begin.
     """
-    _refuse_endless(value, root)
+    _refuse_oversized(value, root)
     try:
         text = _ENCODER.encode(value)
         faithful = _DECODER.raw_decode(text)[0] == value and not _has_lone_surrogate(value, text)
@@ -60,51 +60,51 @@ def loads(text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def parse_typed(text: str, what: str) -> Any:
+def parse_typed(text: str, label: str) -> Any:
     """Read JSON that a person typed; UsageError, which calls it `what`, with line and column of the fault."""
     try:
         loads(text)
         value = json.loads(text, object_pairs_hook=_refuse_duplicate_keys)
     except json.JSONDecodeError as error:
         problem = _lower_first(error.msg).removesuffix(" at")
-        raise UsageError(f"{what} is not JSON: {problem} {_line_and_column(text, error.pos)}") from error
+        raise UsageError(f"{label} is not JSON: {problem} {_line_and_column(text, error.pos)}") from error
     except ValueError as error:
-        raise UsageError(f"{what} is not JSON: {_describe_constant(text) or error}") from error
+        raise UsageError(f"{label} is not JSON: {_describe_constant(text) or error}") from error
     try:
         dumps(value, root="")
     except DataError as error:
         where = f"{error.path.removeprefix('.')}: " if error.path else ""
-        raise UsageError(f"{what} cannot be kept: {where}{error.problem}") from error
+        raise UsageError(f"{label} cannot be kept: {where}{error.problem}") from error
     return value
 
 
-def parse_typed_object(text: str, what: str) -> dict[str, Any]:
+def parse_typed_object(text: str, label: str) -> dict[str, Any]:
     """Read data that a person typed, as parse_typed; UsageError also if they are not an object."""
-    value = parse_typed(text, what)
+    value = parse_typed(text, label)
     if not isinstance(value, dict):
-        raise UsageError(f"{what} is {kind(value)}: a session's data is an object, {{…}}")
+        raise UsageError(f"{label} is {describe_kind(value)}: a session's data is an object, {{…}}")
     return value
 
 
-def decode_utf8(data: bytes, where: str, *, is_first: bool = False) -> str:
+def decode_utf8(data: bytes, label: str, *, is_first: bool = False) -> str:
     """Decode bytes, without the mark that some editors put first; UsageError for what is not UTF-8."""
     start = len(_BOM) if is_first and data.startswith(_BOM) else 0
     try:
         return data[start:].decode() if start else data.decode()
     except UnicodeDecodeError as error:
-        raise UsageError(f"{where} is not UTF-8 at byte {start + error.start}") from error
+        raise UsageError(f"{label} is not UTF-8 at byte {start + error.start}") from error
 
 
-def parse_foreign(text: str, where: str) -> Any:
+def parse_foreign(text: str, label: str) -> Any:
     """Read JSON of another program; UsageError for anything else, and for a key given twice."""
     try:
         return _FOREIGN_DECODER.decode(text)
     except (ValueError, RecursionError) as error:
-        parse_typed(text, where)  # says it in more words, and with the place
-        raise UsageError(f"{where} is not JSON: {error}") from error
+        parse_typed(text, label)  # says it in more words, and with the place
+        raise UsageError(f"{label} is not JSON: {error}") from error
 
 
-def pack_foreign(value: Any, where: str) -> str:
+def pack_foreign(value: Any, label: str) -> str:
     """Encode a value that parse_foreign gave, as the store keeps it; UsageError if it cannot be kept.
 
     Faster than `dumps`, since a value that was parsed can have no other faults.
@@ -112,26 +112,26 @@ def pack_foreign(value: Any, where: str) -> str:
     try:
         text = _ENCODER.encode(value)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where} cannot be kept: {error}") from error
+        raise UsageError(f"{label} cannot be kept: {error}") from error
     many_levels = text.count("[") + text.count("{") > MAX_DEPTH
     if len(text) > MAX_BYTES or many_levels or "\\ud" in text:
         try:
-            return dumps(value, root=where)
+            return dumps(value, root=label)
         except DataError as error:
             raise UsageError(f"{error.path}: {error.problem}") from error
     return text
 
 
-def bounded_text(text: str, where: str) -> str:
+def check_text_size(text: str, label: str) -> str:
     """Give the text if it may be kept; UsageError for more than 16 MiB and for half a surrogate pair."""
     if not text.isascii():
         if re.search(_SURROGATE, text):
-            raise UsageError(f"{where} has a lone surrogate")
+            raise UsageError(f"{label} has a lone surrogate")
         too_long = len(text) * 4 > MAX_BYTES and len(text.encode()) > MAX_BYTES
     else:
         too_long = len(text) > MAX_BYTES
     if too_long:
-        raise UsageError(f"{where} has more than {MAX_BYTES // 2**20} MiB")
+        raise UsageError(f"{label} has more than {MAX_BYTES // 2**20} MiB")
     return text
 
 
@@ -147,12 +147,12 @@ def _escape_character(character: str) -> str:
     return json.dumps(character)[1:-1].replace("\x7f", "\\u007f")
 
 
-def _no_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _find_fault(value: Any, path: str) -> None:
@@ -176,8 +176,8 @@ def _find_fault(value: Any, path: str) -> None:
         if isinstance(node, dict):
             for key in node:
                 if not isinstance(key, str):
-                    raise DataError(where, f"key {key!r} is {_type_name(key)}, not str")
-                if _has_surrogate(key):
+                    raise DataError(where, f"key {key!r} is {_qualified_type_name(key)}, not str")
+                if _contains_surrogate(key):
                     raise DataError(where, f"key {key!r} has a lone surrogate")
             children = [(child, f"{where}{format_step(key)}", above) for key, child in node.items()]
         else:
@@ -195,7 +195,7 @@ def _has_lone_surrogate(value: Any, text: str) -> bool:
     return False
 
 
-def _refuse_endless(value: Any, root: str) -> None:
+def _refuse_oversized(value: Any, root: str) -> None:
     """Raise DataError for more levels or more values than are allowed, a level at a time.
 
     Before anything is encoded: a list that holds the same list twice, twenty times over, is small in
@@ -221,7 +221,7 @@ def _describe_problem(node: Any) -> str:
     if node is None or isinstance(node, bool | dict | list):
         return ""
     if isinstance(node, str):
-        return "lone surrogate in text" if _has_surrogate(node) else ""
+        return "lone surrogate in text" if _contains_surrogate(node) else ""
     if isinstance(node, float):
         return "" if math.isfinite(node) else str(float(node))
     if isinstance(node, int):
@@ -230,15 +230,15 @@ def _describe_problem(node: Any) -> str:
         except ValueError:
             return "int with too many digits"
         return ""
-    return _type_name(node)
+    return _qualified_type_name(node)
 
 
-def _type_name(value: Any) -> str:
+def _qualified_type_name(value: Any) -> str:
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _has_surrogate(text: str) -> bool:
+def _contains_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -287,5 +287,5 @@ def _finite_float(digits: str) -> float:
 
 
 _FOREIGN_DECODER = json.JSONDecoder(
-    object_pairs_hook=_refuse_duplicates_quickly, parse_float=_finite_float, parse_constant=_no_constant
+    object_pairs_hook=_refuse_duplicates_quickly, parse_float=_finite_float, parse_constant=_refuse_constant
 )

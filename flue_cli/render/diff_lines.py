@@ -52,7 +52,7 @@ def pair_lines(pair: TurnPair) -> Iterator[DiffLine]:
     before, after = turn_lines(pair.before), turn_lines(pair.after)
     for sign, start, stop in diff_runs(before, after):
         yield from (DiffLine(sign, text) for text in (after if sign == "+" else before)[start:stop])
-    if pair.says_the_same:
+    if pair.differs_only_in_data:
         yield DiffLine(" ", "(only the data after it differs)")
 
 

@@ -100,7 +100,7 @@ def _turn_table(found: Comparison, pairs: Iterable[TurnPair]) -> Table:
             table.add_row("", "")
         table.add_row(*(Text(f"[{pair.turn}]" if side else "", "dim") for side in (pair.before, pair.after)))
         add_text_rows(table, turn_lines(pair.before), turn_lines(pair.after))
-        if pair.says_the_same:
+        if pair.differs_only_in_data:
             table.add_row(*[Text("(only the data after it differs)", "dim")] * 2)
     return table
 

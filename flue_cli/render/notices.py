@@ -26,7 +26,7 @@ class WaitingNotice:
     def __init__(self, output: Output) -> None:
         self._output = output
         self._began = time.monotonic()
-        self._said = not output.remarks_on_terminal
+        self._said = not output.notices_on_terminal
 
     def __call__(self, holder: LeaseHolder) -> None:
         if self._said or time.monotonic() - self._began < _PATIENCE:

@@ -33,7 +33,7 @@ class _ProgressBar:
         self._what = what
         self._total = total
         self._done = 0
-        self._due = time.monotonic() + DELAY_SECONDS if output.remarks_on_terminal else float("inf")
+        self._due = time.monotonic() + DELAY_SECONDS if output.notices_on_terminal else float("inf")
         self._drawn: tuple[Progress, TaskID] | None = None
 
     def advance(self, count: int) -> None:

@@ -29,7 +29,10 @@ def difference_lines(turn: TurnComparison) -> Iterator[DiffLine]:
     """Yield the differences of a turn: `-` is the recording, `+` the replay."""
     yield DiffLine("", replay_heading(turn))
     yield from (DiffLine("", line) for line in prompt_lines(turn))
-    before, after = outcome_lines(turn.recorded, turn.what), outcome_lines(turn.now, turn.what)
+    before, after = (
+        outcome_lines(turn.recorded, turn.differing_parts),
+        outcome_lines(turn.now, turn.differing_parts),
+    )
     for sign, start, stop in diff_runs(before, after):
         yield from (DiffLine(sign, text) for text in (after if sign == "+" else before)[start:stop])
     yield from data_lines(turn.data)
@@ -52,7 +55,10 @@ def difference_view(turn: TurnComparison) -> RenderableType:
     above = Text(replay_heading(turn), "bold yellow")
     above.append("\n" + "\n".join(prompt_lines(turn)), "bold")
     table = side_by_side_table("recorded", "now")
-    recorded, now = outcome_lines(turn.recorded, turn.what), outcome_lines(turn.now, turn.what)
+    recorded, now = (
+        outcome_lines(turn.recorded, turn.differing_parts),
+        outcome_lines(turn.now, turn.differing_parts),
+    )
     add_text_rows(table, recorded, now, same="dim")
     for change in turn.data:
         table.add_row(_value_text(change, "-"), _value_text(change, "+"))
@@ -62,12 +68,12 @@ def difference_view(turn: TurnComparison) -> RenderableType:
 def replay_heading(turn: TurnComparison) -> str:
     """Return the heading of a turn: `[4] reply and data differ`."""
     words = []
-    if parts := [part for part in turn.what if part in ("reply", "messages", "data")]:
+    if parts := [part for part in turn.differing_parts if part in ("reply", "messages", "data")]:
         words.append(f"{' and '.join(parts)} differ{'' if len(parts) > 1 or parts == ['messages'] else 's'}")
     if turn.now.error:
         words.append("fails now")
-    if turn.missing:
-        names = ", ".join(f"'{safe_line(name)}'" for name in dict.fromkeys(turn.missing))
+    if turn.missing_calls:
+        names = ", ".join(f"'{safe_line(name)}'" for name in dict.fromkeys(turn.missing_calls))
         words.append(f"calls {names}, and that was not recorded")
     return f"[{turn.turn}] {'; '.join(words)}"
 
@@ -110,10 +116,10 @@ def replayed_fields(turn: TurnComparison) -> dict[str, Any]:
     return {
         "turn": turn.turn,
         "prompt": turn.prompt,
-        "differs": bool(turn.what),
+        "differs": bool(turn.differing_parts),
         "recorded": RawJson(object_of(_outcome_document(turn.recorded))),
         "now": RawJson(object_of(_outcome_document(turn.now) | {"error": problem})),
-        "missing": list(turn.missing),
+        "missing": list(turn.missing_calls),
     }
 
 

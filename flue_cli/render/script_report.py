@@ -10,7 +10,7 @@ from flue_cli.render.streams import Output
 from flue_cli.text import safe_line, safe_text
 
 if TYPE_CHECKING:
-    from flue_cli.script_tests.checks import Failure
+    from flue_cli.script_tests.checks import FailedCheck
     from flue_cli.script_tests.runner import PlayedTurn, ScriptResult
 
 StyledPiece = tuple[str, str]
@@ -77,7 +77,7 @@ def _prompt_pieces(turn: PlayedTurn) -> Iterator[StyledPiece]:
         yield f"> {line}\n", "dim"
 
 
-def _failure_pieces(failure: Failure) -> Iterator[StyledPiece]:
+def _failure_pieces(failure: FailedCheck) -> Iterator[StyledPiece]:
     for line in failure.details:
         yield f"{line}\n", _DIFF.get(line[:1], "")
 

@@ -145,7 +145,7 @@ class StatusLine:
             yield f"gives up in {format_whole_seconds(round(max(0.0, self._wait - waited) * 1e6))}"
         else:
             yield format_whole_seconds(round(self.seconds * 1e6))
-        yield "cancelling" if self._cancellation.why else "Ctrl-C cancels"
+        yield "cancelling" if self._cancellation.reason else "Ctrl-C cancels"
 
 
 def ring_terminal_bell(output: Output) -> None:

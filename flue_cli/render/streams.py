@@ -63,16 +63,16 @@ class Output:
         had_stdout = _fill_closed_descriptors()
         self._file = stdout if had_stdout else -1
         self.is_terminal = had_stdout and os.isatty(stdout)
-        self.remarks_on_terminal = os.isatty(2)
+        self.notices_on_terminal = os.isatty(2)
         self.room = TerminalLock()
         self._stream = SafeStream()
         self._ends_line = False
-        self._remarks: TextIO | None = None
+        self._notice_stream: TextIO | None = None
 
     @property
     def stderr_stream(self) -> TextIO:
         """Where remarks go, even while an agent has put something else in the place of `sys.stderr`."""
-        return self._remarks or sys.stderr
+        return self._notice_stream or sys.stderr
 
     def result(self, text: str) -> None:
         """Write a whole result, ended by a newline if it lacks one.
@@ -102,7 +102,7 @@ class Output:
     @property
     def can_draw(self) -> bool:
         """True if stderr is a terminal whose cursor can be moved."""
-        return self.remarks_on_terminal and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
+        return self.notices_on_terminal and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
 
     def draw(self, text: str) -> None:
         """Write to stderr's terminal, as it is, text that moves the cursor there."""
@@ -138,7 +138,7 @@ class Output:
             self._file = os.dup(self._file)
             os.dup2(2, 1)
         self.room.keep_through_forks()
-        self._remarks = safe = cast("TextIO", SafeWriter(sys.stderr, self.room))
+        self._notice_stream = safe = cast("TextIO", SafeWriter(sys.stderr, self.room))
         for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
             setattr(sys, name, safe)
 

@@ -137,7 +137,7 @@ def checkup_text(found: Iterable[tuple[str, HealthFinding]]) -> Text:
             text.append(f"\n{topic}\n" if text else f"{topic}\n", "bold")
             before = topic
         text.append(*marks[finding.level])
-        text.append(safe_line(finding.what) + "\n")
+        text.append(safe_line(finding.message) + "\n")
         if finding.advice:
             text.append(f"        -> {safe_line(finding.advice)}\n", "dim")
     text.rstrip()

@@ -8,7 +8,7 @@ from typing import Any
 from flue_cli.render import machine_output
 from flue_cli.render.script_report import StyledPiece, show_pieces
 from flue_cli.render.streams import Output
-from flue_cli.sessions.follow import Happening, SessionRenamed, TurnBegan, TurnSettled, TurnsUndone
+from flue_cli.sessions.follow import SessionEvent, SessionRenamed, TurnBegan, TurnSettled, TurnsUndone
 from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.stores.rules import outcome_label
 from flue_cli.text import format_turn_numbers, safe_line, safe_text, session_label
@@ -24,7 +24,7 @@ class WatchText:
         self._is_first = True
         self._open: tuple[int, int] | None = None  # the turn whose prompt is the last thing on the screen
 
-    def __call__(self, what: Happening) -> None:
+    def __call__(self, what: SessionEvent) -> None:
         """Show one happening; raises as Output.result."""
         if isinstance(what, SessionRenamed):
             self._output.note(f"it is {session_label(what.head)} now")
@@ -60,7 +60,7 @@ class WatchJson:
         self._output = output
         self._head = head
 
-    def __call__(self, what: Happening) -> None:
+    def __call__(self, what: SessionEvent) -> None:
         """Write one happening; raises as Output.result."""
         event = watch_event(what, self._head)
         if isinstance(what, SessionRenamed):
@@ -68,7 +68,7 @@ class WatchJson:
         self._output.result(machine_output.as_json(event))
 
 
-def watch_event(what: Happening, head: SessionHead) -> dict[str, Any]:
+def watch_event(what: SessionEvent, head: SessionHead) -> dict[str, Any]:
     """Return the event of a session, which had the name in `head` before it."""
     if isinstance(what, SessionRenamed):
         document: dict[str, Any] = {"before": head.name}

@@ -26,7 +26,7 @@ class LoadedAgent(NamedTuple):
     agent: Agent
     source: AgentSource | None = None
     stamp: FileStamp = ()
-    noticed_stamp: FileStamp = ()
+    reported_stamp: FileStamp = ()
     loaded_at: int = 0
     notice: str = ""
 
@@ -59,7 +59,7 @@ class AgentLoader(NamedTuple):
 
     load: Callable[[str], LoadedAgent] = _refuse_any_agent
     list_sources: Callable[[], list[AgentSource]] = list
-    watches: bool = False
+    reloads_on_change: bool = False
 
 
 def load_agent_file(source: AgentSource) -> LoadedAgent:
@@ -68,22 +68,22 @@ def load_agent_file(source: AgentSource) -> LoadedAgent:
     return LoadedAgent(discovery.load_agent(source), source, stamp, loaded_at=times.now())
 
 
-def reload_agent_file(old: LoadedAgent) -> LoadedAgent:
+def reload_agent_file(loaded: LoadedAgent) -> LoadedAgent:
     """The same agent as its file is now; UsageError if that cannot be had, else as discovery.load_agent."""
-    if old.source is None:
-        raise UsageError(f"agent '{old.agent.name}' has no file that could be loaded again")
-    if old.source.module:  # import_module would give what it gave before
+    if loaded.source is None:
+        raise UsageError(f"agent '{loaded.agent.name}' has no file that could be loaded again")
+    if loaded.source.module:  # import_module would give what it gave before
         raise UsageError(
-            f"agent '{old.agent.name}' belongs to {old.source.origin}, which is loaded once",
+            f"agent '{loaded.agent.name}' belongs to {loaded.source.origin}, which is loaded once",
             hint="leave the chat and come back",
         )
-    return load_agent_file(old.source)._replace(notice=old.notice)
+    return load_agent_file(loaded.source)._replace(notice=loaded.notice)
 
 
 def load_interruptibly(load: Callable[[], LoadedAgent], cancellation: Cancellation) -> LoadedAgent:
     """Call `load` and give its result; a cancellation ends it at any point and raises its reason."""
     try:
-        with cancellation.stops_thread():
+        with cancellation.thread_stop():
             return load()
     except (AgentError, AgentStopped):
         cancellation.check()
@@ -94,7 +94,7 @@ def file_stamp(source: AgentSource) -> FileStamp:
     """The state of an agent's file, or of all Python files of its folder; () if it is not there."""
     folder, name = os.path.split(source.path)
     try:
-        return tuple(_folder_stamp(folder)) if name == "__init__.py" else (_single_file_stamp(source.path),)
+        return tuple(_folder_stamp(folder)) if name == "__init__.py" else (_path_stamp(source.path),)
     except OSError:
         return ()
 
@@ -102,12 +102,10 @@ def file_stamp(source: AgentSource) -> FileStamp:
 def _folder_stamp(folder: str) -> list[tuple[str, int, int]]:
     found = []
     for above, _, names in os.walk(folder):
-        found += [
-            _single_file_stamp(os.path.join(above, name)) for name in sorted(names) if name.endswith(".py")
-        ]
+        found += [_path_stamp(os.path.join(above, name)) for name in sorted(names) if name.endswith(".py")]
     return found
 
 
-def _single_file_stamp(path: str) -> tuple[str, int, int]:
+def _path_stamp(path: str) -> tuple[str, int, int]:
     state = os.stat(path)
     return path, state.st_mtime_ns, state.st_size

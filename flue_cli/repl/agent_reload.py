@@ -16,10 +16,10 @@ def check_agent_file(conversation: Conversation, output: Output, cancellation: C
     """Reload the agent's file if it has changed and the chat watches it; else report each change once."""
     loaded = conversation.loaded
     now = loaded.current_stamp()
-    if now in (loaded.stamp, loaded.noticed_stamp):
+    if now in (loaded.stamp, loaded.reported_stamp):
         return
-    if not conversation.agent_loader.watches:
-        conversation.loaded = loaded._replace(noticed_stamp=now)
+    if not conversation.agent_loader.reloads_on_change:
+        conversation.loaded = loaded._replace(reported_stamp=now)
         output.note(f"{safe_line(loaded.file_name)} has changed: /reload takes it")
         return
     try:
@@ -34,7 +34,7 @@ def reload_agent(conversation: Conversation, output: Output, cancellation: Cance
     Raises UsageError for an agent without a file of its own, and what was requested of `cancellation`.
     """
     old = conversation.loaded
-    conversation.loaded = old._replace(noticed_stamp=old.current_stamp())  # also if it cannot be loaded
+    conversation.loaded = old._replace(reported_stamp=old.current_stamp())  # also if it cannot be loaded
     try:
         with no_input_for_agents():
             conversation.loaded = load_interruptibly(lambda: reload_agent_file(old), cancellation)

@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar, cast
 
 JobResult = TypeVar("JobResult")
-Job = Callable[[Callable[[JobResult], None]], JobResult]
+AgentJob = Callable[[Callable[[JobResult], None]], JobResult]
 """Runs a turn; is given what to call with its result when its agent will not stop."""
 
 
@@ -23,7 +23,7 @@ class AgentThread:
     def __init__(self) -> None:
         self._jobs: SimpleQueue[_Task] | None = None
 
-    def run(self, job: Job[JobResult], tick: Callable[[], float] = _no_tick) -> JobResult:
+    def run(self, job: AgentJob[JobResult], tick: Callable[[], float] = _no_tick) -> JobResult:
         """Run `job` and wait for its result; raises what it raises. Signals are handled meanwhile.
 
         `tick` is called now and then, and says after how many seconds it wants to be called again.
@@ -49,7 +49,7 @@ class AgentThread:
 class _Task:
     """A job and what came of it."""
 
-    def __init__(self, job: Job[Any]) -> None:
+    def __init__(self, job: AgentJob[Any]) -> None:
         self.job = job
         self.is_stuck = False
         self.results: SimpleQueue[object] = SimpleQueue()

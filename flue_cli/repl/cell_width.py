@@ -22,8 +22,8 @@ def truncate_cells(text: str, columns: int) -> str:
     return fit_prefix(text, columns - 1).rstrip() + "…" if columns > 0 else ""
 
 
-def pad_cells(text: str, columns: int, *, right: bool = False) -> str:
+def pad_cells(text: str, columns: int, *, align_right: bool = False) -> str:
     """`text` in exactly so many columns: shortened, or filled up with blanks, before it if it is `right`."""
     text = truncate_cells(text, columns)
     blanks = " " * (columns - get_cwidth(text))
-    return blanks + text if right else text + blanks
+    return blanks + text if align_right else text + blanks

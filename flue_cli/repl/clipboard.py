@@ -19,7 +19,7 @@ _PROGRAMS = (
 )
 """Program, the variable without which it has nothing to talk to ("": none), and its arguments."""
 
-_MOST_BASE64_BYTES = 74_994
+_MAX_OSC52_BYTES = 74_994
 """Most bytes of text sent by OSC 52: the strictest terminals accept sequences of 100,000 bytes."""
 
 _PROGRAM_SECONDS = 5.0
@@ -32,7 +32,7 @@ def copy_to_clipboard(text: str, output: Output, env: Mapping[str, str] = os.env
     """
     data = text.encode("utf-8", "replace")
     ways = [name for name, command in _installed_programs(env) if _run_copy_program(command, data)]
-    if _copy_by_terminal(data, output, env):
+    if _can_copy_by_terminal(data, output, env):
         # Of base64 alone: nothing in the text can give the terminal another order.
         output.write_raw(f"\x1b]52;c;{base64.b64encode(data).decode()}\x07")
         ways.append("OSC 52, if the terminal takes it")
@@ -68,5 +68,5 @@ def _run_copy_program(command: list[str], data: bytes) -> bool:
     return done.returncode == 0
 
 
-def _copy_by_terminal(data: bytes, output: Output, env: Mapping[str, str]) -> bool:
-    return output.is_terminal and env.get("TERM") not in ("dumb", "linux") and len(data) <= _MOST_BASE64_BYTES
+def _can_copy_by_terminal(data: bytes, output: Output, env: Mapping[str, str]) -> bool:
+    return output.is_terminal and env.get("TERM") not in ("dumb", "linux") and len(data) <= _MAX_OSC52_BYTES

@@ -20,20 +20,20 @@ from flue_cli.repl.slash import COMMANDS, help_summary
 from flue_cli.repl.slash.command_context import is_command
 from flue_cli.text import safe_line
 
-_MOST_SUGGESTIONS = 50
+_MAX_SUGGESTIONS = 50
 """Most suggestions offered at once."""
 
-_NEWEST_SESSIONS = 1_000
+_MAX_SESSIONS = 1_000
 """Among how many sessions, the newest ones, is looked."""
 
-_MOST_ABOUT_CHARACTERS = 40
+_MAX_DESCRIPTION_CHARACTERS = 40
 
 
 class Suggestion(NamedTuple):
     """A text that may replace what was typed, and a description of it."""
 
     text: str
-    about: str = ""
+    description: str = ""
 
 
 SuggestFunction = Callable[[str, Conversation], Iterable[Suggestion]]
@@ -51,12 +51,12 @@ class ChatCompleter(Completer):
         typed = document.text_before_cursor
         replaced, candidates = self._suggestions(typed)
         try:
-            for text, about in islice(candidates, _MOST_SUGGESTIONS):
+            for text, about in islice(candidates, _MAX_SUGGESTIONS):
                 yield Completion(
                     text,
                     start_position=-len(replaced),
                     display=safe_line(text),
-                    display_meta=safe_line(about)[:_MOST_ABOUT_CHARACTERS],
+                    display_meta=safe_line(about)[:_MAX_DESCRIPTION_CHARACTERS],
                 )
         except (FlueError, OSError):
             return  # nothing to offer; what is wrong is said when something is done
@@ -67,10 +67,10 @@ class ChatCompleter(Completer):
         if is_command(typed):
             if not blank:
                 return typed, _suggest_commands(typed)
-            if name in COMMANDS and name in ARGUMENTS:
+            if name in COMMANDS and name in ARGUMENT_SUGGESTIONS:
                 argument = argument.lstrip(" ")
-                return argument, ARGUMENTS[name](argument, self._conversation)
-            if name not in WITH_FILES:
+                return argument, ARGUMENT_SUGGESTIONS[name](argument, self._conversation)
+            if name not in COMMANDS_WITH_MENTIONS:
                 return "", ()
         naming = re.search(r'(?<!\S)@("[^"\n]*|[^\s"]*)$', typed)
         return (naming[1], map(Suggestion, matching_mentions(naming[1]))) if naming else ("", ())
@@ -94,7 +94,7 @@ def _suggest_agents(argument: str, conversation: Conversation) -> Iterator[Sugge
 def _suggest_sessions(argument: str, conversation: Conversation) -> Iterator[Suggestion]:
     """Of this agent by their names, then of others as AGENT/NAME."""
     ours, argument = conversation.agent.name, normalize("NFC", argument)
-    found = conversation.store.sessions(limit=_NEWEST_SESSIONS)
+    found = conversation.store.sessions(limit=_MAX_SESSIONS)
     for session in sorted(found, key=lambda one: one.agent != ours):  # of each the newest first
         text = session.name if session.agent == ours else f"{session.agent}/{session.name}"
         if text.startswith(argument) and (session.agent, session.name) != (ours, conversation.name):
@@ -117,21 +117,21 @@ def _suggest_data_paths(typed: str, conversation: Conversation) -> Iterator[Sugg
     """The next step of a path into the data, whose last step may be half typed."""
     found = re.fullmatch(r"(.*?)(\.?[\w-]*|\[[^\]]*)", typed, re.DOTALL)
     head, last = (found[1], found[2]) if found else (typed, "")
-    value: Any = data_path.get(json.loads(conversation.data()), data_path.parse(head))
+    value: Any = data_path.get_value(json.loads(conversation.data()), data_path.parse_path(head))
     steps: Iterable[str | int] = value if isinstance(value, dict) else ()
     if isinstance(value, list):
         steps = range(len(value))
     for one in steps:
         step = data_path.format_step(one) if head else data_path.format_path((one,))
         if step.startswith(last):
-            yield Suggestion(head + step, data_path.kind(value[one]))
+            yield Suggestion(head + step, data_path.describe_kind(value[one]))
 
 
 def _suggest_files(argument: str, conversation: Conversation) -> Iterator[Suggestion]:
     return map(Suggestion, matching_paths(argument))
 
 
-ARGUMENTS: Mapping[str, SuggestFunction] = {
+ARGUMENT_SUGGESTIONS: Mapping[str, SuggestFunction] = {
     "/help": _suggest_command_argument,
     "/agent": _suggest_agents,
     "/resume": _suggest_sessions,
@@ -140,7 +140,7 @@ ARGUMENTS: Mapping[str, SuggestFunction] = {
 }
 """Slash command to what it takes."""
 
-WITH_FILES = ("/try", "/editor")
+COMMANDS_WITH_MENTIONS = ("/try", "/editor")
 """Commands whose argument is a prompt."""
 
 

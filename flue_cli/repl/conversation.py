@@ -10,7 +10,7 @@ from flue_cli.repl.agent_file import AgentLoader, LoadedAgent
 from flue_cli.repl.options import ChatOptions
 from flue_cli.sessions import data_edits, timeline
 from flue_cli.sessions.data_edits import DataEdit, DraftFolder, WaitOptions
-from flue_cli.sessions.timeline import MissedChanges, TimelineMove, missed_between
+from flue_cli.sessions.timeline import MissedChanges, TimelineMove, find_missed_changes
 from flue_cli.stores.contract_errors import session_changed_error
 from flue_cli.stores.records import ABSENT, BegunTurn, Entry, Pause, SessionHead, TurnRequest
 from flue_cli.stores.rules import check_unchanged
@@ -29,17 +29,17 @@ class Conversation:
         loaded: LoadedAgent,
         name: str,
         expect: str,
-        manners: ChatOptions,
-        agents: AgentLoader = AgentLoader(),  # noqa: B008 - immutable
+        options: ChatOptions,
+        agent_loader: AgentLoader = AgentLoader(),  # noqa: B008 - immutable
     ) -> None:
         """`expect` is "any", "new" or "existing"."""
         self.store = runner.store
         self._runner = runner
         self._dry_runner = DryRunner()
         self.loaded = loaded
-        self.options = manners
-        self.agent_loader = agents
-        self.chosen_format = ""
+        self.options = options
+        self.agent_loader = agent_loader
+        self.reply_format_override = ""
         self.switch_session(name, expect)
 
     @property
@@ -50,7 +50,7 @@ class Conversation:
     @property
     def reply_format(self) -> str:
         """Format of replies ("text" or "markdown"): the person's choice, else the agent's."""
-        return self.chosen_format or self.agent.reply_format
+        return self.reply_format_override or self.agent.reply_format
 
     def switch_agent(self, loaded: LoadedAgent, name: str, expect: str) -> None:
         """Go on in the session `name` of another agent."""
@@ -61,7 +61,7 @@ class Conversation:
         """Go on in the session `name` of the same agent."""
         self.name = name
         self._expect = expect
-        self._seen = self.head()  # the session as it stands on the screen
+        self._shown_head = self.head()  # the session as it stands on the screen
 
     def begin_session(self, name: str) -> None:
         """Go on in a new session of the same agent; SessionExists if there is one called `name`."""
@@ -86,53 +86,53 @@ class Conversation:
 
     def run_turn(self, prompt: str, listener: Listener, cancellation: Cancellation) -> Turn:
         """Answer `prompt`; see turns.runner.Runner. From the first on, the session must be the same one."""
-        self._own_head()
+        self._current_head()
         ask = TurnRequest(
             self.agent.name,
             self.name,
             prompt,
-            uid=self._seen.uid,
+            uid=self._shown_head.uid,
             expect=self._expect,
             wait=self.options.wait,
         )
         turn = self._runner.run(
             self.agent, ask, listener, cancellation=cancellation, timeout=self.options.timeout
         )
-        self._seen = self._seen._replace(version=turn.version)
+        self._shown_head = self._shown_head._replace(version=turn.version)
         return turn
 
     def dry_run(
         self,
         prompt: str,
         on_piece: OnPiece,
-        stuck: Callable[[DryRunResult], None],
+        on_stuck: Callable[[DryRunResult], None],
         cancellation: Cancellation,
     ) -> DryRunResult:
         """Have the agent answer `prompt` without storing anything."""
         return self._dry_runner.run(
             self.agent,
-            next_turn_input(self.store, self._own_head(), prompt),
+            next_turn_input(self.store, self._current_head(), prompt),
             cancellation=cancellation,
             timeout=self.options.timeout,
             on_piece=on_piece,
-            stuck=stuck,
+            on_stuck=on_stuck,
         )
 
     # The timeline
 
     def undo(self, count: int, pause: Pause) -> TimelineMove:
         """Take back the last `count` turns; raises as timeline.undo."""
-        return self._move_by(timeline.undo, count, pause)
+        return self._move_turns(timeline.undo_turns, count, pause)
 
     def redo(self, count: int, pause: Pause) -> TimelineMove:
         """Bring back what was undone; raises as timeline.redo."""
-        return self._move_by(timeline.redo, count, pause)
+        return self._move_turns(timeline.redo_turns, count, pause)
 
     def rewind(self, turn: int, pause: Pause) -> tuple[TimelineMove, str]:
         """Go to `turn`; the prompt that came after it, "" for none. Raises as timeline.rewind."""
         head = self._unchanged_head()
         moved = self._remember_move(
-            timeline.rewind(self.store, head, turn, wait=self.options.wait, pause=pause)
+            timeline.rewind_to_turn(self.store, head, turn, wait=self.options.wait, pause=pause)
         )
         tip = self.store.redo_head(moved.after)
         later = self.store.entries(tip, turn + 1, tip.turn)
@@ -151,7 +151,7 @@ class Conversation:
             raise _still_running_error(last)
         if last.outcome != "completed":
             return None, last.prompt
-        moved = timeline.rewind(self.store, head, last.turn - 1, wait=self.options.wait, pause=pause)
+        moved = timeline.rewind_to_turn(self.store, head, last.turn - 1, wait=self.options.wait, pause=pause)
         return self._remember_move(moved), last.prompt
 
     def discard(self, pause: Pause) -> Entry:
@@ -161,18 +161,18 @@ class Conversation:
         if lost is None or lost.outcome != "interrupted":
             raise NothingToMove("there is no interrupted prompt to discard")
         # Settles what a crash left, and goes back to before it.
-        self._seen = self.store.move_head(head, lost.turn - 1, wait=self.options.wait, pause=pause)
+        self._shown_head = self.store.move_head(head, lost.turn - 1, wait=self.options.wait, pause=pause)
         return lost
 
     def _backwards(self, head: SessionHead) -> Iterator[Entry]:
         """The entries up to now, newest first, with the prompt that is not settled."""
         yield from self.unsettled_prompts()
-        yield from timeline.backwards(self.store, head)
+        yield from timeline.entries_backwards(self.store, head)
 
     def rename(self, name: str, pause: Pause) -> str:
         """Give the session another name; the one that it had. Raises as Store.rename."""
         before = self.name
-        if self._own_head().uid == ABSENT:  # then it only has a name so far
+        if self._current_head().uid == ABSENT:  # then it only has a name so far
             self.begin_session(name)
             return before
         head = self._existing_head()
@@ -184,7 +184,7 @@ class Conversation:
             )
         self.store.rename(head, name, wait=self.options.wait, pause=pause)
         self.name, self._expect = name, "existing"
-        self._seen = self._seen._replace(name=name)
+        self._shown_head = self._shown_head._replace(name=name)
         return before
 
     def fork(self, name: str, turn: int | None) -> SessionHead:
@@ -197,63 +197,67 @@ class Conversation:
     def set_data(self, path: str, value: str, pause: Pause) -> str:
         """Put the JSON `value` into the data at `path`; what to say of it. Raises as data_edits.set_value."""
         return self._remember_edit(
-            data_edits.set_value(self.store, self._existing_head(), path, value, self._wait_options(pause))
+            data_edits.set_value(
+                self.store, self._existing_head(), path, value, self._make_wait_options(pause)
+            )
         )
 
     def unset_data(self, path: str, pause: Pause) -> str:
         """Take what is at `path` out of the data; the same. Raises as data_edits.unset_value."""
         return self._remember_edit(
-            data_edits.unset_value(self.store, self._existing_head(), path, self._wait_options(pause))
+            data_edits.unset_value(self.store, self._existing_head(), path, self._make_wait_options(pause))
         )
 
-    def edit_data(self, note: Callable[[str], None], pause: Pause) -> str:
+    def edit_data(self, show_notice: Callable[[str], None], pause: Pause) -> str:
         """Have the data edited; the same. Raises as data_edits.edit_as_text."""
         import shlex
 
         again = shlex.join(
             ["flue", "sessions", "set", f"{self.agent.name}/{self.name}", "", *self.options.repeat_flags]
         )
-        drafts = DraftFolder(self.options.drafts_folder, again, note)
+        drafts = DraftFolder(self.options.drafts_folder, again, show_notice)
         return self._remember_edit(
-            data_edits.edit_as_text(self.store, self._existing_head(), drafts, self._wait_options(pause))
+            data_edits.edit_as_text(self.store, self._existing_head(), drafts, self._make_wait_options(pause))
         )
 
     def _remember_edit(self, edited: DataEdit) -> str:
-        if edited.head.version == self._seen.version + 1:  # else somebody made turns that are to be shown
-            self._seen = edited.head
-        return edited.words
+        if (
+            edited.head.version == self._shown_head.version + 1
+        ):  # else somebody made turns that are to be shown
+            self._shown_head = edited.head
+        return edited.message
 
-    def _wait_options(self, pause: Pause) -> WaitOptions:
+    def _make_wait_options(self, pause: Pause) -> WaitOptions:
         return WaitOptions(self.options.wait, pause)
 
     def _unchanged_head(self) -> SessionHead:
         """The session as it stands, which must be as we saw it: only that may be taken back."""
         head = self._existing_head()
-        check_unchanged(self._seen, head)
+        check_unchanged(self._shown_head, head)
         return head
 
     def _existing_head(self) -> SessionHead:
         """The session as it stands now, which must be the one that we saw, and not empty."""
-        head = self._own_head()
+        head = self._current_head()
         if head.uid == ABSENT:
             raise NothingToMove("nothing has been said yet")
         return head
 
-    def _own_head(self) -> SessionHead:
+    def _current_head(self) -> SessionHead:
         """The session as it stands now, or is yet to be made; SessionChanged if it was ours and is gone."""
         head = self.head()
-        if self._seen.uid not in (ABSENT, head.uid):
+        if self._shown_head.uid not in (ABSENT, head.uid):
             gone = session_changed_error(self.name).message
             raise SessionChanged(gone, hint="/new begins another, /sessions shows which there are")
         return head
 
-    def _move_by(self, move: Callable[..., TimelineMove], count: int, pause: Pause) -> TimelineMove:
+    def _move_turns(self, move: Callable[..., TimelineMove], count: int, pause: Pause) -> TimelineMove:
         return self._remember_move(
             move(self.store, self._unchanged_head(), count, wait=self.options.wait, pause=pause)
         )
 
     def _remember_move(self, moved: TimelineMove) -> TimelineMove:
-        self._seen = moved.after
+        self._shown_head = moved.after
         return moved
 
     # What others did
@@ -261,10 +265,10 @@ class Conversation:
     def missed_changes(self) -> MissedChanges:
         """Give the changes others made to the session since it was last shown, and mark them seen."""
         head = self.head()
-        if self._seen.uid not in (ABSENT, head.uid):
+        if self._shown_head.uid not in (ABSENT, head.uid):
             return MissedChanges()
-        missed = missed_between(self.store, self._seen, head)
-        self._seen = head
+        missed = find_missed_changes(self.store, self._shown_head, head)
+        self._shown_head = head
         return missed
 
     def missed_changes_before(self, begun: BegunTurn) -> MissedChanges:
@@ -273,8 +277,8 @@ class Conversation:
         But for a prompt that was interrupted: that is said on its own.
         """
         lease = begun.lease
-        missed = missed_between(self.store, self._seen, lease.head)
-        self._seen = lease.head._replace(turn=lease.turn, branch=lease.branch or lease.head.branch)
+        missed = find_missed_changes(self.store, self._shown_head, lease.head)
+        self._shown_head = lease.head._replace(turn=lease.turn, branch=lease.branch or lease.head.branch)
         self._expect = "existing"
         interrupted = begun.interrupted.turn if begun.interrupted else 0
         return missed._replace(turns=[entry for entry in missed.turns if entry.turn != interrupted])
@@ -286,8 +290,8 @@ class Conversation:
 
     def mark_seen(self) -> SessionHead:
         """The session as it stands now; all of it counts as seen."""
-        self._seen = self.head()
-        return self._seen
+        self._shown_head = self.head()
+        return self._shown_head
 
     def resume_command(self) -> str:
         """The command that resumes the session, quoted for a shell; "" if nothing was saved."""

@@ -10,7 +10,7 @@ from prompt_toolkit.application import Application
 
 from flue_cli.errors import StoppedBySignal, TurnCancelled
 from flue_cli.repl.terminal import is_terminal_gone
-from flue_cli.turns.cancellation import Cancelling
+from flue_cli.turns.cancellation import SignalRoute
 
 AppResult = TypeVar("AppResult")
 
@@ -18,7 +18,7 @@ AppResult = TypeVar("AppResult")
 def run_app(
     app: Application[Any],
     run: Callable[[], AppResult],
-    cancelling: Cancelling,
+    cancelling: SignalRoute,
 ) -> AppResult | None:
     """Call `run`, which runs `app`, and give its result; None at the end of input. Raises StoppedBySignal."""
     leaving = _ExitRequest(app)
@@ -43,12 +43,12 @@ class _ExitRequest:
         self._app = app
         self.signum = 0
 
-    def request(self, why: TurnCancelled) -> None:
+    def request(self, reason: TurnCancelled) -> None:
         """Have it end with StoppedBySignal."""
-        self.signum = why.signum
+        self.signum = reason.signum
         loop = self._app.loop
         if loop is None or not self._app.is_running:
-            raise StoppedBySignal(why.signum)
+            raise StoppedBySignal(reason.signum)
         loop.call_soon_threadsafe(self._exit_app)
 
     def _exit_app(self) -> None:

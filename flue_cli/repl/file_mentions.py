@@ -15,7 +15,7 @@ from typing import NamedTuple
 from flue_cli.errors import UsageError
 from flue_cli.text import format_bytes, markdown_fence
 
-MOST_ATTACHED_BYTES = 2**20
+MAX_ATTACHED_BYTES = 2**20
 """The largest file that goes into a prompt."""
 
 _MENTION = re.compile(r'(?<!\S)@("[^"\n]+"|[^\s"]\S*)')
@@ -28,7 +28,7 @@ class MentionedFile(NamedTuple):
 
     name: str
     path: str
-    bytes: int
+    size: int
 
 
 def attach_mentioned_files(prompt: str, line: str) -> tuple[str, list[MentionedFile]]:
@@ -48,7 +48,7 @@ def attach_mentioned_files(prompt: str, line: str) -> tuple[str, list[MentionedF
 
 def describe_attachment(file: MentionedFile) -> str:
     """The notice about an attached file."""
-    return f"attached {file.path} ({format_bytes(file.bytes)})"
+    return f"attached {file.path} ({format_bytes(file.size)})"
 
 
 def _find_mentions(text: str, prompt: str) -> Iterator[tuple[str, str]]:
@@ -70,11 +70,11 @@ def _read_mentioned_file(path: str, name: str) -> tuple[str, int]:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise _attachment_error(name, "it is not a file with text")
         with open(path, "rb") as file:
-            content = file.read(MOST_ATTACHED_BYTES + 1)
+            content = file.read(MAX_ATTACHED_BYTES + 1)
     except OSError as error:
         raise _attachment_error(name, error.strerror or "it cannot be read") from error
-    if len(content) > MOST_ATTACHED_BYTES:
-        raise _attachment_error(name, f"it has more than {format_bytes(MOST_ATTACHED_BYTES)}")
+    if len(content) > MAX_ATTACHED_BYTES:
+        raise _attachment_error(name, f"it has more than {format_bytes(MAX_ATTACHED_BYTES)}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -84,5 +84,5 @@ def _read_mentioned_file(path: str, name: str) -> tuple[str, int]:
     return text.replace("\r\n", "\n"), len(content)
 
 
-def _attachment_error(name: str, why: str) -> UsageError:
-    return UsageError(f"@{name} cannot go with the prompt: {why}", hint="nothing was sent")
+def _attachment_error(name: str, reason: str) -> UsageError:
+    return UsageError(f"@{name} cannot go with the prompt: {reason}", hint="nothing was sent")

@@ -15,12 +15,12 @@ from prompt_toolkit.history import History
 from flue_cli.files import make_private_folder
 from flue_cli.repl.paste_folding import PasteFolder
 
-_LATEST_BYTES = 2 * 2**20
-_LATEST_ENTRIES = 10_000
+_MAX_READ_BYTES = 2 * 2**20
+_MAX_READ_ENTRIES = 10_000
 """Most bytes and entries read from the end of a history file."""
 
 
-HistoryFiles = Callable[[str], str]
+HistoryPath = Callable[[str], str]
 """An agent's name to the file that keeps what was typed to it, "" for none."""
 
 
@@ -37,21 +37,26 @@ class InputHistory(History):
         self._pastes = pastes
         self._path = ""
         self._newest_first: list[str] = []
-        self._remembered: dict[str, list[str]] = {}
-        self._problem = ""
-        self._said = False
+        self._entries_by_agent: dict[str, list[str]] = {}
+        self._write_problem = ""
+        self._is_problem_reported = False
 
     def select_agent(self, agent: str, path: str) -> None:
         """From now on it is about `agent`, whose file is `path`; "" for none."""
         self._path = path
-        if agent not in self._remembered:
-            self._remembered[agent] = [self._pastes.fold_draft(text) for text in self.load_history_strings()]
-        self._newest_first = self._remembered[agent]
+        if agent not in self._entries_by_agent:
+            self._entries_by_agent[agent] = [
+                self._pastes.fold_draft(text) for text in self.load_history_strings()
+            ]
+        self._newest_first = self._entries_by_agent[agent]
 
     def take_write_problem(self) -> str:
         """Give the reason why the file cannot be written, the first time only; else ""."""
-        said, self._said = self._said, self._said or bool(self._problem)
-        return "" if said else self._problem
+        said, self._is_problem_reported = (
+            self._is_problem_reported,
+            self._is_problem_reported or bool(self._write_problem),
+        )
+        return "" if said else self._write_problem
 
     @property
     def newest_first(self) -> Sequence[str]:
@@ -87,7 +92,7 @@ class InputHistory(History):
                 self._path, f"\n# {strftime('%Y-%m-%d %H:%M:%S')}\n{lines}".encode(errors="replace")
             )
         except OSError as error:
-            self._problem = str(error)
+            self._write_problem = str(error)
 
     def load_history_strings(self) -> Iterable[str]:
         """The newest first; nothing if the file cannot be read."""
@@ -131,7 +136,7 @@ def _read_tail(path: str) -> bytes:
     """The newest part of a history file, from an entry's beginning."""
     with open(path, "rb") as file:
         file.seek(0, os.SEEK_END)
-        start = max(0, file.tell() - _LATEST_BYTES)
+        start = max(0, file.tell() - _MAX_READ_BYTES)
         file.seek(start)
         content = file.read()
     return content[content.find(b"\n\n#") + 1 :] if start else content
@@ -140,4 +145,4 @@ def _read_tail(path: str) -> bytes:
 def _parse_entries(content: bytes) -> list[str]:
     """The newest entries of a history file, the newest first: runs of lines that begin with a plus."""
     runs = re.findall(r"(?:^\+.*\n)+", content.decode(errors="replace"), re.MULTILINE)
-    return [run[1:-1].replace("\n+", "\n") for run in reversed(runs[-_LATEST_ENTRIES:])]
+    return [run[1:-1].replace("\n+", "\n") for run in reversed(runs[-_MAX_READ_ENTRIES:])]

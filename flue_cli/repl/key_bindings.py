@@ -32,11 +32,11 @@ class InterruptKey:
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._armed = False
+        self._is_armed = False
 
     def disarm(self) -> None:
         """Count the next Ctrl-C as the first again."""
-        self._armed = False
+        self._is_armed = False
 
     def press(self, event: KeyPressEvent) -> None:
         """Handle one press."""
@@ -44,16 +44,16 @@ class InterruptKey:
         if buffer.text:
             buffer.append_to_history()  # Up brings it back
             buffer.reset()
-            self._armed = False
-        elif self._armed:
+            self._is_armed = False
+        elif self._is_armed:
             event.app.exit(exception=StoppedBySignal(signal.SIGINT))
         else:
-            self._armed = True
+            self._is_armed = True
             run_in_terminal(lambda: self._output.note("press Ctrl-C again to leave, or Ctrl-D"))
 
 
 def chat_key_bindings(
-    interrupts: InterruptKey, pastes: PasteFolder, keys: Mapping[Keystrokes, str], output: Output
+    interrupt_key: InterruptKey, pastes: PasteFolder, keymap: Mapping[Keystrokes, str], output: Output
 ) -> KeyBindings:
     """The chat's key bindings; `keys` says which key does what, `output` takes what went wrong."""
     actions: dict[str, Callable[[KeyPressEvent], None]] = {
@@ -65,7 +65,7 @@ def chat_key_bindings(
         "vi": _toggle_vi,
     }
     bound = KeyBindings()
-    for keystrokes, action in keys.items():
+    for keystrokes, action in keymap.items():
         bound.add(*keystrokes, filter=~is_searching)(actions[action])
 
     @bound.add(Keys.BracketedPaste, filter=~is_searching)
@@ -75,7 +75,7 @@ def chat_key_bindings(
     @bound.add("c-c", filter=~is_searching)
     @bound.add("<sigint>")
     def interrupt(event: KeyPressEvent) -> None:
-        interrupts.press(event)
+        interrupt_key.press(event)
 
     return bound
 

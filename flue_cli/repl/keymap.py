@@ -16,7 +16,7 @@ from flue_cli.settings import config_path
 
 Keystrokes = tuple[Keys | str, ...]
 
-USUAL: Mapping[str, tuple[str, ...]] = {
+DEFAULT_KEYS: Mapping[str, tuple[str, ...]] = {
     "send": ("enter",),
     "newline": ("escape enter", "c-j"),
     "editor": ("c-g", "c-x c-e"),
@@ -33,18 +33,18 @@ _KEY_LABELS = {Keys.ControlM: "Enter", Keys.ControlI: "Tab", Keys.ControlH: "Bac
 _MODIFIERS = {"c": "Ctrl", "s": "Shift"}
 
 
-def build_keymap(chosen: Mapping[str, str]) -> dict[Keystrokes, str]:
+def build_keymap(configured: Mapping[str, str]) -> dict[Keystrokes, str]:
     """Map keys to actions, an action's preferred keys first.
 
     UsageError for a key that does not exist, or that something else needs.
     """
     mine: dict[Keystrokes, str] = {}
-    for action, text in chosen.items():
+    for action, text in configured.items():
         keys = _configured_keystrokes(action, text)
         if keys in mine:
             raise _key_error(action, f"'{text}' is chosen for {mine[keys]} already")
         mine[keys] = action
-    usual = {_parse_keystrokes(text): action for action, texts in USUAL.items() for text in texts}
+    usual = {_parse_keystrokes(text): action for action, texts in DEFAULT_KEYS.items() for text in texts}
     found = mine | {keys: action for keys, action in usual.items() if keys not in mine}
     if "send" not in found.values():
         raise _key_error(
@@ -53,9 +53,9 @@ def build_keymap(chosen: Mapping[str, str]) -> dict[Keystrokes, str]:
     return found
 
 
-def key_label(action: str, keys: Mapping[Keystrokes, str]) -> str:
+def key_label(action: str, keymap: Mapping[Keystrokes, str]) -> str:
     """The preferred key of an action, for people; "" if it has none."""
-    return next((format_keystrokes(stroke) for stroke, does in keys.items() if does == action), "")
+    return next((format_keystrokes(stroke) for stroke, does in keymap.items() if does == action), "")
 
 
 def format_keystrokes(keys: Sequence[Keys | str]) -> str:
@@ -94,5 +94,5 @@ def _parse_keystrokes(text: str) -> Keystrokes:
     return bindings.bindings[0].keys
 
 
-def _key_error(action: str, why: str, hint: str = "") -> UsageError:
-    return UsageError(f"{config_path()}: keys: {action}: {why}", hint=hint)
+def _key_error(action: str, problem: str, hint: str = "") -> UsageError:
+    return UsageError(f"{config_path()}: keys: {action}: {problem}", hint=hint)

@@ -27,12 +27,12 @@ from flue_cli.repl.terminal import (
 from flue_cli.repl.welcome import open_conversation, show_missed_changes
 from flue_cli.settings import ChatStyle
 from flue_cli.stores.records import BegunTurn
-from flue_cli.turns.cancellation import Cancellation, Cancelling
+from flue_cli.turns.cancellation import Cancellation, SignalRoute
 from flue_cli.turns.dry_run import DryRunResult
 from flue_cli.turns.runner import Listener, cancellable_pause
 
 if TYPE_CHECKING:  # it costs prompt_toolkit
-    from flue_cli.repl.history import HistoryFiles
+    from flue_cli.repl.history import HistoryPath
 
 RECAP_TURNS = 3
 """Number of earlier turns that a resumed chat shows."""
@@ -41,9 +41,9 @@ RECAP_TURNS = 3
 def run_chat(
     conversation: Conversation,
     output: Output,
-    cancelling: Cancelling,
+    cancelling: SignalRoute,
     *,
-    history_of: HistoryFiles,
+    history_path: HistoryPath,
     style: ChatStyle = ChatStyle(),  # noqa: B008 - immutable
 ) -> None:
     """Talk until the person leaves: returns on Ctrl-D or /exit, raises StoppedBySignal on a second Ctrl-C.
@@ -59,13 +59,15 @@ def run_chat(
         _show_changes_by_others(talk)
         return then.draft
 
-    lines = read_prompts(conversation, output, cancelling, history_of=history_of, before=before, style=style)
+    lines = read_prompts(
+        conversation, output, cancelling, history_path=history_path, prepare_prompt=before, style=style
+    )
     with restore_terminal(), closing(conversation):
         try:
             open_conversation(conversation, output, RECAP_TURNS)
             for line in lines:
-                then = _interpret_line(line, talk)
-                if then.leaves:
+                then = _interpret_input(line, talk)
+                if then.exits:
                     break
                 if then.is_dry_run:
                     _run_dry(then.prompt, talk)
@@ -80,7 +82,7 @@ class _ChatLoop(NamedTuple):
 
     conversation: Conversation
     output: Output
-    cancelling: Cancelling
+    cancelling: SignalRoute
     agent_thread: AgentThread
     bell_seconds: float
 
@@ -96,7 +98,7 @@ def _show_changes_by_others(talk: _ChatLoop) -> None:
         output.error(error)
 
 
-def _interpret_line(line: str, talk: _ChatLoop) -> NextAction:
+def _interpret_input(line: str, talk: _ChatLoop) -> NextAction:
     """Run a line's slash command, if it is one, and give the next action."""
     conversation, output, cancellation = talk.conversation, talk.output, Cancellation()
     working = StatusLine(output, cancellation, conversation.options.wait)
@@ -108,16 +110,16 @@ def _interpret_line(line: str, talk: _ChatLoop) -> NextAction:
 def _run_prompt(prompt: str, talk: _ChatLoop) -> None:
     """Run one turn in the worker's thread and show it; the chat goes on whatever becomes of it."""
     conversation, output = talk.conversation, talk.output
-    with _agent_at_work(talk) as (cancellation, working, shown):
+    with _agent_running(talk) as (cancellation, working, shown):
 
         def begun(found: BegunTurn) -> None:
             working.begun()
             note_begun_turn(output, found)
             show_missed_changes(conversation.missed_changes_before(found), conversation, output)
 
-        listener = Listener(waiting=working.waiting, begun=begun, piece=shown.piece)
+        listener = Listener(on_wait=working.waiting, on_begin=begun, on_piece=shown.piece)
         turn = talk.agent_thread.run(
-            lambda stuck: conversation.run_turn(prompt, listener._replace(stuck=stuck), cancellation),
+            lambda stuck: conversation.run_turn(prompt, listener._replace(on_stuck=stuck), cancellation),
             working.tick,
         )
         shown.end(turn.reply)
@@ -128,7 +130,7 @@ def _run_prompt(prompt: str, talk: _ChatLoop) -> None:
 def _run_dry(prompt: str, talk: _ChatLoop) -> None:
     """Run the agent on a prompt as a dry run and show its reply and data changes."""
     conversation, output = talk.conversation, talk.output
-    with _agent_at_work(talk) as (cancellation, working, shown):
+    with _agent_running(talk) as (cancellation, working, shown):
         done: DryRunResult = talk.agent_thread.run(
             lambda stuck: conversation.dry_run(prompt, shown.piece, stuck, cancellation), working.tick
         )
@@ -142,7 +144,7 @@ def _run_dry(prompt: str, talk: _ChatLoop) -> None:
 
 
 @contextmanager
-def _agent_at_work(talk: _ChatLoop) -> Iterator[tuple[Cancellation, StatusLine, ReplyView]]:
+def _agent_running(talk: _ChatLoop) -> Iterator[tuple[Cancellation, StatusLine, ReplyView]]:
     """Context of a running agent: status line, Ctrl-C cancels, the terminal's bell after a long turn."""
     conversation, output, cancellation = talk.conversation, talk.output, Cancellation()
     working = StatusLine(output, cancellation, conversation.options.wait)
@@ -153,7 +155,7 @@ def _agent_at_work(talk: _ChatLoop) -> Iterator[tuple[Cancellation, StatusLine, 
                 yield cancellation, working, REPLY_VIEWS[conversation.reply_format](output, working)
         except FlueError as error:
             output.error(error)
-    if 0 < talk.bell_seconds <= working.seconds and not isinstance(cancellation.why, TurnCancelled):
+    if 0 < talk.bell_seconds <= working.seconds and not isinstance(cancellation.reason, TurnCancelled):
         ring_terminal_bell(output)
 
 

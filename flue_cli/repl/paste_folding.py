@@ -16,47 +16,53 @@ from prompt_toolkit.layout.processors import Processor, Transformation, Transfor
 
 from flue_cli.text import pluralize, safe_text
 
-MOST_LINES = 8
-MOST_CHARACTERS = 2_000
+MAX_UNFOLDED_LINES = 8
+MAX_UNFOLDED_CHARACTERS = 2_000
 """A paste with more lines or characters is folded."""
 
-MOST_DRAFTED, _BEGINNING = 10_000, 100
+MAX_DRAFT_CHARACTERS, _DRAFT_START_CHARACTERS = 10_000, 100
 """A draft with more characters is folded after its beginning, to fit the screen."""
 
-_FIRST, _LAST = 0x100000, 0x10FFFC
-_PASTED_AT = "\U0010fffd"
+_FIRST_PLACEHOLDER, _LAST_PLACEHOLDER = 0x100000, 0x10FFFC
+_PASTED_AT_SIGN = "\U0010fffd"
 """A pasted `@`: it names no file, as whoever wrote the text cannot know ours."""
 
-_MARK = re.compile("[\U00100000-\U0010fffd]")
-_NAMING = re.compile(r"(?<!\S)@")
-_TAB = "    "
+_PLACEHOLDER = re.compile("[\U00100000-\U0010fffd]")
+_MENTION_SIGN = re.compile(r"(?<!\S)@")
+_TAB_SPACES = "    "
 
 
 class PasteFolder:
     """The folded pastes of a chat: placeholder characters to the texts they stand for."""
 
     def __init__(self) -> None:
-        self._texts = {_PASTED_AT: "@"}
-        self._labels = {_PASTED_AT: "@"}
+        self._texts = {_PASTED_AT_SIGN: "@"}
+        self._labels = {_PASTED_AT_SIGN: "@"}
 
     def fold_paste(self, pasted: str) -> str:
         """Give the text to insert for a paste: the paste itself, or a placeholder character if it is long."""
         text = pasted.replace("\r\n", "\n").replace("\r", "\n")
         lines = text.count("\n") + (not text.endswith("\n"))
-        if lines > MOST_LINES or len(text) > MOST_CHARACTERS or _MARK.search(text):
+        if lines > MAX_UNFOLDED_LINES or len(text) > MAX_UNFOLDED_CHARACTERS or _PLACEHOLDER.search(text):
             what = pluralize(lines, "line") if lines > 1 else pluralize(len(text), "character")
             return self._fold(text, f"[pasted {what}]")
-        return _NAMING.sub(_PASTED_AT, text)
+        return _MENTION_SIGN.sub(_PASTED_AT_SIGN, text)
 
     def fold_draft(self, text: str) -> str:
         """Give the text to insert for a draft; the part that is shown counts as typed."""
-        shown = 0 if _MARK.search(text) else len(text) if len(text) <= MOST_DRAFTED else _BEGINNING
+        shown = (
+            0
+            if _PLACEHOLDER.search(text)
+            else len(text)
+            if len(text) <= MAX_DRAFT_CHARACTERS
+            else _DRAFT_START_CHARACTERS
+        )
         rest = text[shown:]
         return text[:shown] + (self._fold(rest, f"[{pluralize(len(rest), 'character')}]") if rest else "")
 
     def expand(self, line: str) -> str:
         """The text of a line, with all that was pasted."""
-        return _MARK.sub(lambda mark: self._texts.get(mark[0], mark[0]), line)
+        return _PLACEHOLDER.sub(lambda mark: self._texts.get(mark[0], mark[0]), line)
 
     def label(self, character: str) -> str:
         """The label of a placeholder character; "" for any other character."""
@@ -76,15 +82,19 @@ class PasteFolder:
 
     def _unfold_text(self, line: str) -> str:
         """The line with what was pasted, where it can stand there as text."""
-        return _MARK.sub(lambda mark: self._as_text(mark[0]), line)
+        return _PLACEHOLDER.sub(lambda mark: self._unfold_placeholder(mark[0]), line)
 
-    def _as_text(self, mark: str) -> str:
-        text = self._texts.get(mark, mark)
-        return mark if mark == _PASTED_AT or _MARK.search(text) else _NAMING.sub(_PASTED_AT, text)
+    def _unfold_placeholder(self, placeholder: str) -> str:
+        text = self._texts.get(placeholder, placeholder)
+        return (
+            placeholder
+            if placeholder == _PASTED_AT_SIGN or _PLACEHOLDER.search(text)
+            else _MENTION_SIGN.sub(_PASTED_AT_SIGN, text)
+        )
 
     def _fold(self, text: str, label: str) -> str:
-        mark = chr(_FIRST + len(self._texts))
-        if mark > chr(_LAST):
+        mark = chr(_FIRST_PLACEHOLDER + len(self._texts))
+        if mark > chr(_LAST_PLACEHOLDER):
             return text  # sixty thousand pastes in one chat: from here on they are shown
         self._texts[mark], self._labels[mark] = text, label
         return mark
@@ -100,7 +110,7 @@ class PasteProcessor(Processor):
         """The line as it is shown, and which place in it is which character."""
         fragments = transformation_input.fragments
         line = fragment_list_to_text(fragments)
-        if "\t" not in line and safe_text(line) == line and not _MARK.search(line):
+        if "\t" not in line and safe_text(line) == line and not _PLACEHOLDER.search(line):
             return Transformation(fragments)
         shown = [
             (style, self._display_text(character)) for style, text, *_ in fragments for character in text
@@ -116,4 +126,4 @@ class PasteProcessor(Processor):
         )
 
     def _display_text(self, character: str) -> str:
-        return self._pastes.label(character) or safe_text(character).replace("\t", _TAB)
+        return self._pastes.label(character) or safe_text(character).replace("\t", _TAB_SPACES)

@@ -8,7 +8,7 @@ from flue_cli.render.status_line import StatusLine
 from flue_cli.render.streams import Output
 from flue_cli.text import SafeStream
 
-_MOST_PREVIEW_CHARACTERS = 8_000
+_MAX_PREVIEW_CHARACTERS = 8_000
 """Characters of an unfinished block that are laid out ten times a second; of longer ones the end is shown."""
 
 _CHECK_EACH_LINE_CHARACTERS = 2_000
@@ -18,28 +18,28 @@ _CHECK_EACH_LINE_CHARACTERS = 2_000
 class ReplyView:
     """A reply as it comes. An agent that was given up may go on talking, and is not heard."""
 
-    def __init__(self, output: Output, working: StatusLine) -> None:
+    def __init__(self, output: Output, status_line: StatusLine) -> None:
         self._output = output
-        self._working = working
-        self._streamed = self._over = False
+        self._status_line = status_line
+        self._has_pieces = self._is_ended = False
 
     def piece(self, text: str) -> None:
         """Show a piece of a reply."""
-        if not self._over:
-            self._streamed = True
+        if not self._is_ended:
+            self._has_pieces = True
             self._write(text)
 
     def end(self, reply: str | None) -> None:
         """Nothing more is heard; `reply` is shown unless it came in pieces."""
-        self._over = True
-        self._working.hide()
-        if not self._streamed and reply is not None:
+        self._is_ended = True
+        self._status_line.hide()
+        if not self._has_pieces and reply is not None:
             self._write(reply)
-        if self._streamed or reply is not None:
+        if self._has_pieces or reply is not None:
             self._finish()
 
     def _write(self, text: str) -> None:
-        self._working.hide()
+        self._status_line.hide()
         self._output.write(text)
 
     def _finish(self) -> None:
@@ -52,39 +52,41 @@ class MarkdownReplyView(ReplyView):
     The block that is not done yet is shown below, among the signs of life.
     """
 
-    def __init__(self, output: Output, working: StatusLine) -> None:
-        super().__init__(output, working)
-        self._safe = SafeStream()
+    def __init__(self, output: Output, status_line: StatusLine) -> None:
+        super().__init__(output, status_line)
+        self._safe_stream = SafeStream()
         self._rest = ""
-        self._look_at = 0
-        self._printed = False
-        working.preview = self._preview
+        self._next_check_length = 0
+        self._has_printed = False
+        status_line.preview = self._preview
 
     def _write(self, text: str) -> None:
         from flue_cli.render.markdown import MOST_CHARACTERS, finished_length
 
-        text = self._safe.feed(text)
+        text = self._safe_stream.feed(text)
         self._rest += text
         # A block that grows long is looked at less and less often, or the work would be its square.
-        if "\n" not in text or len(self._rest) < self._look_at:
+        if "\n" not in text or len(self._rest) < self._next_check_length:
             return
         done = finished_length(self._rest) if len(text) <= MOST_CHARACTERS else self._rest.rfind("\n") + 1
         block, self._rest = self._rest[:done], self._rest[done:]
-        self._look_at = len(self._rest) * 9 // 8 if len(self._rest) > _CHECK_EACH_LINE_CHARACTERS else 0
+        self._next_check_length = (
+            len(self._rest) * 9 // 8 if len(self._rest) > _CHECK_EACH_LINE_CHARACTERS else 0
+        )
         self._print(block)
 
     def _finish(self) -> None:
-        block, self._rest = self._rest + self._safe.close(), ""
+        block, self._rest = self._rest + self._safe_stream.close(), ""
         self._print(block)
-        if not self._printed:
+        if not self._has_printed:
             self._output.write_raw("\n")
 
     def _print(self, text: str) -> None:
         from flue_cli.render.markdown import render_markdown
 
         if text.strip():
-            before = "\n" if self._printed else ""
-            self._printed = True
+            before = "\n" if self._has_printed else ""
+            self._has_printed = True
             self._output.write_raw(before + render_markdown(text, shutil.get_terminal_size().columns))
 
     def _preview(self, columns: int) -> str:
@@ -93,8 +95,8 @@ class MarkdownReplyView(ReplyView):
         rest = self._rest
         if not rest.strip():
             return ""
-        if len(rest) > _MOST_PREVIEW_CHARACTERS:
-            return f"{rest[-_MOST_PREVIEW_CHARACTERS:]}\n"
+        if len(rest) > _MAX_PREVIEW_CHARACTERS:
+            return f"{rest[-_MAX_PREVIEW_CHARACTERS:]}\n"
         return render_markdown(rest, columns, breaks_code=True)
 
 

@@ -18,8 +18,8 @@ from flue_cli.stores.records import ABSENT, SessionHead
 from flue_cli.text import format_bytes, pluralize, safe_line
 
 _SEPARATOR = " · "
-_MOST_NAME_CHARACTERS = 40
-_MODES = {
+_MAX_NAME_CHARACTERS = 40
+_VI_MODES = {
     InputMode.NAVIGATION: "vi: command",
     InputMode.REPLACE: "vi: replace",
     InputMode.REPLACE_SINGLE: "vi: replace",
@@ -30,37 +30,40 @@ class Toolbar:
     """The bottom toolbar. It reads the store once per prompt, in `refresh`."""
 
     def __init__(
-        self, conversation: Conversation, keys: Mapping[Keystrokes, str], folds: Callable[[str], bool]
+        self,
+        conversation: Conversation,
+        keymap: Mapping[Keystrokes, str],
+        has_foldings: Callable[[str], bool],
     ) -> None:
         """`keys` says which key does what, `folds` whether a line shows something folded."""
         self._conversation = conversation
-        self._keys = keys
-        self._folds = folds
-        self._seen: SessionHead | None = None
-        self._bytes = 0
+        self._keymap = keymap
+        self._has_foldings = has_foldings
+        self._head: SessionHead | None = None
+        self._data_bytes = 0
 
     def refresh(self) -> None:
         """Take things as they are now."""
         conversation = self._conversation
         try:
             head = conversation.head()
-            if head != self._seen and head.uid != ABSENT:
-                self._bytes = len(conversation.store.data_at(head, head.turn).encode())
-            self._seen = head
+            if head != self._head and head.uid != ABSENT:
+                self._data_bytes = len(conversation.store.data_at(head, head.turn).encode())
+            self._head = head
         except StoreError:
-            self._seen = None  # whoever asks for a turn will be told
+            self._head = None  # whoever asks for a turn will be told
 
     def __call__(self) -> StyleAndTextTuples:
         """The line, as wide as the screen at most."""
         app = get_app()
-        text = fit_line(self._facts(), self._hints(), app.output.get_size().columns)
+        text = fit_toolbar(self._facts(), self._hints(), app.output.get_size().columns)
         return [("", text)]
 
     def _facts(self) -> list[str]:
-        conversation, head = self._conversation, self._seen
+        conversation, head = self._conversation, self._head
         facts = [
             safe_line(conversation.agent.name),
-            truncate_cells(safe_line(conversation.name), _MOST_NAME_CHARACTERS),
+            truncate_cells(safe_line(conversation.name), _MAX_NAME_CHARACTERS),
         ]
         if not conversation.options.is_saved:
             facts.append("not kept")
@@ -71,7 +74,7 @@ class Toolbar:
         return [
             *facts,
             f"turn {head.turn}",
-            f"data {format_bytes(self._bytes)}",
+            f"data {format_bytes(self._data_bytes)}",
             pluralize(head.messages, "message"),
         ]
 
@@ -80,17 +83,17 @@ class Toolbar:
         app = get_app()
         is_vi = app.editing_mode == EditingMode.VI
         hints = [
-            (_MODES.get(app.vi_state.input_mode, "vi: insert"), "") if is_vi else ("", ""),
-            ("expand", " expands") if self._folds(app.current_buffer.text) else ("", ""),
+            (_VI_MODES.get(app.vi_state.input_mode, "vi: insert"), "") if is_vi else ("", ""),
+            ("expand", " expands") if self._has_foldings(app.current_buffer.text) else ("", ""),
             ("newline", " new line"),
             ("editor", " editor"),
             ("vi", " emacs" if is_vi else " vi"),
         ]
-        shown = [f"{key_label(what, self._keys)}{does}" if does else what for what, does in hints]
+        shown = [f"{key_label(what, self._keymap)}{does}" if does else what for what, does in hints]
         return [hint for hint in [*shown, "/help"] if hint and not hint.startswith(" ")]
 
 
-def fit_line(facts: Sequence[str], hints: Sequence[str], columns: int) -> str:
+def fit_toolbar(facts: Sequence[str], hints: Sequence[str], columns: int) -> str:
     """Facts on the left, hints on the right: of each as many as fit in, the first two facts at any rate."""
     room = columns - 2
     shown = list(facts)

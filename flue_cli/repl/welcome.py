@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flue_cli.render.streams import Output
 from flue_cli.repl.conversation import Conversation
-from flue_cli.sessions.timeline import MissedChanges, backwards, last_turns
+from flue_cli.sessions.timeline import MissedChanges, entries_backwards, last_turns
 from flue_cli.stores.records import ABSENT, Entry, SessionHead
 from flue_cli.text import format_turn_numbers, format_turns, safe_line
 
@@ -63,7 +63,7 @@ def _session_line(conversation: Conversation, head: SessionHead) -> str:
 
 def _source_notice(conversation: Conversation, head: SessionHead) -> str:
     """Notice that the agent source has changed since the last turns; "" if it has not, or is unknown."""
-    for number, entry in enumerate(backwards(conversation.store, head)):
+    for number, entry in enumerate(entries_backwards(conversation.store, head)):
         source = entry.meta.get("source")
         if source is not None:
             if source == conversation.agent.fingerprint:
@@ -75,13 +75,13 @@ def _source_notice(conversation: Conversation, head: SessionHead) -> str:
     return ""
 
 
-def _interrupted_notice(lost: Entry | None) -> str:
+def _interrupted_notice(newest: Entry | None) -> str:
     """Notice about the newest prompt if it was interrupted, with the commands that settle it; else ""."""
-    if lost is None or lost.outcome != "interrupted":
+    if newest is None or newest.outcome != "interrupted":
         return ""
-    prompt = safe_line(lost.prompt)
+    prompt = safe_line(newest.prompt)
     start = prompt if len(prompt) <= _PREVIEW_CHARACTERS else f"{prompt[: _PREVIEW_CHARACTERS - 1]}…"
     return (
-        f"turn {lost.turn} was interrupted: {start}\n"
+        f"turn {newest.turn} was interrupted: {start}\n"
         "/retry sends it again, /edit brings it back into the line, /discard drops it"
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from flue_cli.errors import NotFound
 from flue_cli.text import safe_line
 
-ENDING = ".flue"
+SCRIPT_SUFFIX = ".flue"
 
 
 def find_scripts(paths: Iterable[str]) -> list[str]:
@@ -17,9 +17,9 @@ def find_scripts(paths: Iterable[str]) -> list[str]:
     for path in paths:
         below = [path]
         if os.path.isdir(path):
-            below = list(_below(path))
+            below = list(_scripts_below(path))
             if not below:
-                raise NotFound(f"there is no *{ENDING} file in {safe_line(path)}", hint=_HINT)
+                raise NotFound(f"there is no *{SCRIPT_SUFFIX} file in {safe_line(path)}", hint=_HINT)
         elif not os.path.exists(path):
             raise NotFound(f"there is no file {safe_line(path)}")
         for file in below:
@@ -30,7 +30,7 @@ def find_scripts(paths: Iterable[str]) -> list[str]:
 _HINT = "write one, or: flue sessions export SESSION -o NAME.flue"
 
 
-def _below(folder: str) -> Iterator[str]:
+def _scripts_below(folder: str) -> Iterator[str]:
     for place, folders, names in os.walk(folder):
         # What others have installed here is not ours to test.
         folders[:] = sorted(
@@ -41,5 +41,5 @@ def _below(folder: str) -> Iterator[str]:
             and not os.path.exists(os.path.join(place, name, "pyvenv.cfg"))
         )
         for name in sorted(names):
-            if name.endswith(ENDING) and not name.startswith("."):
+            if name.endswith(SCRIPT_SUFFIX) and not name.startswith("."):
                 yield os.path.normpath(os.path.join(place, name))

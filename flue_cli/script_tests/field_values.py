@@ -12,35 +12,35 @@ from flue_cli.script_tests.model import UNCHANGED
 from flue_cli.times import parse_iso
 
 
-def json_text(text: str) -> str:
+def parse_json_string(text: str) -> str:
     """Parse a JSON string."""
-    value = _json(text)
+    value = _parse_json(text)
     if isinstance(value, str):
         return value
     raise ValueError("this is no JSON string")
 
 
-def json_object(text: str) -> dict[str, Any]:
+def parse_json_object(text: str) -> dict[str, Any]:
     """Parse a JSON object."""
-    value = _json(text)
+    value = _parse_json(text)
     if isinstance(value, dict):
         return value
     raise ValueError("this is no JSON object")
 
 
-def data_expected(text: str) -> dict[str, Any] | str:
+def parse_expected_data(text: str) -> dict[str, Any] | str:
     """Parse the expected data: a JSON object, or UNCHANGED."""
-    return UNCHANGED if text == UNCHANGED else json_object(text)
+    return UNCHANGED if text == UNCHANGED else parse_json_object(text)
 
 
-def data_text(text: str) -> str:
+def parse_data_text(text: str) -> str:
     """Parse a JSON object, and return it as the text that data is stored as."""
-    return dumps(json_object(text))
+    return dumps(parse_json_object(text))
 
 
-def call_record(text: str) -> dict[str, Any]:
+def parse_call_record(text: str) -> dict[str, Any]:
     """Parse the record of a call."""
-    record = json_object(text)
+    record = parse_json_object(text)
     problem = call_record_error(record)
     if problem:
         raise ValueError(problem)
@@ -56,7 +56,7 @@ def call_record_error(record: Any) -> str:
     return ""
 
 
-def pattern(text: str) -> re.Pattern[str]:
+def parse_pattern(text: str) -> re.Pattern[str]:
     """Parse a regular expression."""
     try:
         return re.compile(text)
@@ -66,22 +66,22 @@ def pattern(text: str) -> re.Pattern[str]:
         ) from error
 
 
-def whole_number(text: str) -> int:
+def parse_whole_number(text: str) -> int:
     """Parse a whole number, zero or more."""
     if not (text.isascii() and text.isdigit() and len(text) <= 20):
         raise ValueError("this is no whole number")
     return int(text)
 
 
-def turn_number(text: str) -> int:
+def parse_turn_number(text: str) -> int:
     """Parse the number of a turn, which begin with 1."""
-    number = whole_number(text)
+    number = parse_whole_number(text)
     if not number:
         raise ValueError("turns begin with 1")
     return number
 
 
-def moment_of(text: str) -> int:
+def parse_time(text: str) -> int:
     """Parse an ISO 8601 time to microseconds since the epoch; UTC unless it says otherwise."""
     found = parse_iso(text)
     if found is None:
@@ -89,7 +89,7 @@ def moment_of(text: str) -> int:
     return found
 
 
-def _json(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     import json
 
     try:

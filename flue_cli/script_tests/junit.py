@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 
-def write(path: str, results: Sequence[ScriptResult]) -> None:
+def write_junit_report(path: str, results: Sequence[ScriptResult]) -> None:
     """Write the report to `path`, whole or not at all; OutputFailed when it cannot be written."""
     from xml.etree.ElementTree import Element, indent, tostring
 
     root = Element("testsuites", name="flue")
     for result in results:
-        _suite(root, result)
-    root.attrib |= _figures([turn for result in results for turn in result.turns], results)
+        _add_suite(root, result)
+    root.attrib |= _suite_counts([turn for result in results for turn in result.turns], results)
     indent(root)
     folder = os.path.dirname(path)
     try:
@@ -38,41 +38,41 @@ def write(path: str, results: Sequence[ScriptResult]) -> None:
     write_whole(path, ('<?xml version="1.0" encoding="utf-8"?>\n', text, "\n"), force=True)
 
 
-def _suite(root: Element, result: ScriptResult) -> None:
+def _add_suite(root: Element, result: ScriptResult) -> None:
     from xml.etree.ElementTree import SubElement
 
     script = result.script
-    place = _allowed(safe_line(script.path))
-    suite = SubElement(root, "testsuite", {"name": place, **_figures(result.turns, [result])})
+    place = _xml_text(safe_line(script.path))
+    suite = SubElement(root, "testsuite", {"name": place, **_suite_counts(result.turns, [result])})
     if result.error:
         case = SubElement(
             suite, "testcase", classname=place, name="agent", file=place, line=str(script.agent_line)
         )
-        SubElement(case, "error", message=_allowed(safe_line(result.error.message)))
+        SubElement(case, "error", message=_xml_text(safe_line(result.error.message)))
     for turn in result.turns:
         case = SubElement(
             suite,
             "testcase",
             classname=place,
-            name=_allowed(f"turn {turn.turn}: {safe_line(turn.step.prompt or '')[:100]}"),
+            name=_xml_text(f"turn {turn.turn}: {safe_line(turn.step.prompt or '')[:100]}"),
             file=place,
             line=str(turn.step.line),
             time=f"{turn.seconds:.3f}",
         )
         if turn.failures:
             first = turn.failures[0]
-            message = _allowed(safe_line(f"{script.path}:{first.line}: {first.problem}"))
-            SubElement(case, "failure", message=message).text = _allowed(_words(script.path, turn))
+            message = _xml_text(safe_line(f"{script.path}:{first.line}: {first.problem}"))
+            SubElement(case, "failure", message=message).text = _xml_text(_failure_report(script.path, turn))
 
 
-def _words(path: str, turn: PlayedTurn) -> str:
+def _failure_report(path: str, turn: PlayedTurn) -> str:
     lines: list[str] = []
     for failure in turn.failures:
         lines += [f"{safe_line(path)}:{failure.line}: {safe_text(failure.problem)}", *failure.details]
     return "\n".join(lines)
 
 
-def _figures(turns: Sequence[PlayedTurn], results: Sequence[ScriptResult]) -> dict[str, str]:
+def _suite_counts(turns: Sequence[PlayedTurn], results: Sequence[ScriptResult]) -> dict[str, str]:
     errors = sum(result.error is not None for result in results)
     return {
         "tests": str(len(turns) + errors),
@@ -82,6 +82,6 @@ def _figures(turns: Sequence[PlayedTurn], results: Sequence[ScriptResult]) -> di
     }
 
 
-def _allowed(text: str) -> str:
+def _xml_text(text: str) -> str:
     """`text`, which was made safe, without the characters that XML 1.0 (section 2.2) has no way to hold."""
     return re.sub("[\ufffe\uffff]", lambda match: f"<U+{ord(match[0]):04X}>", text)

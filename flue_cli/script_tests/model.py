@@ -16,7 +16,7 @@ FIRST_NOW = 1_767_225_600_000_000
 FIRST_SEED = 1
 
 
-class Expected(NamedTuple):
+class Expectation(NamedTuple):
     """One expectation, and its first and last line in the file.
 
     `value` is the reply, the regular expression, the data (parsed), or the type of error ("": any).
@@ -24,8 +24,8 @@ class Expected(NamedTuple):
 
     kind: str
     value: Any
-    first: int
-    last: int
+    first_line: int
+    last_line: int
 
 
 class Step(NamedTuple):
@@ -37,10 +37,10 @@ class Step(NamedTuple):
     """
 
     line: int
-    last: int
+    last_line: int
     prompt: str | None
     edit: str = ""
-    expected: tuple[Expected, ...] = ()
+    expectations: tuple[Expectation, ...] = ()
     now: int | None = None
     seed: int | None = None
     turn: int | None = None

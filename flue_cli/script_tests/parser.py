@@ -8,15 +8,15 @@ from typing import Any, NoReturn
 from flue_cli.errors import BadName, UsageError
 from flue_cli.names import check_agent_name, check_session_name
 from flue_cli.script_tests.field_values import (
-    call_record,
-    data_expected,
-    data_text,
-    json_object,
-    json_text,
-    moment_of,
-    pattern,
-    turn_number,
-    whole_number,
+    parse_call_record,
+    parse_data_text,
+    parse_expected_data,
+    parse_json_object,
+    parse_json_string,
+    parse_pattern,
+    parse_time,
+    parse_turn_number,
+    parse_whole_number,
 )
 from flue_cli.script_tests.model import (
     DATA,
@@ -26,7 +26,7 @@ from flue_cli.script_tests.model import (
     INCLUDES,
     MATCHES,
     REPLY,
-    Expected,
+    Expectation,
     Script,
     Step,
 )
@@ -51,32 +51,32 @@ def read_script(path: str) -> Script:
 
 def parse_script(text: str, path: str) -> Script:
     """Parse the script `text`; UsageError, with `path` and line, if it is not valid."""
-    return _Reader(text, path).script()
+    return _ScriptParser(text, path).parse()
 
 
-class _Draft:
+class _StepDraft:
     """A step whose lines are still being read."""
 
     def __init__(self, line: int, last: int, prompt: str | None, edit: str = "") -> None:
-        self.line, self.last = line, last
+        self.line, self.last_line = line, last
         self.prompt, self.edit = prompt, edit
-        self.expected: list[Expected] = []
+        self.expectations: list[Expectation] = []
         self.calls: list[Mapping[str, Any]] = []
         self.fields: dict[str, Any] = {}
 
-    def step(self) -> Step:
+    def make_step(self) -> Step:
         return Step(
             self.line,
-            self.last,
+            self.last_line,
             self.prompt,
             self.edit,
-            tuple(self.expected),
+            tuple(self.expectations),
             calls=tuple(self.calls) or None,
             **self.fields,
         )
 
 
-class _Reader:
+class _ScriptParser:
     """Goes through the lines of a script once. Line numbers begin with 1, as in every editor."""
 
     def __init__(self, text: str, path: str) -> None:
@@ -84,20 +84,20 @@ class _Reader:
         self._lines = [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
         self._header: dict[str, Any] = {}
         self._agent_line = 1
-        self._drafts: list[_Draft] = []
+        self._drafts: list[_StepDraft] = []
 
-    def script(self) -> Script:
+    def parse(self) -> Script:
         at = 0
         while at < len(self._lines):
             line = self._lines[at]
             if line.startswith("#") or not line.strip(_BLANKS):
                 at += 1
             elif line.startswith(">"):
-                at = self._said(at)
+                at = self._read_prompt(at)
             elif line.startswith("  "):
-                at = self._answered(at)
+                at = self._read_reply(at)
             else:
-                at = self._field(at)
+                at = self._read_field(at)
         if "agent" not in self._header:
             self._refuse(
                 1, "it does not say which agent", hint="a script begins with a line like: agent: NAME"
@@ -110,17 +110,17 @@ class _Reader:
             self._header.get("session", "test"),
             self._header.get("now", FIRST_NOW),
             self._header.get("seed", FIRST_SEED),
-            tuple(draft.step() for draft in self._drafts),
+            tuple(draft.make_step() for draft in self._drafts),
         )
 
-    def _said(self, at: int) -> int:
+    def _read_prompt(self, at: int) -> int:
         """Read lines behind '>'; returns the index of the line after them."""
-        end = self._end_of(at, lambda line: line.startswith(">"))
+        end = self._end_of_block(at, lambda line: line.startswith(">"))
         said = [line[1:].removeprefix(" ") for line in self._lines[at:end]]
-        self._drafts.append(_Draft(at + 1, end, "\n".join(said)))
+        self._drafts.append(_StepDraft(at + 1, end, "\n".join(said)))
         return end
 
-    def _answered(self, at: int) -> int:
+    def _read_reply(self, at: int) -> int:
         """Read indented lines, with the empty ones between them; returns the index of the line after them."""
         end = last = at + 1
         while end < len(self._lines) and (
@@ -130,33 +130,36 @@ class _Reader:
             if self._lines[end - 1].strip(_BLANKS):
                 last = end
         lines = [line[2:] if line.strip(_BLANKS) else "" for line in self._lines[at:last]]
-        self._expect(Expected(REPLY, "\n".join(lines), at + 1, last))
+        self._add_expectation(Expectation(REPLY, "\n".join(lines), at + 1, last))
         return last
 
-    def _field(self, at: int) -> int:
+    def _read_field(self, at: int) -> int:
         """Read a field, or several that are one text; returns the index of the line after them."""
         name, colon, value = self._lines[at].partition(":")
         if not colon or name not in _FIELDS:
-            self._refuse_line(at + 1, name if colon else "")
+            self._refuse_unknown_line(at + 1, name if colon else "")
         if name in ("prompt", "reply"):
-            end = self._end_of(at, lambda line: line.startswith(f"{name}:"))
+            end = self._end_of_block(at, lambda line: line.startswith(f"{name}:"))
             pieces = [self._lines[index].partition(":")[2] for index in range(at, end)]
-            text = "".join(self._value(index, json_text, piece) for index, piece in enumerate(pieces, at + 1))
+            text = "".join(
+                self._parse_value(index, parse_json_string, piece)
+                for index, piece in enumerate(pieces, at + 1)
+            )
             if name == "prompt":
-                self._drafts.append(_Draft(at + 1, end, text))
+                self._drafts.append(_StepDraft(at + 1, end, text))
             else:
-                self._expect(Expected(REPLY, text, at + 1, end))
+                self._add_expectation(Expectation(REPLY, text, at + 1, end))
             return end
-        found = self._value(at + 1, _FIELDS[name], value)
+        found = self._parse_value(at + 1, _FIELDS[name], value)
         if name == "edit":
-            self._drafts.append(_Draft(at + 1, at + 1, None, found))
+            self._drafts.append(_StepDraft(at + 1, at + 1, None, found))
         elif name in (MATCHES, DATA, INCLUDES, FAILS):
-            self._expect(Expected(name, found, at + 1, at + 1))
+            self._add_expectation(Expectation(name, found, at + 1, at + 1))
         else:
-            self._set(at + 1, name, found)
+            self._set_field(at + 1, name, found)
         return at + 1
 
-    def _set(self, line: int, name: str, value: Any) -> None:
+    def _set_field(self, line: int, name: str, value: Any) -> None:
         """Set a field: of the script before its first step, of the step later."""
         if not self._drafts:
             if name not in ("agent", "session", "now", "seed"):
@@ -179,32 +182,32 @@ class _Reader:
             self._refuse(line, f"there is a second '{name}:' of this turn")
         draft.fields[name] = value
 
-    def _expect(self, expected: Expected) -> None:
+    def _add_expectation(self, expected: Expectation) -> None:
         if not self._drafts or self._drafts[-1].prompt is None:
             what = "a reply" if expected.kind == REPLY else f"'{expected.kind}:'"
             self._refuse(
-                expected.first, f"{what} belongs below a prompt", hint="a prompt is a line like: > hello"
+                expected.first_line, f"{what} belongs below a prompt", hint="a prompt is a line like: > hello"
             )
-        there = {other.kind for other in self._drafts[-1].expected}
+        there = {other.kind for other in self._drafts[-1].expectations}
         for kinds, problem in _AT_MOST_ONE:
             if expected.kind in kinds and there & kinds:
-                self._refuse(expected.first, problem)
-        self._drafts[-1].expected.append(expected)
+                self._refuse(expected.first_line, problem)
+        self._drafts[-1].expectations.append(expected)
 
-    def _end_of(self, at: int, belongs: Callable[[str], bool]) -> int:
+    def _end_of_block(self, at: int, belongs: Callable[[str], bool]) -> int:
         end = at + 1
         while end < len(self._lines) and belongs(self._lines[end]):
             end += 1
         return end
 
-    def _value(self, line: int, read_value: Callable[[str], Any], text: str) -> Any:
+    def _parse_value(self, line: int, read_value: Callable[[str], Any], text: str) -> Any:
         try:
             return read_value(text.strip(_BLANKS))
         except (ValueError, BadName) as error:
             name = self._lines[line - 1].partition(":")[0]
             self._refuse(line, f"{name}: {error}", hint=getattr(error, "hint", ""))
 
-    def _refuse_line(self, line: int, name: str) -> NoReturn:
+    def _refuse_unknown_line(self, line: int, name: str) -> NoReturn:
         from difflib import get_close_matches
 
         if name.strip() != name or not name:
@@ -218,24 +221,24 @@ class _Reader:
         raise UsageError(f"{self._path}:{line}: {problem}", hint=hint)
 
 
-def _name(text: str) -> str:
-    return check_session_name(json_text(text) if text.startswith('"') else text)
+def _parse_session_name(text: str) -> str:
+    return check_session_name(parse_json_string(text) if text.startswith('"') else text)
 
 
 _FIELDS: Mapping[str, Callable[[str], Any]] = {
     "agent": check_agent_name,
-    "session": _name,
-    "now": moment_of,
-    "seed": whole_number,
-    "turn": turn_number,
-    "prompt": json_text,
-    "reply": json_text,
-    MATCHES: pattern,
-    DATA: data_expected,
-    INCLUDES: json_object,
+    "session": _parse_session_name,
+    "now": parse_time,
+    "seed": parse_whole_number,
+    "turn": parse_turn_number,
+    "prompt": parse_json_string,
+    "reply": parse_json_string,
+    MATCHES: parse_pattern,
+    DATA: parse_expected_data,
+    INCLUDES: parse_json_object,
     FAILS: str,
-    "call": call_record,
-    "edit": data_text,
+    "call": parse_call_record,
+    "edit": parse_data_text,
 }
 """Field to what reads its value; raises ValueError or BadName for one that is none."""
 

@@ -10,7 +10,7 @@ from flue_cli.agents.api import History, Message
 from flue_cli.agents.discovery import Agent
 from flue_cli.errors import FlueError, TurnCancelled
 from flue_cli.jsondata.strict import dumps, loads
-from flue_cli.script_tests.checks import Failure, Outcome, check
+from flue_cli.script_tests.checks import FailedCheck, StepOutcome, check_step
 from flue_cli.script_tests.model import Script, Step
 from flue_cli.turns.dry_run import AgentRun, DryRunResult
 from flue_cli.turns.result import TurnInput, TurnResult
@@ -26,8 +26,8 @@ class PlayedTurn(NamedTuple):
 
     step: Step
     turn: int
-    outcome: Outcome
-    failures: tuple[Failure, ...]
+    outcome: StepOutcome
+    failures: tuple[FailedCheck, ...]
     seconds: float
 
 
@@ -49,16 +49,16 @@ def play_script(run: AgentRun[PlayedTurn], agent: Agent, script: Script) -> Iter
 
     Raises TurnCancelled when a person ends it.
     """
-    memory = _Memory(script)
+    memory = _ScriptSession(script)
     for step in script.steps:
-        memory.move_on(step)
+        memory.advance(step)
         if step.prompt is None:
             memory.data = step.edit
         else:
-            yield _turn(run, agent, memory, step, step.prompt)
+            yield _play_turn(run, agent, memory, step, step.prompt)
 
 
-class _Memory:
+class _ScriptSession:
     """State of a script's session between its turns."""
 
     def __init__(self, script: Script) -> None:
@@ -69,7 +69,7 @@ class _Memory:
         self._messages: list[str] = []  # as JSON: what an agent does to a message is not remembered
         self._is_first = True
 
-    def move_on(self, step: Step) -> None:
+    def advance(self, step: Step) -> None:
         """Go to the number and the clock of `step`."""
         self.turn = self.turn + 1 if step.turn is None else step.turn
         if step.now is not None:
@@ -78,38 +78,40 @@ class _Memory:
             self.now += _SECOND
         self._is_first = self._is_first and step.prompt is None
 
-    def scene(self, step: Step, prompt: str) -> TurnInput:
+    def turn_input(self, step: Step, prompt: str) -> TurnInput:
         """Return the input of the turn of `step`."""
         script = self._script
         seed = script.seed + self.turn - 1 if step.seed is None else step.seed
-        history = History(len(self._messages), self._read)
+        history = History(len(self._messages), self._read_messages)
         return TurnInput(script.session, prompt, self.data, history, self.turn, self.now, seed, step.calls)
 
-    def keep(self, prompt: str, result: TurnResult) -> None:
+    def add_turn(self, prompt: str, result: TurnResult) -> None:
         """Remember a turn that completed."""
         self.data = result.data
         said = (Message("user", prompt), *result.messages, Message("assistant", result.reply))
         self._messages += [dumps(message.as_dict()) for message in said]
 
-    def _read(self, start: int, stop: int) -> list[Message]:
+    def _read_messages(self, start: int, stop: int) -> list[Message]:
         return [Message.from_dict(loads(text)) for text in self._messages[start:stop]]
 
 
-def _turn(run: AgentRun[PlayedTurn], agent: Agent, memory: _Memory, step: Step, prompt: str) -> PlayedTurn:
+def _play_turn(
+    run: AgentRun[PlayedTurn], agent: Agent, session: _ScriptSession, step: Step, prompt: str
+) -> PlayedTurn:
     began = time.monotonic()
 
     def played(done: DryRunResult) -> PlayedTurn:
         result = done.result
-        data = loads(result.data if result else memory.data)
-        before = loads(memory.data)
-        outcome = Outcome(result.reply if result else None, data, done.error, done.missing, before)
-        return PlayedTurn(step, memory.turn, outcome, check(step, outcome), time.monotonic() - began)
+        data = loads(result.data if result else session.data)
+        before = loads(session.data)
+        outcome = StepOutcome(result.reply if result else None, data, done.error, done.missing_calls, before)
+        return PlayedTurn(step, session.turn, outcome, check_step(step, outcome), time.monotonic() - began)
 
-    with run.cancelling() as cancellation:
-        done = run.run(agent, memory.scene(step, prompt), cancellation, played)
-    if isinstance(cancellation.why, TurnCancelled):
-        raise cancellation.why
+    with run.make_cancellation() as cancellation:
+        done = run.run(agent, session.turn_input(step, prompt), cancellation, played)
+    if isinstance(cancellation.reason, TurnCancelled):
+        raise cancellation.reason
     turn = played(done)
     if done.result:
-        memory.keep(prompt, done.result)
+        session.add_turn(prompt, done.result)
     return turn

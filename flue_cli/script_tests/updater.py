@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from flue_cli.errors import Conflict, OutputFailed
 from flue_cli.files import atomic_write
-from flue_cli.script_tests.checks import Outcome, part_of
-from flue_cli.script_tests.model import DATA, FAILS, INCLUDES, MATCHES, REPLY, Expected, Script
+from flue_cli.script_tests.checks import StepOutcome, matching_part
+from flue_cli.script_tests.model import DATA, FAILS, INCLUDES, MATCHES, REPLY, Expectation, Script
 from flue_cli.script_tests.runner import PlayedTurn
-from flue_cli.script_tests.writer import json_line, reply_lines
+from flue_cli.script_tests.writer import format_json_field, format_reply
 
 
 class Update(NamedTuple):
@@ -22,7 +22,7 @@ class Update(NamedTuple):
 
     text: str
     turns: tuple[PlayedTurn, ...]
-    mended: int
+    mended_count: int
 
 
 def update_script(script: Script, turns: Iterable[PlayedTurn]) -> Update:
@@ -30,17 +30,21 @@ def update_script(script: Script, turns: Iterable[PlayedTurn]) -> Update:
     played = tuple(turns)
     lines = script.text.split("\n")
     ending = "\r" if lines[0].endswith("\r") else ""
-    for first, last, new in sorted((one for turn in played for one in _changes(turn)), reverse=True):
+    for first, last, new in sorted((one for turn in played for one in _line_changes(turn)), reverse=True):
         lines[first - 1 : last] = [line + ending for line in new]
-    return Update("\n".join(lines), tuple(map(_mended, played)), sum(map(would_pass_after_update, played)))
+    return Update(
+        "\n".join(lines),
+        tuple(map(_without_mended_failures, played)),
+        sum(map(would_pass_after_update, played)),
+    )
 
 
 def would_pass_after_update(turn: PlayedTurn) -> bool:
     """True if the turn passes once its script is updated, and not before."""
-    return bool(_changes(turn)) and not _mended(turn).failures
+    return bool(_line_changes(turn)) and not _without_mended_failures(turn).failures
 
 
-def rewrite(path: str, before: str, after: str) -> None:
+def rewrite_script(path: str, before: str, after: str) -> None:
     """Replace the text of the file at `path`, whole or not at all; its permissions stay.
 
     Raises Conflict if it is not `before` any more, OutputFailed when it cannot be written.
@@ -55,40 +59,40 @@ def rewrite(path: str, before: str, after: str) -> None:
         raise OutputFailed(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _mended(turn: PlayedTurn) -> PlayedTurn:
-    left = tuple(failure for failure in turn.failures if failure.expected is None)
+def _without_mended_failures(turn: PlayedTurn) -> PlayedTurn:
+    left = tuple(failure for failure in turn.failures if failure.expectation is None)
     return turn._replace(failures=left)
 
 
-def _changes(turn: PlayedTurn) -> list[tuple[int, int, list[str]]]:
+def _line_changes(turn: PlayedTurn) -> list[tuple[int, int, list[str]]]:
     """(first line, last line, new lines) of what does not hold; a last line before the first is none."""
     step, outcome = turn.step, turn.outcome
-    if not step.expected and outcome.reply is not None:
-        return [(step.last + 1, step.last, reply_lines(outcome.reply))]
-    failing = [failure.expected for failure in turn.failures if failure.expected]
-    return [(old.first, old.last, _NEW[old.kind](old, outcome)) for old in failing]
+    if not step.expectations and outcome.reply is not None:
+        return [(step.last_line + 1, step.last_line, format_reply(outcome.reply))]
+    failing = [failure.expectation for failure in turn.failures if failure.expectation]
+    return [(old.first_line, old.last_line, _UPDATED_LINES[old.kind](old, outcome)) for old in failing]
 
 
-def _reply(old: Expected, outcome: Outcome) -> list[str]:
-    return reply_lines(outcome.reply or "")
+def _updated_reply(old: Expectation, outcome: StepOutcome) -> list[str]:
+    return format_reply(outcome.reply or "")
 
 
-def _data(old: Expected, outcome: Outcome) -> list[str]:
-    return [json_line(DATA, outcome.data)]
+def _updated_data(old: Expectation, outcome: StepOutcome) -> list[str]:
+    return [format_json_field(DATA, outcome.data)]
 
 
-def _includes(old: Expected, outcome: Outcome) -> list[str]:
-    return [json_line(INCLUDES, part_of(outcome.data, old.value))]
+def _updated_included_data(old: Expectation, outcome: StepOutcome) -> list[str]:
+    return [format_json_field(INCLUDES, matching_part(outcome.data, old.value))]
 
 
-def _fails(old: Expected, outcome: Outcome) -> list[str]:
-    return reply_lines(outcome.reply or "") if outcome.error is None else [f"{FAILS}: {outcome.error.type}"]
+def _updated_failure(old: Expectation, outcome: StepOutcome) -> list[str]:
+    return format_reply(outcome.reply or "") if outcome.error is None else [f"{FAILS}: {outcome.error.type}"]
 
 
-_NEW: Mapping[str, Callable[[Expected, Outcome], list[str]]] = {
-    REPLY: _reply,
-    MATCHES: _reply,
-    DATA: _data,
-    INCLUDES: _includes,
-    FAILS: _fails,
+_UPDATED_LINES: Mapping[str, Callable[[Expectation, StepOutcome], list[str]]] = {
+    REPLY: _updated_reply,
+    MATCHES: _updated_reply,
+    DATA: _updated_data,
+    INCLUDES: _updated_included_data,
+    FAILS: _updated_failure,
 }

@@ -9,42 +9,42 @@ from typing import Any
 from flue_cli.text import safe_text
 
 
-def prompt_lines(prompt: str) -> list[str]:
+def format_prompt(prompt: str) -> list[str]:
     """Write a prompt as the lines that begin a step."""
     lines = prompt.split("\n")
-    if not _is_plain(prompt, lines):
-        return _json_lines("prompt", prompt)
+    if not _is_exact_as_text(prompt, lines):
+        return _json_string_fields("prompt", prompt)
     return [f"> {line}" if line else ">" for line in lines]
 
 
-def reply_lines(reply: str) -> list[str]:
+def format_reply(reply: str) -> list[str]:
     """Write a reply to expect, exactly."""
     lines = reply.split("\n")
     # An empty line at either end would belong to nothing.
-    if not (_is_plain(reply, lines) and lines[0] and lines[-1]):
-        return _json_lines("reply", reply)
+    if not (_is_exact_as_text(reply, lines) and lines[0] and lines[-1]):
+        return _json_string_fields("reply", reply)
     return [f"  {line}" if line else "" for line in lines]
 
 
-def name_line(field: str, name: str) -> str:
+def format_name_field(field: str, name: str) -> str:
     """Write a field with a name, which may hold anything that a name may."""
-    plain = _is_plain(name, [name]) and name == name.strip() and not name.startswith('"')
-    return f"{field}: {name}" if plain else json_line(field, name)
+    plain = _is_exact_as_text(name, [name]) and name == name.strip() and not name.startswith('"')
+    return f"{field}: {name}" if plain else format_json_field(field, name)
 
 
-def json_line(field: str, value: Any) -> str:
+def format_json_field(field: str, value: Any) -> str:
     """Write a field with a JSON value: readable where no character would mislead, else in ASCII."""
     text = json.dumps(value, ensure_ascii=False)
     return f"{field}: {text if safe_text(text) == text else json.dumps(value)}"
 
 
-def _is_plain(text: str, lines: Sequence[str]) -> bool:
+def _is_exact_as_text(text: str, lines: Sequence[str]) -> bool:
     """True if editors, diffs and terminals leave the text as it is."""
     return safe_text(text) == text and all(line == line.rstrip() for line in lines)
 
 
-def _json_lines(field: str, text: str) -> list[str]:
+def _json_string_fields(field: str, text: str) -> list[str]:
     """Write a line of the script for every line of the text, so that a diff shows what changed."""
     *ended, last = text.split("\n")
     pieces = [f"{line}\n" for line in ended] + ([last] if last or not ended else [])
-    return [json_line(field, piece) for piece in pieces]
+    return [format_json_field(field, piece) for piece in pieces]

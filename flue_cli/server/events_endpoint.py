@@ -14,7 +14,7 @@ from flue_cli.render.watch_output import watch_event
 from flue_cli.server.errors import Overloaded, ServerStopping, as_flue_error, redact_failure
 from flue_cli.server.session_endpoints import existing
 from flue_cli.server.sse import Client, EventStream, event
-from flue_cli.sessions.follow import INTERVAL, Follower, SessionRenamed
+from flue_cli.sessions.follow import POLL_SECONDS, Follower, SessionRenamed
 from flue_cli.stores.records import Failure
 
 if TYPE_CHECKING:
@@ -72,14 +72,14 @@ class EventsEndpoint:
         try:
             yield _mark(head)
             while True:
-                happened = await self._look(lambda: list(follower.look()))
+                happened = await self._look(lambda: list(follower.poll()))
                 for what in happened:
                     yield event(_outward(watch_event(what, head)))
                     if isinstance(what, SessionRenamed):
                         head = what.head
                 if happened:
-                    yield _mark(follower.seen)
-                if await self._ends_within(INTERVAL):
+                    yield _mark(follower.head)
+                if await self._ends_within(POLL_SECONDS):
                     return
         except SessionChanged:
             yield event({"type": "session.deleted", "agent": head.agent, "session": head.name})

@@ -166,7 +166,7 @@ class _TurnStream:
         self.is_streamed = False
         self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
-        self.listener = Listener(begun=self._begun, piece=self._piece)
+        self.listener = Listener(on_begin=self._begun, on_piece=self._piece)
 
     def taken(self) -> Iterator[str]:
         """Take the pieces that came since, until none is left: small ones joined, large ones in parts.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from flue_cli.errors import BadName, UsageError
-from flue_cli.jsondata.path import kind
+from flue_cli.jsondata.path import describe_kind
 from flue_cli.jsondata.strict import MAX_BYTES, parse_typed
 from flue_cli.names import check_session_name
 from flue_cli.server.errors import TooLarge
@@ -81,7 +81,7 @@ def _fields(body: bytes) -> tuple[str, str | None]:
         if name not in _FIELDS:
             raise UsageError(f'{_BODY} has "{safe_line(name)[:40]}", and only takes "prompt" and "sessionId"')
         if not isinstance(value, str):
-            raise UsageError(f'{_BODY}: "{name}" is {kind(value)}, not text')
+            raise UsageError(f'{_BODY}: "{name}" is {describe_kind(value)}, not text')
     if "prompt" not in fields:
         raise UsageError(f'{_BODY} has no "prompt"')
     session = check_session_name(fields["sessionId"]) if "sessionId" in fields else None
@@ -94,7 +94,7 @@ def _object(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = parse_typed(text, _BODY)  # slower, and says where the fault is
     if not isinstance(value, dict):
-        raise UsageError(f"{_BODY} is {kind(value)}, not an object")
+        raise UsageError(f"{_BODY} is {describe_kind(value)}, not an object")
     return value
 
 

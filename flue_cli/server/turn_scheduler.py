@@ -165,7 +165,7 @@ class TurnScheduler:
                 return self._runner.run(
                     agent,
                     ask,
-                    listener._replace(stuck=stuck),
+                    listener._replace(on_stuck=stuck),
                     cancellation=prompt.cancellation,
                     timeout=self._timeout,
                 )

@@ -16,7 +16,7 @@ from flue_cli.editor import run_editor
 from flue_cli.errors import DataError, UsageError
 from flue_cli.files import make_private_folder, write_whole
 from flue_cli.jsondata import path as data_path
-from flue_cli.jsondata.diff import changes
+from flue_cli.jsondata.diff import find_changes
 from flue_cli.jsondata.strict import dumps, parse_typed, parse_typed_object, readable_json
 from flue_cli.sessions.timeline import edit_data, replace_data, undone_fork
 from flue_cli.text import session_label, undone_fork_notice
@@ -38,37 +38,41 @@ class DataEdit(NamedTuple):
     """The session after a change, and what is to be said of it."""
 
     head: SessionHead
-    words: str
+    message: str
 
 
 class DraftFolder(NamedTuple):
     """Folder for rejected text, the command that retries it (`again`), and how to tell the user."""
 
     folder: str
-    again: str
-    note: Callable[[str], None]
+    retry_command: str
+    notify: Callable[[str], None]
 
 
-def set_value(store: Store, head: SessionHead, path: str, value: str, waiting: WaitOptions) -> DataEdit:
+def set_value(store: Store, head: SessionHead, path: str, value: str, wait_options: WaitOptions) -> DataEdit:
     """Put the JSON `value` at `path`; objects on the way are made.
 
     Raises BadPath, UsageError for what is no JSON, and as timeline.edit_data.
     """
-    steps = data_path.parse(path)
-    new = _value(value) if steps else parse_typed_object(value, "VALUE")
-    edited, differs = _edit(store, head, lambda data: data_path.put(data, steps, new), waiting)
-    words = f"{_called(edited, steps)} {'is' if differs else 'is already'} {_short(new)}"
-    return DataEdit(edited, words + _turn_made(store, edited) if differs else f"nothing was changed: {words}")
+    steps = data_path.parse_path(path)
+    new = _parse_value_argument(value) if steps else parse_typed_object(value, "VALUE")
+    edited, differs = _change_data(
+        store, head, lambda data: data_path.put_value(data, steps, new), wait_options
+    )
+    words = f"{_describe_path(edited, steps)} {'is' if differs else 'is already'} {_abbreviate_json(new)}"
+    return DataEdit(
+        edited, words + _describe_new_turn(store, edited) if differs else f"nothing was changed: {words}"
+    )
 
 
-def unset_value(store: Store, head: SessionHead, path: str, waiting: WaitOptions) -> DataEdit:
+def unset_value(store: Store, head: SessionHead, path: str, wait_options: WaitOptions) -> DataEdit:
     """Remove what is at `path`; NotFound if nothing is, BadPath, and as timeline.edit_data."""
-    steps = data_path.parse(path)
-    edited, _ = _edit(store, head, lambda data: data_path.remove(data, steps), waiting)
-    return DataEdit(edited, f"{_called(edited, steps)} is removed{_turn_made(store, edited)}")
+    steps = data_path.parse_path(path)
+    edited, _ = _change_data(store, head, lambda data: data_path.remove_value(data, steps), wait_options)
+    return DataEdit(edited, f"{_describe_path(edited, steps)} is removed{_describe_new_turn(store, edited)}")
 
 
-def edit_as_text(store: Store, head: SessionHead, drafts: DraftFolder, waiting: WaitOptions) -> DataEdit:
+def edit_as_text(store: Store, head: SessionHead, drafts: DraftFolder, wait_options: WaitOptions) -> DataEdit:
     """Have the person edit all of the data (VISUAL, EDITOR, else vi). No lease is held meanwhile.
 
     Raises UsageError for what cannot be kept, SessionChanged if the session is not as `head` says any
@@ -76,18 +80,20 @@ def edit_as_text(store: Store, head: SessionHead, drafts: DraftFolder, waiting: 
     """
     before = store.data_at(head, head.turn)
     start = readable_json(parse_data(before, head.name), indent=2) + "\n"
-    with _draft(drafts, start) as draft:
+    with _draft_file(drafts, start) as draft:
         run_editor(draft)
-        text = _read(draft)
+        text = _read_draft(draft)
         after = before if text == start else dumps(parse_typed_object(text, "what you wrote"))
-        edited = replace_data(store, head, after, wait=waiting.seconds, pause=waiting.pause)
+        edited = replace_data(store, head, after, wait=wait_options.seconds, pause=wait_options.pause)
     if edited == head:
         return DataEdit(head, "nothing was changed")
-    return DataEdit(edited, f"the data of {session_label(head)} is changed{_turn_made(store, edited)}")
+    return DataEdit(
+        edited, f"the data of {session_label(head)} is changed{_describe_new_turn(store, edited)}"
+    )
 
 
-def _edit(
-    store: Store, head: SessionHead, change: Callable[[Any], Any], waiting: WaitOptions
+def _change_data(
+    store: Store, head: SessionHead, change: Callable[[Any], Any], wait_options: WaitOptions
 ) -> tuple[SessionHead, bool]:
     """Change the data; returns the session after that, and True if the data differ."""
     differs = False
@@ -95,23 +101,23 @@ def _edit(
     def noticed(data: Any) -> Any:
         nonlocal differs
         after = change(data)
-        differs = bool(changes(data, after))
+        differs = bool(find_changes(data, after))
         return after
 
     try:
-        edited = edit_data(store, head, noticed, wait=waiting.seconds, pause=waiting.pause)
+        edited = edit_data(store, head, noticed, wait=wait_options.seconds, pause=wait_options.pause)
     except DataError as error:
         raise UsageError(f"the data cannot be kept like this: {error}") from error
     return edited, differs
 
 
-def _turn_made(store: Store, edited: SessionHead) -> str:
+def _describe_new_turn(store: Store, edited: SessionHead) -> str:
     """Say which turn an edit is, and where the turns are that were undone before it."""
     fork = undone_fork(store, edited)
     return f" (turn {edited.turn})" + (f"\n{undone_fork_notice(fork)}" if fork else "")
 
 
-def _value(text: str) -> Any:
+def _parse_value_argument(text: str) -> Any:
     try:
         return parse_typed(text, "VALUE")
     except UsageError as error:
@@ -121,7 +127,7 @@ def _value(text: str) -> Any:
 
 
 @contextmanager
-def _draft(drafts: DraftFolder, text: str) -> Iterator[str]:
+def _draft_file(drafts: DraftFolder, text: str) -> Iterator[str]:
     """Make a private file with `text` to edit; a rejected edit stays in it, and the user is told where."""
     path = os.path.join(drafts.folder, f"{os.urandom(4).hex()}.json")
     try:
@@ -132,26 +138,26 @@ def _draft(drafts: DraftFolder, text: str) -> Iterator[str]:
     try:
         yield path
     except BaseException:  # raised again: a text must not be lost to a signal either
-        if os.path.exists(path) and not _holds(path, text):
-            drafts.note(f"nothing was saved; your text is kept in {path}")
-            drafts.note(f'when it is right: {drafts.again} "$(cat {shlex.quote(path)})"')
+        if os.path.exists(path) and not _file_holds(path, text):
+            drafts.notify(f"nothing was saved; your text is kept in {path}")
+            drafts.notify(f'when it is right: {drafts.retry_command} "$(cat {shlex.quote(path)})"')
             raise
-        _forget(path)
+        _unlink_if_exists(path)
         raise
-    _forget(path)
+    _unlink_if_exists(path)
 
 
-def _holds(path: str, text: str) -> bool:
+def _file_holds(path: str, text: str) -> bool:
     with open(path, "rb") as file:
         return file.read() == text.encode()
 
 
-def _forget(path: str) -> None:
+def _unlink_if_exists(path: str) -> None:
     with suppress(FileNotFoundError):
         os.unlink(path)
 
 
-def _read(path: str) -> str:
+def _read_draft(path: str) -> str:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             return file.read()
@@ -159,10 +165,10 @@ def _read(path: str) -> str:
         raise UsageError(f"{path} cannot be read: {error}") from error
 
 
-def _called(head: SessionHead, steps: data_path.Path) -> str:
+def _describe_path(head: SessionHead, steps: data_path.Path) -> str:
     return f"{session_label(head)}: {data_path.format_path(steps) or 'the data'}"
 
 
-def _short(value: Any) -> str:
+def _abbreviate_json(value: Any) -> str:
     text = readable_json(value)
     return text if len(text) <= 60 else f"{text[:59]}…"

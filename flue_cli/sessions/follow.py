@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from flue_cli.errors import SessionChanged
-from flue_cli.sessions.timeline import missed_between
+from flue_cli.sessions.timeline import find_missed_changes
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.stores.rules import INTERRUPTED
 
-INTERVAL = 0.2
+POLL_SECONDS = 0.2
 """Seconds between two looks at whether anything was written."""
-_WHILE_RUNNING = 1.0
+_LIVENESS_SECONDS = 1.0
 """Seconds between two looks at a prompt that runs: a process that is killed writes nothing any more."""
 
 
@@ -43,18 +43,18 @@ class SessionRenamed(NamedTuple):
     head: SessionHead
 
 
-Happening = TurnBegan | TurnSettled | TurnsUndone | SessionRenamed
+SessionEvent = TurnBegan | TurnSettled | TurnsUndone | SessionRenamed
 
 
-def follow(store: Store, head: SessionHead, *, with_data: bool = False) -> Iterator[Happening]:
+def follow(store: Store, head: SessionHead, *, with_data: bool = False) -> Iterator[SessionEvent]:
     """Yield the events of a session after `head`; first the prompt that runs, or was interrupted.
 
     Does not end by itself. Raises SessionChanged when the session is deleted.
     """
     follower = Follower(store, head, with_data=with_data)
     while True:
-        yield from follower.look()
-        time.sleep(INTERVAL)
+        yield from follower.poll()
+        time.sleep(POLL_SECONDS)
 
 
 class Follower:
@@ -63,21 +63,23 @@ class Follower:
     def __init__(self, store: Store, head: SessionHead, *, with_data: bool = False) -> None:
         self._store = store
         self._watcher = _Watcher(store, head, with_data=with_data)
-        self._before: object = None
-        self._due = time.monotonic()
+        self._change_token: object = None
+        self._next_poll = time.monotonic()
 
     @property
-    def seen(self) -> SessionHead:
+    def head(self) -> SessionHead:
         """The session as of the last look."""
-        return self._watcher.seen
+        return self._watcher.head
 
-    def look(self) -> Iterator[Happening]:
+    def poll(self) -> Iterator[SessionEvent]:
         """Yield the events since the last look; cheap if there are none. Raises as follow."""
         stamp = self._store.change_token()  # first: what is written while we look is seen the next time
-        if stamp != self._before or time.monotonic() >= self._due:
-            yield from self._watcher.look()
-            self._before = stamp
-            self._due = time.monotonic() + _WHILE_RUNNING if self._watcher.runs else float("inf")
+        if stamp != self._change_token or time.monotonic() >= self._next_poll:
+            yield from self._watcher.poll()
+            self._change_token = stamp
+            self._next_poll = (
+                time.monotonic() + _LIVENESS_SECONDS if self._watcher.is_running else float("inf")
+            )
 
 
 class _Watcher:
@@ -85,72 +87,76 @@ class _Watcher:
 
     def __init__(self, store: Store, head: SessionHead, *, with_data: bool) -> None:
         self._store = store
-        self._seen = head
-        self._tip = store.redo_head(head)  # where what was undone ends
+        self._head = head
+        self._redo_head = store.redo_head(head)  # where what was undone ends
         self._with_data = with_data
-        self._began: tuple[int, int] | None = None
-        self._interrupted: tuple[int, int] | None = None
+        self._running_turn: tuple[int, int] | None = None
+        self._interrupted_turn: tuple[int, int] | None = None
 
     @property
-    def seen(self) -> SessionHead:
+    def head(self) -> SessionHead:
         """The session as of the last look."""
-        return self._seen
+        return self._head
 
     @property
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         """True if a prompt was running at the last look."""
-        return self._began is not None
+        return self._running_turn is not None
 
-    def look(self) -> Iterator[Happening]:
+    def poll(self) -> Iterator[SessionEvent]:
         """Yield the events since the last look."""
-        now = self._current()
+        now = self._current_head()
         try:
             tip = self._store.redo_head(now)
-            happened = list(self._between(now, tip))
+            happened = list(self._changes_between(now, tip))
         except SessionChanged:  # between two of our steps: the next look sees it
             return
-        if now.name != self._seen.name:
+        if now.name != self._head.name:
             yield SessionRenamed(now)
-        self._seen, self._tip = now, tip
+        self._head, self._redo_head = now, tip
         yield from happened
-        yield from self._running(now)
+        yield from self._unsettled_events(now)
 
-    def _between(self, now: SessionHead, tip: SessionHead) -> Iterator[Happening]:
+    def _changes_between(self, now: SessionHead, tip: SessionHead) -> Iterator[SessionEvent]:
         """Yield undone and new turns, also those that came and were undone between two looks."""
-        missed = missed_between(self._store, self._seen, now)
-        lost = [entry for entry in missed_between(self._store, self._tip, tip).turns if entry.turn > now.turn]
+        missed = find_missed_changes(self._store, self._head, now)
+        lost = [
+            entry
+            for entry in find_missed_changes(self._store, self._redo_head, tip).turns
+            if entry.turn > now.turn
+        ]
         undone = [*missed.undone]
         if undone and (missed.turns or not lost):
             yield TurnsUndone(undone[0], undone[-1])
             undone = []
         for end, entries in ((now, missed.turns), (tip, lost)):
             for entry in entries:
-                if _key(entry) != self._interrupted:
-                    yield TurnSettled(self._filled(end, entry))
+                if _turn_identity(entry) != self._interrupted_turn:
+                    yield TurnSettled(self._add_data(end, entry))
         if lost:
             yield TurnsUndone(undone[0] if undone else now.turn + 1, lost[-1].turn)
 
-    def _running(self, now: SessionHead) -> Iterator[Happening]:
+    def _unsettled_events(self, now: SessionHead) -> Iterator[SessionEvent]:
         running = self._store.unsettled_prompt(now)
         if running is None or running.turn != now.turn + 1:
-            self._began = None
+            self._running_turn = None
         elif running.outcome == "running":
-            if self._began != _key(running):
-                self._began = _key(running)
+            if self._running_turn != _turn_identity(running):
+                self._running_turn = _turn_identity(running)
                 yield TurnBegan(running)
         else:
-            self._began = None
-            if self._interrupted != _key(running):
-                self._interrupted = _key(running)
+            self._running_turn = None
+            if self._interrupted_turn != _turn_identity(running):
+                self._interrupted_turn = _turn_identity(running)
                 data = self._store.data_at(now, now.turn) if self._with_data else ""
                 yield TurnSettled(running._replace(error=INTERRUPTED, data=data))
 
-    def _filled(self, now: SessionHead, entry: Entry) -> Entry:
+    def _add_data(self, now: SessionHead, entry: Entry) -> Entry:
         return entry._replace(data=self._store.data_at(now, entry.turn)) if self._with_data else entry
 
-    def _current(self) -> SessionHead:
+    def _current_head(self) -> SessionHead:
         """Read the session as it stands now, even if it was renamed."""
-        seen = self._seen
+        seen = self._head
         now = self._store.head(seen.agent, seen.name)
         if now.uid == seen.uid:
             return now
@@ -162,6 +168,6 @@ class _Watcher:
         raise SessionChanged(f"session '{seen.name}' was deleted")
 
 
-def _key(entry: Entry) -> tuple[int, int]:
+def _turn_identity(entry: Entry) -> tuple[int, int]:
     """Return what distinguishes a turn from others that had its number."""
     return entry.turn, entry.started_at

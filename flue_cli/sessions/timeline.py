@@ -12,7 +12,7 @@ from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Pause, SessionHead
 from flue_cli.turns.result import parse_data
 
-_PAGE = 64
+_PAGE_TURNS = 64
 
 
 class TimelineMove(NamedTuple):
@@ -28,20 +28,20 @@ class TimelineMove(NamedTuple):
         return range(low + 1, high + 1)
 
 
-def undo(store: Store, head: SessionHead, count: int = 1, *, wait: float, pause: Pause) -> TimelineMove:
+def undo_turns(store: Store, head: SessionHead, count: int = 1, *, wait: float, pause: Pause) -> TimelineMove:
     """Go back `count` completed turns or edits, and the failed ones after them.
 
     Raises NothingToMove if there are fewer, and what Store.move raises.
     """
     undone = 0
-    for entry in backwards(store, head):
+    for entry in entries_backwards(store, head):
         undone += entry.outcome == "completed"
         if undone == count:
             return TimelineMove(head, store.move_head(head, entry.turn - 1, wait=wait, pause=pause))
-    raise NothingToMove(_too_few("undo", head, undone))
+    raise NothingToMove(_too_few_turns("undo", head, undone))
 
 
-def redo(store: Store, head: SessionHead, count: int = 1, *, wait: float, pause: Pause) -> TimelineMove:
+def redo_turns(store: Store, head: SessionHead, count: int = 1, *, wait: float, pause: Pause) -> TimelineMove:
     """Go forward again over `count` completed turns or edits that were undone: the reverse of undo.
 
     Raises as undo.
@@ -55,11 +55,11 @@ def redo(store: Store, head: SessionHead, count: int = 1, *, wait: float, pause:
                 break
             done += 1
     if done < count:
-        raise NothingToMove(_too_few("redo", head, done))
+        raise NothingToMove(_too_few_turns("redo", head, done))
     return TimelineMove(head, store.move_head(head, target, wait=wait, pause=pause))
 
 
-def rewind(store: Store, head: SessionHead, turn: int, *, wait: float, pause: Pause) -> TimelineMove:
+def rewind_to_turn(store: Store, head: SessionHead, turn: int, *, wait: float, pause: Pause) -> TimelineMove:
     """Go to `turn` of the branch, back or forward to what was undone; TurnNotFound, and as Store.move."""
     tip = store.redo_head(head)
     if not 0 <= turn <= tip.turn:
@@ -143,11 +143,11 @@ class MissedChanges(NamedTuple):
     turns: Sequence[Entry] = ()
 
 
-def missed_between(store: Store, seen: SessionHead, now: SessionHead) -> MissedChanges:
+def find_missed_changes(store: Store, seen: SessionHead, now: SessionHead) -> MissedChanges:
     """Compare two looks at a session; `seen` may be from before it existed."""
     if seen.version == now.version and seen.uid == now.uid:
         return MissedChanges()
-    common = _common(store, seen, now)
+    common = _last_common_turn(store, seen, now)
     return MissedChanges(range(common + 1, seen.turn + 1), list(store.entries(now, common + 1, now.turn)))
 
 
@@ -158,13 +158,13 @@ def last_turns(store: Store, head: SessionHead, count: int) -> list[Entry]:
     return [*turns, running] if running else [*turns]
 
 
-def backwards(store: Store, head: SessionHead) -> Iterator[Entry]:
+def entries_backwards(store: Store, head: SessionHead) -> Iterator[Entry]:
     """Read the entries up to `head`, newest first, in pages."""
-    for last in range(head.turn, 0, -_PAGE):
-        yield from reversed(list(store.entries(head, max(1, last - _PAGE + 1), last)))
+    for last in range(head.turn, 0, -_PAGE_TURNS):
+        yield from reversed(list(store.entries(head, max(1, last - _PAGE_TURNS + 1), last)))
 
 
-def _common(store: Store, seen: SessionHead, now: SessionHead) -> int:
+def _last_common_turn(store: Store, seen: SessionHead, now: SessionHead) -> int:
     """Find the last turn that two looks at a session share: they agree up to some turn and never after it."""
 
     def agree(turn: int) -> bool:
@@ -186,9 +186,9 @@ def _common(store: Store, seen: SessionHead, now: SessionHead) -> int:
     return low
 
 
-def _too_few(what: str, head: SessionHead, count: int) -> str:
-    past = {"undo": "undone", "redo": "done again"}[what]
+def _too_few_turns(move: str, head: SessionHead, count: int) -> str:
+    past = {"undo": "undone", "redo": "done again"}[move]
     if not count:
-        return f"session '{head.name}' has nothing to {what}"
+        return f"session '{head.name}' has nothing to {move}"
     number = "only one answered turn" if count == 1 else f"only {count} answered turns"
     return f"session '{head.name}' has {number} that can be {past}"

@@ -36,11 +36,11 @@ def open_store(url: str) -> Store:
     or read before it is needed. Raises UsageError for a URL that names no store, or one that lacks a module.
     """
     if "\0" in url:
-        raise UsageError("a store URL cannot hold NUL", hint=_forms())
-    return _load(_scheme(url))(url)
+        raise UsageError("a store URL cannot hold NUL", hint=_url_forms())
+    return _store_class(_url_scheme(url))(url)
 
 
-def _scheme(url: str) -> str:
+def _url_scheme(url: str) -> str:
     """Return the scheme of `url`: `sqlite` for a path, which may have a colon too.
 
     Nobody names a file by a word and a colon alone, so that `memroy:` is taken for a scheme.
@@ -53,11 +53,11 @@ def _scheme(url: str) -> str:
     return scheme
 
 
-def _load(scheme: str) -> Callable[[str], Store]:
+def _store_class(scheme: str) -> Callable[[str], Store]:
     """Import the class of the stores of `scheme`; UsageError if there is none or it lacks a module."""
     try:
         if scheme not in STORES:
-            return cast("Callable[[str], Store]", _entry_point(scheme).load())
+            return cast("Callable[[str], Store]", _store_entry_point(scheme).load())
         from importlib import import_module
 
         module, _, name = STORES[scheme].partition(":")
@@ -72,7 +72,7 @@ def _load(scheme: str) -> Callable[[str], Store]:
         ) from error
 
 
-def _entry_point(scheme: str) -> EntryPoint:
+def _store_entry_point(scheme: str) -> EntryPoint:
     """Find what an installed package offers for `scheme`; UsageError unless it is one package."""
     # Takes as long as all other imports of most commands: only for schemes that are not ours.
     from importlib.metadata import entry_points
@@ -80,14 +80,14 @@ def _entry_point(scheme: str) -> EntryPoint:
     offered = entry_points(group=ENTRY_POINTS)
     found = {point.value: point for point in offered if point.name == scheme}
     if not found:
-        raise UsageError(f"no store is called '{safe_line(scheme)}'", hint=_forms(*sorted(offered.names)))
+        raise UsageError(f"no store is called '{safe_line(scheme)}'", hint=_url_forms(*sorted(offered.names)))
     if len(found) > 1:
         values = " and ".join(sorted(found))
         raise UsageError(f"two packages offer the store '{safe_line(scheme)}': {values}")
     return next(iter(found.values()))
 
 
-def _forms(*installed: str) -> str:
+def _url_forms(*installed: str) -> str:
     """Describe the URLs that name a store, with those of the schemes that packages offer."""
     more = "".join(f", {safe_line(scheme)}:" for scheme in installed)
     return f"stores are sqlite:///relative.db, sqlite:////absolute.db, a path{more}, or memory:"

@@ -63,7 +63,7 @@ class Store(Protocol):
         """The session as it stands; with uid 0, creating nothing, if there is none."""
         ...
 
-    def begin(self, ask: TurnRequest, pause: Pause) -> BegunTurn | ReplayedTurn:
+    def begin(self, request: TurnRequest, pause: Pause) -> BegunTurn | ReplayedTurn:
         """Take the session, creating it if new, and record the prompt as running: one transaction.
 
         Turns of one session are let in in order of arrival. SessionBusy if others hold it past
@@ -214,7 +214,7 @@ class Store(Protocol):
         """
         ...
 
-    def delete(self, head: SessionHead, *, seen: Sequence[SessionHead] | None = None) -> None:
+    def delete(self, head: SessionHead, *, seen_forks: Sequence[SessionHead] | None = None) -> None:
         """Remove the session, its undone forks, and every trace of them; other forks stay whole.
 
         SessionBusy at once while a turn runs; SessionChanged if it is not the one of `head.uid`. With

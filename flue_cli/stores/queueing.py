@@ -10,9 +10,9 @@ from flue_cli import times
 from flue_cli.stores.contract_errors import session_busy_error
 from flue_cli.stores.records import LeaseHolder, Pause, TurnRequest
 
-Taken = TypeVar("Taken")
+Result = TypeVar("Result")
 
-_LONGEST_PAUSE = 0.1
+_MAX_INTERVAL = 0.1
 """Poll interval of a waiter behind a turn that takes long, in seconds."""
 
 
@@ -20,10 +20,12 @@ class SessionTaken(NamedTuple):
     """Result of an attempt that found the session taken; `place` in the queue is 1 for the next waiter."""
 
     holder: LeaseHolder
-    place: int
+    position: int
 
 
-def wait_for(attempt: Callable[[], Taken | SessionTaken], ask: TurnRequest, pause: Pause) -> Taken:
+def wait_for_session(
+    attempt: Callable[[], Result | SessionTaken], request: TurnRequest, pause: Pause
+) -> Result:
     """Call `attempt` until it gives something other than Held; SessionBusy after `ask.wait` seconds.
 
     The first waiter polls every millisecond, so that a queue of quick turns moves quickly; later ones, and
@@ -36,9 +38,9 @@ def wait_for(attempt: Callable[[], Taken | SessionTaken], ask: TurnRequest, paus
         if not isinstance(result, SessionTaken):
             return result
         now = time.monotonic()
-        if now - began >= ask.wait:
-            raise session_busy_error(ask.name, result.holder, times.now())
+        if now - began >= request.wait:
+            raise session_busy_error(request.name, result.holder, times.now())
         if result != before:
             before, moved = result, now
-        interval = min(max(0.001 * result.place, 0.05 * (now - moved)), _LONGEST_PAUSE)
-        pause(min(interval, ask.wait - (now - began)), result.holder)
+        interval = min(max(0.001 * result.position, 0.05 * (now - moved)), _MAX_INTERVAL)
+        pause(min(interval, request.wait - (now - began)), result.holder)

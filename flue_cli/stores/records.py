@@ -175,5 +175,5 @@ class HealthFinding(NamedTuple):
     """One result of a check-up: `level` is "ok", "note" or "problem"; `advice` is what to do about it."""
 
     level: str
-    what: str
+    message: str
     advice: str = ""

@@ -10,7 +10,7 @@ from flue_cli.errors import (
     SessionChanged,
     TurnNotFound,
 )
-from flue_cli.names import MAX_NAME
+from flue_cli.names import MAX_NAME_CHARACTERS
 from flue_cli.stores.contract_errors import (
     session_changed_error,
     session_exists_error,
@@ -25,17 +25,17 @@ from flue_cli.stores.records import (
 )
 
 
-def check_expectation(ask: TurnRequest, seen: int, found: int) -> None:
+def check_expectation(request: TurnRequest, seen_uid: int, actual_uid: int) -> None:
     """Raise what keeps `ask` out of the session of uid `found` (ABSENT: there is none).
 
     `seen` is the session that it has seen, now or when it began to wait.
     """
-    if seen not in (ABSENT, found):
-        raise session_changed_error(ask.name)
-    if found == ABSENT and ask.expect == "existing":
-        raise session_not_found_error(ask.agent, ask.name)
-    if found != ABSENT and ask.expect == "new" and seen == ABSENT:
-        raise session_exists_error(ask.agent, ask.name)
+    if seen_uid not in (ABSENT, actual_uid):
+        raise session_changed_error(request.name)
+    if actual_uid == ABSENT and request.expect == "existing":
+        raise session_not_found_error(request.agent, request.name)
+    if actual_uid != ABSENT and request.expect == "new" and seen_uid == ABSENT:
+        raise session_exists_error(request.agent, request.name)
 
 
 def request_for(head: SessionHead, wait: float) -> TurnRequest:
@@ -45,25 +45,25 @@ def request_for(head: SessionHead, wait: float) -> TurnRequest:
     return TurnRequest(head.agent, head.name, "", uid=head.uid, wait=wait)
 
 
-def check_same_prompt(ask: TurnRequest, prompt: str) -> None:
+def check_same_prompt(request: TurnRequest, prompt: str) -> None:
     """Raise KeyConflict unless the key of `ask` completed this very prompt."""
-    if ask.prompt != prompt:
-        raise KeyConflict(f"turn key '{ask.key}' was used for another prompt")
+    if request.prompt != prompt:
+        raise KeyConflict(f"turn key '{request.key}' was used for another prompt")
 
 
-def check_unchanged(head: SessionHead, found: SessionHead) -> None:
+def check_unchanged(head: SessionHead, current: SessionHead) -> None:
     """Raise SessionChanged unless the session `found` is still as `head` says."""
-    if head.version != found.version:
+    if head.version != current.version:
         raise SessionChanged(
-            f"session '{head.name}' was changed meanwhile: it is at turn {found.turn} now",
+            f"session '{head.name}' was changed meanwhile: it is at turn {current.turn} now",
             hint="look at it again before you go on",
         )
 
 
-def check_all_unchanged(heads: Iterable[SessionHead], found: Iterable[SessionHead]) -> None:
+def check_all_unchanged(heads: Iterable[SessionHead], current: Iterable[SessionHead]) -> None:
     """Raise SessionChanged unless the sessions `found` are those of `heads`, each still as it says."""
     seen = {head.uid: head for head in heads}
-    now = {head.uid: head for head in found}
+    now = {head.uid: head for head in current}
     if seen.keys() != now.keys():
         raise session_changed_error(next(iter((seen or now).values())).name)
     for uid, head in seen.items():
@@ -80,12 +80,12 @@ INTERRUPTED = Failure("interrupted", "its process ended or was stopped")
 """The failure that is recorded for an interrupted turn."""
 
 
-def history_of(entry: Entry) -> tuple[Message, ...]:
+def messages_of_entry(entry: Entry) -> tuple[Message, ...]:
     """Messages that `entry` adds to the history: prompt, messages between, reply; none unless completed."""
-    return said_messages(entry.kind, entry.outcome, entry.prompt, entry.messages, entry.reply)
+    return messages_of_fields(entry.kind, entry.outcome, entry.prompt, entry.messages, entry.reply)
 
 
-def said_messages(
+def messages_of_fields(
     kind: str, outcome: str, prompt: str, between: tuple[Message, ...], reply: str | None
 ) -> tuple[Message, ...]:
     """Messages that an entry of these fields adds to the history; see `history_of`."""
@@ -119,12 +119,12 @@ def undone_fork_name(name: str, others: Iterable[str]) -> str:
     for other in others:
         base, _, number = other.rpartition("~")
         is_number = number.isascii() and number.isdigit() and len(number) < 10  # longer ones are people's
-        if is_number and base == name[: MAX_NAME - 1 - len(number)]:
+        if is_number and base == name[: MAX_NAME_CHARACTERS - 1 - len(number)]:
             last = max(last, int(number))
     while True:
         last += 1
         ending = f"~{last}"
-        free = name[: MAX_NAME - len(ending)] + ending
+        free = name[: MAX_NAME_CHARACTERS - len(ending)] + ending
         if free not in others:
             return free
 

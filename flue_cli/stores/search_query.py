@@ -46,8 +46,8 @@ class SearchQuery:
         return [
             word
             for word in self.words
-            if (word in said and self._occurs(said, word))
-            or (word in answered and self._occurs(answered, word))
+            if (word in said and self._is_in(said, word))
+            or (word in answered and self._is_in(answered, word))
         ]
 
     def matches(self, prompt: str, reply: str | None) -> bool:
@@ -64,8 +64,8 @@ class SearchQuery:
         length = (len(said) + len(answered)) / _USUAL_LENGTH
         measure, in_prompt = 0.0, 0
         for word in self.words:
-            asked = sum(1 for _ in self._places(said, word))
-            count = asked + sum(1 for _ in self._places(answered, word))
+            asked = sum(1 for _ in self._positions(said, word))
+            count = asked + sum(1 for _ in self._positions(answered, word))
             in_prompt += asked > 0
             measure += count / (count + 1.2 * (0.25 + 0.75 * length))
         return in_prompt, measure
@@ -74,19 +74,19 @@ class SearchQuery:
         """Spans of the words in `text`, from and to, in order and without overlaps."""
         folded = text.casefold()
         found = sorted(
-            {(at, at + len(word)) for word in self.words for at in self._places(folded, word)},
+            {(at, at + len(word)) for word in self.words for at in self._positions(folded, word)},
             key=lambda span: (span[0], -span[1]),
         )
         apart: list[tuple[int, int]] = []
         for start, stop in found:
             if not apart or start >= apart[-1][1]:
                 apart.append((start, stop))
-        return apart if len(folded) == len(text) else _unfolded(text, apart)
+        return apart if len(folded) == len(text) else _spans_before_folding(text, apart)
 
-    def _occurs(self, text: str, word: str) -> bool:
-        return next(self._places(text, word), -1) >= 0
+    def _is_in(self, text: str, word: str) -> bool:
+        return next(self._positions(text, word), -1) >= 0
 
-    def _places(self, text: str, word: str) -> Iterator[int]:
+    def _positions(self, text: str, word: str) -> Iterator[int]:
         """Positions of `word` in `text`, both of them folded."""
         at = text.find(word)
         if at < 0:
@@ -114,12 +114,12 @@ def best_hits(hits: Iterable[SearchHit], query: SearchQuery, limit: int | None) 
     return nsmallest(limit, hits, key=worth)
 
 
-def sql_limit(limit: int | None) -> int | None:
+def islice_limit(limit: int | None) -> int | None:
     """A limit that somebody gave, however large, as one that Python can count to."""
     return None if limit is None else min(limit, sys.maxsize)
 
 
-def _unfolded(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _spans_before_folding(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Spans of the folded text as spans of `text`: folding makes two characters, or three, of some."""
     from bisect import bisect_left, bisect_right
 

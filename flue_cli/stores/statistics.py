@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 DAY = 86_400_000_000
 """Microseconds."""
-_MOST = 5
+_MAX_RANKED = 5
 """Number of the busiest sessions and of the slowest turns that are named."""
 
 
@@ -39,7 +39,7 @@ class Statistics(NamedTuple):
     """
 
     sessions: int = 0
-    kept_forks: int = 0
+    undone_forks: int = 0
     turns: int = 0
     edits: int = 0
     completed: int = 0
@@ -61,7 +61,7 @@ class SessionCount(NamedTuple):
     agent: str
     name: str
     messages: int
-    is_kept: bool
+    is_undone_fork: bool
 
 
 class TurnTally(NamedTuple):
@@ -98,16 +98,18 @@ def compute_statistics(
         agents[session.agent] += tally.turns
         days[tally.day] += tally.turns
         said[tally.uid] += tally.turns
-        if tally.took > slowest.get(tally.uid, _NONE).took:
+        if tally.took > slowest.get(tally.uid, _NO_TALLY).took:
             slowest[tally.uid] = tally
-    kept = sum(session.is_kept for session in known.values())
-    longest = sorted(slowest.values(), key=lambda tally: (-tally.took, tally.uid))[:_MOST]
-    busiest = sorted((item for item in said.items() if item[1]), key=lambda item: (-item[1], item[0]))[:_MOST]
+    kept = sum(session.is_undone_fork for session in known.values())
+    longest = sorted(slowest.values(), key=lambda tally: (-tally.took, tally.uid))[:_MAX_RANKED]
+    busiest = sorted((item for item in said.items() if item[1]), key=lambda item: (-item[1], item[0]))[
+        :_MAX_RANKED
+    ]
     return Statistics(
         sessions=len(known) - kept,
-        kept_forks=kept,
+        undone_forks=kept,
         **sums,
-        messages=sum(session.messages for session in known.values() if not session.is_kept),
+        messages=sum(session.messages for session in known.values() if not session.is_undone_fork),
         bytes=size,
         agents=tuple(sorted(agents.items(), key=lambda item: (-item[1], item[0]))),
         days=tuple(sorted((day, count) for day, count in days.items() if count)),
@@ -119,4 +121,4 @@ def compute_statistics(
     )
 
 
-_NONE = TurnTally(0, 0, 0, 0, 0, 0, 0, 0, -1, 0)
+_NO_TALLY = TurnTally(0, 0, 0, 0, 0, 0, 0, 0, -1, 0)

@@ -38,23 +38,23 @@ from flue_cli.testing.forks import ForkCases  # noqa: E402
 from flue_cli.testing.history import HistoryCases  # noqa: E402
 from flue_cli.testing.identity import IdentityCases  # noqa: E402
 from flue_cli.testing.lease import LeaseCases  # noqa: E402
-from flue_cli.testing.lifecycle import Lifecycle  # noqa: E402
+from flue_cli.testing.lifecycle import LifecycleCases  # noqa: E402
 from flue_cli.testing.search import SearchCases  # noqa: E402
-from flue_cli.testing.state import State  # noqa: E402
+from flue_cli.testing.state import StateCases  # noqa: E402
 from flue_cli.testing.timeline import TimelineCases  # noqa: E402
-from flue_cli.testing.turns import Turns  # noqa: E402
-from flue_cli.testing.undone_forks import KeptCases  # noqa: E402
+from flue_cli.testing.turns import TurnCases  # noqa: E402
+from flue_cli.testing.undone_forks import UndoneForkCases  # noqa: E402
 from flue_cli.testing.upkeep import UpkeepCases  # noqa: E402
 
 
 class StoreContract(
-    State,
+    StateCases,
     HistoryCases,
-    Turns,
+    TurnCases,
     LeaseCases,
-    Lifecycle,
+    LifecycleCases,
     TimelineCases,
-    KeptCases,
+    UndoneForkCases,
     ForkCases,
     UpkeepCases,
     SearchCases,

@@ -19,20 +19,20 @@ from flue_cli.stores.records import (
 )
 from flue_cli.testing.run_turns import (
     AGENT,
-    begin,
-    contents,
-    edit,
-    everything,
-    failed_turn,
-    finish,
-    forgotten,
-    move,
-    prompts,
-    replay,
+    begin_expired_turn,
+    begin_turn,
+    complete_turn,
+    edit_data,
+    move_head_to,
+    replay_turn,
+    run_failed_turn,
+    run_turn,
+    run_turns,
+    session_contents,
     sleep,
-    talk,
-    timeline,
-    turn,
+    store_contents,
+    timeline_entries,
+    timeline_prompts,
 )
 
 
@@ -43,106 +43,106 @@ class ForkCases:
 
     def test_a_fork_shares_and_then_diverges(self, store: Store) -> None:
         """A fork has all that its parent had, as it was; what either adds, the other does not see."""
-        turn(store, "one", data='{"n":1}', key="k", meta={"m": [1]}, messages=[Message("tool", "x")])
-        failed_turn(store, "two")
-        head = edit(store, '{"n":3}')
-        whole = contents(store, head)[1:3]
+        run_turn(store, "one", data='{"n":1}', key="k", meta={"m": [1]}, messages=[Message("tool", "x")])
+        run_failed_turn(store, "two")
+        head = edit_data(store, '{"n":3}')
+        whole = session_contents(store, head)[1:3]
 
         fork = store.fork(head, "fork")
 
         assert fork == store.head(AGENT, "fork")
         assert (fork.agent, fork.turn, fork.messages) == (AGENT, 3, head.messages)
         assert fork.uid not in (0, head.uid)
-        assert contents(store, fork)[1:3] == whole
+        assert session_contents(store, fork)[1:3] == whole
         assert store.origin(fork) == ForkOrigin(head.uid, "main", 3)
         assert store.head(AGENT, "main") == head
-        turn(store, "main goes on")
-        turn(store, "fork goes on", "fork", data='{"fork":1}')
-        turn(store, "and on", "fork", data='{"fork":2}')
-        move(store, 0)
-        assert prompts(store, "fork") == ["one", "two", "", "fork goes on", "and on"]
+        run_turn(store, "main goes on")
+        run_turn(store, "fork goes on", "fork", data='{"fork":1}')
+        run_turn(store, "and on", "fork", data='{"fork":2}')
+        move_head_to(store, 0)
+        assert timeline_prompts(store, "fork") == ["one", "two", "", "fork goes on", "and on"]
         now = store.head(AGENT, "fork")
         assert [store.data_at(now, number) for number in (1, 2, 3, 4)] == [
             *('{"n":1}', '{"n":1}', '{"n":3}', '{"fork":1}')
         ]
-        assert contents(store, store.head(AGENT, "main"))[1][:3] == whole[0]  # type: ignore[index]
+        assert session_contents(store, store.head(AGENT, "main"))[1][:3] == whole[0]  # type: ignore[index]
         assert store.undone_forks(now) == store.undone_forks(store.head(AGENT, "main")) == []
 
     def test_a_fork_may_be_as_of_any_turn(self, store: Store) -> None:
         """As of a turn, the empty start, what was undone: it ends there and knows where it came from."""
-        talk(store, "one", "two", "three", "four")
-        now = move(store, 3)
+        run_turns(store, "one", "two", "three", "four")
+        now = move_head_to(store, 3)
         for number, name in ((0, "start"), (2, "early"), (3, "now"), (4, "undone")):
             fork = store.fork(store.head_at(store.redo_head(now), number), name)
             assert (fork.turn, fork.messages) == (number, 2 * number)
-            assert prompts(store, name) == ["one", "two", "three", "four"][:number]
+            assert timeline_prompts(store, name) == ["one", "two", "three", "four"][:number]
             assert store.origin(fork) == ForkOrigin(now.uid, "main", number)
             assert store.redo_head(fork) == fork == store.head(AGENT, name)
-            assert turn(store, "next", name).turn == number + 1
+            assert run_turn(store, "next", name).turn == number + 1
         assert store.head(AGENT, "main") == now
 
     def test_a_fork_copies_keys_but_not_what_was_undone(self, store: Store) -> None:
         """What the copied turns were asked under a key is answered there too; other keys are free."""
-        turn(store, "one", key="k", reply="first", data='{"n":1}')
-        turn(store, "two", key="l")
-        turn(store, "three", key="m")
-        move(store, 2)
+        run_turn(store, "one", key="k", reply="first", data='{"n":1}')
+        run_turn(store, "two", key="l")
+        run_turn(store, "three", key="m")
+        move_head_to(store, 2)
         fork = store.fork(store.head_at(store.head(AGENT, "main"), 1), "fork")
 
         assert store.redo_head(fork) == fork
-        replayed = replay(store, "one", "k", "fork")
+        replayed = replay_turn(store, "one", "k", "fork")
         assert (replayed.head, replayed.entry.reply, replayed.entry.data) == (fork, "first", '{"n":1}')
         for key in ("l", "m"):
-            assert turn(store, f"another {key}", "fork", key=key).turn > 1
-        assert replay(store, "two", "l").entry.turn == 2
-        assert replay(store, "three", "m").entry.turn == 3
+            assert run_turn(store, f"another {key}", "fork", key=key).turn > 1
+        assert replay_turn(store, "two", "l").entry.turn == 2
+        assert replay_turn(store, "three", "m").entry.turn == 3
 
     def test_forking_waits_for_nobody(self, store: Store) -> None:
         """While a turn runs, a fork is made of what was there before it, and is free at once."""
-        talk(store, "one")
-        lease = begin(store, "two", key="k").lease
+        run_turns(store, "one")
+        lease = begin_turn(store, "two", key="k").lease
 
         fork = store.fork(lease.head, "fork")
 
-        assert (prompts(store, "fork"), store.unsettled_prompt(fork)) == (["one"], None)
-        assert turn(store, "here", "fork", key="k").turn == 2
-        assert finish(store, lease).turn == 2
-        assert prompts(store) == ["one", "two"]
-        forgotten(store, "crashed")
+        assert (timeline_prompts(store, "fork"), store.unsettled_prompt(fork)) == (["one"], None)
+        assert run_turn(store, "here", "fork", key="k").turn == 2
+        assert complete_turn(store, lease).turn == 2
+        assert timeline_prompts(store) == ["one", "two"]
+        begin_expired_turn(store, "crashed")
         store.fork(store.head(AGENT, "main"), "another")
-        assert begin(store, "next", "another").interrupted is None
+        assert begin_turn(store, "next", "another").interrupted is None
 
     def test_a_fork_outlives_its_parent(self, store: Store) -> None:
         """A deleted parent takes nothing of its fork along, though it may have been forked from a fork."""
-        talk(store, "one")
-        turn(store, "two", key="k", reply="kept")
+        run_turns(store, "one")
+        run_turn(store, "two", key="k", reply="kept")
         parent = store.head(AGENT, "main")
         store.fork(parent, "fork")
-        move(store, 1)
-        talk(store, "instead")
+        move_head_to(store, 1)
+        run_turns(store, "instead")
         kept = store.head(AGENT, "main~1")
         store.fork(kept, "of the kept one")
-        before = [contents(store, store.head(AGENT, name)) for name in ("fork", "of the kept one")]
+        before = [session_contents(store, store.head(AGENT, name)) for name in ("fork", "of the kept one")]
 
         store.delete(store.head(AGENT, "main"))
 
-        after = [contents(store, store.head(AGENT, name)) for name in ("fork", "of the kept one")]
+        after = [session_contents(store, store.head(AGENT, name)) for name in ("fork", "of the kept one")]
         assert after == before
         assert store.origin(store.head(AGENT, "fork")) == ForkOrigin(parent.uid, "main", 2)
         assert store.origin(store.head(AGENT, "of the kept one")) == ForkOrigin(kept.uid, "main~1", 2)
-        assert replay(store, "two", "k", "fork").entry.reply == "kept"
-        assert turn(store, "three", "fork").turn == 3
+        assert replay_turn(store, "two", "k", "fork").entry.reply == "kept"
+        assert run_turn(store, "three", "fork").turn == 3
 
     def test_a_name_that_is_taken_is_not_forked_to(self, store: Store) -> None:
         """SessionExists with nothing changed; SessionChanged if what was to be forked is gone."""
-        head = talk(store, "one")
-        talk(store, "two", name="other")
-        turn(store, "three", "free", agent="another")
-        before = everything(store), everything(store, "other")
+        head = run_turns(store, "one")
+        run_turns(store, "two", name="other")
+        run_turn(store, "three", "free", agent="another")
+        before = store_contents(store), store_contents(store, "other")
         for name in ("main", "other"):
             with pytest.raises(SessionExists):
                 store.fork(head, name)
-        assert (everything(store), everything(store, "other")) == before
+        assert (store_contents(store), store_contents(store, "other")) == before
         assert store.fork(head, "free").turn == 1
 
         store.delete(store.head(AGENT, "main"))
@@ -153,10 +153,10 @@ class ForkCases:
 
     def test_a_renamed_parent_is_known_by_its_new_name(self, store: Store) -> None:
         """Every fork says what its parent is called now, kept or not."""
-        talk(store, "one", "two")
+        run_turns(store, "one", "two")
         store.fork(store.head(AGENT, "main"), "fork")
-        move(store, 1)
-        parent = talk(store, "instead")
+        move_head_to(store, 1)
+        parent = run_turns(store, "instead")
 
         store.rename(parent, "renamed", wait=0, pause=sleep)
 
@@ -174,7 +174,7 @@ class ForkCases:
         assert brought == store.head(AGENT, "main")
         assert (brought.turn, brought.messages) == (4, 5)
         expected = [entry._replace(turn=number) for number, entry in enumerate(self._entries(), 1)]
-        assert timeline(store, brought, with_data=True) == expected
+        assert timeline_entries(store, brought, with_data=True) == expected
         assert [store.data_at(brought, number) for number in range(5)] == [
             *("{}", '{"z":1,"a":1}', '{"z":1,"a":1}', '{"z":"\\u00fc"}', '{"z":2}')
         ]
@@ -188,16 +188,16 @@ class ForkCases:
         )
         assert store.sessions()[0][2:4] == ("main", 4)
 
-        assert replay(store, "one", "k").entry.reply == "first"
-        assert move(store, 3).turn == 3
-        begun = begin(store, "next").lease
+        assert replay_turn(store, "one", "k").entry.reply == "first"
+        assert move_head_to(store, 3).turn == 3
+        begun = begin_turn(store, "next").lease
         assert (begun.turn, begun.data) == (4, '{"z":"\\u00fc"}')
-        assert prompts(store, "main~1")[-1] == "four"
+        assert timeline_prompts(store, "main~1")[-1] == "four"
 
     def test_what_is_brought_is_all_there_or_not_at_all(self, store: Store) -> None:
         """If what gives the entries breaks half-way, or the name is taken, nothing was brought."""
-        talk(store, "mine", name="taken")
-        before = everything(store, "taken")
+        run_turns(store, "mine", name="taken")
+        before = store_contents(store, "taken")
 
         def breaks() -> Iterator[Entry]:
             yield from self._entries()
@@ -211,9 +211,9 @@ class ForkCases:
             store.import_session(AGENT, "main", self._entries() + self._entries())
 
         assert store.head(AGENT, "main") == SessionHead(0, AGENT, "main")
-        assert everything(store, "taken") == before
+        assert store_contents(store, "taken") == before
         assert store.import_session("another", "taken", []).turn == 0
-        assert turn(store, "hello", "taken", agent="another").turn == 1
+        assert run_turn(store, "hello", "taken", agent="another").turn == 1
 
     def test_what_is_brought_may_be_a_fork(self, store: Store) -> None:
         """What it was forked from is told, though it is not here; and it may come from the store itself."""
@@ -222,7 +222,7 @@ class ForkCases:
         assert store.origin(brought) == store.sessions()[0].origin == elsewhere
 
         copy = store.import_session("another", "copy", store.entries(brought, 2, 3, with_data=True))
-        assert [entry.data for entry in timeline(store, copy, with_data=True)] == [
+        assert [entry.data for entry in timeline_entries(store, copy, with_data=True)] == [
             *('{"z":1,"a":1}', '{"z":"\\u00fc"}')
         ]
         begun = store.begin(TurnRequest("another", "copy", "next", wait=0), sleep)

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.testing.run_turns import AGENT, talk
+from flue_cli.testing.run_turns import AGENT, run_turns
 
 
 class IdentityCases:
@@ -15,7 +15,7 @@ class IdentityCases:
 
     def test_a_store_is_found_again_by_its_url(self, store: Store) -> None:
         """The URL opens a store that says the same of itself and, unless ephemeral, has the sessions."""
-        head = talk(store, "hello")
+        head = run_turns(store, "hello")
 
         with closing(open_store(store.url)) as again:
             assert (again.url, again.files) == (store.url, store.files)
@@ -25,7 +25,7 @@ class IdentityCases:
 
     def test_what_ends_with_the_process_has_no_files(self, store: Store) -> None:
         """An ephemeral store names no files; the main file of another one is there after a turn."""
-        talk(store, "hello")
+        run_turns(store, "hello")
 
         if store.is_ephemeral:
             assert store.files == ()

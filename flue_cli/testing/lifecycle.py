@@ -17,108 +17,108 @@ from flue_cli.stores.records import ReplayedTurn, SessionHead, TurnRequest
 from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
-    Line,
-    begin,
-    everything,
-    failed_turn,
-    finish,
-    forgotten,
+    QueueSignal,
+    begin_expired_turn,
+    begin_turn,
+    complete_turn,
+    run_failed_turn,
+    run_turn,
     sleep,
-    threads,
-    timeline,
-    turn,
+    store_contents,
+    store_threads,
+    timeline_entries,
 )
 
 
-class Lifecycle:
+class LifecycleCases:
     """Sessions are found, listed, renamed, deleted; a store is closed and used again."""
 
     # Deleting
 
     def test_a_deleted_session_is_gone(self, store: Store) -> None:
         """After a delete, the session is as if it had never been, and others are untouched."""
-        turn(store, "keep", "other", data='{"n":1}')
-        before = everything(store, "other")
-        turn(store, "one", data='{"secret":1}', key="k")
-        failed_turn(store, "two")
+        run_turn(store, "keep", "other", data='{"n":1}')
+        before = store_contents(store, "other")
+        run_turn(store, "one", data='{"secret":1}', key="k")
+        run_failed_turn(store, "two")
 
         store.delete(store.head(AGENT, "main"))
 
         assert store.head(AGENT, "main") == SessionHead(0, AGENT, "main")
         assert store.resolve("main") == []
-        assert everything(store, "other") == before
-        begun = begin(store, "other prompt, same key", key="k")
+        assert store_contents(store, "other") == before
+        begun = begin_turn(store, "other prompt, same key", key="k")
         assert (begun.lease.turn, begun.lease.data) == (1, "{}")
 
     def test_a_uid_is_never_used_again(self, store: Store) -> None:
         """A session made anew under an old name is another session."""
         uids = []
         for _ in range(4):
-            head = turn(store, "hello")
+            head = run_turn(store, "hello")
             uids.append(head.uid)
             store.delete(head)
-        uids.append(turn(store, "hello", "other").uid)
+        uids.append(run_turn(store, "hello", "other").uid)
 
         assert uids == sorted(set(uids))
 
     def test_a_running_session_is_not_deleted(self, store: Store) -> None:
         """Delete does not wait for a turn to end: it is SessionBusy at once, and the turn goes on."""
-        turn(store, "one")
-        lease = begin(store, "two").lease
+        run_turn(store, "one")
+        lease = begin_turn(store, "two").lease
         began = time.monotonic()
 
         with pytest.raises(SessionBusy):
             store.delete(store.head(AGENT, "main"))
         assert time.monotonic() - began < 1
 
-        store.delete(finish(store, lease))
+        store.delete(complete_turn(store, lease))
 
     def test_a_stale_head_deletes_nothing(self, store: Store) -> None:
         """Only the session that was seen is deleted; gone or made anew, it is SessionChanged."""
-        stale = turn(store, "old")
+        stale = run_turn(store, "old")
         store.delete(stale)
         with pytest.raises(SessionChanged):
             store.delete(stale)
-        turn(store, "new")
-        before = everything(store)
+        run_turn(store, "new")
+        before = store_contents(store)
 
         with pytest.raises(SessionChanged):
             store.delete(stale)
         with pytest.raises(SessionChanged):
             store.delete(SessionHead(0, AGENT, "main"))
-        assert everything(store) == before
+        assert store_contents(store) == before
 
     def test_a_session_that_a_crash_left_running_can_be_deleted(self, store: Store) -> None:
         """Nobody answers any more, so nothing is in the way; a late commit is LeaseLost."""
-        turn(store, "one")
-        lease = forgotten(store, "two")
+        run_turn(store, "one")
+        lease = begin_expired_turn(store, "two")
 
         store.delete(store.head(AGENT, "main"))
 
         with pytest.raises(LeaseLost):
-            finish(store, lease)
+            complete_turn(store, lease)
         with pytest.raises(LeaseLost):
             store.renew(lease)
         assert store.sessions() == []
 
     def test_a_late_commit_does_not_reach_a_session_made_anew(self, store: Store) -> None:
         """A turn of a deleted session is lost, even if a turn of the same number runs under its name."""
-        late = forgotten(store, "late")
+        late = begin_expired_turn(store, "late")
         store.delete(store.head(AGENT, "main"))
-        current = begin(store, "current").lease
-        before = everything(store)
+        current = begin_turn(store, "current").lease
+        before = store_contents(store)
 
         with pytest.raises(LeaseLost):
-            finish(store, late)
+            complete_turn(store, late)
         with pytest.raises(LeaseLost):
             store.abandon(late, "failed", BROKEN, {})
-        assert everything(store) == before
-        finish(store, current)
+        assert store_contents(store) == before
+        complete_turn(store, current)
 
     def test_reading_a_session_that_was_deleted_is_no_damage(self, store: Store) -> None:
         """A reader whose session is deleted meanwhile gets SessionChanged, not talk of a damaged store."""
         for number in range(100):
-            head = turn(store, str(number), data=f'{{"n":{number}}}')
+            head = run_turn(store, str(number), data=f'{{"n":{number}}}')
         reader = store.entries(head, 1, 100)
         next(reader)
         store.delete(head)
@@ -140,8 +140,8 @@ class Lifecycle:
     def test_sessions_are_listed_last_used_first(self, store: Store) -> None:
         """A session moves to the top when a prompt is sent to it; a limit cuts the rest off."""
         for name in ("a", "b", "c"):
-            turn(store, f"to {name}", name)
-        begin(store, "again", "a")
+            run_turn(store, f"to {name}", name)
+        begin_turn(store, "again", "a")
         store.head(AGENT, "b")
 
         assert [summary.name for summary in store.sessions()] == ["a", "c", "b"]
@@ -151,7 +151,7 @@ class Lifecycle:
     def test_the_list_of_sessions_can_be_one_agents(self, store: Store) -> None:
         """With an agent, only its sessions are listed, before the limit counts."""
         for agent, name in (("one", "a"), ("two", "b"), ("one", "c"), ("two", "d")):
-            turn(store, "hello", name, agent=agent)
+            run_turn(store, "hello", name, agent=agent)
 
         assert [summary.name for summary in store.sessions(agent="one")] == ["c", "a"]
         assert [summary.name for summary in store.sessions(agent="one", limit=1)] == ["c"]
@@ -159,21 +159,21 @@ class Lifecycle:
 
     def test_a_list_of_sessions_says_what_each_is_about(self, store: Store) -> None:
         """A summary tells uid, name, settled turns, times and the beginning of the last prompt."""
-        turn(store, "first")
-        head = failed_turn(store, "🦜" * 201)
+        run_turn(store, "first")
+        head = run_failed_turn(store, "🦜" * 201)
         (summary,) = store.sessions()
         assert summary[:6] == (head.uid, AGENT, "main", 2, head.created_at, head.updated_at)
         assert summary.preview == "🦜" * 200
 
-        begin(store, "being answered")
+        begin_turn(store, "being answered")
         (summary,) = store.sessions()
         assert (summary.turns, summary.preview) == (2, "being answered")
 
     def test_a_name_may_mean_sessions_of_several_agents(self, store: Store) -> None:
         """Without an agent, all sessions of the name are found; with one, only its own."""
-        one = turn(store, "hello", "shared", agent="one")
-        two = turn(store, "hello", "shared", agent="two")
-        turn(store, "hello", "other", agent="one")
+        one = run_turn(store, "hello", "shared", agent="one")
+        two = run_turn(store, "hello", "shared", agent="two")
+        run_turn(store, "hello", "other", agent="one")
 
         assert sorted(store.resolve("shared")) == sorted([one, two])
         assert store.resolve("shared", agent="two") == [two]
@@ -182,9 +182,9 @@ class Lifecycle:
 
     def test_a_name_may_say_its_agent(self, store: Store) -> None:
         """AGENT/NAME finds that agent's session, the agent in either spelling, and whole names as well."""
-        one = turn(store, "hello", "a/b", agent="task-planner")
-        whole = turn(store, "hello", "task-planner/a/b", agent="other")
-        turn(store, "hello", "b", agent="a")
+        one = run_turn(store, "hello", "a/b", agent="task-planner")
+        whole = run_turn(store, "hello", "task-planner/a/b", agent="other")
+        run_turn(store, "hello", "b", agent="a")
 
         assert sorted(store.resolve("task-planner/a/b")) == sorted([one, whole])
         assert store.resolve("task_planner/a/b") == [one]
@@ -197,23 +197,23 @@ class Lifecycle:
 
     def test_a_store_can_be_used_again_after_it_was_closed(self, store: Store) -> None:
         """Closing lets go of files and connections, and loses nothing that was committed."""
-        turn(store, "one")
+        run_turn(store, "one")
         store.disconnect()
-        turn(store, "two")
+        run_turn(store, "two")
         store.close()
         store.close()
 
-        head = turn(store, "three")
-        assert [entry.prompt for entry in timeline(store, head)] == ["one", "two", "three"]
+        head = run_turn(store, "three")
+        assert [entry.prompt for entry in timeline_entries(store, head)] == ["one", "two", "three"]
 
     # Renaming
 
     def test_a_renamed_session_keeps_everything(self, store: Store) -> None:
         """Only the name changes: history, data, keys and identity go on under the new one."""
-        turn(store, "one", key="k", data='{"n":1}')
-        failed_turn(store, "two")
+        run_turn(store, "one", key="k", data='{"n":1}')
+        run_failed_turn(store, "two")
         before = store.head(AGENT, "main")
-        history = timeline(store, before, with_data=True)
+        history = timeline_entries(store, before, with_data=True)
 
         renamed = store.rename(before, "other", wait=0, pause=sleep)
 
@@ -221,21 +221,21 @@ class Lifecycle:
         assert store.head(AGENT, "main").uid == 0
         assert store.head(AGENT, "other") == renamed
         assert store.resolve("other") == [renamed]
-        assert timeline(store, renamed, with_data=True) == history
+        assert timeline_entries(store, renamed, with_data=True) == history
         replayed = store.begin(TurnRequest(AGENT, "other", "one", key="k", wait=0), sleep)
         assert isinstance(replayed, ReplayedTurn)
-        assert begin(store, "three", "other").lease.data == '{"n":1}'
+        assert begin_turn(store, "three", "other").lease.data == '{"n":1}'
 
     def test_a_name_that_is_taken_is_not_given_again(self, store: Store) -> None:
         """SessionExists, and both sessions stay; another agent's session of that name is no hindrance."""
-        turn(store, "one")
-        turn(store, "two", "other")
-        turn(store, "three", "free", agent="another")
-        before = everything(store), everything(store, "other")
+        run_turn(store, "one")
+        run_turn(store, "two", "other")
+        run_turn(store, "three", "free", agent="another")
+        before = store_contents(store), store_contents(store, "other")
 
         with pytest.raises(SessionExists):
             store.rename(store.head(AGENT, "main"), "other", wait=0, pause=sleep)
-        assert (everything(store), everything(store, "other")) == before
+        assert (store_contents(store), store_contents(store, "other")) == before
         assert store.rename(store.head(AGENT, "main"), "free", wait=0, pause=sleep).name == "free"
         same = store.head(AGENT, "free")
         assert store.rename(same, "free", wait=0, pause=sleep) == same
@@ -243,43 +243,43 @@ class Lifecycle:
     def test_a_stale_head_renames_nothing(self, store: Store) -> None:
         """SessionChanged if the session was deleted, or made anew, since it was seen."""
         absent = store.head(AGENT, "main")
-        seen = turn(store, "one")
+        seen = run_turn(store, "one")
         store.delete(seen)
         for head in (absent, seen):
             with pytest.raises(SessionChanged):
                 store.rename(head, "other", wait=0, pause=sleep)
-        turn(store, "anew")
-        before = everything(store)
+        run_turn(store, "anew")
+        before = store_contents(store)
         for head in (absent, seen):
             with pytest.raises(SessionChanged):
                 store.rename(head, "other", wait=0, pause=sleep)
-        assert everything(store) == before
+        assert store_contents(store) == before
 
     def test_renaming_waits_for_the_turn_that_runs(self, store: Store) -> None:
         """SessionBusy past the wait; else it is done when the turn is, and the turn is kept."""
-        lease = begin(store, "one").lease
+        lease = begin_turn(store, "one").lease
         with pytest.raises(SessionBusy):
             store.rename(lease.head, "other", wait=0.05, pause=sleep)
 
-        line = Line()
-        with threads(store) as start:
+        line = QueueSignal()
+        with store_threads(store) as start:
             renamed = start(lambda: store.rename(lease.head, "other", wait=10, pause=line))
             assert line.joined.wait(5)
-            finish(store, lease)
+            complete_turn(store, lease)
             head = renamed.result(5)
         assert (head.name, head.turn) == ("other", 1)
         assert store.head(AGENT, "other").turn == 1
 
     def test_prompts_that_wait_for_a_renamed_session_end(self, store: Store) -> None:
         """A prompt that waits while its session is renamed is SessionChanged, and makes no new one."""
-        lease = begin(store, "one").lease
-        first, second = Line(), Line()
-        with threads(store) as start:
+        lease = begin_turn(store, "one").lease
+        first, second = QueueSignal(), QueueSignal()
+        with store_threads(store) as start:
             renamed = start(lambda: store.rename(lease.head, "other", wait=10, pause=first))
             assert first.joined.wait(5)
-            waiting = start(lambda: begin(store, "two", pause=second, wait=10))
+            waiting = start(lambda: begin_turn(store, "two", pause=second, wait=10))
             assert second.joined.wait(5)
-            finish(store, lease)
+            complete_turn(store, lease)
             renamed.result(5)
             with pytest.raises(SessionChanged):
                 waiting.result(5)
@@ -288,16 +288,16 @@ class Lifecycle:
 
     def test_a_late_turn_finds_its_renamed_session(self, store: Store) -> None:
         """A turn that outlived its lease still commits when the session was only renamed meanwhile."""
-        lease = forgotten(store, "one")
+        lease = begin_expired_turn(store, "one")
         store.rename(lease.head, "other", wait=0, pause=sleep)
 
         running = store.unsettled_prompt(lease.head)
         assert running is not None
         assert running.prompt == "one"
-        finish(store, lease, data='{"n":1}')
+        complete_turn(store, lease, data='{"n":1}')
         head = store.head(AGENT, "other")
         assert (head.turn, store.data_at(head, 1)) == (1, '{"n":1}')
-        assert [entry.prompt for entry in timeline(store, head._replace(name="main"))] == ["one"]
+        assert [entry.prompt for entry in timeline_entries(store, head._replace(name="main"))] == ["one"]
 
     # A check-up
 
@@ -308,14 +308,14 @@ class Lifecycle:
         """
         assert [finding for finding in store.health() if finding.level == "problem"] == []
         assert store.sessions() == []
-        turn(store, "one", data='{"n":1}')
-        failed_turn(store, "two")
-        forgotten(store, "three", "crashed")
-        begin(store, "four", "running")
-        before = [everything(store, name) for name in ("main", "crashed", "running")]
+        run_turn(store, "one", data='{"n":1}')
+        run_failed_turn(store, "two")
+        begin_expired_turn(store, "three", "crashed")
+        begin_turn(store, "four", "running")
+        before = [store_contents(store, name) for name in ("main", "crashed", "running")]
 
         findings = list(store.health())
 
         assert {finding.level for finding in findings} <= {"ok", "note"}
-        assert all(finding.what for finding in findings)
-        assert [everything(store, name) for name in ("main", "crashed", "running")] == before
+        assert all(finding.message for finding in findings)
+        assert [store_contents(store, name) for name in ("main", "crashed", "running")] == before

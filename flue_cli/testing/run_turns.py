@@ -33,7 +33,7 @@ def sleep(seconds: float, holder: LeaseHolder) -> None:
     time.sleep(seconds)
 
 
-def begin(
+def begin_turn(
     store: Store,
     prompt: str,
     name: str = "main",
@@ -49,7 +49,7 @@ def begin(
     return begun
 
 
-def finish(
+def complete_turn(
     store: Store,
     lease: Lease,
     *,
@@ -63,7 +63,7 @@ def finish(
     return store.commit(lease, reply=reply, messages=messages, data=data, meta=meta or {})
 
 
-def turn(
+def run_turn(
     store: Store,
     prompt: str,
     name: str = "main",
@@ -75,60 +75,60 @@ def turn(
     **more: Any,
 ) -> SessionHead:
     """A completed turn; the data stays unless given."""
-    lease = begin(store, prompt, name, **more).lease
-    return finish(store, lease, reply=reply, data=data, messages=messages, meta=meta)
+    lease = begin_turn(store, prompt, name, **more).lease
+    return complete_turn(store, lease, reply=reply, data=data, messages=messages, meta=meta)
 
 
-def failed_turn(store: Store, prompt: str, name: str = "main", **more: Any) -> SessionHead:
+def run_failed_turn(store: Store, prompt: str, name: str = "main", **more: Any) -> SessionHead:
     """A turn whose agent failed."""
-    return store.abandon(begin(store, prompt, name, **more).lease, "failed", BROKEN, {})
+    return store.abandon(begin_turn(store, prompt, name, **more).lease, "failed", BROKEN, {})
 
 
-def talk(store: Store, *prompts: str, name: str = "main") -> SessionHead:
+def run_turns(store: Store, *prompts: str, name: str = "main") -> SessionHead:
     """A completed turn of each prompt; the data after it has the prompt, and its number in the session."""
     for prompt in prompts:
-        lease = begin(store, prompt, name).lease
-        head = finish(store, lease, data=json.dumps({"last": prompt, "turn": lease.turn}))
+        lease = begin_turn(store, prompt, name).lease
+        head = complete_turn(store, lease, data=json.dumps({"last": prompt, "turn": lease.turn}))
     return head
 
 
-def replay(store: Store, prompt: str, key: str, name: str = "main", **more: Any) -> ReplayedTurn:
+def replay_turn(store: Store, prompt: str, key: str, name: str = "main", **more: Any) -> ReplayedTurn:
     """The turn that `key` completed before."""
     replayed = store.begin(TurnRequest(AGENT, name, prompt, key=key, wait=0, **more), sleep)
     assert isinstance(replayed, ReplayedTurn)
     return replayed
 
 
-def move(store: Store, to: int, name: str = "main") -> SessionHead:
+def move_head_to(store: Store, to: int, name: str = "main") -> SessionHead:
     """Make turn `to` the newest one, at once."""
     return store.move_head(store.head(AGENT, name), to, wait=0, pause=sleep)
 
 
-def edit(store: Store, data: str, name: str = "main") -> SessionHead:
+def edit_data(store: Store, data: str, name: str = "main") -> SessionHead:
     """Change the data by hand, at once."""
     return store.edit(store.head(AGENT, name), data, wait=0, pause=sleep)
 
 
-def prompts(store: Store, name: str = "main") -> list[str]:
+def timeline_prompts(store: Store, name: str = "main") -> list[str]:
     """What was said in a session, as far as it counts now."""
-    return [entry.prompt for entry in timeline(store, store.head(AGENT, name))]
+    return [entry.prompt for entry in timeline_entries(store, store.head(AGENT, name))]
 
 
-def kept_names(store: Store, name: str = "main") -> list[str]:
+def undone_fork_names(store: Store, name: str = "main") -> list[str]:
     """The names of the forks that were kept of a session."""
     return [fork.name for fork in store.undone_forks(store.head(AGENT, name))]
 
 
-def timeline(store: Store, head: SessionHead, *, with_data: bool = False) -> list[Entry]:
+def timeline_entries(store: Store, head: SessionHead, *, with_data: bool = False) -> list[Entry]:
     """Every turn up to `head`."""
     return list(store.entries(head, 1, head.turn, with_data=with_data))
 
 
-def everything(store: Store, name: str = "main") -> tuple[object, ...]:
+def store_contents(store: Store, name: str = "main") -> tuple[object, ...]:
     """All that a store tells about a session, and its list of all, to compare before and after."""
     head, listed = store.head(AGENT, name), store.sessions(with_undone_forks=True)
     return (
-        contents(store, head),
+        session_contents(store, head),
         store.redo_head(head),
         store.unsettled_prompt(head),
         store.undone_forks(head),
@@ -136,19 +136,19 @@ def everything(store: Store, name: str = "main") -> tuple[object, ...]:
     )
 
 
-def contents(store: Store, head: SessionHead) -> tuple[object, ...]:
+def session_contents(store: Store, head: SessionHead) -> tuple[object, ...]:
     """The session up to `head`, and what was undone after it: all that was said and all data."""
     tip = store.redo_head(head)
     return (
         head,
-        timeline(store, tip, with_data=True),
+        timeline_entries(store, tip, with_data=True),
         store.messages(tip, 0, tip.messages),
         store.origin(head),
     )
 
 
 @contextmanager
-def leases_of(store: Store, seconds: float) -> Iterator[None]:
+def lease_duration(store: Store, seconds: float) -> Iterator[None]:
     """Leases that `store` gives or renews in here last this long."""
     usual, store.lease_seconds = store.lease_seconds, seconds
     try:
@@ -157,14 +157,14 @@ def leases_of(store: Store, seconds: float) -> Iterator[None]:
         store.lease_seconds = usual
 
 
-def forgotten(store: Store, prompt: str, name: str = "main", **more: Any) -> Lease:
+def begin_expired_turn(store: Store, prompt: str, name: str = "main", **more: Any) -> Lease:
     """The lease of a turn that is still running when its time is up."""
-    with leases_of(store, 0):
-        return begin(store, prompt, name, **more).lease
+    with lease_duration(store, 0):
+        return begin_turn(store, prompt, name, **more).lease
 
 
 @contextmanager
-def threads(store: Store) -> Iterator[Callable[..., Any]]:
+def store_threads(store: Store) -> Iterator[Callable[..., Any]]:
     """`start(function, *arguments)`, each in a thread of its own that lets go of the store as it ends."""
 
     def alone(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -177,7 +177,7 @@ def threads(store: Store) -> Iterator[Callable[..., Any]]:
         yield lambda function, *arguments: pool.submit(alone, function, *arguments)
 
 
-class Line:
+class QueueSignal:
     """A pause that tells when it is first called, which is when the caller stands in line."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-HOSTILE = (
+HOSTILE_TEXTS = (
     '"',
     '""',
     '"""',
@@ -97,7 +97,7 @@ HOSTILE = (
 )
 """What search engines take for syntax, and what they throw away, join or cut."""
 
-FOUND = {
+FOUND_WORDS = {
     "hello": "HELLO there",
     "HELLO": "oh, hello",
     "straße": "STRASSE",
@@ -124,7 +124,7 @@ FOUND = {
 }
 """A query, and a text in which it is found."""
 
-NOT_FOUND = {
+MISSING_WORDS = {
     "ello": "hello",
     "7": "C17",
     "hello.": "hello, you.",

@@ -18,16 +18,16 @@ from flue_cli.stores.records import Entry, Failure, SessionHead
 from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
-    begin,
-    failed_turn,
-    finish,
-    replay,
-    timeline,
-    turn,
+    begin_turn,
+    complete_turn,
+    replay_turn,
+    run_failed_turn,
+    run_turn,
+    timeline_entries,
 )
 
 
-class State:
+class StateCases:
     """Sessions that are there or not, and turns that come back as they were given."""
 
     # A session that is not there
@@ -42,7 +42,7 @@ class State:
     def test_an_absent_session_reads_as_empty(self, store: Store, others: bool) -> None:
         """A session that does not exist has no entries, no messages, no running prompt and the data `{}`."""
         if others:
-            turn(store, "hello", "other")
+            run_turn(store, "hello", "other")
         head = store.head(AGENT, "main")
 
         assert list(store.entries(head, 1, 10)) == []
@@ -54,13 +54,13 @@ class State:
     def test_an_absent_session_has_no_turns(self, store: Store, others: bool) -> None:
         """Data after a turn of a session that does not exist is TurnNotFound."""
         if others:
-            turn(store, "hello", "other")
+            run_turn(store, "hello", "other")
         with pytest.raises(TurnNotFound):
             store.data_at(store.head(AGENT, "main"), 1)
 
     def test_the_first_prompt_creates_the_session(self, store: Store) -> None:
         """A session exists from the moment its first prompt is accepted, with no turn settled yet."""
-        begun = begin(store, "hello")
+        begun = begin_turn(store, "hello")
 
         head = store.head(AGENT, "main")
         assert head.uid > 0
@@ -71,8 +71,8 @@ class State:
 
     def test_a_session_is_known_by_agent_and_name(self, store: Store) -> None:
         """Two agents can each have a session of the same name, and they share nothing."""
-        turn(store, "to one", "shared", agent="one", data='{"n":1}')
-        turn(store, "to two", "shared", agent="two", data='{"n":2}')
+        run_turn(store, "to one", "shared", agent="one", data='{"n":1}')
+        run_turn(store, "to two", "shared", agent="two", data='{"n":2}')
 
         one, two = store.head("one", "shared"), store.head("two", "shared")
         assert one.uid != two.uid
@@ -85,13 +85,13 @@ class State:
     )
     def test_a_session_may_have_any_name(self, store: Store, name: str) -> None:
         """Whatever characters a name has, it finds its own session and no other."""
-        turn(store, "another", "other")
-        turn(store, "hello", name)
+        run_turn(store, "another", "other")
+        run_turn(store, "hello", name)
 
         head = store.head(AGENT, name)
         assert (head.name, head.turn) == (name, 1)
         assert store.resolve(name) == [head]
-        assert [entry.prompt for entry in timeline(store, head)] == ["hello"]
+        assert [entry.prompt for entry in timeline_entries(store, head)] == ["hello"]
 
     # What was committed comes back
 
@@ -101,7 +101,7 @@ class State:
         result = Message("tool", [{"type": "text", "text": "42"}], {"tool_call_id": "1"})
         before = times.now()
 
-        head = turn(
+        head = run_turn(
             store,
             "What is it?",
             key="k",
@@ -111,7 +111,7 @@ class State:
             meta={"model": "m", "usage": {"in": 3}},
         )
 
-        (entry,) = timeline(store, head, with_data=True)
+        (entry,) = timeline_entries(store, head, with_data=True)
         assert entry.finished_at is not None
         assert before <= entry.started_at <= entry.finished_at <= times.now()
         assert entry == Entry(
@@ -137,15 +137,15 @@ class State:
 
     def test_commit_gives_the_head_as_it_stands(self, store: Store) -> None:
         """What commit and abandon return is what anybody reads afterwards, and the version has grown."""
-        first = turn(store, "one")
+        first = run_turn(store, "one")
         assert first == store.head(AGENT, "main")
         assert (first.turn, first.messages) == (1, 2)
 
-        second = failed_turn(store, "two")
+        second = run_failed_turn(store, "two")
         assert second == store.head(AGENT, "main")
         assert (second.turn, second.messages) == (2, 2)
 
-        third = turn(store, "three", messages=[Message("tool", "x")])
+        third = run_turn(store, "three", messages=[Message("tool", "x")])
         assert third == store.head(AGENT, "main")
         assert (third.turn, third.messages) == (3, 5)
 
@@ -166,11 +166,11 @@ class State:
     )
     def test_data_comes_back_byte_for_byte(self, store: Store, data: str) -> None:
         """The text of the data that one turn leaves is the text that the next one starts from."""
-        turn(store, "change", data='{"before":"this"}')
-        head = turn(store, "set", data=data)
+        run_turn(store, "change", data='{"before":"this"}')
+        head = run_turn(store, "set", data=data)
 
         assert store.data_at(head, 2) == data
-        assert begin(store, "next").lease.data == data
+        assert begin_turn(store, "next").lease.data == data
         assert [entry.data for entry in store.entries(head, 1, 2, with_data=True)] == [
             '{"before":"this"}',
             data,
@@ -183,16 +183,16 @@ class State:
     )
     def test_prompt_and_reply_come_back_character_for_character(self, store: Store, text: str) -> None:
         """No prompt or reply is trimmed, cut or rewritten."""
-        head = turn(store, text, reply=text)
+        head = run_turn(store, text, reply=text)
 
-        (entry,) = timeline(store, head)
+        (entry,) = timeline_entries(store, head)
         assert (entry.prompt, entry.reply) == (text, text)
         assert store.messages(head, 0, 2) == [Message("user", text), Message("assistant", text)]
 
     def test_nothing_shows_before_the_commit(self, store: Store) -> None:
         """Reply, messages and data of a turn appear together when it commits; until then, none of them."""
-        turn(store, "one", data='{"n":1}')
-        lease = begin(store, "two").lease
+        run_turn(store, "one", data='{"n":1}')
+        lease = begin_turn(store, "two").lease
 
         before = store.head(AGENT, "main")
         assert (before.turn, before.messages) == (1, 2)
@@ -200,7 +200,7 @@ class State:
         assert [entry.prompt for entry in store.entries(before, 1, 10)] == ["one"]
         assert store.data_at(before, 1) == '{"n":1}'
 
-        finish(store, lease, data='{"n":2}', reply="done", messages=[Message("tool", "between")])
+        complete_turn(store, lease, data='{"n":2}', reply="done", messages=[Message("tool", "between")])
 
         after = store.head(AGENT, "main")
         assert (after.turn, after.messages, store.data_at(after, 2)) == (2, 5, '{"n":2}')
@@ -208,8 +208,8 @@ class State:
 
     def test_a_head_seen_earlier_still_shows_what_it_showed(self, store: Store) -> None:
         """Turns that complete after a head was read are not part of what is read with it."""
-        early = turn(store, "one", data='{"n":1}')
-        turn(store, "two", data='{"n":2}')
+        early = run_turn(store, "one", data='{"n":1}')
+        run_turn(store, "two", data='{"n":2}')
 
         assert [entry.prompt for entry in store.entries(early, 1, 10)] == ["one"]
         assert [message.content for message in store.messages(early, 0, 10)] == ["one", "ok"]
@@ -219,13 +219,13 @@ class State:
 
     def test_an_abandoned_turn_keeps_data_and_history(self, store: Store) -> None:
         """A failed or cancelled turn takes a number and tells why, and leaves nothing else behind."""
-        turn(store, "one", data='{"n":1}')
-        store.abandon(begin(store, "two").lease, "failed", BROKEN, {"seed": 7})
+        run_turn(store, "one", data='{"n":1}')
+        store.abandon(begin_turn(store, "two").lease, "failed", BROKEN, {"seed": 7})
         stop = Failure("cancelled", "cancelled")
-        head = store.abandon(begin(store, "three").lease, "cancelled", stop, {})
+        head = store.abandon(begin_turn(store, "three").lease, "cancelled", stop, {})
 
         assert (head.turn, head.messages) == (3, 2)
-        one, two, three = timeline(store, head, with_data=True)
+        one, two, three = timeline_entries(store, head, with_data=True)
         assert one.outcome == "completed"
         assert (two.turn, two.outcome, two.reply, two.error, two.meta) == (
             2,
@@ -237,34 +237,34 @@ class State:
         assert (three.turn, three.outcome, three.prompt, three.error) == (3, "cancelled", "three", stop)
         assert (two.data, three.data) == ('{"n":1}', '{"n":1}')
         assert two.finished_at is not None
-        assert begin(store, "four").lease.data == '{"n":1}'
+        assert begin_turn(store, "four").lease.data == '{"n":1}'
 
     def test_running_shows_the_prompt_that_is_being_answered(self, store: Store) -> None:
         """While a turn runs, everybody can see its prompt; before and after, there is none."""
-        head = turn(store, "one")
+        head = run_turn(store, "one")
         assert store.unsettled_prompt(head) is None
 
-        lease = begin(store, "two", key="k").lease
+        lease = begin_turn(store, "two", key="k").lease
         running = store.unsettled_prompt(store.head(AGENT, "main"))
         assert running is not None
         assert (running.turn, running.outcome, running.prompt, running.key) == (2, "running", "two", "k")
         assert (running.started_at, running.finished_at, running.reply) == (lease.started_at, None, None)
 
-        assert store.unsettled_prompt(finish(store, lease)) is None
+        assert store.unsettled_prompt(complete_turn(store, lease)) is None
 
     def test_what_was_given_and_what_comes_back_is_independent(self, store: Store) -> None:
         """Changing an object after it was stored, or after it was read, changes nothing in the store."""
         meta = {"usage": {"in": 3}}
         content = [{"text": "between"}]
-        head = turn(store, "one", key="k", meta=meta, messages=[Message("tool", content, {"id": ["1"]})])
+        head = run_turn(store, "one", key="k", meta=meta, messages=[Message("tool", content, {"id": ["1"]})])
         meta["usage"]["in"] = 4
         content[0]["text"] = "changed"
 
-        for entry in (*timeline(store, head), replay(store, "one", "k").entry):
+        for entry in (*timeline_entries(store, head), replay_turn(store, "one", "k").entry):
             assert (entry.meta, entry.messages[0].content) == ({"usage": {"in": 3}}, [{"text": "between"}])
             entry.meta["usage"]["in"] = 5
             entry.messages[0].extra["id"].append("2")
-        assert timeline(store, head)[0].meta == {"usage": {"in": 3}}
+        assert timeline_entries(store, head)[0].meta == {"usage": {"in": 3}}
         store.messages(head, 1, 2)[0].content.clear()
         assert store.messages(head, 1, 2) == [Message("tool", [{"text": "between"}], {"id": ["1"]})]
 
@@ -276,5 +276,5 @@ class State:
         message = Message("tool", content)
         dumps(message.as_dict())  # one level deeper, it would say no
 
-        head = turn(store, "one", messages=[message])
+        head = run_turn(store, "one", messages=[message])
         assert store.messages(head, 1, 2) == [message]

@@ -13,19 +13,19 @@ from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Failure
 from flue_cli.testing.run_turns import (
     AGENT,
-    begin,
-    edit,
-    everything,
-    failed_turn,
-    finish,
-    forgotten,
-    kept_names,
-    move,
+    begin_expired_turn,
+    begin_turn,
+    complete_turn,
+    edit_data,
+    move_head_to,
+    run_failed_turn,
+    run_turn,
+    run_turns,
     sleep,
-    talk,
-    threads,
-    timeline,
-    turn,
+    store_contents,
+    store_threads,
+    timeline_entries,
+    undone_fork_names,
 )
 
 HOUR = 3_600_000_000
@@ -37,7 +37,7 @@ class UpkeepCases:
     def test_a_list_begins_at_a_moment(self, store: Store) -> None:
         """With `since`, only sessions that were used then or later, before the limit counts."""
         for name in ("a", "b", "c"):
-            head = talk(store, "hello", name=name)
+            head = run_turns(store, "hello", name=name)
             time.sleep(0.001)
         middle = store.head(AGENT, "b").updated_at
 
@@ -53,9 +53,9 @@ class UpkeepCases:
 
     def test_a_session_whose_turn_began_since_was_used(self, store: Store) -> None:
         """A turn that began counts as use at once, although nothing has come of it yet."""
-        before = talk(store, "hello")
+        before = run_turns(store, "hello")
         time.sleep(0.001)
-        lease = begin(store, "again").lease
+        lease = begin_turn(store, "again").lease
 
         (found,) = store.sessions(since=lease.started_at)
 
@@ -64,12 +64,12 @@ class UpkeepCases:
 
     def test_kept_forks_are_listed_since_they_were_used(self, store: Store) -> None:
         """A kept fork counts as used when its newest turn was."""
-        talk(store, "one", "two")
+        run_turns(store, "one", "two")
         before = store.head(AGENT, "main").updated_at
-        move(store, 1)
+        move_head_to(store, 1)
         time.sleep(0.001)
-        lease = begin(store, "instead").lease
-        finish(store, lease)
+        lease = begin_turn(store, "instead").lease
+        complete_turn(store, lease)
 
         assert [summary.name for summary in store.sessions(with_undone_forks=True, since=before)] == [
             "main",
@@ -85,27 +85,27 @@ class UpkeepCases:
 
         assert (found.sessions, found.turns, found.messages, found.agents, found.days) == (0, 0, 0, (), ())
         assert (found.busiest, found.slowest) == ((), ())
-        talk(store, "hello")
+        run_turns(store, "hello")
         assert store.statistics(agent="nobody")[:10] == (0,) * 10
 
     def test_figures_count_what_is_kept(self, store: Store) -> None:
         """Sessions, turns by what became of them, edits and messages; every entry once, undone or not."""
-        talk(store, "one", "two", name="a")
-        failed_turn(store, "three", "a")
-        edit(store, '{"n": 1}', "a")
-        forgotten(store, "lost", "b")
-        turn(store, "found", "b")
-        lease = begin(store, "stop", "b").lease
+        run_turns(store, "one", "two", name="a")
+        run_failed_turn(store, "three", "a")
+        edit_data(store, '{"n": 1}', "a")
+        begin_expired_turn(store, "lost", "b")
+        run_turn(store, "found", "b")
+        lease = begin_turn(store, "stop", "b").lease
         store.abandon(lease, "cancelled", Failure("cancelled", "as asked"), {})
-        turn(store, "hello", "x", agent="other")
-        begin(store, "runs", "y", agent="other")
-        move(store, 1, "a")
-        talk(store, "instead", name="a")
-        assert kept_names(store, "a") == ["a~1"]
+        run_turn(store, "hello", "x", agent="other")
+        begin_turn(store, "runs", "y", agent="other")
+        move_head_to(store, 1, "a")
+        run_turns(store, "instead", name="a")
+        assert undone_fork_names(store, "a") == ["a~1"]
 
         found = store.statistics()
 
-        assert (found.sessions, found.kept_forks) == (4, 1)
+        assert (found.sessions, found.undone_forks) == (4, 1)
         assert (found.turns, found.edits) == (9, 1)
         outcomes = (found.completed, found.failed, found.cancelled, found.interrupted)
         assert outcomes == (5, 1, 1, 1)
@@ -124,8 +124,10 @@ class UpkeepCases:
     def test_figures_know_the_slowest_turn_and_the_days(self, store: Store) -> None:
         """The slowest turn of each session, slowest first; days begin where the asker is."""
         late = 20_000 * 24 * HOUR + 23 * HOUR  # an hour before midnight, UTC
-        store.import_session(AGENT, "a", [_entry(1, late, 5_000), _entry(2, late + 2 * HOUR, 9_000)])
-        store.import_session(AGENT, "b", [_entry(1, late, 7_000), _entry(2, late, 7_000)])
+        store.import_session(
+            AGENT, "a", [_timed_entry(1, late, 5_000), _timed_entry(2, late + 2 * HOUR, 9_000)]
+        )
+        store.import_session(AGENT, "b", [_timed_entry(1, late, 7_000), _timed_entry(2, late, 7_000)])
 
         found = store.statistics()
 
@@ -139,17 +141,17 @@ class UpkeepCases:
 
         def changes() -> list[Callable[[], object]]:
             return [
-                lambda: talk(store, "one", "two"),
-                lambda: begin(store, "runs", "other"),
-                lambda: failed_turn(store, "three"),
-                lambda: move(store, 1),
-                lambda: edit(store, '{"n":1}'),
+                lambda: run_turns(store, "one", "two"),
+                lambda: begin_turn(store, "runs", "other"),
+                lambda: run_failed_turn(store, "three"),
+                lambda: move_head_to(store, 1),
+                lambda: edit_data(store, '{"n":1}'),
                 lambda: store.rename(store.head(AGENT, "main"), "new", wait=0, pause=sleep),
                 lambda: store.fork(store.head(AGENT, "new"), "fork"),
                 lambda: store.delete(store.head(AGENT, "fork")),
             ]
 
-        talk(store, "zero")
+        run_turns(store, "zero")
         seen = store.change_token()
         for change in changes():
             store.sessions(with_undone_forks=True)
@@ -157,67 +159,69 @@ class UpkeepCases:
             change()
             assert store.change_token() != seen
             seen = store.change_token()
-        with threads(store) as start:
-            start(talk, store, "elsewhere").result()
+        with store_threads(store) as start:
+            start(run_turns, store, "elsewhere").result()
         assert store.change_token() != seen
 
     @pytest.mark.parametrize("what", ["turn", "undo", "turn of a fork", "another fork"])
     def test_only_what_was_seen_is_deleted(self, store: Store, what: str) -> None:
         """A session that changed since, or whose kept forks did, is left alone, all of it."""
-        talk(store, "one", "two")
-        move(store, 1)
-        talk(store, "instead")
+        run_turns(store, "one", "two")
+        move_head_to(store, 1)
+        run_turns(store, "instead")
         head, forks = store.head(AGENT, "main"), store.undone_forks(store.head(AGENT, "main"))
         if what == "turn":
-            talk(store, "more")
+            run_turns(store, "more")
         elif what == "undo":
-            move(store, 1)
+            move_head_to(store, 1)
         elif what == "turn of a fork":
-            talk(store, "more", name="main~1")
+            run_turns(store, "more", name="main~1")
         else:
-            move(store, 0)
-            talk(store, "anew")
-        before = everything(store)
+            move_head_to(store, 0)
+            run_turns(store, "anew")
+        before = store_contents(store)
 
         with pytest.raises(SessionChanged):
-            store.delete(head, seen=forks)
+            store.delete(head, seen_forks=forks)
 
-        assert everything(store) == before
-        store.delete(store.head(AGENT, "main"), seen=store.undone_forks(store.head(AGENT, "main")))
+        assert store_contents(store) == before
+        store.delete(store.head(AGENT, "main"), seen_forks=store.undone_forks(store.head(AGENT, "main")))
         assert store.sessions(with_undone_forks=True) == []
 
     def test_what_was_seen_and_runs_is_not_deleted(self, store: Store) -> None:
         """A turn that began since keeps its session."""
-        head = talk(store, "one")
-        begin(store, "two")
+        head = run_turns(store, "one")
+        begin_turn(store, "two")
 
         with pytest.raises(SessionBusy):
-            store.delete(head, seen=[])
+            store.delete(head, seen_forks=[])
 
         assert store.head(AGENT, "main") == head
 
     def test_giving_room_back_loses_nothing(self, store: Store) -> None:
         """What is left after most was deleted is as it was, and the store goes on; the turn that runs too."""
         for number in range(20):
-            turn(store, "x" * 10_000, f"s{number}")
-        talk(store, "one", "two", name="stays")
-        lease = begin(store, "runs", "s0").lease
+            run_turn(store, "x" * 10_000, f"s{number}")
+        run_turns(store, "one", "two", name="stays")
+        lease = begin_turn(store, "runs", "s0").lease
         for number in range(1, 20):
             store.delete(store.head(AGENT, f"s{number}"))
-        before = everything(store, "stays")
+        before = store_contents(store, "stays")
 
         assert store.reclaim_space(30) >= 0
 
-        assert everything(store, "stays") == before
-        finish(store, lease)
-        assert [entry.prompt for entry in timeline(store, talk(store, "three", name="stays"))] == [
+        assert store_contents(store, "stays") == before
+        complete_turn(store, lease)
+        assert [
+            entry.prompt for entry in timeline_entries(store, run_turns(store, "three", name="stays"))
+        ] == [
             "one",
             "two",
             "three",
         ]
 
 
-def _entry(number: int, started_at: int, took: int) -> Entry:
+def _timed_entry(number: int, started_at: int, took: int) -> Entry:
     return Entry(
         number, "prompt", "completed", None, "hi", "ho", (), started_at, started_at + took, None, {}, "{}"
     )

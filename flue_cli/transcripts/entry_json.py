@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
 from flue_cli.installation import upgrade_hint
-from flue_cli.jsondata.strict import bounded_text, pack_foreign
+from flue_cli.jsondata.strict import check_text_size, pack_foreign
 from flue_cli.stores.records import Entry, Failure, SessionHead
 from flue_cli.text import safe_line
 from flue_cli.times import format_iso, parse_iso
@@ -198,7 +198,7 @@ def read_origin(fields: dict[str, Any], where: str) -> tuple[str, int] | None:
         _refuse(where, '"forked_from" does not name a session and a turn')
     if not 0 <= turn < _MAX_TURN:
         _refuse(where, '"forked_from" does not name a session and a turn')
-    return bounded_text(name, where), turn
+    return check_text_size(name, where), turn
 
 
 def _read_kind(fields: dict[str, Any], where: str) -> str:
@@ -226,7 +226,7 @@ def _read_prompt(fields: dict[str, Any], where: str) -> str:
     prompt = _plain_text(messages[:1], "user")
     if prompt is None:
         _refuse(where, 'the first message is no text by "user"')
-    return bounded_text(prompt, f"{where}: messages[0]")
+    return check_text_size(prompt, f"{where}: messages[0]")
 
 
 def _read_reply(fields: dict[str, Any], where: str) -> str | None:
@@ -236,7 +236,7 @@ def _read_reply(fields: dict[str, Any], where: str) -> str | None:
     reply = _plain_text(messages[-1:], "assistant")
     if reply is None:
         _refuse(where, 'the last message of a completed turn is no text by "assistant"')
-    return bounded_text(reply, f"{where}: messages[{len(messages) - 1}]")
+    return check_text_size(reply, f"{where}: messages[{len(messages) - 1}]")
 
 
 def _read_messages(fields: dict[str, Any], where: str) -> tuple[Message, ...]:
@@ -279,7 +279,7 @@ def _read_key(fields: dict[str, Any], where: str) -> str | None:
         return None
     if not isinstance(key, str):
         _refuse(where, '"key" is no text')
-    return bounded_text(key, f"{where}: key")
+    return check_text_size(key, f"{where}: key")
 
 
 def _write_error(entry: Any) -> dict[str, str] | None:
@@ -295,7 +295,7 @@ def _read_error(fields: dict[str, Any], where: str) -> Failure | None:
     kind, message = error.get("type"), error.get("message")
     if not isinstance(kind, str) or not kind or not isinstance(message, str):
         _refuse(where, '"error" needs a "type" and a "message"')
-    return Failure(bounded_text(kind, where), bounded_text(message, f"{where}: error"))
+    return Failure(check_text_size(kind, where), check_text_size(message, f"{where}: error"))
 
 
 def _read_meta(fields: dict[str, Any], where: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from flue_cli.agents.api import Message
-from flue_cli.stores.rules import INTERRUPTED, history_of
+from flue_cli.stores.rules import INTERRUPTED, messages_of_entry
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import Entry, ForkOrigin, SessionHead
@@ -73,7 +73,7 @@ def messages_of(entry: Entry) -> tuple[Message, ...]:
     """Return the messages of a turn of any outcome: its prompt, those that came after, the reply."""
     if entry.kind != "prompt":
         return ()
-    return history_of(entry) or (Message("user", entry.prompt), *entry.messages)
+    return messages_of_entry(entry) or (Message("user", entry.prompt), *entry.messages)
 
 
 def message_text(message: Message) -> str:

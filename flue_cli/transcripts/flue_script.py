@@ -11,7 +11,7 @@ from typing import Any
 from flue_cli.jsondata.strict import loads
 from flue_cli.script_tests.field_values import call_record_error
 from flue_cli.script_tests.model import UNCHANGED
-from flue_cli.script_tests.writer import json_line, name_line, prompt_lines, reply_lines
+from flue_cli.script_tests.writer import format_json_field, format_name_field, format_prompt, format_reply
 from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import format_iso
@@ -20,33 +20,35 @@ from flue_cli.transcripts.export_view import ExportSource, entries
 
 def export(store: ExportSource, head: SessionHead, first: int) -> Iterator[str]:
     """The script: a step for every completed turn and every edit; what did not complete is a comment."""
-    yield f"agent: {head.agent}\n{name_line('session', head.name)}\n"
+    yield f"agent: {head.agent}\n{format_name_field('session', head.name)}\n"
     data, next_turn = "{}", 1
     if first > 1:
         data = store.data_at(head, first - 1)
         yield f"\n# Here the session has come to turn {first}. What was said before is left out.\n"
-        yield f"{json_line('edit', loads(data))}\n"
+        yield f"{format_json_field('edit', loads(data))}\n"
         next_turn = 2
     for entry in entries(store, head, first, with_data=True):
         if entry.outcome != "completed":
             yield _lost(entry)
             continue
-        lines = _edit(entry) if entry.kind == "edit" else _turn(entry, data)
+        lines = _edit_lines(entry) if entry.kind == "edit" else _turn_lines(entry, data)
         if entry.turn != next_turn:
             lines.append(f"turn: {entry.turn}")
         yield "\n" + "".join(f"{line}\n" for line in lines)
         data, next_turn = entry.data, entry.turn + 1
 
 
-def _turn(entry: Entry, before: str) -> list[str]:
+def _turn_lines(entry: Entry, before: str) -> list[str]:
     """A prompt with its reply, the data after it (`before` is what they were), and what it started from."""
-    lines = [*prompt_lines(entry.prompt), *reply_lines(entry.reply or "")]
-    lines.append(f"data: {UNCHANGED}" if entry.data == before else json_line("data", loads(entry.data)))
+    lines = [*format_prompt(entry.prompt), *format_reply(entry.reply or "")]
+    lines.append(
+        f"data: {UNCHANGED}" if entry.data == before else format_json_field("data", loads(entry.data))
+    )
     lines.append(f"now: {format_iso(entry.started_at)}")
     seed = entry.meta.get("seed")
     if isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0:
         lines.append(f"seed: {seed}")
-    return lines + [json_line("call", call) for call in _calls(entry)]
+    return lines + [format_json_field("call", call) for call in _calls(entry)]
 
 
 def _calls(entry: Entry) -> list[Any]:
@@ -55,8 +57,8 @@ def _calls(entry: Entry) -> list[Any]:
     return [call for call in calls if not call_record_error(call)] if isinstance(calls, list) else []
 
 
-def _edit(entry: Entry) -> list[str]:
-    return [json_line("edit", loads(entry.data))]
+def _edit_lines(entry: Entry) -> list[str]:
+    return [format_json_field("edit", loads(entry.data))]
 
 
 def _lost(entry: Entry) -> str:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 
 from flue_cli.agents.api import Message
-from flue_cli.jsondata.diff import Change, changes
+from flue_cli.jsondata.diff import Change, find_changes
 from flue_cli.jsondata.path import format_path
 from flue_cli.jsondata.strict import loads
 from flue_cli.stores.records import Entry, SessionHead
@@ -30,7 +30,7 @@ def export(store: ExportSource, head: SessionHead, first: int) -> Iterator[str]:
     yield _top(store, head)
     before = store.data_at(head, first - 1) if 1 < first <= head.turn else "{}"
     for entry in entries(store, head, first, with_data=True):
-        yield from _turn(entry, before)
+        yield from _turn_html(entry, before)
         before = entry.data
     yield "</main>\n<footer>Written by Flue. Times are UTC.</footer>\n</body>\n</html>\n"
 
@@ -44,7 +44,7 @@ def _top(store: ExportSource, head: SessionHead) -> str:
         f"last used {_time(head.updated_at)}",
     ]
     if origin:
-        about.append(f"forked from {_line(origin.name)} at turn {origin.turn}")
+        about.append(f"forked from {_line_html(origin.name)} at turn {origin.turn}")
     style = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'"
     return (
@@ -52,18 +52,18 @@ def _top(store: ExportSource, head: SessionHead) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n<meta name="generator" content="Flue">\n'
-        f"<title>{_line(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<header>\n"
-        f'<h1 dir="auto"><span class="agent">{_line(head.agent)}/</span>{_line(head.name)}</h1>\n'
+        f"<title>{_line_html(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<header>\n"
+        f'<h1 dir="auto"><span class="agent">{_line_html(head.agent)}/</span>{_line_html(head.name)}</h1>\n'
         f'<p class="about">{" · ".join(about)}</p>\n</header>\n<main>\n'
     )
 
 
-def _turn(entry: Entry, before: str) -> Iterator[str]:
+def _turn_html(entry: Entry, before: str) -> Iterator[str]:
     kind = "edit" if entry.kind == "edit" else entry.outcome
     place = f"turn-{entry.turn}"
-    mark = f'<span class="mark">{_line(outcome_label(entry))}</span>' if outcome_label(entry) else ""
+    mark = f'<span class="mark">{_line_html(outcome_label(entry))}</span>' if outcome_label(entry) else ""
     yield (
-        f'<article id="{place}" class="{_line(kind)}">\n'
+        f'<article id="{place}" class="{_line_html(kind)}">\n'
         f'<h2><a href="#{place}">{entry.turn}</a> {_time(entry.started_at)} {mark}</h2>\n'
     )
     said = messages_of(entry)
@@ -73,14 +73,14 @@ def _turn(entry: Entry, before: str) -> Iterator[str]:
     if entry.error:
         why = _text(entry.error.message)
         yield f'<section class="error"><p class="text" dir="auto">{why}</p></section>\n'
-    yield from _data(before, entry.data)
+    yield from _data_html(before, entry.data)
     yield "</article>\n"
 
 
 def _said(message: Message) -> str:
     role = "user" if message.role == "user" else "assistant"
     return (
-        f'<section class="{role}"><h3>{_line(message.role)}</h3>'
+        f'<section class="{role}"><h3>{_line_html(message.role)}</h3>'
         f'<p class="text" dir="auto">{_text(message_text(message))}</p></section>\n'
     )
 
@@ -88,7 +88,7 @@ def _said(message: Message) -> str:
 def _between(message: Message) -> str:
     """Return a message between prompt and reply, folded: the work behind an answer."""
     return (
-        f"<details><summary>{_line(message.role)}{_line(_tools(message))}</summary>"
+        f"<details><summary>{_line_html(message.role)}{_line_html(_tools(message))}</summary>"
         f'<pre dir="auto">{_text(message_text(message))}</pre></details>\n'
     )
 
@@ -105,11 +105,11 @@ def _tools(message: Message) -> str:
     return f" · {found}" if found else ""
 
 
-def _data(before: str, after: str) -> Iterator[str]:
+def _data_html(before: str, after: str) -> Iterator[str]:
     """Yield the changes of the data in a turn, folded."""
     if before == after:
         return
-    made = changes(loads(before), loads(after))
+    made = find_changes(loads(before), loads(after))
     count = "1 change" if len(made) == 1 else f"{len(made)} changes"
     yield f'<details class="data"><summary>data · {count}</summary><pre dir="ltr">'
     for change in made[:_MOST_CHANGES]:
@@ -122,9 +122,9 @@ def _data(before: str, after: str) -> Iterator[str]:
 def _change(change: Change) -> Iterator[str]:
     where = format_path(change.path) or "all of it"
     if not change.added:
-        yield f"<del>- {_line(f'{where}: {json.dumps(change.before, ensure_ascii=False)}')}</del>"
+        yield f"<del>- {_line_html(f'{where}: {json.dumps(change.before, ensure_ascii=False)}')}</del>"
     if not change.removed:
-        yield f"<ins>+ {_line(f'{where}: {json.dumps(change.after, ensure_ascii=False)}')}</ins>"
+        yield f"<ins>+ {_line_html(f'{where}: {json.dumps(change.after, ensure_ascii=False)}')}</ins>"
 
 
 def _time(microseconds: int) -> str:
@@ -135,7 +135,7 @@ def _text(text: str) -> str:
     return html.escape(safe_text(text).removesuffix("\n"))
 
 
-def _line(text: str) -> str:
+def _line_html(text: str) -> str:
     return html.escape(safe_line(text))
 
 

@@ -9,7 +9,13 @@ from typing import NamedTuple
 
 from flue_cli import times
 from flue_cli.errors import SessionExists
-from flue_cli.names import MAX_NAME, bare_name, check_agent_filter, check_agent_name, check_session_name
+from flue_cli.names import (
+    MAX_NAME_CHARACTERS,
+    bare_name,
+    check_agent_filter,
+    check_agent_name,
+    check_session_name,
+)
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, Entry, ForkOrigin, SessionHead
 from flue_cli.transcripts.export_view import entries
@@ -72,12 +78,12 @@ def _valid(text: str) -> str:
     text = re.sub(
         r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+", " ", text
     )
-    return check_session_name(text.strip().lstrip("-").strip()[:MAX_NAME] or "imported")
+    return check_session_name(text.strip().lstrip("-").strip()[:MAX_NAME_CHARACTERS] or "imported")
 
 
 def _numbered(name: str, number: int) -> str:
     ending = f"-{number}"
-    return name[: MAX_NAME - len(ending)] + ending
+    return name[: MAX_NAME_CHARACTERS - len(ending)] + ending
 
 
 def _free(store: Store, agent: str, name: str) -> str:

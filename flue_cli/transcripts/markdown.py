@@ -14,18 +14,18 @@ from flue_cli.transcripts.export_view import ExportSource, entries, message_text
 
 def export(store: ExportSource, head: SessionHead, first: int) -> Iterator[str]:
     """A heading for every turn; what was said stands in fences, so that none of it is interpreted."""
-    yield f"# {_escaped(head.agent)}/{_escaped(head.name)}\n"
+    yield f"# {_escape_markdown(head.agent)}/{_escape_markdown(head.name)}\n"
     for entry in entries(store, head, first):
-        yield from _turn(entry)
+        yield from _turn_markdown(entry)
 
 
-def _turn(entry: Entry) -> Iterator[str]:
+def _turn_markdown(entry: Entry) -> Iterator[str]:
     mark = f" · {outcome_label(entry)}" if outcome_label(entry) else ""
     yield f"\n## {entry.turn} · {to_datetime(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"
     for message in messages_of(entry):
-        yield f"\n**{_escaped(message.role)}**\n\n{fenced(message_text(message))}"
+        yield f"\n**{_escape_markdown(message.role)}**\n\n{fenced(message_text(message))}"
     if entry.error:
-        yield f"\n*{_escaped(entry.error.message)}*\n"
+        yield f"\n*{_escape_markdown(entry.error.message)}*\n"
 
 
 def fenced(text: str) -> str:
@@ -35,6 +35,6 @@ def fenced(text: str) -> str:
     return f"{fence}text\n{text.removesuffix(chr(10))}\n{fence}\n"
 
 
-def _escaped(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     """A line of text in which Markdown sees nothing but text (CommonMark 2.4)."""
     return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~&$])", r"\\\1", safe_line(text))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flue_cli.errors import UsageError
 from flue_cli.stores.records import Entry, SessionHead
-from flue_cli.stores.rules import history_of
+from flue_cli.stores.rules import messages_of_entry
 from flue_cli.transcripts.export_view import ExportSource
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def export(store: ExportSource, head: SessionHead, first: int) -> Iterator[str]:
     yield '{"messages": ['
     separator = "\n"
     for entry in store.entries(head, first, head.turn):
-        for message in _messages(entry):
+        for message in _turn_messages(entry):
             yield separator + json.dumps(message)
             separator = ",\n"
     yield "\n]}\n"
@@ -49,11 +49,11 @@ def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
         yield ImportedSession("", name, found)
 
 
-def _messages(entry: Entry) -> Iterator[dict[str, Any]]:
+def _turn_messages(entry: Entry) -> Iterator[dict[str, Any]]:
     """Return the messages of a turn; those of an imported list as they were in it."""
     from flue_cli.transcripts.foreign.turns import NOTES, ORIGINAL
 
-    messages = [message.as_dict() for message in history_of(entry)]
+    messages = [message.as_dict() for message in messages_of_entry(entry)]
     if not messages:
         return
     original = entry.meta.get(ORIGINAL)
@@ -139,12 +139,12 @@ def _said(messages: list[Any], where: str) -> list[Said]:
     from flue_cli.transcripts.foreign.turns import Said
 
     return [
-        Said(_message(message, where.format(number)), where.format(number))
+        Said(_read_message(message, where.format(number)), where.format(number))
         for number, message in enumerate(messages)
     ]
 
 
-def _message(message: Any, where: str) -> dict[str, Any]:
+def _read_message(message: Any, where: str) -> dict[str, Any]:
     """A message; UsageError if it is none."""
     if not _is_message(message) or message["role"] not in _ROLES:
         raise UsageError(f'{where} needs a "role": {", ".join(_ROLES)}')

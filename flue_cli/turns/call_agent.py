@@ -20,16 +20,16 @@ from flue_cli.jsondata.strict import MAX_BYTES
 from flue_cli.turns.cancellation import AgentStopped, Cancellation
 from flue_cli.turns.result import TurnInput, TurnResult, make_result
 
-Checked = TypeVar("Checked")
+CheckedReply = TypeVar("CheckedReply")
 OnPiece = Callable[[str], None]
 """Called with each piece of a streamed reply; may raise a FlueError to end the turn."""
 
 
 def run_agent(
     agent: Agent,
-    start: TurnInput,
+    turn_input: TurnInput,
     session: AgentSession[Any],
-    recording: CallSource,
+    calls: CallSource,
     *,
     cancellation: Cancellation,
     watch: AbstractContextManager[None],
@@ -41,21 +41,21 @@ def run_agent(
     """
     context = AgentContext(
         agent=agent.name,
-        turn=start.turn,
-        started_at=start.started_at,
-        seed=start.seed,
-        is_cancelled=lambda: cancellation.why is not None,
-        recording=recording,
+        turn=turn_input.turn,
+        started_at=turn_input.started_at,
+        seed=turn_input.seed,
+        is_cancelled=lambda: cancellation.reason is not None,
+        recording=calls,
     )
 
     def check(reply: Reply) -> TurnResult:
-        recorded = {"source": agent.fingerprint, "seed": start.seed, **recording.as_meta()}
+        recorded = {"source": agent.fingerprint, "seed": turn_input.seed, **calls.as_meta()}
         return make_result(reply, session, recorded)
 
     with watch:
         return call_function(
             agent.function,
-            start.prompt,
+            turn_input.prompt,
             session,
             context,
             cancellation=cancellation,
@@ -72,75 +72,75 @@ def call_function(
     *,
     cancellation: Cancellation,
     on_piece: OnPiece,
-    check: Callable[[Reply], Checked],
-) -> Checked:
+    check: Callable[[Reply], CheckedReply],
+) -> CheckedReply:
     """Return what `check` makes of the agent's reply; pieces go to `on_piece` as they come.
 
     `check` runs where the agent can still be stopped, since it reads objects of the agent's making.
     Raises AgentError for whatever the agent does wrong, the reason of `cancellation` if that ended it
     (or came while it ran), StoreError if reading the history failed, and what `on_piece` raised.
     """
-    pieces = _Pieces(on_piece, cancellation)
+    pieces = _ReplyStream(on_piece, cancellation)
     process = os.getpid()
     try:
-        with cancellation.stops_thread():
+        with cancellation.thread_stop():
             cancellation.check()
             result = function(prompt, session, context)
             if hasattr(result, "__await__") or hasattr(result, "__anext__"):
                 result = _run_async(result, pieces, cancellation)
             elif hasattr(result, "__next__"):
-                result = _collect(result, pieces)
-            checked = check(_as_reply(result))
+                result = _read_generator(result, pieces)
+            checked = check(_make_reply(result))
     except BaseException as error:  # agents raise SystemExit, KeyboardInterrupt and worse
         if os.getpid() != process:
-            _end_child(error)
+            _end_forked_process(error)
         if pieces.failure:
             raise pieces.failure from None
-        if cancellation.why:
-            raise cancellation.why from None
+        if cancellation.reason:
+            raise cancellation.reason from None
         if isinstance(error, AgentError | StoreError):
             raise
         raise _agent_error(error) from error
     if os.getpid() != process:
-        _end_child(None)
+        _end_forked_process(None)
     cancellation.check()
     return checked
 
 
-def _end_child(error: BaseException | None) -> NoReturn:
+def _end_forked_process(error: BaseException | None) -> NoReturn:
     """End a process that the agent forked and that came back here: the turn is its parent's alone."""
     code = error.code if isinstance(error, SystemExit) else 1 if error else 0
     os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
-class _Pieces:
+class _ReplyStream:
     """The pieces of a streamed reply, passed on and kept."""
 
     def __init__(self, on_piece: OnPiece, cancellation: Cancellation) -> None:
         self.failure: FlueError | None = None
         self._cancellation = cancellation
         self._on_piece = on_piece
-        self._kept: list[str] = []
+        self._texts: list[str] = []
         self._size = 0
-        self._last: Reply | None = None
+        self._final_reply: Reply | None = None
 
     def add(self, piece: object) -> None:
         """Take the next piece; AgentError if it is none."""
-        if self._cancellation.why:  # an agent that swallowed the stop does not go on talking
+        if self._cancellation.reason:  # an agent that swallowed the stop does not go on talking
             raise AgentStopped
-        if self._last is not None:
-            raise _bad_reply("the agent yielded more after its Reply")
+        if self._final_reply is not None:
+            raise _bad_reply_error("the agent yielded more after its Reply")
         if isinstance(piece, Reply):
-            self._last, piece = piece, piece.text
+            self._final_reply, piece = piece, piece.text
         if not isinstance(piece, str):
-            raise _bad_reply(f"the agent yielded {type(piece).__name__}, not str")
-        piece = _plain_text(piece)
+            raise _bad_reply_error(f"the agent yielded {type(piece).__name__}, not str")
+        piece = _check_reply_text(piece)
         if not piece:
             return
         self._size += len(piece)
         if self._size > MAX_BYTES:
-            raise _bad_reply(f"the reply is larger than {MAX_BYTES // 2**20} MiB")
-        self._kept.append(piece)
+            raise _bad_reply_error(f"the reply is larger than {MAX_BYTES // 2**20} MiB")
+        self._texts.append(piece)
         try:
             self._on_piece(piece)
         except FlueError as error:  # our output's failure, not the agent's
@@ -149,23 +149,23 @@ class _Pieces:
 
     def reply(self) -> Reply:
         """Join all pieces to one reply."""
-        text = "".join(self._kept)
-        return self._last._replace(text=text) if self._last else Reply(text)
+        text = "".join(self._texts)
+        return self._final_reply._replace(text=text) if self._final_reply else Reply(text)
 
 
-def _collect(generator: Iterator[object], pieces: _Pieces) -> Reply:
+def _read_generator(generator: Iterator[object], stream: _ReplyStream) -> Reply:
     try:
         for piece in generator:
-            pieces.add(piece)
+            stream.add(piece)
     finally:
         close = getattr(generator, "close", None)
         if close:
             close()
-    return pieces.reply()
+    return stream.reply()
 
 
 def _run_async(
-    result: Awaitable[object] | AsyncIterator[object], pieces: _Pieces, cancellation: Cancellation
+    result: Awaitable[object] | AsyncIterator[object], stream: _ReplyStream, cancellation: Cancellation
 ) -> object:
     import asyncio
 
@@ -185,15 +185,15 @@ def _run_async(
             return await result
         try:
             async for piece in result:
-                pieces.add(piece)
+                stream.add(piece)
         finally:
             close = getattr(result, "aclose", None)
             if close:
                 await close()
-        return pieces.reply()
+        return stream.reply()
 
     try:
-        with cancellation.stops_by(cancel):
+        with cancellation.custom_stop(cancel):
             return asyncio.run(drive())
     finally:
         close = getattr(result, "close", None)
@@ -201,37 +201,37 @@ def _run_async(
             close()
 
 
-def _as_reply(result: object) -> Reply:
+def _make_reply(result: object) -> Reply:
     if isinstance(result, str):
-        return Reply(_plain_text(result))
+        return Reply(_check_reply_text(result))
     if not isinstance(result, Reply):
-        raise _bad_reply(f"the agent returned {type(result).__name__}, not str")
+        raise _bad_reply_error(f"the agent returned {type(result).__name__}, not str")
     if not isinstance(result.text, str):
-        raise _bad_reply(f"the text of the agent's Reply is {type(result.text).__name__}, not str")
+        raise _bad_reply_error(f"the text of the agent's Reply is {type(result.text).__name__}, not str")
     try:
         # Read here, where the agent can be stopped: they may be iterators over anything.
         messages, meta = list(result.messages), dict(result.meta)
     except Exception as error:
-        raise _bad_reply(f"the agent's Reply cannot be read: {describe_exception(error)}") from error
-    return Reply(_plain_text(result.text), messages, meta)
+        raise _bad_reply_error(f"the agent's Reply cannot be read: {describe_exception(error)}") from error
+    return Reply(_check_reply_text(result.text), messages, meta)
 
 
-def _plain_text(text: str) -> str:
+def _check_reply_text(text: str) -> str:
     """`text` as a str and no subclass of it, fit for being kept; AgentError if it is not."""
     text = str.__str__(text)
     if not text.isascii():
         try:
             size = len(text.encode())
         except UnicodeEncodeError as error:
-            raise _bad_reply(f"the reply has a lone surrogate at character {error.start}") from None
+            raise _bad_reply_error(f"the reply has a lone surrogate at character {error.start}") from None
     else:
         size = len(text)
     if size > MAX_BYTES:
-        raise _bad_reply(f"the reply is larger than {MAX_BYTES // 2**20} MiB")
+        raise _bad_reply_error(f"the reply is larger than {MAX_BYTES // 2**20} MiB")
     return text
 
 
-def _bad_reply(problem: str) -> AgentError:
+def _bad_reply_error(problem: str) -> AgentError:
     return AgentError(problem, type="bad_reply")
 
 

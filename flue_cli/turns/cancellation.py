@@ -20,11 +20,11 @@ class AgentStopped(BaseException):
 class Stoppable(Protocol):
     """Something that a signal can ask to end."""
 
-    def request(self, why: TurnCancelled) -> None:
+    def request(self, reason: TurnCancelled) -> None:
         """End because of `why`; called from a signal handler."""
 
 
-Cancelling = Callable[[Stoppable], AbstractContextManager[None]]
+SignalRoute = Callable[[Stoppable], AbstractContextManager[None]]
 """While inside, a signal makes a request instead of ending the command."""
 
 
@@ -41,8 +41,8 @@ class Cancellation:
 
     def __init__(self, *, wake_by: int = 0) -> None:
         """`wake_by` is a signal whose handler calls `request`, for waking the main thread; 0 for none."""
-        self.why: FlueError | None = None
-        self.since = 0.0
+        self.reason: FlueError | None = None
+        self.requested_at = 0.0
         self.reasons: list[FlueError] = []
         self.on_request: Callable[[], None] | None = None
         self._wake_by = wake_by
@@ -50,12 +50,12 @@ class Cancellation:
         self.lock = threading.RLock()
         self.stop: Callable[[], None] | None = None
 
-    def request(self, why: FlueError, *, stop: bool = True) -> None:
+    def request(self, reason: FlueError, *, stop: bool = True) -> None:
         """End the turn because of `why`; the first reason stands. Without `stop`, only take note."""
-        self.reasons.append(why)
-        if self.why is None:
-            self.since = time.monotonic()
-            self.why = why
+        self.reasons.append(reason)
+        if self.reason is None:
+            self.requested_at = time.monotonic()
+            self.reason = reason
         with self.lock:
             if self.on_request:
                 self.on_request()
@@ -69,15 +69,15 @@ class Cancellation:
 
     def check(self) -> None:
         """Raise the reason, if there is one."""
-        if self.why is not None:
-            raise self.why
+        if self.reason is not None:
+            raise self.reason
 
-    def stops_thread(self) -> AbstractContextManager[None]:
+    def thread_stop(self) -> AbstractContextManager[None]:
         """Return a context in which a request raises AgentStopped in this thread."""
         return _ThreadStop(self, self._wake_by)
 
     @contextmanager
-    def stops_by(self, stop: Callable[[], None]) -> Iterator[None]:
+    def custom_stop(self, stop: Callable[[], None]) -> Iterator[None]:
         """Make requests call `stop` instead, which may be gentler; used inside of `stops_thread`."""
         outer = self.stop
         self.stop = stop
@@ -109,7 +109,7 @@ class _ThreadStop:
         with self._cancellation.lock:
             self._cancellation.stop = None
         if self._is_sent:
-            _raise_in(self._thread, None)  # it may still be on its way
+            _raise_in_thread(self._thread, None)  # it may still be on its way
 
     def _stop(self) -> None:
         if threading.get_ident() == self._thread:
@@ -122,10 +122,10 @@ class _ThreadStop:
             signal.pthread_kill(self._thread, self._wake_by)
         elif not self._is_sent:
             self._is_sent = True
-            _raise_in(self._thread, AgentStopped)
+            _raise_in_thread(self._thread, AgentStopped)
 
 
-def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
+def _raise_in_thread(thread: int, exception: type[BaseException] | None) -> None:
     """Have `exception` raised in another thread at its next bytecode; None takes it back."""
     import ctypes
 

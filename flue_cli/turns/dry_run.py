@@ -14,7 +14,7 @@ from flue_cli import times
 from flue_cli.agents.call_recording import CallRecorder, CallReplayer
 from flue_cli.agents.discovery import Agent
 from flue_cli.errors import FlueError, StoreDamaged
-from flue_cli.jsondata.diff import Change, changes
+from flue_cli.jsondata.diff import Change, find_changes
 from flue_cli.stores.records import SessionHead
 from flue_cli.turns.call_agent import OnPiece, run_agent
 from flue_cli.turns.cancellation import Cancellation
@@ -33,17 +33,19 @@ class DryRunResult(NamedTuple):
     `missing` names the calls that the agent wanted to make and that have no recorded answer.
     """
 
-    start: TurnInput
+    turn_input: TurnInput
     result: TurnResult | None
     error: FlueError | None = None
-    missing: Sequence[str] = ()
+    missing_calls: Sequence[str] = ()
 
     def data_changes(self) -> list[Change]:
         """Compare the data after the turn with the data before it; no changes if it failed."""
-        if self.result is None or self.result.data == self.start.data:
+        if self.result is None or self.result.data == self.turn_input.data:
             return []
-        before, after = (parse_data(text, self.start.session) for text in (self.start.data, self.result.data))
-        return changes(before, after)
+        before, after = (
+            parse_data(text, self.turn_input.session) for text in (self.turn_input.data, self.result.data)
+        )
+        return find_changes(before, after)
 
 
 def _ignore(*_: object) -> None:
@@ -59,12 +61,12 @@ class DryRunner:
     def run(
         self,
         agent: Agent,
-        start: TurnInput,
+        turn_input: TurnInput,
         *,
         cancellation: Cancellation,
         timeout: float | None = None,
         on_piece: OnPiece = _ignore,
-        stuck: Callable[[DryRunResult], None] = _ignore,
+        on_stuck: Callable[[DryRunResult], None] = _ignore,
     ) -> DryRunResult:
         """Have `agent` answer `start`, within `timeout` seconds.
 
@@ -73,16 +75,19 @@ class DryRunner:
         from another thread, when a cancelled agent does not stop. Raises StoreDamaged if the data or the
         calls of `start` are invalid.
         """
-        session = start.make_session()
-        player = _make_player(start)
-        missing = player.missing if player else ()
+        session = turn_input.make_session()
+        player = _make_replayer(turn_input)
+        missing = player.missing_calls if player else ()
         watch = self._watchdog.watch(
-            None, cancellation, timeout=timeout, give_up=lambda why: stuck(DryRunResult(start, None, why))
+            None,
+            cancellation,
+            timeout=timeout,
+            give_up=lambda why: on_stuck(DryRunResult(turn_input, None, why)),
         )
         try:
             result = run_agent(
                 agent,
-                start,
+                turn_input,
                 session,
                 player or CallRecorder(),
                 cancellation=cancellation,
@@ -90,8 +95,8 @@ class DryRunner:
                 on_piece=on_piece,
             )
         except FlueError as error:
-            return DryRunResult(start, None, error, missing)
-        return DryRunResult(start, result, None, missing)
+            return DryRunResult(turn_input, None, error, missing)
+        return DryRunResult(turn_input, result, None, missing)
 
     def close(self) -> None:
         """End the watchdog thread."""
@@ -106,24 +111,24 @@ class AgentRun(NamedTuple, Generic[Outcome]):
     """
 
     dry_runner: DryRunner
-    cancelling: Callable[[], AbstractContextManager[Cancellation]]
+    make_cancellation: Callable[[], AbstractContextManager[Cancellation]]
     timeout: float | None = None
-    stuck: Callable[[Outcome], Any] = _ignore
+    on_stuck: Callable[[Outcome], Any] = _ignore
 
     def run(
         self,
         agent: Agent,
-        start: TurnInput,
+        turn_input: TurnInput,
         cancellation: Cancellation,
         make_outcome: Callable[[DryRunResult], Outcome],
     ) -> DryRunResult:
         """Have `agent` answer `start`; `make_outcome` makes of the result what `stuck` is given."""
         return self.dry_runner.run(
             agent,
-            start,
+            turn_input,
             cancellation=cancellation,
             timeout=self.timeout,
-            stuck=lambda result: self.stuck(make_outcome(result)),
+            on_stuck=lambda result: self.on_stuck(make_outcome(result)),
         )
 
 
@@ -140,10 +145,10 @@ def next_turn_input(store: Store, head: SessionHead, prompt: str) -> TurnInput:
     )
 
 
-def _make_player(start: TurnInput) -> CallReplayer | None:
+def _make_replayer(turn_input: TurnInput) -> CallReplayer | None:
     try:
-        return CallReplayer(start.calls) if start.calls is not None else None
+        return CallReplayer(turn_input.calls) if turn_input.calls is not None else None
     except ValueError as error:
         raise StoreDamaged(
-            f"the recorded calls of turn {start.turn} of session '{start.session}' are none: {error}"
+            f"the recorded calls of turn {turn_input.turn} of session '{turn_input.session}' are none: {error}"
         ) from error

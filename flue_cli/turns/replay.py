@@ -22,11 +22,11 @@ from flue_cli.errors import (
     StoreError,
     TurnCancelled,
 )
-from flue_cli.jsondata.diff import Change, apply_changes, changes
+from flue_cli.jsondata.diff import Change, apply_changes, find_changes
 from flue_cli.jsondata.strict import dumps
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Failure, SessionHead
-from flue_cli.stores.rules import history_of
+from flue_cli.stores.rules import messages_of_entry
 from flue_cli.turns.dry_run import AgentRun, DryRunResult
 from flue_cli.turns.result import TurnInput, history_before, parse_data
 
@@ -53,9 +53,9 @@ class TurnComparison(NamedTuple):
     prompt: str
     recorded: TurnOutcome
     now: TurnOutcome
-    what: Sequence[str] = ()
+    differing_parts: Sequence[str] = ()
     data: Sequence[Change] = ()
-    missing: Sequence[str] = ()
+    missing_calls: Sequence[str] = ()
 
 
 class SkippedTurn(NamedTuple):
@@ -74,9 +74,9 @@ def replay_turns(
     """
     data = "{}"
     for entry in store.entries(head, 1, head.turn, with_data=True):
-        if _is_answered(entry):
+        if _is_completed_prompt(entry):
             history = history_before(store, store.head_at(head, entry.turn - 1))
-            yield _replay(agent, run, _scene(head, entry, data, history), entry)[0]
+            yield _replay_turn(agent, run, _recorded_input(head, entry, data, history), entry)[0]
         elif entry.kind == "prompt":
             yield SkippedTurn(entry.turn, entry.outcome)
         data = entry.data
@@ -87,7 +87,7 @@ def replay_in_sequence(
     head: SessionHead,
     agent: Agent,
     run: AgentRun[TurnComparison],
-    keep: Callable[[Entry], None],
+    add_entry: Callable[[Entry], None],
 ) -> Iterator[TurnComparison | SkippedTurn]:
     """Replay each turn from the results of those before it; `keep` gets every entry of the new branch.
 
@@ -97,29 +97,31 @@ def replay_in_sequence(
     recorded, data = "{}", "{}"
     said: list[Message] = []
     for entry in store.entries(head, 1, head.turn, with_data=True):
-        if _is_answered(entry):
-            compared, made = _replay(agent, run, _scene(head, entry, data, _history(said)), entry)
+        if _is_completed_prompt(entry):
+            compared, made = _replay_turn(
+                agent, run, _recorded_input(head, entry, data, _copied_history(said)), entry
+            )
             yield compared
         elif entry.kind == "prompt":
             made = entry._replace(data=data)
             yield SkippedTurn(entry.turn, entry.outcome)
         else:
-            made = entry._replace(data=_edited(head, entry, recorded, data))
-        keep(made)
-        said += history_of(made)
+            made = entry._replace(data=_reapply_edit(head, entry, recorded, data))
+        add_entry(made)
+        said += messages_of_entry(made)
         recorded, data = entry.data, made.data
 
 
-def _is_answered(entry: Entry) -> bool:
+def _is_completed_prompt(entry: Entry) -> bool:
     return entry.kind == "prompt" and entry.outcome == "completed"
 
 
-def _history(said: Sequence[Message]) -> History:
+def _copied_history(said: Sequence[Message]) -> History:
     # Whoever reads may change what it read.
     return History(len(said), lambda start, stop: deepcopy(said[start:stop]))
 
 
-def _scene(head: SessionHead, entry: Entry, data: str, history: History) -> TurnInput:
+def _recorded_input(head: SessionHead, entry: Entry, data: str, history: History) -> TurnInput:
     seed, calls = entry.meta.get("seed"), entry.meta.get("calls", [])
     return TurnInput(
         session=head.name,
@@ -133,68 +135,66 @@ def _scene(head: SessionHead, entry: Entry, data: str, history: History) -> Turn
     )
 
 
-def _replay(
+def _replay_turn(
     agent: Agent, run: AgentRun[TurnComparison], scene: TurnInput, entry: Entry
 ) -> tuple[TurnComparison, Entry]:
     """Replay one turn; returns the comparison, and the entry that it would make."""
     began = time.monotonic()
-    with run.cancelling() as cancellation:
-        done = run.run(agent, scene, cancellation, lambda result: _compared(entry, result))
-    why = done.error or cancellation.why  # a signal may have come when the agent was done
+    with run.make_cancellation() as cancellation:
+        done = run.run(agent, scene, cancellation, lambda result: _compare_turn(entry, result))
+    why = done.error or cancellation.reason  # a signal may have come when the agent was done
     if isinstance(why, TurnCancelled | StoreError):
         raise why
     microseconds = int((time.monotonic() - began) * 1_000_000)
-    made = _entry(agent, entry, done)._replace(finished_at=entry.started_at + microseconds)
-    return _compared(entry, done), made
+    made = _replayed_entry(agent, entry, done)._replace(finished_at=entry.started_at + microseconds)
+    return _compare_turn(entry, done), made
 
 
-def _compared(entry: Entry, done: DryRunResult) -> TurnComparison:
-    start = done.start
+def _compare_turn(entry: Entry, result: DryRunResult) -> TurnComparison:
+    start = result.turn_input
     recorded = TurnOutcome(entry.reply, entry.messages, entry.data)
-    if not done.result:
-        now = TurnOutcome(None, (), start.data, done.error)
-        return TurnComparison(entry.turn, entry.prompt, recorded, now, ("error",), (), done.missing)
-    now = TurnOutcome(done.result.reply, done.result.messages, done.result.data)
+    if not result.result:
+        now = TurnOutcome(None, (), start.data, result.error)
+        return TurnComparison(entry.turn, entry.prompt, recorded, now, ("error",), (), result.missing_calls)
+    now = TurnOutcome(result.result.reply, result.result.messages, result.result.data)
     both = (parse_data(side.data, start.session) for side in (recorded, now))
-    made = changes(*both) if recorded.data != now.data else []
+    made = find_changes(*both) if recorded.data != now.data else []
     differs = {
         "reply": recorded.reply != now.reply,
-        "messages": changes(*([one.as_dict() for one in side.messages] for side in (recorded, now))),
+        "messages": find_changes(*([one.as_dict() for one in side.messages] for side in (recorded, now))),
         "data": made,
-        "calls": done.missing,
+        "calls": result.missing_calls,
     }
     what = tuple(part for part, found in differs.items() if found)
-    return TurnComparison(entry.turn, entry.prompt, recorded, now, what, made, done.missing)
+    return TurnComparison(entry.turn, entry.prompt, recorded, now, what, made, result.missing_calls)
 
 
-def _entry(agent: Agent, entry: Entry, done: DryRunResult) -> Entry:
+def _replayed_entry(agent: Agent, entry: Entry, result: DryRunResult) -> Entry:
     """Make the entry of the new branch from a replayed turn."""
-    error = done.error
-    if done.missing:  # also where the agent swallowed it
+    error = result.error
+    if result.missing_calls:  # also where the agent swallowed it
         error = AgentError(
-            f"the call '{done.missing[0]}' was not recorded, and is not made", type="not_recorded"
+            f"the call '{result.missing_calls[0]}' was not recorded, and is not made", type="not_recorded"
         )
-    if done.result and not error:
-        result = done.result
-        return entry._replace(
-            reply=result.reply, messages=tuple(result.messages), meta=result.meta, data=result.data
-        )
+    if result.result and not error:
+        kept = result.result
+        return entry._replace(reply=kept.reply, messages=tuple(kept.messages), meta=kept.meta, data=kept.data)
     failure = (
         Failure(error.type, error.message.encode("utf-8", "backslashreplace").decode()) if error else None
     )
-    meta = {"source": agent.fingerprint, "seed": done.start.seed}
+    meta = {"source": agent.fingerprint, "seed": result.turn_input.seed}
     return entry._replace(
-        outcome="failed", reply=None, messages=(), error=failure, meta=meta, data=done.start.data
+        outcome="failed", reply=None, messages=(), error=failure, meta=meta, data=result.turn_input.data
     )
 
 
-def _edited(head: SessionHead, entry: Entry, recorded: str, data: str) -> str:
+def _reapply_edit(head: SessionHead, entry: Entry, recorded: str, data: str) -> str:
     """Apply to `data` the changes that an edit made to the recorded data."""
     if recorded == data:
         return entry.data
     before, after, now = (parse_data(text, head.name) for text in (recorded, entry.data, data))
     try:
-        return dumps(apply_changes(now, changes(before, after)))
+        return dumps(apply_changes(now, find_changes(before, after)))
     except (Conflict, DataError) as error:
         raise Conflict(
             f"the edit of turn {entry.turn} does not fit what the turns before it gave now: {error}",

@@ -52,7 +52,9 @@ def make_result(reply: Reply, session: AgentSession[Any], recorded: Mapping[str,
         if not isinstance(found, dict):
             raise DataError("data", f"{type(found).__name__}, not dict")
         data = dumps(found)
-        between = [_fields(message, f"messages[{number}]") for number, message in enumerate(reply.messages)]
+        between = [
+            _message_fields(message, f"messages[{number}]") for number, message in enumerate(reply.messages)
+        ]
         copied = loads(dumps(between, root="messages")) if between else []
         messages = [Message.from_dict(fields) for fields in copied]
         meta = {**reply.meta, **recorded}
@@ -94,8 +96,8 @@ def history_before(store: Store, head: SessionHead) -> History:
     return History(head.messages, lambda start, stop: store.messages(head, start, stop))
 
 
-def _fields(message: Message | Mapping[str, Any], where: str) -> dict[str, Any]:
+def _message_fields(message: Message | Mapping[str, Any], label: str) -> dict[str, Any]:
     fields = message.as_dict() if isinstance(message, Message) else dict(message)
     if not isinstance(fields.get("role"), str) or "content" not in fields:
-        raise DataError(where, "needs a 'role' (str) and 'content'")
+        raise DataError(label, "needs a 'role' (str) and 'content'")
     return fields

@@ -76,10 +76,10 @@ class Listener(NamedTuple):
     agent does not stop: the turn is settled by then, and what `run` returns later says no more.
     """
 
-    waiting: Callable[[LeaseHolder], None] = _ignore
-    begun: Callable[[BegunTurn], None] = _ignore
-    piece: OnPiece = _ignore
-    stuck: Callable[[Turn], None] = _ignore
+    on_wait: Callable[[LeaseHolder], None] = _ignore
+    on_begin: Callable[[BegunTurn], None] = _ignore
+    on_piece: OnPiece = _ignore
+    on_stuck: Callable[[Turn], None] = _ignore
 
 
 class Runner:
@@ -96,7 +96,7 @@ class Runner:
     def run(
         self,
         agent: Agent,
-        ask: TurnRequest,
+        request: TurnRequest,
         listener: Listener = Listener(),  # noqa: B008 - immutable
         *,
         cancellation: Cancellation,
@@ -109,10 +109,10 @@ class Runner:
         TurnCancelled while waiting, StoreError.
         """
         store = self.store
-        _refuse_half_characters(ask)
-        begun = store.begin(ask, cancellable_pause(cancellation, listener.waiting))
+        _refuse_lone_surrogates(request)
+        begun = store.begin(request, cancellable_pause(cancellation, listener.on_wait))
         if isinstance(begun, ReplayedTurn):
-            return _replayed(begun)
+            return _make_replayed_turn(begun)
         lease = begun.lease
         began = time.monotonic()
         seed = new_seed()
@@ -125,13 +125,13 @@ class Runner:
             return turn
 
         def give_up(why: FlueError) -> None:
-            listener.stuck(ended(_abandon(store, begun, why, recorded)))
+            listener.on_stuck(ended(_abandon_turn(store, begun, why, recorded)))
 
         try:
-            listener.begun(begun)
+            listener.on_begin(begun)
             start = TurnInput(
                 session=lease.head.name,
-                prompt=ask.prompt,
+                prompt=request.prompt,
                 data=lease.data,
                 history=history_before(store, lease.head),
                 turn=lease.turn,
@@ -145,15 +145,15 @@ class Runner:
                 recorder,
                 cancellation=cancellation,
                 watch=self._watchdog.watch(lease, cancellation, timeout=timeout, give_up=give_up),
-                on_piece=listener.piece,
+                on_piece=listener.on_piece,
             )
         except FlueError as error:
-            return ended(_abandon(store, begun, error, recorded))
+            return ended(_abandon_turn(store, begun, error, recorded))
         except BaseException as error:
             # A bug of ours must not leave the session held.
-            _abandon(store, begun, FlueError(describe_exception(error)), recorded)
+            _abandon_turn(store, begun, FlueError(describe_exception(error)), recorded)
             raise
-        return ended(_commit(store, begun, result))
+        return ended(_commit_turn(store, begun, result))
 
     def close(self) -> None:
         """End the watchdog thread; the store stays open."""
@@ -172,27 +172,27 @@ def _log_turn(log: Log, turn: Turn, seconds: float) -> None:
     )
 
 
-def _refuse_half_characters(ask: TurnRequest) -> None:
-    for what, text in (("prompt", ask.prompt), ("turn key", ask.key or "")):
+def _refuse_lone_surrogates(request: TurnRequest) -> None:
+    for what, text in (("prompt", request.prompt), ("turn key", request.key or "")):
         try:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError(f"the {what} is not UTF-8") from None
 
 
-def cancellable_pause(cancellation: Cancellation, waiting: Callable[[LeaseHolder], None]) -> Pause:
+def cancellable_pause(cancellation: Cancellation, on_wait: Callable[[LeaseHolder], None]) -> Pause:
     """Make the pause for a turn that waits: it tells `waiting` the holder, and ends when cancelled."""
 
     def pause(seconds: float, holder: LeaseHolder) -> None:
         cancellation.check()
-        waiting(holder)
+        on_wait(holder)
         time.sleep(seconds)
         cancellation.check()
 
     return pause
 
 
-def _commit(store: Store, begun: BegunTurn, result: TurnResult) -> Turn:
+def _commit_turn(store: Store, begun: BegunTurn, result: TurnResult) -> Turn:
     lease = begun.lease
     try:
         head = store.commit(
@@ -200,11 +200,11 @@ def _commit(store: Store, begun: BegunTurn, result: TurnResult) -> Turn:
         )
     except (LeaseLost, StoreError) as error:
         # The agent's work is done and cannot be kept: the reply is still worth showing.
-        return _turn(begun, "interrupted", lease.head.version, reply=result.reply, error=error)
-    return _turn(begun, "completed", head.version, reply=result.reply, data=result.data)
+        return _make_turn(begun, "interrupted", lease.head.version, reply=result.reply, error=error)
+    return _make_turn(begun, "completed", head.version, reply=result.reply, data=result.data)
 
 
-def _abandon(store: Store, begun: BegunTurn, error: FlueError, meta: Mapping[str, Any]) -> Turn:
+def _abandon_turn(store: Store, begun: BegunTurn, error: FlueError, meta: Mapping[str, Any]) -> Turn:
     """Settle the turn as what `error` makes of it; data and history stay as they were."""
     outcome = "cancelled" if isinstance(error, TurnCancelled | OutputClosed) else "failed"
     # An exception about a file's name may hold half a character, which no store would take.
@@ -214,11 +214,11 @@ def _abandon(store: Store, begun: BegunTurn, error: FlueError, meta: Mapping[str
     except LeaseLost:
         version = begun.lease.head.version  # settled already, by the watchdog or by another process
     except StoreError as failure:
-        return _turn(begun, "interrupted", begun.lease.head.version, error=failure)
-    return _turn(begun, outcome, version, error=error)
+        return _make_turn(begun, "interrupted", begun.lease.head.version, error=failure)
+    return _make_turn(begun, outcome, version, error=error)
 
 
-def _turn(
+def _make_turn(
     begun: BegunTurn,
     outcome: str,
     version: int,
@@ -243,7 +243,7 @@ def _turn(
     )
 
 
-def _replayed(found: ReplayedTurn) -> Turn:
+def _make_replayed_turn(found: ReplayedTurn) -> Turn:
     entry, head = found.entry, found.head
     return Turn(
         agent=head.agent,

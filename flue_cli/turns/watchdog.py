@@ -26,7 +26,7 @@ GRACE_SECONDS = 2.0
 """How long an agent that was told to stop may take to do so."""
 
 _LONGEST_SLEEP = 3600.0
-_LOOK, _PASSED, _DONE = 0, 254, 255
+_CHECK, _DRAIN, _END = 0, 254, 255
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -47,8 +47,8 @@ class Watchdog:
         self._watched: list[_WatchedTurn] = []
         self._wakes_at = 0.0  # when the thread will look again by itself; 0: not before it is woken
         self._thread: threading.Thread | None = None
-        self._passed = threading.Event()
-        self._reading, self._writing = -1, -1
+        self._drained = threading.Event()
+        self._read_end, self._write_end = -1, -1
 
     @contextmanager
     def watch(
@@ -80,11 +80,11 @@ class Watchdog:
         """Begin to watch over a turn; returns the wake-up descriptor that was set before."""
         with self._lock:
             self._watched.append(turn)
-            is_earlier = not self._wakes_at or turn.next_moment() < self._wakes_at
-        old_wakeup = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False) if turn.in_main else -1
-        turn.cancellation.listen(self._look)
-        if is_earlier or turn.cancellation.why:
-            self._look()
+            is_earlier = not self._wakes_at or turn.next_check() < self._wakes_at
+        old_wakeup = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False) if turn.in_main else -1
+        turn.cancellation.listen(self._wake_to_check)
+        if is_earlier or turn.cancellation.reason:
+            self._wake_to_check()
         return old_wakeup
 
     def _remove(self, turn: _WatchedTurn, old_wakeup: int) -> None:
@@ -96,18 +96,18 @@ class Watchdog:
             turn.is_over = True
         with self._lock:
             self._watched.remove(turn)
-        if turn.in_main and turn.cancellation.why:
-            self._pass_signals()
+        if turn.in_main and turn.cancellation.reason:
+            self._drain_signals()
 
     def close(self) -> None:
         """End the thread, and let go of what it holds."""
         if self._thread is None:
             return
-        self._wake(_DONE)
+        self._wake(_END)
         self._thread.join()
         self._thread = None
-        os.close(self._reading)
-        os.close(self._writing)
+        os.close(self._read_end)
+        os.close(self._write_end)
 
     def _start(self) -> None:
         thread = self._thread
@@ -117,28 +117,28 @@ class Watchdog:
             if self._thread is None:
                 self._make_pipe()
                 watchdog = ref(self)
-                os.register_at_fork(after_in_child=lambda: _forget(watchdog()))
+                os.register_at_fork(after_in_child=lambda: _clear_wakeup_in_child(watchdog()))
             elif self._thread.is_alive():
                 return
             self._thread = threading.Thread(target=self._run, name="flue-watchdog", daemon=True)
             self._thread.start()
 
-    def _pass_signals(self) -> None:
+    def _drain_signals(self) -> None:
         """Have the thread see the signals of a turn that is over, not take them for the next one's."""
-        self._passed.clear()
-        self._wake(_PASSED)
-        self._passed.wait(1.0)
+        self._drained.clear()
+        self._wake(_DRAIN)
+        self._drained.wait(1.0)
 
     def _make_pipe(self) -> None:
-        self._reading, self._writing = os.pipe()
-        os.set_blocking(self._writing, False)
+        self._read_end, self._write_end = os.pipe()
+        os.set_blocking(self._write_end, False)
 
-    def _look(self) -> None:
-        self._wake(_LOOK)
+    def _wake_to_check(self) -> None:
+        self._wake(_CHECK)
 
     def _wake(self, byte: int) -> None:
         try:
-            os.write(self._writing, bytes([byte]))
+            os.write(self._write_end, bytes([byte]))
         except BlockingIOError:
             return  # a pipe full of reasons to wake up is one already
         except OSError as error:
@@ -149,10 +149,10 @@ class Watchdog:
         while True:
             with self._lock:
                 watched = list(self._watched)
-                self._wakes_at = min((turn.next_moment() for turn in watched), default=0.0)
+                self._wakes_at = min((turn.next_check() for turn in watched), default=0.0)
             if not self._wakes_at:
                 self._disconnect()
-            if self._sleep(self._wakes_at):
+            if self._wait_for_wakeup(self._wakes_at):
                 self._disconnect()
                 return
             with self._lock:
@@ -160,42 +160,42 @@ class Watchdog:
             for turn in watched:
                 with turn.lock:
                     if not turn.is_over:
-                        turn.look()
+                        turn.act_if_due()
 
     def _disconnect(self) -> None:
         if self._store:
             self._store.disconnect()
 
-    def _sleep(self, until: float) -> bool:
+    def _wait_for_wakeup(self, until: float) -> bool:
         """Wait until then (0: for ever), unless something happens; True if it is time to end."""
         seconds = min(max(0.0, until - time.monotonic()), _LONGEST_SLEEP) if until else None
         poll = select.poll()  # select() knows no descriptors from 1024 on, of which a server may have many
-        poll.register(self._reading, select.POLLIN)
+        poll.register(self._read_end, select.POLLIN)
         try:
             ready = poll.poll(None if seconds is None else math.ceil(seconds * 1000))
-            said = os.read(self._reading, 64) if ready else b""
+            said = os.read(self._read_end, 64) if ready else b""
         except OSError as error:
             if error.errno != errno.EBADF:
                 raise
             self._make_pipe()  # an agent closed every descriptor that it found
             return False
         for byte in said:
-            if byte == _DONE:
+            if byte == _END:
                 return True
-            if byte == _PASSED:
-                self._passed.set()
+            if byte == _DRAIN:
+                self._drained.set()
             if byte in _STOPPING_SIGNALS:
                 with self._lock:
                     for turn in self._watched:
-                        turn.signalled(byte)
+                        turn.note_signal(byte)
         return False
 
 
-def _forget(watchdog: Watchdog | None) -> None:
+def _clear_wakeup_in_child(watchdog: Watchdog | None) -> None:
     """In a process that an agent forked: signals that it gets are not its parent's."""
     if watchdog is not None:
         descriptor = signal.set_wakeup_fd(-1)
-        if descriptor != watchdog._writing:  # noqa: SLF001 - the rest of the class, for a child without threads
+        if descriptor != watchdog._write_end:  # noqa: SLF001 - the rest of the class, for a child without threads
             signal.set_wakeup_fd(descriptor)
 
 
@@ -223,33 +223,33 @@ class _WatchedTurn:
         self._deadline = now + timeout if timeout is not None else math.inf
         self.in_main = threading.get_ident() == threading.main_thread().ident
 
-    def next_moment(self) -> float:
+    def next_check(self) -> float:
         """Return the next moment to look at it."""
         if self.is_over:
             return math.inf
-        if self.cancellation.why:
-            return min(self._renew_at, self.cancellation.since + GRACE_SECONDS)
+        if self.cancellation.reason:
+            return min(self._renew_at, self.cancellation.requested_at + GRACE_SECONDS)
         return min(self._renew_at, self._deadline)
 
-    def signalled(self, signum: int) -> None:
+    def note_signal(self, signum: int) -> None:
         """Note a signal; its handler may still have to wait for the agent."""
         if self.in_main:
             self.cancellation.request(cancelled_by(signum), stop=False)
 
-    def look(self) -> None:
+    def act_if_due(self) -> None:
         """Do what is due."""
-        why = self.cancellation.why
+        why = self.cancellation.reason
         now = time.monotonic()
-        if why and now >= self.cancellation.since + GRACE_SECONDS:
+        if why and now >= self.cancellation.requested_at + GRACE_SECONDS:
             self.is_over = True
             self._give_up(why)
             return
         if not why and now >= self._deadline:
             self.cancellation.request(TurnTimeout(f"the agent took longer than {self._timeout:g} s"))
         if self._renew and now >= self._renew_at:
-            self._renew_at = self._renewed(self._renew, now)
+            self._renew_at = self._renew_lease(self._renew, now)
 
-    def _renewed(self, renew: Callable[[], None], now: float) -> float:
+    def _renew_lease(self, renew: Callable[[], None], now: float) -> float:
         """Renew the lease; returns when to do so next."""
         try:
             renew()

@@ -100,7 +100,7 @@ def main() -> None:
         heads = [kept.head(one.agent, one.name) for one in kept.sessions()[: LARGE // 2]]
         began = time.perf_counter()
         for head in heads:
-            kept.delete(head, seen=[])
+            kept.delete(head, seen_forks=[])
         print(f"delete  {(time.perf_counter() - began) * 1000 / len(heads):20.2f} ms a session")
         began = time.perf_counter()
         given_back = kept.reclaim_space(3.0)

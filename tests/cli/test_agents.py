@@ -137,9 +137,9 @@ def test_a_sample_that_is_hidden_is_known(folders: Folders) -> None:
     mine = folders.find("greeting") if write(folders.user / "greeting.py") else sample
     write(folders.user / "other.py")
 
-    assert discovery.shadowed_sample(mine)
-    assert not discovery.shadowed_sample(sample)
-    assert not discovery.shadowed_sample(folders.find("other"))
+    assert discovery.hides_sample(mine)
+    assert not discovery.hides_sample(sample)
+    assert not discovery.hides_sample(folders.find("other"))
 
 
 def test_agents_of_another_user_are_not_run(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:

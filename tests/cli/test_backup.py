@@ -17,7 +17,17 @@ from support.old_store import copy_as_schema_1
 
 from flue_cli.errors import Conflict, FileExists, StoppedBySignal, StoreError
 from flue_cli.stores import open_store
-from flue_cli.testing.run_turns import AGENT, begin, contents, everything, finish, move, talk, timeline, turn
+from flue_cli.testing.run_turns import (
+    AGENT,
+    begin_turn,
+    complete_turn,
+    move_head_to,
+    run_turn,
+    run_turns,
+    session_contents,
+    store_contents,
+    timeline_entries,
+)
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -30,9 +40,9 @@ def store(flue: Flue) -> Iterator[Store]:
     """The store of the command, with a session that has a kept fork."""
     flue.home.mkdir(exist_ok=True)
     opened = open_store(str(flue.store))
-    talk(opened, "one", "two")
-    move(opened, 1)
-    talk(opened, "instead")
+    run_turns(opened, "one", "two")
+    move_head_to(opened, 1)
+    run_turns(opened, "instead")
     yield opened
     opened.close()
 
@@ -41,7 +51,7 @@ def in_file(path: Path, name: str = "main") -> tuple[object, ...]:
     """Everything that the store at `path` tells about a session."""
     found = open_store(str(path))
     try:
-        return everything(found, name)
+        return store_contents(found, name)
     finally:
         found.close()
 
@@ -63,7 +73,7 @@ def spoil(path: Path, old: bytes) -> None:
 
 def test_a_backup_is_a_store(flue: Flue, store: Store) -> None:
     """It has everything, is private and one file, and can be used as a store by itself."""
-    before = everything(store)
+    before = store_contents(store)
 
     done = flue("backup", "b.db", stdin=None)
 
@@ -72,7 +82,7 @@ def test_a_backup_is_a_store(flue: Flue, store: Store) -> None:
     assert done.err.startswith(f"{flue.store} is copied to b.db (")
     assert path.stat().st_mode & 0o777 == 0o600
     assert around(path) == ["b.db"]
-    assert in_file(path) == before == everything(store)
+    assert in_file(path) == before == store_contents(store)
     assert flue("sessions", "show", "main", "--store", "b.db", stdin=None).out.endswith("> instead\nok\n")
     assert flue("doctor", "--store", "b.db", stdin=None).code == 0
 
@@ -88,7 +98,7 @@ def test_a_backup_replaces_nothing_by_itself(flue: Flue, store: Store) -> None:
     assert flue("backup", str(flue.store), "--force", stdin=None).code == 2
     assert (flue.folder / "b.db").read_text() == "precious"
     assert flue("backup", "b.db", "--force", stdin=None).code == 0
-    assert in_file(flue.folder / "b.db") == everything(store)
+    assert in_file(flue.folder / "b.db") == store_contents(store)
     assert around(flue.folder / "b.db") == ["b.db", "folder", "link"]
 
 
@@ -110,11 +120,11 @@ def test_a_store_in_use_is_copied_as_of_one_moment(flue: Flue, store: Store, tmp
         while not over.is_set():
             number = len(made)
             for name in ("left", "right"):
-                turn(store, f"{name} {number}", name, reply="x" * 5000, wait=30)
+                run_turn(store, f"{name} {number}", name, reply="x" * 5000, wait=30)
             made.append(number)
         store.disconnect()
 
-    turn(store, "large", "large", reply="x" * 3_000_000)  # several steps of copying
+    run_turn(store, "large", "large", reply="x" * 3_000_000)  # several steps of copying
     steps: list[int] = []
     writer = threading.Thread(target=write)
     writer.start()
@@ -128,7 +138,7 @@ def test_a_store_in_use_is_copied_as_of_one_moment(flue: Flue, store: Store, tmp
             assert left.turn - right.turn in (0, 1)
             assert right.turn >= at_least
             for head in (left, right):
-                assert [entry.prompt for entry in timeline(copy, head)] == [
+                assert [entry.prompt for entry in timeline_entries(copy, head)] == [
                     f"{head.name} {turn}" for turn in range(head.turn)
                 ]
             copy.close()
@@ -164,17 +174,17 @@ def test_a_backup_that_is_stopped_leaves_nothing(flue: Flue, store: Store, tmp_p
                 partial(stop, what),
             )
     assert not [file for file in tmp_path.iterdir() if "b.db" in file.name]
-    talk(store, "more")
+    run_turns(store, "more")
     store.back_up(str(tmp_path / "b.db"), quiet)
-    assert in_file(tmp_path / "b.db") == everything(store)
+    assert in_file(tmp_path / "b.db") == store_contents(store)
 
 
 def test_what_came_after_the_backup_is_kept_beside(flue: Flue, store: Store) -> None:
     """Without --force the store stays (4); with it the backup is in its place, and the other can be used too."""
     flue("backup", "b.db", stdin=None)
-    before = everything(store)
-    talk(store, "later")
-    after = everything(store)
+    before = store_contents(store)
+    run_turns(store, "later")
+    after = store_contents(store)
     store.close()
 
     refused = flue("backup", "b.db", "--restore", stdin=None)
@@ -193,8 +203,8 @@ def test_what_came_after_the_backup_is_kept_beside(flue: Flue, store: Store) -> 
         db = sqlite3.connect(path)
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         db.close()
-    talk(store, "anew")
-    assert [entry.prompt for entry in timeline(store, store.head(AGENT, "main"))] == [
+    run_turns(store, "anew")
+    assert [entry.prompt for entry in timeline_entries(store, store.head(AGENT, "main"))] == [
         "one",
         "instead",
         "anew",
@@ -208,8 +218,8 @@ def test_what_came_after_the_backup_is_kept_beside(flue: Flue, store: Store) -> 
 def test_a_lost_store_is_put_back(flue: Flue, store: Store) -> None:
     """Where no store is, none is kept; the log of the one that was lost does no harm and is kept."""
     flue("backup", "b.db", stdin=None)
-    before = everything(store)
-    talk(store, "only in the log", name="other")
+    before = store_contents(store)
+    run_turns(store, "only in the log", name="other")
     log = flue.home / "flue.db-wal"
     left = log.read_bytes()
     store.close()
@@ -226,7 +236,7 @@ def test_a_lost_store_is_put_back(flue: Flue, store: Store) -> None:
 def test_a_damaged_store_is_replaced_and_kept_as_it_is(flue: Flue, store: Store) -> None:
     """What made the backup necessary does not make it useless."""
     flue("backup", "b.db", stdin=None)
-    before = everything(store)
+    before = store_contents(store)
     store.close()
     flue.store.write_bytes(b"no database" * 1000)
 
@@ -258,7 +268,7 @@ def test_only_a_sound_backup_is_put_back(flue: Flue, store: Store, what: str) ->
         db = sqlite3.connect(path)
         db.execute("PRAGMA user_version = 99" if what == "newer" else "PRAGMA application_id = 5")
         db.close()
-    before, files = everything(store), around(flue.store)
+    before, files = store_contents(store), around(flue.store)
     store.close()
 
     done = flue("backup", "b.db", "--restore", "--force", stdin=None)
@@ -272,8 +282,8 @@ def test_only_a_sound_backup_is_put_back(flue: Flue, store: Store, what: str) ->
 def test_an_older_backup_is_made_newer(flue: Flue, store: Store, tmp_path: Path) -> None:
     """A backup by an earlier Flue is put back as a store of today's; the file itself stays as it was."""
     other = open_store(str(tmp_path / "source.db"))
-    talk(other, "one", "two", name="older")
-    whole = contents(other, other.head(AGENT, "older"))
+    run_turns(other, "one", "two", name="older")
+    whole = session_contents(other, other.head(AGENT, "older"))
     other.close()
     copy_as_schema_1(tmp_path / "old.db", tmp_path / "source.db")
     old = (tmp_path / "old.db").read_bytes()
@@ -282,27 +292,27 @@ def test_an_older_backup_is_made_newer(flue: Flue, store: Store, tmp_path: Path)
     done = flue("backup", str(tmp_path / "old.db"), "--restore", "--force", stdin=None)
 
     assert done.code == 0, done.err
-    assert contents(store, store.head(AGENT, "older"))[1:] == whole[1:]
+    assert session_contents(store, store.head(AGENT, "older"))[1:] == whole[1:]
     assert (tmp_path / "old.db").read_bytes() == old
     assert prompts_after(store, "older") == ["one", "two", "three"]
 
 
 def prompts_after(store: Store, name: str) -> list[str]:
     """What was said in a session, after one more turn."""
-    return [entry.prompt for entry in timeline(store, talk(store, "three", name=name))]
+    return [entry.prompt for entry in timeline_entries(store, run_turns(store, "three", name=name))]
 
 
 def test_a_store_in_use_is_not_replaced(flue: Flue, store: Store) -> None:
     """Any process that has it open keeps it: one that answers, one that only looks; 4, and nothing happens."""
     store.back_up(str(flue.folder / "b.db"), quiet)
-    talk(store, "later")
-    lease = begin(store, "runs").lease
-    before = everything(store)
+    run_turns(store, "later")
+    lease = begin_turn(store, "runs").lease
+    before = store_contents(store)
 
     done = flue("backup", "b.db", "--restore", "--force", stdin=None)
-    assert (done.code, everything(store)) == (4, before)
+    assert (done.code, store_contents(store)) == (4, before)
     assert "is in use by another process" in done.err
-    finish(store, lease)
+    complete_turn(store, lease)
     store.close()
 
     reader = sqlite3.connect(flue.store)
@@ -310,9 +320,9 @@ def test_a_store_in_use_is_not_replaced(flue: Flue, store: Store) -> None:
     assert flue("backup", "b.db", "--restore", "--force", stdin=None).code == 4
     reader.close()
     watching = flue.start("sessions", "watch", "main", "--json")
-    lease = begin(store, "runs").lease
+    lease = begin_turn(store, "runs").lease
     assert watching.stdout.readline()
-    finish(store, lease)
+    complete_turn(store, lease)
     store.close()
     assert flue("backup", "b.db", "--restore", "--force", stdin=None).code == 4
     watching.kill()
@@ -322,15 +332,15 @@ def test_a_store_in_use_is_not_replaced(flue: Flue, store: Store) -> None:
 
 def test_a_turn_that_ran_during_the_backup_is_interrupted(flue: Flue, store: Store) -> None:
     """What was half done in the copy is told as such, and the session takes the next prompt at once."""
-    lease = begin(store, "half").lease
+    lease = begin_turn(store, "half").lease
     store.back_up(str(flue.folder / "b.db"), quiet)
-    finish(store, lease)
+    complete_turn(store, lease)
     store.close()
 
     assert flue("backup", "b.db", "--restore", "--force", stdin=None).code == 0
 
     assert "[3] (interrupted)\n> half\n" in flue("sessions", "show", "main", stdin=None).out
-    interrupted = begin(store, "next").interrupted
+    interrupted = begin_turn(store, "next").interrupted
     assert interrupted
     assert interrupted.prompt == "half"
 
@@ -341,8 +351,8 @@ def test_a_restore_that_fails_last_leaves_the_store(
     """If the very last step fails, the store is where it was, as it was."""
     file = flue.folder / "b.db"
     store.back_up(str(file), quiet)
-    talk(store, "later")
-    before = everything(store)
+    run_turns(store, "later")
+    before = store_contents(store)
     store.close()
 
     def fail(old: str, new: str) -> None:
@@ -358,8 +368,8 @@ def test_a_restore_that_fails_last_leaves_the_store(
     db = sqlite3.connect(flue.store)
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     db.close()
-    assert everything(store) == before
-    talk(store, "goes on")
+    assert store_contents(store) == before
+    run_turns(store, "goes on")
 
 
 def test_one_process_restores_at_a_time(flue: Flue, store: Store) -> None:
@@ -367,7 +377,7 @@ def test_one_process_restores_at_a_time(flue: Flue, store: Store) -> None:
     file = flue.folder / "b.db"
     store.back_up(str(file), quiet)
     other = open_store(str(flue.store))
-    begin(other, "runs", "other")
+    begin_turn(other, "runs", "other")
 
     with pytest.raises(Conflict):
         store.restore(str(file), quiet, force=True)
@@ -387,17 +397,17 @@ def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("os.link", no_links)
     path, copy = tmp_path / "s.db", tmp_path / "b.db"
     store = open_store(str(path))
-    talk(store, "one")
+    run_turns(store, "one")
     store.back_up(str(copy), quiet)
     with pytest.raises(FileExists):
         store.back_up(str(copy), quiet)
-    before = everything(store)
-    talk(store, "two")
+    before = store_contents(store)
+    run_turns(store, "two")
     store.close()
 
     kept = store.restore(str(copy), quiet, force=True)
 
-    assert everything(store) == before
+    assert store_contents(store) == before
     store.close()
     other = open_store(kept)
     assert [entry.prompt for entry in other.entries(other.head(AGENT, "main"), 1, 2)] == ["one", "two"]
@@ -433,10 +443,10 @@ def test_a_restore_that_fails_without_hard_links(tmp_path: Path, monkeypatch: py
 
     path, copy = tmp_path / "s.db", tmp_path / "b.db"
     store = open_store(str(path))
-    talk(store, "one")
+    run_turns(store, "one")
     store.back_up(str(copy), quiet)
-    talk(store, "two")
-    before = everything(store)
+    run_turns(store, "two")
+    before = store_contents(store)
     store.close()
 
     monkeypatch.setattr("os.link", no_links)
@@ -445,7 +455,7 @@ def test_a_restore_that_fails_without_hard_links(tmp_path: Path, monkeypatch: py
         store.restore(str(copy), quiet, force=True)
     monkeypatch.undo()
 
-    assert everything(store) == before
+    assert store_contents(store) == before
     store.close()
 
 

@@ -190,7 +190,7 @@ def test_editing_begins_with_an_explanation(flue: Flue, file: Path) -> None:
     text = (flue.folder / "config.toml.edit").read_text()
     assert tomllib.loads(text) == {}
     everything = "\n".join(line.removeprefix("# ") for line in text.splitlines() if " = " in line)
-    assert list(config_file.parse_config(everything.encode(), "x")) == list(config_file.KEYS)
+    assert list(config_file.parse_config(everything.encode(), "x")) == list(config_file.CONFIG_KEYS)
 
 
 def test_an_edit_is_kept_if_it_is_right(flue: Flue, file: Path) -> None:

@@ -254,7 +254,7 @@ def test_what_a_crash_left_is_a_note(flue: Flue) -> None:
 )
 def test_an_sqlite_with_the_wal_reset_bug(version: tuple[int, int, int], level: str) -> None:
     """Whoever uses an SQLite that may damage a store is told so, with what to do."""
-    finding = checkup.of_version(version)
+    finding = checkup.check_sqlite_version(version)
     assert finding.level == level
     assert bool(finding.advice) == (level == "note")
 
@@ -280,6 +280,6 @@ def test_a_disk_that_is_nearly_full(flue: Flue, monkeypatch: pytest.MonkeyPatch,
     """A disk with too little room for comfort is told before it is full."""
     monkeypatch.setattr(checkup, "LOW_SPACE", 2**62)
     (finding,) = [
-        finding for finding in checkup.of_place(str(tmp_path / "flue.db")) if "left" in finding.what
+        finding for finding in checkup.check_files(str(tmp_path / "flue.db")) if "left" in finding.message
     ]
     assert (finding.level, finding.advice) == ("problem", "free some space")

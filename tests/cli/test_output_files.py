@@ -364,7 +364,7 @@ def test_a_torn_log_keeps_what_was_whole(flue: Flue, tmp_path: Path) -> None:
             head = store.head("counts", "a")
             turns = list(store.entries(head, 1, head.turn, with_data=True))
             running = store.unsettled_prompt(head)
-            problems = [finding.what for finding in store.health() if finding.level == "problem"]
+            problems = [finding.message for finding in store.health() if finding.level == "problem"]
         assert problems == []
         assert [(turn.prompt, turn.reply, turn.data) for turn in turns] == [
             (str(n), str(n), f'{{"n":{n}}}') for n in range(1, len(turns) + 1)

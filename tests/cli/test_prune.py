@@ -13,7 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from flue_cli.stores import open_store
-from flue_cli.testing.run_turns import AGENT, begin, edit, failed_turn, finish, move, talk, turn
+from flue_cli.testing.run_turns import (
+    AGENT,
+    begin_turn,
+    complete_turn,
+    edit_data,
+    move_head_to,
+    run_failed_turn,
+    run_turn,
+    run_turns,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +60,7 @@ def names(store: Store) -> list[str]:
 def test_what_is_old_goes_after_asking(flue: Flue, store: Store) -> None:
     """The question has the number, the newest and the oldest; what was used since stays."""
     for name in ("older", "old", "new"):
-        talk(store, "hello", name=name)
+        run_turns(store, "hello", name=name)
     age(flue.store, 60, "older")
     age(flue.store, 40, "old")
 
@@ -71,7 +80,7 @@ def test_what_is_old_goes_after_asking(flue: Flue, store: Store) -> None:
 @pytest.mark.parametrize(("answer", "code", "left"), [("yes", 0, 0), ("n\n", 0, 1), ("\n", 0, 1), ("", 2, 1)])
 def test_the_answer_may_come_from_a_pipe(flue: Flue, store: Store, answer: str, code: int, left: int) -> None:
     """As delete: declined is 0, no answer at all is 2 and names --yes."""
-    talk(store, "hello")
+    run_turns(store, "hello")
     age(flue.store, 40, "main")
 
     done = flue("sessions", "prune", "--older-than", "30d", stdin=answer)
@@ -84,7 +93,7 @@ def test_the_answer_may_come_from_a_pipe(flue: Flue, store: Store, answer: str, 
 
 def test_a_criterion_is_needed(flue: Flue, store: Store) -> None:
     """Neither nothing nor an agent alone says what may go: 2; nor what is no time."""
-    talk(store, "hello")
+    run_turns(store, "hello")
 
     for options in ((), ("-y",), ("--agent", AGENT, "-y"), ("--all", "-y"), ("--older-than", "soon", "-y")):
         assert flue("sessions", "prune", *options, stdin=None).code == 2
@@ -94,7 +103,7 @@ def test_a_criterion_is_needed(flue: Flue, store: Store) -> None:
 def test_a_dry_run_lists_and_deletes_nothing(flue: Flue, store: Store) -> None:
     """--dry-run writes what would go to stdout as list does, asks nothing, and leaves all of it."""
     for name in ("old", "new"):
-        talk(store, "hello", name=name)
+        run_turns(store, "hello", name=name)
     age(flue.store, 40, "old")
     before = store.sessions(), store.change_token()
 
@@ -107,15 +116,15 @@ def test_a_dry_run_lists_and_deletes_nothing(flue: Flue, store: Store) -> None:
 
 def test_what_is_empty_goes(flue: Flue, store: Store) -> None:
     """--empty: nothing was ever completed; an edit, or an answer that was undone, is something."""
-    failed_turn(store, "no", "failed")
-    talk(store, "hello", name="answered")
-    edit(store, '{"n": 1}', "failed")
-    failed_turn(store, "no", "only failed")
+    run_failed_turn(store, "no", "failed")
+    run_turns(store, "hello", name="answered")
+    edit_data(store, '{"n": 1}', "failed")
+    run_failed_turn(store, "no", "only failed")
     store.fork(store.head_at(store.head(AGENT, "answered"), 0), "blank")
-    talk(store, "hello", name="undone")
-    move(store, 0, "undone")
-    turn(store, "hello", "other", agent="other")
-    failed_turn(store, "no", "of another agent", agent="other")
+    run_turns(store, "hello", name="undone")
+    move_head_to(store, 0, "undone")
+    run_turn(store, "hello", "other", agent="other")
+    run_failed_turn(store, "no", "of another agent", agent="other")
 
     assert flue("sessions", "prune", "--empty", "--agent", AGENT, "-y", stdin=None).code == 0
 
@@ -128,10 +137,10 @@ def test_what_is_empty_goes(flue: Flue, store: Store) -> None:
 
 def test_kept_forks_go_with_their_session(flue: Flue, store: Store) -> None:
     """They are counted in the question; one that was used lately keeps all of them; a person's fork stays."""
-    talk(store, "one", "two")
+    run_turns(store, "one", "two")
     store.fork(store.head(AGENT, "main"), "mine")
-    move(store, 1)
-    talk(store, "instead")
+    move_head_to(store, 1)
+    run_turns(store, "instead")
     age(flue.store, 40, "main")
 
     assert "nothing to prune" in flue("sessions", "prune", "--older-than", "30d", stdin="y").err
@@ -145,11 +154,11 @@ def test_kept_forks_go_with_their_session(flue: Flue, store: Store) -> None:
 
 def test_kept_forks_of_sessions_that_stay_go_with_all(flue: Flue, store: Store) -> None:
     """Only --all prunes a kept fork whose session stays, and a fork that was kept of that one with it."""
-    talk(store, "one", "two")
-    move(store, 1)
-    talk(store, "instead")
-    move(store, 1, "main~1")
-    talk(store, "other", name="main~1")
+    run_turns(store, "one", "two")
+    move_head_to(store, 1)
+    run_turns(store, "instead")
+    move_head_to(store, 1, "main~1")
+    run_turns(store, "other", name="main~1")
     age(flue.store, 40, "main~1", "main~1~1")
     assert sorted(names(store)) == ["main", "main~1", "main~1~1"]
 
@@ -165,8 +174,8 @@ def test_kept_forks_of_sessions_that_stay_go_with_all(flue: Flue, store: Store) 
 def test_a_running_session_stays_and_is_named(flue: Flue, store: Store) -> None:
     """A session with a turn running is skipped, whatever its age; the others go."""
     for name in ("busy", "idle"):
-        talk(store, "hello", name=name)
-    lease = begin(store, "more", "busy").lease
+        run_turns(store, "hello", name=name)
+    lease = begin_turn(store, "more", "busy").lease
     age(flue.store, 40, "busy", "idle")
 
     done = flue("sessions", "prune", "--older-than", "30d", "-y", stdin=None)
@@ -175,19 +184,19 @@ def test_a_running_session_stays_and_is_named(flue: Flue, store: Store) -> None:
     assert "skipped parrot/busy: a turn is running" in done.err
     assert "deleted 1 session" in done.err
     assert names(store) == ["busy"]
-    finish(store, lease)
+    complete_turn(store, lease)
 
 
 def test_what_is_used_while_the_question_stands_stays(flue: Flue, store: Store) -> None:
     """The answer counts for what was asked about: a session that was used meanwhile is skipped and named."""
     for name in ("one", "two"):
-        talk(store, "hello", name=name)
+        run_turns(store, "hello", name=name)
     age(flue.store, 40, "one", "two")
     process = flue.start("sessions", "prune", "--older-than", "30d")
     asked = b""
     while b"[y/N]" not in asked:
         asked += process.stderr.read1()
-    talk(store, "still here", name="one")
+    run_turns(store, "still here", name="one")
 
     _, said = process.communicate(b"y\n", timeout=20)
 
@@ -200,8 +209,8 @@ def test_what_is_used_while_the_question_stands_stays(flue: Flue, store: Store) 
 def test_room_is_given_back(flue: Flue, store: Store) -> None:
     """The file gets smaller, says by how much, and what was deleted is in it no more."""
     for number in range(8):
-        turn(store, f"Rumpelstiltskin {'x' * 100_000}", f"s{number}")
-    turn(store, "stays", "stays")
+        run_turn(store, f"Rumpelstiltskin {'x' * 100_000}", f"s{number}")
+    run_turn(store, "stays", "stays")
     age(flue.store, 40, *(f"s{number}" for number in range(8)))
     store.close()  # which brings all of it into the file
     before = flue.store.stat().st_size
@@ -221,7 +230,7 @@ def test_room_is_given_back(flue: Flue, store: Store) -> None:
 def test_a_store_in_use_is_no_reason_to_fail(flue: Flue, store: Store) -> None:
     """While others write and read, pruning does its work; room that cannot be given back is given back later."""
     for number in range(5):
-        turn(store, "x" * 100_000, f"s{number}")
+        run_turn(store, "x" * 100_000, f"s{number}")
     age(flue.store, 40, *(f"s{number}" for number in range(5)))
     reader = sqlite3.connect(flue.store, isolation_level=None)
     reader.execute("BEGIN")
@@ -230,7 +239,7 @@ def test_a_store_in_use_is_no_reason_to_fail(flue: Flue, store: Store) -> None:
 
     def write() -> None:
         while not over.is_set():
-            turn(store, "meanwhile", "busy", wait=30)
+            run_turn(store, "meanwhile", "busy", wait=30)
         store.disconnect()
 
     writer = threading.Thread(target=write)
@@ -274,13 +283,13 @@ def test_prune_takes_what_its_criteria_say(
     for name, what, number in changes:
         head = store.head(AGENT, name)
         if what == "turn":
-            talk(store, "hello", name=name)
+            run_turns(store, "hello", name=name)
         elif what == "failed":
-            failed_turn(store, "no", name)
+            run_failed_turn(store, "no", name)
         elif what == "edit":
-            edit(store, f'{{"n": {number}}}', name) if head.uid else None
+            edit_data(store, f'{{"n": {number}}}', name) if head.uid else None
         elif what == "undo":
-            move(store, max(0, head.turn - number), name) if head.uid else None
+            move_head_to(store, max(0, head.turn - number), name) if head.uid else None
         elif head.uid and not store.head(AGENT, f"{name}{number}").uid:
             store.fork(head, f"{name}{number}")
     found = store.sessions(with_undone_forks=True)

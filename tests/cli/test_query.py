@@ -12,7 +12,7 @@ from support.hostile_texts import HOSTILE, OBEYED
 from support.real_terminal import Terminal
 
 from flue_cli.installation import install_extra_command
-from flue_cli.jsondata.path import get, parse
+from flue_cli.jsondata.path import get_value, parse_path
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -93,7 +93,7 @@ def test_a_path_that_is_printed_names_its_place(value: object) -> None:
         for match in JSONPathEnvironment(strict=True).compile("$..*").finditer([value])
     ]
     for path, found in matches:
-        assert get([value], parse(path)) == found
+        assert get_value([value], parse_path(path)) == found
 
 
 def test_a_printed_path_can_be_set(flue: Flue) -> None:

@@ -105,12 +105,12 @@ def test_agents_are_typed(tmp_path: Path) -> None:
 
 def test_the_config_file_of_the_page_is_taken(tmp_path: Path) -> None:
     """The page's `config.toml` has only keys and values that Flue knows."""
-    from flue_cli.config_file import KEYS, load_config
+    from flue_cli.config_file import CONFIG_KEYS, load_config
 
     (example,) = blocks(MANUAL / "config.md", "toml")
     (tmp_path / "config.toml").write_text(example)
     load_config(str(tmp_path / "config.toml"))
-    assert all(f"| `{key}` |" in (MANUAL / "config.md").read_text() for key in KEYS)
+    assert all(f"| `{key}` |" in (MANUAL / "config.md").read_text() for key in CONFIG_KEYS)
 
 
 def test_every_slash_command_is_in_the_manual() -> None:

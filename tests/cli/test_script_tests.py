@@ -17,7 +17,7 @@ from support.imported_modules import HEAVY_MODULES, imported_modules
 from support.real_terminal import Terminal
 
 from flue_cli.jsondata.strict import dumps
-from flue_cli.script_tests.checks import Outcome, check
+from flue_cli.script_tests.checks import StepOutcome, check_step
 from flue_cli.script_tests.parser import parse_script
 from flue_cli.script_tests.runner import PlayedTurn
 from flue_cli.script_tests.updater import update_script
@@ -128,7 +128,7 @@ def test_what_can_be_expected(expected: str, passes: bool) -> None:
     script = parse_script(f"agent: wild\n> mixed\n{expected}\n", "x.flue")
     data = {"n": 1, "flag": True, "one": 1, "inner": {"a": 1, "b": [1, {"c": 2}]}}
 
-    assert (not check(script.steps[0], Outcome("mixed", data))) == passes
+    assert (not check_step(script.steps[0], StepOutcome("mixed", data))) == passes
 
 
 def test_a_turn_may_have_to_fail(flue: Flue) -> None:
@@ -151,7 +151,7 @@ def test_nothing_is_left_to_chance(flue: Flue) -> None:
     path = write(flue, text)
 
     assert flue("test", "x.flue", "--update", stdin=None).code == 0
-    replies = [step.expected[0].value for step in parse_script(path.read_text(), "x.flue").steps]
+    replies = [step.expectations[0].value for step in parse_script(path.read_text(), "x.flue").steps]
     assert flue("test", "x.flue", stdin=None).code == 0
 
     assert replies[:2] == ["2026-01-01T00:00:00+00:00", "2026-01-01T00:00:01+00:00"]
@@ -514,7 +514,7 @@ def test_a_script_loses_nothing(entries: list[Entry], name: str) -> None:
     for step, entry in zip(script.steps, kept, strict=True):
         turn = step.turn or turn + 1
         assert turn == entry.turn
-        expected = {one.kind: one.value for one in step.expected}
+        expected = {one.kind: one.value for one in step.expectations}
         if entry.kind == "edit":
             assert (step.prompt, step.edit) == (None, entry.data)
         else:
@@ -553,11 +553,12 @@ def test_an_updated_script_passes(
         f"# top\nagent: wild\n\n> one\nreply: {json.dumps(expected)}\n#middle\ndata: {json.dumps(wanted)}\n\n"
         f"> two\ndata includes: {json.dumps(wanted)}\n\n> three\n\n# end"
     )
-    outcome = Outcome(found, data)
+    outcome = StepOutcome(found, data)
 
     def played(text: str) -> list[PlayedTurn]:
         return [
-            PlayedTurn(step, 1, outcome, check(step, outcome), 0.0) for step in parse_script(text, "x").steps
+            PlayedTurn(step, 1, outcome, check_step(step, outcome), 0.0)
+            for step in parse_script(text, "x").steps
         ]
 
     after = update_script(parse_script(before, "x"), played(before)).text

@@ -25,8 +25,8 @@ from flue_cli.stores.contract import Store
 from flue_cli.stores.records import SearchHit
 from flue_cli.stores.search_query import SearchQuery
 from flue_cli.stores.sqlite.search.fts_index import index_state
-from flue_cli.testing.run_turns import AGENT, begin, finish, move, talk, turn
-from flue_cli.testing.search import answered, said, search
+from flue_cli.testing.run_turns import AGENT, begin_turn, complete_turn, move_head_to, run_turn, run_turns
+from flue_cli.testing.search import answered_entries, prompts_of_hits, search_prompts
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -108,7 +108,7 @@ def test_twenty_hits_unless_told_otherwise(flue: Flue) -> None:
     """The newest 20, more with --limit, everything with --all; --rank puts the best before the newest."""
     say(flue, "one", "parrot parrot")
     with closing(open_store(str(flue.store))) as store:
-        store.import_session("echo", "many", answered(f"the parrot {number}" for number in range(24)))
+        store.import_session("echo", "many", answered_entries(f"the parrot {number}" for number in range(24)))
 
     assert [len(found(flue, "parrot", *more)) for more in ((), ("--limit", "22"), ("--all",))] == [20, 22, 25]
     assert found(flue, "parrot")[0][1:3] == ["many", "24"]
@@ -131,8 +131,8 @@ def test_what_was_undone_needs_all(flue: Flue) -> None:
 def test_a_query_is_no_syntax(flue: Flue, query: str) -> None:
     """Whatever is typed is looked for as it is."""
     with closing(open_store(str(flue.store))) as store:
-        turn(store, "hello")
-        turn(store, '""" * NOT x:y ( c++ 日本')
+        run_turn(store, "hello")
+        run_turn(store, '""" * NOT x:y ( c++ 日本')
     assert len(found(flue, query)) == (query != "\udcff")
 
 
@@ -140,7 +140,7 @@ def test_nothing_obeys_what_was_said(flue: Flue) -> None:
     """Foreign text in a hit is one line, and harmless."""
     with closing(open_store(str(flue.store))) as store:
         for text in HOSTILE.values():
-            turn(store, f"find me {text}\n\ttwo", reply=text)
+            run_turn(store, f"find me {text}\n\ttwo", reply=text)
 
     hits = found(flue, "find", "--all")
 
@@ -154,7 +154,7 @@ def test_a_table_on_a_terminal(flue: Flue) -> None:
     """Hits are a table in which the words stand out; that nothing was found, or not all, is said."""
     with closing(open_store(str(flue.store))) as store:
         store.import_session(
-            "echo", "birds", answered(f"{'words before ' * 9}the parrot {n}" for n in range(3))
+            "echo", "birds", answered_entries(f"{'words before ' * 9}the parrot {n}" for n in range(3))
         )
 
     def screen(*arguments: str) -> tuple[str, bytes]:
@@ -178,7 +178,7 @@ def test_a_table_on_a_terminal(flue: Flue) -> None:
 
 def test_searching_in_the_chat(driver: ChatDriver) -> None:
     """/search looks through all sessions, and says what it takes."""
-    talk(driver.store, "an old parrot", name="elsewhere")
+    run_turns(driver.store, "an old parrot", name="elsewhere")
 
     page = driver.chat(
         echo,
@@ -260,28 +260,28 @@ def test_the_index_finds_what_looking_through_finds(
     """Every word of a text finds it, and a query the same turns as if each had been looked at."""
     if store.head(AGENT, "some").uid:
         store.delete(store.head(AGENT, "some"))
-    store.import_session(AGENT, "some", answered(texts))
+    store.import_session(AGENT, "some", answered_entries(texts))
     words = [word for text in texts for word in text.split()]
     pieces = [word[data.draw(st.integers(0, len(word) - 1)) :] for word in words]
     for text in texts:
-        assert all(text in said(store.search([word])) for word in text.split())
+        assert all(text in prompts_of_hits(store.search([word])) for word in text.split())
     for query in (*queries, *words, *pieces, " ".join(data.draw(st.permutations(words))[:2])):
         expected = [
             text
             for text in reversed(texts)
             if query.split() and SearchQuery(query.split()).matches(text, "ok")
         ]
-        assert search(store, query) == expected
+        assert search_prompts(store, query) == expected
 
 
 def test_the_index_is_never_far_behind(index_alone: None, path: Path, store: Store) -> None:
     """Turns bring it up to date, also one that began before others and ended after them."""
-    late = begin(store, "LATE prompt", "late").lease
+    late = begin_turn(store, "LATE prompt", "late").lease
     for number in range(300):
-        turn(store, f"hello {number}")
+        run_turn(store, f"hello {number}")
     done, _, newest = upto(path)
     assert newest - 64 <= done < newest
-    finish(store, late, reply="LATEREPLY")
+    complete_turn(store, late, reply="LATEREPLY")
 
     assert [hit.reply for hit in store.search(["latereply"])] == ["LATEREPLY"]
     assert [hit.reply for hit in store.search(["late", "prompt"])] == ["LATEREPLY"]
@@ -290,23 +290,23 @@ def test_the_index_is_never_far_behind(index_alone: None, path: Path, store: Sto
 
 def test_a_search_catches_up_unless_somebody_writes(path: Path, store: Store) -> None:
     """What a copy left to be done is done by the next search; it finds everything without."""
-    store.import_session(AGENT, "many", answered(f"hello {number}" for number in range(1500)))
+    store.import_session(AGENT, "many", answered_entries(f"hello {number}" for number in range(1500)))
     assert upto(path)[0] == 0
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert search(store, "hello 7") == [
+        assert search_prompts(store, "hello 7") == [
             f"hello {n}" for n in range(1499, -1, -1) if str(n).startswith("7")
         ]
         other.execute("ROLLBACK")
     assert upto(path)[0] == 0
 
-    assert len(search(store, "hello")) == 1500
+    assert len(search_prompts(store, "hello")) == 1500
     assert upto(path) == (1000, False, 1500)
 
 
 def test_an_older_store_is_searched(path: Path, store: Store) -> None:
     """A store that a Flue without an index made is found through from the first search on."""
-    store.import_session(AGENT, "old", answered(f"hello parrot{number}" for number in range(700)))
+    store.import_session(AGENT, "old", answered_entries(f"hello parrot{number}" for number in range(700)))
     store.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         for statement in (
@@ -317,8 +317,8 @@ def test_an_older_store_is_searched(path: Path, store: Store) -> None:
         ):
             db.execute(statement)
 
-    assert search(store, "parrot3")[0] == "hello parrot399"
-    assert search(store, "parrot699") == ["hello parrot699"]
+    assert search_prompts(store, "parrot3")[0] == "hello parrot399"
+    assert search_prompts(store, "parrot699") == ["hello parrot699"]
     assert upto(path) == (700, False, 700)
 
 
@@ -333,14 +333,14 @@ def secrets(path: Path, change: Callable[[str], str] = str.lower) -> int:
 
 def keep_secrets(store: Store, *, undone: bool = False) -> str:
     """A session that is in the index, between others; or a kept fork that is. Its name."""
-    store.import_session(AGENT, "before", answered(f"before {number}" for number in range(100)))
+    store.import_session(AGENT, "before", answered_entries(f"before {number}" for number in range(100)))
     store.reindex()
-    store.import_session(AGENT, "secret", answered(["shared", *SECRETS]))
+    store.import_session(AGENT, "secret", answered_entries(["shared", *SECRETS]))
     if undone:
-        move(store, 1, "secret")
-        talk(store, "instead", name="secret")
-    store.import_session(AGENT, "after", answered(f"after {number}" for number in range(400)))
-    assert search(store, SECRETS[0], kept=True)
+        move_head_to(store, 1, "secret")
+        run_turns(store, "instead", name="secret")
+    store.import_session(AGENT, "after", answered_entries(f"after {number}" for number in range(400)))
+    assert search_prompts(store, SECRETS[0], with_undone_forks=True)
     return "secret~1" if undone else "secret"
 
 
@@ -362,9 +362,9 @@ def test_no_word_of_a_deleted_session_is_in_the_index(
         store.close()
 
     assert secrets(path, str) == secrets(path) == 0
-    assert search(store, SECRETS[0], kept=True) == []
-    assert search(store, "shared") == (["shared"] if undone else [])
-    assert len(search(store, "before 9")) == 11
+    assert search_prompts(store, SECRETS[0], with_undone_forks=True) == []
+    assert search_prompts(store, "shared") == (["shared"] if undone else [])
+    assert len(search_prompts(store, "before 9")) == 11
     assert [finding for finding in store.health() if finding.level == "problem"] == []
 
 
@@ -377,9 +377,9 @@ def test_what_a_crash_left_in_the_index_goes_with_the_next_search(
     keep_secrets(dying)
     dying.delete(dying.head(AGENT, "secret"))
     with closing(open_store(str(path))) as store:
-        assert any("still in the index" in finding.what for finding in store.health())
-        search(store, "anything")
-        assert not any("still in the index" in finding.what for finding in store.health())
+        assert any("still in the index" in finding.message for finding in store.health())
+        search_prompts(store, "anything")
+        assert not any("still in the index" in finding.message for finding in store.health())
         assert secrets(path) == 0
     dying.close()
 
@@ -394,7 +394,9 @@ DAMAGES = {
 def test_an_index_that_is_wrong_is_noticed_and_made_anew(flue: Flue, damage: str) -> None:
     """`flue doctor` says what is wrong and what to do about it, and then all is well."""
     with closing(open_store(str(flue.store))) as store:
-        store.import_session(AGENT, "some", answered(f"hello parrot{number}" for number in range(700)))
+        store.import_session(
+            AGENT, "some", answered_entries(f"hello parrot{number}" for number in range(700))
+        )
         store.reindex()
     with closing(sqlite3.connect(flue.store)) as db, db:
         db.execute(damage)
@@ -427,7 +429,7 @@ def test_searching_while_others_talk(store: Store) -> None:
     for one in searching:
         one.start()
     for number in range(150):
-        turn(store, f"hello {number}", reply=f"hello {number}")
+        run_turn(store, f"hello {number}", reply=f"hello {number}")
     over.set()
     for one in searching:
         one.join()

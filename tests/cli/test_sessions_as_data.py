@@ -20,7 +20,7 @@ from support.foreign_databases import LLM_NEW, LLM_OLD, agents_database, make_da
 from flue_cli.stores import open_store
 from flue_cli.stores.memory.store import MemoryStore
 from flue_cli.stores.records import Entry, SessionHead
-from flue_cli.testing.run_turns import talk
+from flue_cli.testing.run_turns import run_turns
 from flue_cli.times import format_iso, parse_iso
 from flue_cli.transcripts.file_names import file_names
 
@@ -398,7 +398,7 @@ def test_no_draft_on_a_read_only_disk(tmp_path: Path, monkeypatch: pytest.Monkey
     from flue_cli.errors import OutputFailed
 
     store = open_store(str(tmp_path / "s.db"))
-    talk(store, "hello")
+    run_turns(store, "hello")
 
     def read_only(*_: object, **__: object) -> int:
         raise OSError(30, "Read-only file system")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from support.real_terminal import Terminal
 
 from flue_cli.stores import open_store
-from flue_cli.testing.run_turns import edit, failed_turn, talk, turn
+from flue_cli.testing.run_turns import edit_data, run_failed_turn, run_turn, run_turns
 from flue_cli.text import format_bytes, pluralize
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ def talked(flue: Flue) -> None:
     """Two agents: five turns, one of which failed, and an edit."""
     flue.home.mkdir()
     store = open_store(str(flue.store))
-    talk(store, "one", name="busy")
-    failed_turn(store, "fail", "busy")
-    talk(store, "two", name="busy")
-    edit(store, '{"n": 1}', "busy")
-    turn(store, "hello", "calm", agent="greeting")
-    turn(store, "hello", "other", agent="greeting")
+    run_turns(store, "one", name="busy")
+    run_failed_turn(store, "fail", "busy")
+    run_turns(store, "two", name="busy")
+    edit_data(store, '{"n": 1}', "busy")
+    run_turn(store, "hello", "calm", agent="greeting")
+    run_turn(store, "hello", "other", agent="greeting")
     store.close()
 
 

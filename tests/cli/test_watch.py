@@ -18,7 +18,16 @@ from support.real_terminal import CTRL_C, Terminal
 from flue_cli.errors import SessionChanged
 from flue_cli.sessions.follow import TurnBegan, TurnSettled, TurnsUndone, follow
 from flue_cli.stores import open_store
-from flue_cli.testing.run_turns import AGENT, begin, edit, failed_turn, finish, forgotten, move, talk
+from flue_cli.testing.run_turns import (
+    AGENT,
+    begin_expired_turn,
+    begin_turn,
+    complete_turn,
+    edit_data,
+    move_head_to,
+    run_failed_turn,
+    run_turns,
+)
 
 if TYPE_CHECKING:
     from conftest import Flue, Process
@@ -33,7 +42,7 @@ def store(flue: Flue) -> Iterator[Store]:
     """The store of the command, in a process that is not the watching one; it has a session of one turn."""
     flue.home.mkdir(exist_ok=True)
     opened = open_store(str(flue.store))
-    talk(opened, "zero")
+    run_turns(opened, "zero")
     yield opened
     opened.close()
 
@@ -77,19 +86,19 @@ class Watching:
 
 def test_turns_are_shown_as_they_come(flue: Flue, store: Store) -> None:
     """In a pipe each settled turn is a block of text, failed ones marked, undone ones told."""
-    forgotten(store, "lost")
+    begin_expired_turn(store, "lost")
     watching = Watching(flue)
     watching.until("[2] (interrupted)\n> lost\n(its process ended or was stopped)\n")
 
-    finish(store, begin(store, "hello").lease, reply="there\nyou are")
+    complete_turn(store, begin_turn(store, "hello").lease, reply="there\nyou are")
     watching.until("\n[3]\n> hello\nthere\nyou are\n")
-    failed_turn(store, "break")
+    run_failed_turn(store, "break")
     watching.until("\n[4] (failed)\n> break\n(the agent broke)\n")
-    move(store, 1)
+    move_head_to(store, 1)
     watching.until("\n(turns 2 to 4 were undone)\n")
-    edit(store, '{"n": 1}')
+    edit_data(store, '{"n": 1}')
     watching.until("\n[2] (data edited)\n")
-    talk(store, "more")
+    run_turns(store, "more")
     shown = watching.until("\n[3]\n> more\nok\n")
 
     assert shown.count("\n\n") == 5
@@ -97,23 +106,23 @@ def test_turns_are_shown_as_they_come(flue: Flue, store: Store) -> None:
 
 def test_json_is_a_document_a_line(flue: Flue, store: Store) -> None:
     """--json tells of the prompt that runs, of every outcome with reply and data, of undoing and renaming."""
-    lease = begin(store, "one").lease
+    lease = begin_turn(store, "one").lease
     watching = Watching(flue, "--json")
     (began,) = watching.documents(1)
-    finish(store, lease, data='{"n": 1}')
+    complete_turn(store, lease, data='{"n": 1}')
     completed = watching.documents(2)[-1]
-    failed_turn(store, "two")
+    run_failed_turn(store, "two")
     failed = watching.documents(3)[-1]
     if failed["type"] == "turn.started":
         failed = watching.documents(4)[-1]
     count = len(watching.lines)
-    edit(store, '{"n": 2}')
+    edit_data(store, '{"n": 2}')
     edited = watching.documents(count + 1)[-1]
-    move(store, 2)
+    move_head_to(store, 2)
     undone = watching.documents(count + 2)[-1]
     store.rename(store.head(AGENT, "main"), "new", wait=0, pause=lambda *_: None)
     renamed = watching.documents(count + 3)[-1]
-    talk(store, "three", name="new")
+    run_turns(store, "three", name="new")
     last = watching.documents(count + 4)
     if last[-1]["type"] == "turn.started":
         last = watching.documents(count + 5)
@@ -136,10 +145,10 @@ def test_json_is_a_document_a_line(flue: Flue, store: Store) -> None:
 
 def test_a_deleted_session_ends_it(flue: Flue, store: Store) -> None:
     """Nothing more can come: 4, and what happened in words."""
-    lease = begin(store, "one").lease
+    lease = begin_turn(store, "one").lease
     watching = Watching(flue, "--json")
     watching.documents(1)
-    finish(store, lease)
+    complete_turn(store, lease)
     store.delete(store.head(AGENT, "main"))
 
     assert watching.ended() == 4
@@ -148,7 +157,7 @@ def test_a_deleted_session_ends_it(flue: Flue, store: Store) -> None:
 
 def test_a_store_that_is_removed_ends_it(flue: Flue, store: Store) -> None:
     """A store that was removed or replaced has nothing more to tell: 5."""
-    begin(store, "one")
+    begin_turn(store, "one")
     watching = Watching(flue, "--json")
     watching.documents(1)
     os.rename(flue.store, flue.home / "elsewhere.db")
@@ -158,7 +167,7 @@ def test_a_store_that_is_removed_ends_it(flue: Flue, store: Store) -> None:
 
 def test_ctrl_c_ends_it(flue: Flue, store: Store) -> None:
     """By the signal, as a shell expects of a command that it interrupted; unknown sessions are 3."""
-    begin(store, "one")
+    begin_turn(store, "one")
     watching = Watching(flue, "--json")
     watching.documents(1)
     watching.process.send_signal(signal.SIGINT)
@@ -170,10 +179,10 @@ def test_ctrl_c_ends_it(flue: Flue, store: Store) -> None:
 
 def test_waiting_costs_next_to_nothing(flue: Flue, store: Store) -> None:
     """Two seconds in which nothing happens take less than a fiftieth of a processor."""
-    lease = begin(store, "one").lease
+    lease = begin_turn(store, "one").lease
     watching = Watching(flue, "--json")
     watching.documents(1)
-    finish(store, lease)
+    complete_turn(store, lease)
     watching.documents(2)
 
     def spent() -> float:
@@ -183,7 +192,7 @@ def test_waiting_costs_next_to_nothing(flue: Flue, store: Store) -> None:
     before = spent()
     time.sleep(2)
     assert spent() - before <= 0.04
-    talk(store, "two")
+    run_turns(store, "two")
     assert watching.documents(3)
 
 
@@ -192,12 +201,12 @@ def test_on_a_terminal_the_prompt_comes_first(flue: Flue, store: Store) -> None:
     command = [*flue.command, "sessions", "watch", "main"]
     with closing(Terminal(command, cwd=flue.folder, env=flue.env)) as terminal:
         terminal.wait_for("parrot/main is at turn 1; what comes is shown here, until Ctrl-C")
-        lease = begin(store, "hello\x1b[2J").lease
+        lease = begin_turn(store, "hello\x1b[2J").lease
         terminal.wait_for("> hello^[[2J\n")
         assert "nobody" not in terminal.screen
-        finish(store, lease, reply="nobody\x07 here")
+        complete_turn(store, lease, reply="nobody\x07 here")
         terminal.wait_for("> hello^[[2J\nnobody^G here\n")
-        move(store, 1)
+        move_head_to(store, 1)
         terminal.wait_for("turn 2 was undone")
         terminal.type(CTRL_C)
         assert terminal.ended() == 130
@@ -254,29 +263,31 @@ def test_what_was_undone_at_once_is_told(looks: Looks, store: Store) -> None:
     """A turn that was settled and undone between two looks was there all the same."""
 
     def act() -> None:
-        talk(store, "two", "three")
-        move(store, 2)
+        run_turns(store, "two", "three")
+        move_head_to(store, 2)
 
     assert looks(act) == ["2 two completed", "3 three completed", (3, 3)]
 
 
 def test_more_is_undone_than_was_seen(looks: Looks, store: Store) -> None:
     """A turn that was seen and one that was not, undone together, are told as one."""
-    talk(store, "two")
+    run_turns(store, "two")
 
     def act() -> None:
-        failed_turn(store, "three")
-        move(store, 1)
+        run_failed_turn(store, "three")
+        move_head_to(store, 1)
 
     assert looks(act) == ["3 three failed", (2, 3)]
 
 
 def test_redo_tells_only_what_came_back(looks: Looks, store: Store) -> None:
     """What stays undone is not told again."""
-    talk(store, "two", "three")
-    move(store, 1)
+    run_turns(store, "two", "three")
+    move_head_to(store, 1)
 
-    assert looks(lambda: move(store, 2), lambda: move(store, 3), lambda: move(store, 1)) == [
+    assert looks(
+        lambda: move_head_to(store, 2), lambda: move_head_to(store, 3), lambda: move_head_to(store, 1)
+    ) == [
         "2 two completed",
         "3 three completed",
         (2, 3),
@@ -285,11 +296,11 @@ def test_redo_tells_only_what_came_back(looks: Looks, store: Store) -> None:
 
 def test_another_line_is_told_in_order(looks: Looks, store: Store) -> None:
     """What was undone first, then what came instead of it."""
-    talk(store, "two", "three")
+    run_turns(store, "two", "three")
 
     def act() -> None:
-        move(store, 1)
-        talk(store, "instead")
+        move_head_to(store, 1)
+        run_turns(store, "instead")
 
     assert looks(act) == [(2, 3), "2 instead completed"]
     assert looks(act, with_data=True) == [(2, 2), '2 instead completed{"last": "instead", "turn": 2}']
@@ -299,10 +310,10 @@ def test_a_crash_is_told_once(looks: Looks, store: Store) -> None:
     """A prompt whose process died is interrupted as soon as that is known, and not again when it is settled."""
 
     def crash() -> None:
-        forgotten(store, "two")
+        begin_expired_turn(store, "two")
 
-    assert looks(crash, lambda: talk(store, "three")) == ["2 two interrupted", "3 three completed"]
-    forgotten(store, "four")
+    assert looks(crash, lambda: run_turns(store, "three")) == ["2 two interrupted", "3 three completed"]
+    begin_expired_turn(store, "four")
     assert looks() == ["4 four interrupted"]
 
 
@@ -311,7 +322,7 @@ def test_a_session_made_anew_is_another_one(looks: Looks, store: Store) -> None:
 
     def act() -> None:
         store.delete(store.head(AGENT, "main"))
-        talk(store, "anew")
+        run_turns(store, "anew")
 
     with pytest.raises(SessionChanged):
         looks(act)

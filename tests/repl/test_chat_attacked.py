@@ -80,7 +80,7 @@ def test_a_broken_character_for_the_editor(
 def test_a_session_that_was_deleted_meanwhile(driver: ChatDriver, line: str) -> None:
     """Whatever is done in a session that somebody deleted, the chat says so, and how to go on in it."""
 
-    driver.page.when("<one>", lambda: driver.store.delete(driver.store.head("tester", "work"), seen=[]))
+    driver.page.when("<one>", lambda: driver.store.delete(driver.store.head("tester", "work"), seen_forks=[]))
     page = driver.chat(echo, "one" + ENTER, line + ENTER, "/new work" + ENTER, "anew" + ENTER, CTRL_D)
 
     assert page.splitlines()[2:4] == GONE

@@ -14,7 +14,7 @@ from support.real_terminal import CTRL_D, ENTER
 
 from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.repl.agent_file import AgentLoader
-from flue_cli.repl.completion import ARGUMENTS, ChatCompleter
+from flue_cli.repl.completion import ARGUMENT_SUGGESTIONS, ChatCompleter
 from flue_cli.repl.slash import COMMANDS
 
 
@@ -144,4 +144,4 @@ def test_a_store_that_fails_offers_nothing(driver: ChatDriver) -> None:
 
 def test_only_commands_that_exist_are_completed() -> None:
     """No command is offered whose argument could be completed but which is not there."""
-    assert set(ARGUMENTS) <= set(COMMANDS)
+    assert set(ARGUMENT_SUGGESTIONS) <= set(COMMANDS)

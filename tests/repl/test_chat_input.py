@@ -22,11 +22,11 @@ from flue_cli.config_file import KEY_ACTIONS, THEME_PARTS
 from flue_cli.errors import UsageError
 from flue_cli.repl.agent_file import AgentLoader, LoadedAgent
 from flue_cli.repl.history import HistorySuggester, InputHistory
-from flue_cli.repl.keymap import USUAL, build_keymap, format_keystrokes
+from flue_cli.repl.keymap import DEFAULT_KEYS, build_keymap, format_keystrokes
 from flue_cli.repl.loop import run_chat
 from flue_cli.repl.paste_folding import PasteFolder
-from flue_cli.repl.theme import PARTS
-from flue_cli.repl.toolbar import fit_line
+from flue_cli.repl.theme import THEME_CLASSES
+from flue_cli.repl.toolbar import fit_toolbar
 from flue_cli.settings import ChatStyle
 
 BACKSPACE, DELETE_WORD, UNDO, LEFT, ESCAPE = "\x7f", "\x17", "\x1f", "\x1b[D", "\x1b"
@@ -49,7 +49,7 @@ def styled(driver: ChatDriver, style: ChatStyle, *typed: str) -> str:
     """Chat in a style of one's own; what the page shows then."""
     driver.keys.send_text("".join(typed))
     run_chat(
-        driver.conversation(echo), driver.page, driver.cancelling, history_of=driver.history_of, style=style
+        driver.conversation(echo), driver.page, driver.cancelling, history_path=driver.history_of, style=style
     )
     shown: str = driver.page.text
     return shown
@@ -388,7 +388,7 @@ def test_nothing_typed_is_kept_without_a_history(driver: ChatDriver) -> None:
     """Without a history file nothing is written, and Up works all the same."""
     driver.page.when("<one>", lambda: driver.keys.send_text(UP + "!" + ENTER + CTRL_D))
     driver.keys.send_text("one" + ENTER)
-    run_chat(driver.conversation(echo), driver.page, driver.cancelling, history_of=lambda agent: "")
+    run_chat(driver.conversation(echo), driver.page, driver.cancelling, history_path=lambda agent: "")
 
     assert driver.sent() == ["one", "one!"]
     assert not driver.history.parent.exists()
@@ -480,8 +480,8 @@ def test_a_style_that_is_none(driver: ChatDriver, style: ChatStyle, complaint: s
 
 def test_the_configuration_knows_what_there_is() -> None:
     """Exactly the actions and parts that the chat has can be configured."""
-    assert sorted(KEY_ACTIONS) == sorted(USUAL)
-    assert sorted(THEME_PARTS) == sorted(PARTS)
+    assert sorted(KEY_ACTIONS) == sorted(DEFAULT_KEYS)
+    assert sorted(THEME_PARTS) == sorted(THEME_CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -524,10 +524,10 @@ HINTS = ["Ctrl-O expands", "Alt-Enter new line", "/help"]
 )
 def test_a_toolbar_fits(columns: int, line: str) -> None:
     """What matters less is left out first, and the rest cut."""
-    assert fit_line(FACTS, HINTS, columns) == line
+    assert fit_toolbar(FACTS, HINTS, columns) == line
 
 
 @given(st.lists(st.text(), min_size=1), st.lists(st.text(min_size=1)), st.integers(0, 200))
 def test_a_toolbar_is_never_wider_than_the_screen(facts: list[str], hints: list[str], columns: int) -> None:
     """Whatever letters of whatever width there are."""
-    assert get_cwidth(fit_line(facts, hints, columns)) <= columns
+    assert get_cwidth(fit_toolbar(facts, hints, columns)) <= columns

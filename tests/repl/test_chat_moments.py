@@ -78,7 +78,7 @@ def test_a_file_saved_before_a_retry_counts(driver: ChatDriver, tmp_path: Path) 
         path.write_text("def agent(prompt, session, context):\n    return 'newer ' + prompt\n")
         driver.keys.send_text("/retry" + ENTER + "/try two" + ENTER + CTRL_D)
 
-    conversation = driver.conversation(load_agent_file(source), agents=AgentLoader(watches=True))
+    conversation = driver.conversation(load_agent_file(source), agents=AgentLoader(reloads_on_change=True))
     driver.page.when("press Ctrl-C again", save)  # the prompt waits for keys then
     page = driver.chat(conversation, "one" + ENTER, CTRL_C)
 

@@ -250,7 +250,11 @@ def _rung(driver: ChatDriver, bell: float, agent: Any, prompt: str = "go") -> in
     driver.keys.send_text(prompt + ENTER + CTRL_D)
     conversation = driver.conversation(agent)
     run_chat(
-        conversation, driver.page, driver.cancelling, history_of=lambda agent: "", style=ChatStyle(bell=bell)
+        conversation,
+        driver.page,
+        driver.cancelling,
+        history_path=lambda agent: "",
+        style=ChatStyle(bell=bell),
     )
     seen: str = driver.page.text
     driver.page.text = ""
@@ -386,7 +390,7 @@ def test_a_stopped_writer_lets_others_write() -> None:
 
         def write(cancellation: Cancellation = cancellation, begun: threading.Event = begun) -> None:
             try:
-                with cancellation.stops_thread():
+                with cancellation.thread_stop():
                     while True:
                         begun.set()
                         output.write("x")

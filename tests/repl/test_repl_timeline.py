@@ -31,7 +31,7 @@ def now(seconds: float, holder: object) -> None:
 def elsewhere(driver: ChatDriver, count: int) -> None:
     """Another process takes turns back."""
     with closing(open_store(str(driver.file))) as other:
-        timeline.undo(other, other.head("tester", "work"), count, wait=0, pause=now)
+        timeline.undo_turns(other, other.head("tester", "work"), count, wait=0, pause=now)
 
 
 def kept(store: Store) -> list[str]:

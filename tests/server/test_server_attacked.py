@@ -174,7 +174,7 @@ def sharing(tmp_path: Path) -> Any:
 
 def settle_together(store: SqliteStore, begun: list[BegunTurn], connection: Connection) -> list[object]:
     """Commit all in the same transaction: what each raised."""
-    writer = store._connections._shared
+    writer = store._connections._group_committer
     assert writer is not None
     raised: list[object] = [None] * len(begun)
 
@@ -185,10 +185,10 @@ def settle_together(store: SqliteStore, begun: list[BegunTurn], connection: Conn
             raised[number] = error
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(len(begun))]
-    with writer._turn:  # so that all of them wait
+    with writer._connection_lock:  # so that all of them wait
         for thread in threads:
             thread.start()
-        while writer._waiting < len(begun):
+        while writer._arrivals < len(begun):
             pass
     for thread in threads:
         thread.join(30)
@@ -264,9 +264,9 @@ def test_waiting_for_another_program_is_bounded_for_each(sharing: SqliteStore) -
         target=lambda: sharing.commit(settling.lease, reply="ok", messages=[], data="{}", meta={})
     )
     ends.start()
-    writer = sharing._connections._shared
+    writer = sharing._connections._group_committer
     assert writer is not None
-    while not writer._turn.locked():
+    while not writer._connection_lock.locked():
         pass
     heard: list[LeaseHolder] = []
 

@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def undone(store: Store, agent: str, name: str) -> None:
-    timeline.undo(store, store.head(agent, name), 1, wait=1, pause=lambda *_: None)
+    timeline.undo_turns(store, store.head(agent, name), 1, wait=1, pause=lambda *_: None)
 
 
 # Reading

@@ -26,13 +26,13 @@ from flue_cli.stores.records import Failure, SessionHead
 from flue_cli.stores.sqlite.store import SqliteStore
 from flue_cli.testing.run_turns import (
     AGENT,
-    begin,
-    everything,
-    failed_turn,
-    finish,
-    forgotten,
-    timeline,
-    turn,
+    begin_expired_turn,
+    begin_turn,
+    complete_turn,
+    run_failed_turn,
+    run_turn,
+    store_contents,
+    timeline_entries,
 )
 
 
@@ -50,7 +50,7 @@ def uses(store: Store) -> list[Callable[[], object]]:
     return [
         lambda: store.head(AGENT, "main"),
         store.sessions,
-        lambda: begin(store, "hello"),
+        lambda: begin_turn(store, "hello"),
     ]
 
 
@@ -87,12 +87,12 @@ def test_reading_makes_no_file(path: Path, file_store: Store) -> None:
 def test_a_file_keeps_its_sessions(tmp_path: Path, name: str) -> None:
     """Whatever its path, a store that is opened again by its URL has all that was committed."""
     first = open_store(str(tmp_path / name))
-    turn(first, "one", data='{"n":1}')
-    before = everything(first)
+    run_turn(first, "one", data='{"n":1}')
+    before = store_contents(first)
     first.close()
 
     second = open_store(first.url)
-    assert everything(second) == before
+    assert store_contents(second) == before
     second.close()
     assert (tmp_path / name).is_file()
 
@@ -100,15 +100,15 @@ def test_a_file_keeps_its_sessions(tmp_path: Path, name: str) -> None:
 def test_two_openings_of_a_file_are_one_store(path: Path, file_store: Store) -> None:
     """What one opening commits the other sees at once, and a turn of one keeps the other waiting."""
     other = open_store(str(path))
-    turn(file_store, "one")
-    lease = begin(other, "two").lease
+    run_turn(file_store, "one")
+    lease = begin_turn(other, "two").lease
 
     who = re.escape(f"another process (pid {os.getpid()} on {os.uname().nodename})")
     with pytest.raises(SessionBusy, match=who):
-        begin(file_store, "three", wait=0)
-    head = finish(other, lease, data='{"n":2}')
+        begin_turn(file_store, "three", wait=0)
+    head = complete_turn(other, lease, data='{"n":2}')
     assert file_store.head(AGENT, "main") == head
-    assert begin(file_store, "three").lease.data == '{"n":2}'
+    assert begin_turn(file_store, "three").lease.data == '{"n":2}'
     other.close()
 
 
@@ -116,7 +116,7 @@ def test_the_data_after_a_turn_is_never_far_from_a_snapshot(path: Path, file_sto
     """However long a conversation, at most 256 changes are applied to find the data after a turn."""
     fields = {"padding": "x" * 600, "turns": 0}
     for number in range(1, 271):
-        head = turn(file_store, "hello", data=json.dumps(fields | {"turns": number}))
+        head = run_turn(file_store, "hello", data=json.dumps(fields | {"turns": number}))
 
     with closing(sqlite3.connect(path)) as db:
         turns = [number for (number,) in db.execute("SELECT turn FROM entry WHERE snapshot IS NOT NULL")]
@@ -129,18 +129,18 @@ def test_the_data_after_a_turn_is_never_far_from_a_snapshot(path: Path, file_sto
 
 def test_a_store_may_be_reached_by_two_paths(tmp_path: Path, path: Path, file_store: Store) -> None:
     """A turn that runs holds the session against everybody, whatever name they know the file by."""
-    turn(file_store, "one")
+    run_turn(file_store, "one")
     link = tmp_path / "link.db"
     link.symlink_to(path)
     linked = open_store(str(link))
-    lease = begin(file_store, "two").lease
+    lease = begin_turn(file_store, "two").lease
 
     try:
         with pytest.raises(SessionBusy):
-            begin(linked, "three", wait=0)
+            begin_turn(linked, "three", wait=0)
     finally:
         linked.close()
-    assert finish(file_store, lease).turn == 2
+    assert complete_turn(file_store, lease).turn == 2
 
 
 def test_a_link_to_no_file_is_no_bug(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_link_to_no_file_is_no_bug(tmp_path: Path) -> None:
     assert store.sessions() == []
 
     try:
-        assert begin(store, "one").lease.turn == 1
+        assert begin_turn(store, "one").lease.turn == 1
     except StoreError as error:
         assert str(link) in error.message  # noqa: PT017 - either is fine
     store.close()
@@ -163,7 +163,7 @@ def test_a_store_is_private(tmp_path: Path) -> None:
     store = open_store(str(path))
     old = os.umask(0)
     try:
-        begin(store, "hello")
+        begin_turn(store, "hello")
         made = [path.parent.parent, *path.parent.parent.rglob("*")]
         modes = {str(item): stat.S_IMODE(item.stat().st_mode) for item in made}
     finally:
@@ -177,9 +177,9 @@ def test_a_store_is_private(tmp_path: Path) -> None:
 def test_a_deleted_session_leaves_no_trace_in_the_files(path: Path, file_store: Store) -> None:
     """Nothing that was said in a deleted session can be found in the store's files."""
     secret = "hunter2-"
-    turn(file_store, "keep", "other")
+    run_turn(file_store, "keep", "other")
     for number in range(20):
-        turn(
+        run_turn(
             file_store,
             secret * (1 + 1000 * (number % 2)),
             "secret",
@@ -189,8 +189,8 @@ def test_a_deleted_session_leaves_no_trace_in_the_files(path: Path, file_store: 
             meta={"m": secret},
             key=f"{secret}{number}",
         )
-    file_store.abandon(begin(file_store, secret, "secret").lease, "failed", Failure("e", secret), {})
-    forgotten(file_store, secret, "secret")
+    file_store.abandon(begin_turn(file_store, secret, "secret").lease, "failed", Failure("e", secret), {})
+    begin_expired_turn(file_store, secret, "secret")
     assert any(secret.encode() in content for content in files_below(path.parent).values())
     other = open_store(str(path))
     head = other.head(AGENT, "secret")
@@ -217,7 +217,9 @@ def test_eight_processes_can_make_the_store_at_once(path: Path, file_store: Stor
 
     for name in names:
         head = file_store.head(AGENT, name)
-        assert [entry.prompt for entry in timeline(file_store, head)] == [f"prompt {n}" for n in range(4)]
+        assert [entry.prompt for entry in timeline_entries(file_store, head)] == [
+            f"prompt {n}" for n in range(4)
+        ]
         assert file_store.data_at(head, 4) == '{"n":3}'
     assert len({summary.uid for summary in file_store.sessions()}) == 8
     leftovers = [name for name in files_below(path.parent) if ".new" in name]
@@ -229,44 +231,44 @@ def test_a_killed_process_holds_nobody_up(path: Path, file_store: Store) -> None
     with process(HOLD, str(path)) as child:
         wait_until_ready(child)
         with pytest.raises(SessionBusy, match=rf"pid {child.pid} "):
-            begin(file_store, "hello", wait=0)
+            begin_turn(file_store, "hello", wait=0)
         child.send_signal(signal.SIGKILL)
         child.wait()
 
-        begun = begin(file_store, "hello", wait=0)
+        begun = begin_turn(file_store, "hello", wait=0)
 
     assert begun.interrupted is not None
     assert begun.interrupted.prompt == "never answered"
-    head = finish(file_store, begun.lease)
-    assert [entry.outcome for entry in timeline(file_store, head)] == ["interrupted", "completed"]
+    head = complete_turn(file_store, begun.lease)
+    assert [entry.outcome for entry in timeline_entries(file_store, head)] == ["interrupted", "completed"]
 
 
 def test_a_killed_waiter_holds_nobody_up(path: Path, file_store: Store) -> None:
     """A process that is killed while it waits for a session keeps no place in the line."""
-    lease = begin(file_store, "one").lease
+    lease = begin_turn(file_store, "one").lease
     with process(HOLD, str(path)) as child:
         wait_until_ready(child)
-        finish(file_store, lease)
+        complete_turn(file_store, lease)
         with pytest.raises(SessionBusy):
-            begin(file_store, "two", wait=0)
+            begin_turn(file_store, "two", wait=0)
         child.send_signal(signal.SIGKILL)
         child.wait()
 
-        begun = begin(file_store, "two", wait=0)
+        begun = begin_turn(file_store, "two", wait=0)
 
     assert (begun.lease.turn, begun.interrupted) == (2, None)
 
 
 def test_a_killed_waiter_leaves_nothing_behind(path: Path, file_store: Store) -> None:
     """Waiters that were killed are forgotten once the session is used again, and do not pile up."""
-    lease = begin(file_store, "one").lease
+    lease = begin_turn(file_store, "one").lease
     with process(HOLD, str(path)) as child:
         wait_until_ready(child)
         child.send_signal(signal.SIGKILL)
         child.wait()
 
-    finish(file_store, lease)
-    turn(file_store, "two")
+    complete_turn(file_store, lease)
+    run_turn(file_store, "two")
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT count(*) FROM waiting").fetchone() == (0,)
 
@@ -274,7 +276,7 @@ def test_a_killed_waiter_leaves_nothing_behind(path: Path, file_store: Store) ->
 def test_a_newer_store_is_left_alone(path: Path) -> None:
     """A store that a newer Flue made is StoreNewer, and not one byte of it changes."""
     store = open_store(str(path))
-    turn(store, "hello")
+    run_turn(store, "hello")
     store.close()
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 99")
@@ -347,8 +349,8 @@ def test_a_file_that_is_no_store_is_let_go_of(path: Path, monkeypatch: pytest.Mo
 def test_a_flipped_bit_is_noticed(path: Path, part: str, bit: int) -> None:
     """If what the file holds is not what was written, reading it is StoreDamaged and names the turn."""
     store = open_store(str(path))
-    turn(store, "first", data='{"n":1}')
-    head = turn(
+    run_turn(store, "first", data='{"n":1}')
+    head = run_turn(
         store,
         "the marked prompt",
         reply="the marked reply",
@@ -356,7 +358,7 @@ def test_a_flipped_bit_is_noticed(path: Path, part: str, bit: int) -> None:
         meta={"note": "the marked meta"},
         data='{"note":"the marked data"}',
     )
-    turn(store, "third", data='{"n":3}')
+    run_turn(store, "third", data='{"n":3}')
     store.close()
     damage(path, f"the marked {part}".encode(), bit)
 
@@ -372,16 +374,16 @@ def test_a_flipped_bit_is_noticed(path: Path, part: str, bit: int) -> None:
 def test_no_turn_starts_from_damaged_data(path: Path) -> None:
     """A prompt for a session whose data is damaged is StoreDamaged, and is not recorded."""
     store = open_store(str(path))
-    head = turn(store, "one", data='{"note":"the marked data"}')
-    turn(store, "one", "other")
+    head = run_turn(store, "one", data='{"note":"the marked data"}')
+    run_turn(store, "one", "other")
     store.close()
     damage(path, b"the marked data")
 
     with pytest.raises(StoreDamaged, match="turn 1 of session 'main' is damaged"):
-        begin(store, "two")
+        begin_turn(store, "two")
     assert store.head(AGENT, "main") == head
     assert store.unsettled_prompt(head) is None
-    assert turn(store, "two", "other").turn == 2
+    assert run_turn(store, "two", "other").turn == 2
     store.close()
 
 
@@ -389,9 +391,9 @@ def test_no_turn_starts_from_damaged_data(path: Path) -> None:
 def test_a_store_that_is_gone_takes_no_more_writes(tmp_path: Path, path: Path, replaced: bool) -> None:
     """If its file is removed or replaced while it is open, the next write is StoreError, not a loss."""
     store = open_store(str(path))
-    lease = begin(store, "one").lease
+    lease = begin_turn(store, "one").lease
     other = open_store(str(tmp_path / "other.db"))
-    turn(other, "somebody else's")
+    run_turn(other, "somebody else's")
     other.close()
     if replaced:
         (tmp_path / "other.db").replace(path)
@@ -399,9 +401,9 @@ def test_a_store_that_is_gone_takes_no_more_writes(tmp_path: Path, path: Path, r
         path.unlink()
 
     with pytest.raises(StoreError, match="removed or replaced"):
-        finish(store, lease)
+        complete_turn(store, lease)
     with pytest.raises(StoreError, match="removed or replaced"):
-        begin(store, "two", "other")
+        begin_turn(store, "two", "other")
     store.close()
     assert path.exists() == replaced
 
@@ -410,12 +412,12 @@ def test_a_store_that_is_gone_takes_no_more_writes(tmp_path: Path, path: Path, r
 def test_a_turn_costs_the_same_however_long_nothing_changed(tmp_path: Path, changes: bool) -> None:
     """Neither constant data nor a run of failures makes finding the data read more and more turns."""
     store = SqliteStore(str(tmp_path / "flue.db"))
-    turn(store, "first", data='{"n":1}')
+    run_turn(store, "first", data='{"n":1}')
     for number in range(600):
         if changes:
-            turn(store, "same", data='{"n":1}')
+            run_turn(store, "same", data='{"n":1}')
         else:
-            failed_turn(store, f"fails {number}")
+            run_failed_turn(store, f"fails {number}")
 
     with sqlite3.connect(store.path) as db:
         assert db.execute("SELECT max(turn - base) FROM entry").fetchone()[0] < 256
@@ -428,7 +430,7 @@ def test_a_turn_costs_the_same_however_long_nothing_changed(tmp_path: Path, chan
 def test_a_lost_head_is_no_empty_session(tmp_path: Path) -> None:
     """When the newest turn's row is gone, that is said; the session does not begin anew."""
     store = SqliteStore(str(tmp_path / "flue.db"))
-    turn(store, "first")
+    run_turn(store, "first")
     store.close()
     with sqlite3.connect(store.path) as db:
         db.execute("UPDATE session SET head = 999")
@@ -437,7 +439,7 @@ def test_a_lost_head_is_no_empty_session(tmp_path: Path) -> None:
     with pytest.raises(StoreDamaged, match="newest turn"):
         store.head(AGENT, "main")
     with pytest.raises(StoreDamaged, match="newest turn"):
-        turn(store, "second")
+        run_turn(store, "second")
     store.close()
 
 
@@ -446,7 +448,7 @@ def test_a_turn_whose_end_could_not_be_written_is_over(
 ) -> None:
     """After a commit that failed, the same process is not waited for until its lease runs out."""
     store = SqliteStore(str(tmp_path / "flue.db"))
-    lease = begin(store, "first").lease
+    lease = begin_turn(store, "first").lease
 
     def full(*arguments: object) -> SessionHead:
         raise StoreError("the disk is full")
@@ -454,8 +456,8 @@ def test_a_turn_whose_end_could_not_be_written_is_over(
     with monkeypatch.context() as broken:
         broken.setattr("flue_cli.stores.sqlite.store.release", full)
         with pytest.raises(StoreError):
-            finish(store, lease)
-    again = begin(store, "second", wait=0)
+            complete_turn(store, lease)
+    again = begin_turn(store, "second", wait=0)
 
     assert again.interrupted is not None
     assert again.interrupted.prompt == "first"
@@ -465,7 +467,7 @@ def test_a_turn_whose_end_could_not_be_written_is_over(
 def test_renewing_does_not_bring_a_store_back(tmp_path: Path) -> None:
     """A store that was removed during a turn stays removed, whichever thread notices first."""
     store = SqliteStore(str(tmp_path / "flue.db"))
-    lease = begin(store, "first").lease
+    lease = begin_turn(store, "first").lease
     for path in tmp_path.glob("flue.db*"):
         if path.is_file():
             path.unlink()
@@ -484,23 +486,23 @@ def test_renewing_does_not_bring_a_store_back(tmp_path: Path) -> None:
     assert len(failures) == 1
     assert not (tmp_path / "flue.db").exists()
     with pytest.raises(StoreError):
-        finish(store, lease)
+        complete_turn(store, lease)
     store.close()
 
 
 def test_a_program_that_keeps_writing_is_waited_for_within_bounds(tmp_path: Path) -> None:
     """While another program holds the file, a wait is bounded as behind a turn, and can be given up."""
     store = SqliteStore(str(tmp_path / "flue.db"))
-    turn(store, "first")
+    run_turn(store, "first")
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     started = time.monotonic()
 
     with pytest.raises(SessionBusy):
-        begin(store, "second", wait=0.5)
+        begin_turn(store, "second", wait=0.5)
 
     assert time.monotonic() - started < 2
     other.execute("ROLLBACK")
     other.close()
-    begin(store, "second", wait=0.5)
+    begin_turn(store, "second", wait=0.5)
     store.close()

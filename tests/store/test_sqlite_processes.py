@@ -29,17 +29,17 @@ from flue_cli.stores.sqlite.store import SqliteStore
 from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
-    begin,
-    contents,
-    edit,
-    failed_turn,
-    finish,
-    kept_names,
-    move,
-    prompts,
+    begin_turn,
+    complete_turn,
+    edit_data,
+    move_head_to,
+    run_failed_turn,
+    run_turn,
+    run_turns,
+    session_contents,
     sleep,
-    talk,
-    turn,
+    timeline_prompts,
+    undone_fork_names,
 )
 from flue_cli.turns.cancellation import Cancellation
 from flue_cli.turns.runner import Runner
@@ -67,15 +67,15 @@ def test_a_store_made_anew_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
     """Where the file was replaced while nobody had it open, a turn starts from what is in it now."""
     path = tmp_path / "flue.db"
     ours = SqliteStore(str(path))
-    talk(ours, "x", "y", "z")
+    run_turns(ours, "x", "y", "z")
     ours.disconnect()
     for file in tmp_path.glob("flue.db*"):
         if file.is_file():
             file.unlink()
     theirs = SqliteStore(str(path))
-    head = talk(theirs, "one", "two", "three")
+    head = run_turns(theirs, "one", "two", "three")
 
-    lease = begin(ours, "four").lease
+    lease = begin_turn(ours, "four").lease
     assert lease.head == head
     assert lease.data == theirs.data_at(head, 3)
     assert [message.content for message in ours.messages(head, 4, 6)] == ["three", "ok"]
@@ -86,7 +86,7 @@ def test_a_store_made_anew_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
 def test_what_another_process_deleted_is_not_read(tmp_path: Path) -> None:
     """Nobody is shown a conversation that was deleted elsewhere, also not the process that held it."""
     ours, theirs = (SqliteStore(str(tmp_path / "flue.db")) for _ in range(2))
-    head = talk(ours, "secret")
+    head = run_turns(ours, "secret")
     theirs.delete(head)
     with pytest.raises(SessionChanged):
         ours.messages(head, 0, 2)
@@ -131,7 +131,7 @@ def test_two_processes_see_one_conversation(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     path = str(tmp_path / "flue.db")
     stores: list[Store] = [open_store(path) for _ in range(2)]
-    talk(stores[0], "first")
+    run_turns(stores[0], "first")
     for number in range(60):
         store = chance.choice(stores)
         what = chance.choice(["turn"] * 6 + ["fail", "undo", "redo", "edit", "rename", "delete"])
@@ -144,23 +144,27 @@ def test_two_processes_see_one_conversation(tmp_path: Path, seed: int) -> None:
             assert each.head(AGENT, "main") == head
             assert each.messages(head, start, head.messages) == messages[start:]
         if what in ("turn", "fail"):
-            lease = begin(store, f"prompt {number}").lease
+            lease = begin_turn(store, f"prompt {number}").lease
             assert lease.data == data
             if what == "fail":
                 store.abandon(lease, "failed", BROKEN, {})
             else:
                 between = [Message("tool", str(number))] * chance.randrange(3)
-                finish(store, lease, reply=f"reply {number}", messages=between, data=f'{{"n":{number}}}')
+                complete_turn(
+                    store, lease, reply=f"reply {number}", messages=between, data=f'{{"n":{number}}}'
+                )
         elif what == "edit":
-            edit(store, f'{{"edited":{number}}}')
+            edit_data(store, f'{{"edited":{number}}}')
         elif what == "rename":
             store.rename(head, f"away {number}", wait=0, pause=sleep)
-            talk(store, f"anew {number}")
+            run_turns(store, f"anew {number}")
         elif what == "delete":
             store.delete(head)
-            talk(store, f"anew {number}")
+            run_turns(store, f"anew {number}")
         else:
-            move(store, chance.randrange(max(head.turn, 1)) if what == "undo" else store.redo_head(head).turn)
+            move_head_to(
+                store, chance.randrange(max(head.turn, 1)) if what == "undo" else store.redo_head(head).turn
+            )
     for store in stores:
         store.close()
 
@@ -169,9 +173,9 @@ def test_what_is_used_last_is_listed_first(tmp_path: Path) -> None:
     """A turn in one process makes its session the newest, whatever another process did in between."""
     path = str(tmp_path / "flue.db")
     ours, theirs = open_store(path), open_store(path)
-    talk(ours, "hello", name="a")
-    talk(theirs, "hello", name="b")
-    talk(ours, "again", name="a")
+    run_turns(ours, "hello", name="a")
+    run_turns(theirs, "hello", name="b")
+    run_turns(ours, "again", name="a")
     assert [found.name for found in ours.sessions()] == ["a", "b"]
     ours.close()
     theirs.close()
@@ -183,7 +187,8 @@ def test_what_is_used_last_is_listed_first(tmp_path: Path) -> None:
 def whole(store: Store) -> list[tuple[object, ...]]:
     """All that there is in a store, with what was undone."""
     return [
-        contents(store, store.head(one.agent, one.name)) for one in store.sessions(with_undone_forks=True)
+        session_contents(store, store.head(one.agent, one.name))
+        for one in store.sessions(with_undone_forks=True)
     ]
 
 
@@ -192,9 +197,9 @@ def old_store(tmp_path: Path, path: Path) -> tuple[Store, list[tuple[object, ...
     """A store at `path` that an older Flue made, not opened yet, and what is in it."""
     made = open_store(str(tmp_path / "made.db"))
     for number in range(300):
-        turn(made, "hello", data=json.dumps({"n": number, "padding": "x" * 600}), key=str(number))
-    failed_turn(made, "fails")
-    talk(made, "one", "two", name="other")
+        run_turn(made, "hello", data=json.dumps({"n": number, "padding": "x" * 600}), key=str(number))
+    run_failed_turn(made, "fails")
+    run_turns(made, "one", "two", name="other")
     before = whole(made)
     made.close()
     copy_as_schema_1(path, tmp_path / "made.db")
@@ -208,10 +213,10 @@ def test_an_older_store_goes_on(old_store: tuple[Store, list[tuple[object, ...]]
     assert whole(store) == before
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
-    move(store, 270)
-    assert begin(store, "hello", "other").lease.turn == 3
-    assert json.loads(begin(store, "next").lease.data)["n"] == 269
-    assert prompts(store, "main~1") == ["hello"] * 300 + ["fails"]
+    move_head_to(store, 270)
+    assert begin_turn(store, "hello", "other").lease.turn == 3
+    assert json.loads(begin_turn(store, "next").lease.data)["n"] == 269
+    assert timeline_prompts(store, "main~1") == ["hello"] * 300 + ["fails"]
     assert [finding for finding in store.health() if finding.level == "problem"] == []
     store.close()
 
@@ -232,7 +237,7 @@ def test_an_older_store_is_made_newer_once(
         assert [child.wait(20) for child in children] == [0] * 8
 
     assert whole(store)[8:] == before
-    assert [prompts(store, f"new {number}") for number in range(8)] == [
+    assert [timeline_prompts(store, f"new {number}") for number in range(8)] == [
         [f"prompt {number}" for number in range(4)]
     ] * 8
     with closing(sqlite3.connect(path)) as db:
@@ -271,25 +276,25 @@ def test_an_older_flue_that_still_runs_loses_nothing(
     path: Path, file_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A turn made after an undo by a process that does not know of undo stays, and what was undone is kept."""
-    talk(file_store, "one", "two", "three")
-    move(file_store, 1)
+    run_turns(file_store, "one", "two", "three")
+    move_head_to(file_store, 1)
     with monkeypatch.context() as older:
         older.setattr("flue_cli.stores.sqlite.forks.fork_undone_branch", lambda db, state: None)
-        head = talk(file_store, "instead")
+        head = run_turns(file_store, "instead")
 
     assert file_store.redo_head(head) == head
-    talk(file_store, "on")
-    assert (prompts(file_store), prompts(file_store, "main~1")) == (
+    run_turns(file_store, "on")
+    assert (timeline_prompts(file_store), timeline_prompts(file_store, "main~1")) == (
         ["one", "instead", "on"],
         ["one", "two", "three"],
     )
 
 
 CHANGES: dict[str, Callable[[Store], object]] = {
-    "undo": lambda store: move(store, 1),
-    "redo": lambda store: move(store, 3),
-    "edit": lambda store: edit(store, '{"by":"hand"}'),
-    "prompt": lambda store: begin(store, "instead"),
+    "undo": lambda store: move_head_to(store, 1),
+    "redo": lambda store: move_head_to(store, 3),
+    "edit": lambda store: edit_data(store, '{"by":"hand"}'),
+    "prompt": lambda store: begin_turn(store, "instead"),
     "fork": lambda store: store.fork(store.head(AGENT, "main"), "fork"),
     "fork of a kept one": lambda store: store.fork(store.head(AGENT, "main~1"), "fork"),
     "bring": lambda store: store.import_session(
@@ -307,12 +312,12 @@ def test_a_change_that_is_killed_is_whole_or_none(
 ) -> None:
     """Whatever statement a process dies at, all of the change is there or nothing, and turns go on."""
     made = open_store(str(path))
-    talk(made, "one", "two", "three")
-    move(made, 2)
-    talk(made, "again")
-    talk(made, "on", name="main~1")
-    talk(made, "somebody else's", name="other")
-    move(made, 2)
+    run_turns(made, "one", "two", "three")
+    move_head_to(made, 2)
+    run_turns(made, "again")
+    run_turns(made, "on", name="main~1")
+    run_turns(made, "somebody else's", name="other")
+    move_head_to(made, 2)
     before = whole(made)
     made.close()
     deaths: list[Path] = []
@@ -348,7 +353,7 @@ def test_a_change_that_is_killed_is_whole_or_none(
         assert found[-1] in (before, after)
         assert [finding for finding in left.health() if finding.level == "problem"] == []
         for session in left.sessions(with_undone_forks=True):
-            turn(left, "next", session.name)
+            run_turn(left, "next", session.name)
         left.close()
     assert len(found) > 5
     assert found[0] == before != after
@@ -358,20 +363,20 @@ def test_a_change_that_is_killed_is_whole_or_none(
 def test_a_kept_fork_that_is_deleted_leaves_no_trace(path: Path, file_store: Store) -> None:
     """What only it could reach is in no file any more; what its session has too is all there."""
     secret = "hunter2-"
-    talk(file_store, "both have this")
+    run_turns(file_store, "both have this")
     for number in range(10):
-        turn(
+        run_turn(
             file_store,
             secret * (1 + 1000 * (number % 2)),
             reply=secret,
             data=json.dumps({"x" * number: secret}),
         )
-    move(file_store, 1)
-    talk(file_store, "instead")
-    turn(file_store, secret, "main~1", key=secret, messages=[Message("tool", secret)], meta={"m": secret})
-    move(file_store, 5, "main~1")
-    edit(file_store, json.dumps({"edit": secret}), "main~1")
-    assert kept_names(file_store) == ["main~1", "main~1~1"]
+    move_head_to(file_store, 1)
+    run_turns(file_store, "instead")
+    run_turn(file_store, secret, "main~1", key=secret, messages=[Message("tool", secret)], meta={"m": secret})
+    move_head_to(file_store, 5, "main~1")
+    edit_data(file_store, json.dumps({"edit": secret}), "main~1")
+    assert undone_fork_names(file_store) == ["main~1", "main~1~1"]
 
     def is_left() -> list[str]:
         file_store.disconnect()
@@ -381,18 +386,18 @@ def test_a_kept_fork_that_is_deleted_leaves_no_trace(path: Path, file_store: Sto
     assert is_left()
     file_store.delete(file_store.head(AGENT, "main~1"))
     assert is_left() == []
-    assert prompts(file_store) == ["both have this", "instead"]
+    assert timeline_prompts(file_store) == ["both have this", "instead"]
 
 
 def test_a_deleted_session_takes_its_kept_forks_out_of_the_files(path: Path, file_store: Store) -> None:
     """Nothing that was said in a session or in forks that were kept of it can be found in the files."""
     secret = "hunter2-"
-    talk(file_store, "keep", name="other")
+    run_turns(file_store, "keep", name="other")
     for number in range(6):
-        turn(file_store, f"{secret}{number}" * 500, data=json.dumps({"n": [secret] * number}))
-        move(file_store, number // 2)
-    edit(file_store, json.dumps({"edit": secret}))
-    assert len(kept_names(file_store)) > 3
+        run_turn(file_store, f"{secret}{number}" * 500, data=json.dumps({"n": [secret] * number}))
+        move_head_to(file_store, number // 2)
+    edit_data(file_store, json.dumps({"edit": secret}))
+    assert len(undone_fork_names(file_store)) > 3
 
     file_store.delete(file_store.head(AGENT, "main"))
 
@@ -402,9 +407,9 @@ def test_a_deleted_session_takes_its_kept_forks_out_of_the_files(path: Path, fil
 
 def test_nobody_reads_what_took_the_place_of_a_deleted_session(file_store: Store) -> None:
     """Whoever still has a session that was deleted does not get to see another one's turns for it."""
-    gone = talk(file_store, "one", "two")
+    gone = run_turns(file_store, "one", "two")
     file_store.delete(gone)
-    talk(file_store, "private", "secret", name="other")
+    run_turns(file_store, "private", "secret", name="other")
 
     with pytest.raises(SessionChanged):
         list(file_store.entries(gone, 1, 2))
@@ -417,8 +422,8 @@ def test_nobody_reads_what_took_the_place_of_a_deleted_session(file_store: Store
 def test_a_fork_of_a_damaged_session_is_no_fork(path: Path) -> None:
     """Where a turn is missing, forking is StoreDamaged and makes nothing; a check-up finds what was undone too."""
     store = open_store(str(path))
-    talk(store, "one", "two", "three")
-    move(store, 1)
+    run_turns(store, "one", "two", "three")
+    move_head_to(store, 1)
     store.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("DELETE FROM entry WHERE turn = 2")

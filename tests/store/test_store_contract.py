@@ -57,8 +57,8 @@ class ForgetsTheFence(MemoryStore):
     """Lets whoever lost the lease commit."""
 
     def _owned(self, lease: Any) -> Any:
-        session = self._all.by_name[lease.head.agent, lease.head.name]
-        return super()._owned(
+        session = self._sessions.by_name[lease.head.agent, lease.head.name]
+        return super()._leased_session(
             lease._replace(head=session.head, fence=session.fence) if session.running else lease
         )
 
@@ -68,7 +68,7 @@ class ForgetsTheVersion(MemoryStore):
 
     def _settle(self, session: Any, entry: Any) -> Any:
         running, head = session.running, session.head
-        settled = super()._settle(session, entry)
+        settled = super()._settle_entry(session, entry)
         session.running = running
         session.head = session.head._replace(version=head.version)
         return settled
@@ -79,7 +79,7 @@ class SharesWhatItHolds(MemoryStore):
 
     def entries(self, head: Any, first: int, last: int, *, with_data: bool = False) -> Any:
         if head.turn:
-            yield from self._all.line_of(head).entries[max(first, 1) - 1 : min(last, head.turn)]
+            yield from self._sessions.branch_of(head).entries[max(first, 1) - 1 : min(last, head.turn)]
 
 
 class ReadsFromTheWrongEnd(MemoryStore):
@@ -92,10 +92,10 @@ class ReadsFromTheWrongEnd(MemoryStore):
 class LeavesTraces(MemoryStore):
     """Deletes what was said, and keeps the name."""
 
-    def delete(self, head: Any, *, seen: Any = None) -> None:
-        session = self._all.by_name[head.agent, head.name]
-        super().delete(head, seen=seen)
-        self._all.by_name[head.agent, head.name] = session
+    def delete(self, head: Any, *, seen_forks: Any = None) -> None:
+        session = self._sessions.by_name[head.agent, head.name]
+        super().delete(head, seen_forks=seen_forks)
+        self._sessions.by_name[head.agent, head.name] = session
 
 
 class ForgetsKeys(MemoryStore):
@@ -117,17 +117,17 @@ class LetsTheLastInFirst(MemoryStore):
     """Has no line: whoever comes at the right moment gets in."""
 
     def _when_free(self, ask: Any, pause: Any, act: Any, *, early: Any = None) -> Any:
-        for session in self._all.by_name.values():
-            session.queue.clear()
-        return super()._when_free(ask, pause, act, early=early)
+        for session in self._sessions.by_name.values():
+            session.wait_queue.clear()
+        return super()._run_when_free(ask, pause, act, shortcut=early)
 
 
 class UsesUidsAgain(MemoryStore):
     """Gives a session made anew the identity of the deleted one."""
 
-    def delete(self, head: Any, *, seen: Any = None) -> None:
-        super().delete(head, seen=seen)
-        self._all._last_uid = head.uid - 1
+    def delete(self, head: Any, *, seen_forks: Any = None) -> None:
+        super().delete(head, seen_forks=seen_forks)
+        self._sessions._last_uid = head.uid - 1
 
 
 class NeverExpires(MemoryStore):
@@ -156,7 +156,7 @@ class CutsOff(Sessions):
     """Sessions that lose what was undone."""
 
     def fork_undone_branch(self, session: Session) -> str:
-        for part in (session.line.entries, session.line.totals, session.line.makers):
+        for part in (session.branch.entries, session.branch.totals, session.branch.owners):
             del part[session.head.turn :]
         return ""
 
@@ -178,8 +178,8 @@ class ForksWhatWasUndone(MemoryStore):
 class LeavesKeptForks(MemoryStore):
     """Deletes a session and not what was kept of it."""
 
-    def delete(self, head: Any, *, seen: Any = None) -> None:
-        self._all.remove(self._all.by_uid[head.uid])
+    def delete(self, head: Any, *, seen_forks: Any = None) -> None:
+        self._sessions.remove(self._sessions.by_uid[head.uid])
 
 
 class BringsWhatItGot(MemoryStore):
@@ -198,7 +198,7 @@ class ForgetsKeysOfUndoneTurns(MemoryStore):
     """Answers only those keys again whose turns still count."""
 
     def _replay(self, session: Any, ask: Any) -> Any:
-        replayed = super()._replay(session, ask)
+        replayed = super()._completed_turn(session, ask)
         return replayed if replayed and replayed.entry.turn <= session.head.turn else None
 
 

@@ -22,7 +22,15 @@ import pytest
 from flue_cli.errors import FlueError, SessionBusy, StoreError
 from flue_cli.stores import open_store
 from flue_cli.stores.records import LEASE_SECONDS
-from flue_cli.testing.run_turns import BROKEN, begin, finish, prompts, sleep, talk, turn
+from flue_cli.testing.run_turns import (
+    BROKEN,
+    begin_turn,
+    complete_turn,
+    run_turn,
+    run_turns,
+    sleep,
+    timeline_prompts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -376,17 +384,17 @@ def test_a_waiter_goes_on_soon_after_the_release(tmp_path: Path, stores: list[St
     path = tmp_path / "flue.db"
     pauses: list[float] = []
     for number in range(5):
-        lease = begin(stores[0], f"first {number}").lease
+        lease = begin_turn(stores[0], f"first {number}").lease
         actions = [
-            partial(turn, stores[place % openings], f"{number}, {place}", wait=30) for place in (1, 2, 3)
+            partial(run_turn, stores[place % openings], f"{number}, {place}", wait=30) for place in (1, 2, 3)
         ]
         threads = stand_in_line(path, *actions)
-        finish(stores[0], lease)
+        complete_turn(stores[0], lease)
         began = time.monotonic()
         join(threads)
         pauses.append((time.monotonic() - began) / 3)
     assert statistics.median(pauses) < 0.25
-    assert prompts(stores[0]) == [
+    assert timeline_prompts(stores[0]) == [
         prompt for n in range(5) for prompt in (f"first {n}", f"{n}, 1", f"{n}, 2", f"{n}, 3")
     ]
 
@@ -395,8 +403,8 @@ def test_a_waiter_goes_on_soon_after_the_release(tmp_path: Path, stores: list[St
 def test_a_waiter_that_gives_up_lets_the_next_one_go(tmp_path: Path, stores: list[Store], why: str) -> None:
     """When the next in line goes, whatever for, the one behind it is answered, and nobody is left in line."""
     path = tmp_path / "flue.db"
-    talk(stores[0], "hello", name="taken")
-    lease = begin(stores[0], "first").lease
+    run_turns(stores[0], "hello", name="taken")
+    lease = begin_turn(stores[0], "first").lease
     over = threading.Event()
 
     def pause(seconds: float, holder: LeaseHolder) -> None:
@@ -407,19 +415,19 @@ def test_a_waiter_that_gives_up_lets_the_next_one_go(tmp_path: Path, stores: lis
     threads = stand_in_line(
         path,
         partial(stores[1].rename, lease.head, "taken", wait=30, pause=pause),
-        partial(turn, stores[2], "behind", wait=30),
+        partial(run_turn, stores[2], "behind", wait=30),
     )
     over.set()
-    finish(stores[0], lease)
+    complete_turn(stores[0], lease)
     join(threads)
-    assert (prompts(stores[0]), in_line(path)) == (["first", "behind"], 0)
+    assert (timeline_prompts(stores[0]), in_line(path)) == (["first", "behind"], 0)
 
 
 def test_a_command_lets_the_one_behind_it_go_on(tmp_path: Path, stores: list[Store]) -> None:
     """Renames that had to wait, behind a turn that fails, are made one after the other."""
     path = tmp_path / "flue.db"
-    talk(stores[0], "one")
-    lease = begin(stores[0], "fails").lease
+    run_turns(stores[0], "one")
+    lease = begin_turn(stores[0], "fails").lease
     threads = stand_in_line(
         path,
         partial(stores[1].rename, lease.head, "other", wait=30, pause=sleep),
@@ -433,18 +441,18 @@ def test_a_command_lets_the_one_behind_it_go_on(tmp_path: Path, stores: list[Sto
 
 def test_a_turn_does_not_pass_a_waiter(stores: list[Store]) -> None:
     """A process that just took a turn does not slip in again before one that was waiting behind it."""
-    lease = begin(stores[0], "long").lease
+    lease = begin_turn(stores[0], "long").lease
     is_over = threading.Event()
 
     def pause(seconds: float, holder: LeaseHolder) -> None:
         if is_over.is_set():
             with pytest.raises(SessionBusy):
-                begin(stores[0], "out of turn")
+                begin_turn(stores[0], "out of turn")
         else:
-            finish(stores[0], lease)
+            complete_turn(stores[0], lease)
             is_over.set()
 
-    assert begin(stores[1], "waiting", pause=pause, wait=5).lease.turn == 2
+    assert begin_turn(stores[1], "waiting", pause=pause, wait=5).lease.turn == 2
     assert is_over.is_set()
 
 
@@ -452,11 +460,11 @@ def test_a_folder_in_the_way_is_told_in_plain_words(tmp_path: Path) -> None:
     """When the folder beside the store cannot be used, going on with a session is a StoreError."""
     path = tmp_path / "flue.db"
     store = open_store(str(path))
-    lease = begin(store, "one").lease
+    lease = begin_turn(store, "one").lease
     store.close()
     shutil.rmtree(f"{path}-owners")
     Path(f"{path}-owners").touch()
-    finish(store, lease)
+    complete_turn(store, lease)
     with pytest.raises(StoreError, match="cannot be used"):
-        begin(store, "two")
+        begin_turn(store, "two")
     store.close()

@@ -50,7 +50,7 @@ class AgentFolder:
         return AgentLoader(
             self.load,
             lambda: [self.source(path.stem) for path in sorted(self.path.glob("*.py"))],
-            watches=watches,
+            reloads_on_change=watches,
         )
 
 

@@ -114,7 +114,7 @@ class ChatDriver:
         conversation = agent if isinstance(agent, Conversation) else self.conversation(agent)
         self.keys.send_text("".join(typed))
         try:
-            run_chat(conversation, self.page, self.cancelling, history_of=self.history_of)
+            run_chat(conversation, self.page, self.cancelling, history_path=self.history_of)
         finally:
             seen: str = self.page.text
             self.page.text = ""

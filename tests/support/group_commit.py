@@ -9,7 +9,7 @@ from typing import Any
 
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import BegunTurn, TurnRequest
-from flue_cli.stores.sqlite.group_commit import SharedWriter
+from flue_cli.stores.sqlite.group_commit import GroupCommitter
 from flue_cli.stores.sqlite.store import SqliteStore
 
 
@@ -19,9 +19,9 @@ def begin(store: Store, name: str) -> BegunTurn:
     return begun
 
 
-def shared_writer(store: SqliteStore) -> SharedWriter:
+def shared_writer(store: SqliteStore) -> GroupCommitter:
     """The writer of a store whose commits are shared; nothing but tests gets hold of it."""
-    writer = store._connections._shared
+    writer = store._connections._group_committer
     assert writer is not None
     return writer
 
@@ -29,7 +29,7 @@ def shared_writer(store: SqliteStore) -> SharedWriter:
 def wait_for_queue(store: SqliteStore, threads: int) -> None:
     """Wait until so many threads wait for the shared connection."""
     writer = shared_writer(store)
-    while writer._waiting < threads:
+    while writer._arrivals < threads:
         time.sleep(0.001)
 
 

@@ -43,7 +43,7 @@ def live_and_replayed(agent: Agent) -> tuple[Any, Any, CallRecorder]:
     meta = json.loads(json.dumps(recorder.as_meta()))  # as a store gives it back
     player = CallReplayer(meta.get("calls", []))
     replayed = agent(player)
-    assert player.missing == []
+    assert player.missing_calls == []
     return live, replayed, recorder
 
 
@@ -260,7 +260,7 @@ def test_a_call_that_was_given_up_does_not_hang_a_replay() -> None:
     player = CallReplayer(recorder.as_meta()["calls"])
 
     assert waits(player, None) == ["AgentError", "the call 'late' was not recorded, and is not made"]
-    assert player.missing == ["late"]
+    assert player.missing_calls == ["late"]
 
 
 def test_what_is_never_awaited_or_read() -> None:
@@ -299,7 +299,7 @@ def test_an_iterator_that_is_left_early() -> None:
     player = CallReplayer(recorder.as_meta()["calls"])
     with pytest.raises(AgentError, match="'numbers' was not recorded"):
         agent(player, count=3)
-    assert player.missing == ["numbers"]
+    assert player.missing_calls == ["numbers"]
 
 
 def test_an_async_iterator_that_is_left_early() -> None:
@@ -415,7 +415,7 @@ def test_a_call_that_was_not_recorded_is_not_made() -> None:
     assert player.record("a", lambda: made.append(1)) == 1
     assert told(lambda: player.record("a", lambda: made.append(1)))[0] == "AgentError"
     assert told(lambda: player.record("b", lambda: made.append(1)))[0] == "AgentError"
-    assert player.missing == ["a", "b"]
+    assert player.missing_calls == ["a", "b"]
     assert made == []
 
 

@@ -137,7 +137,7 @@ def test_calls_are_made_unless_they_are_given(dry_runner: DryRunner) -> None:
     assert (answered.result.reply, answered.result.data) == ("21", "{}")
     assert answered.result.meta["calls"] == [{"name": "weather", "result": 21}]
     assert lacking.error is not None
-    assert (lacking.error.type, lacking.missing) == ("not_recorded", ["weather"])
+    assert (lacking.error.type, lacking.missing_calls) == ("not_recorded", ["weather"])
 
 
 def test_a_call_that_was_swallowed_is_told(dry_runner: DryRunner) -> None:
@@ -153,7 +153,7 @@ def test_a_call_that_was_swallowed_is_told(dry_runner: DryRunner) -> None:
     done = dry_run(dry_runner, careless, the_scene(calls=[]))
 
     assert done.result is not None
-    assert (done.result.reply, done.missing) == ("whatever", ["weather"])
+    assert (done.result.reply, done.missing_calls) == ("whatever", ["weather"])
 
 
 @pytest.mark.parametrize(

@@ -419,7 +419,7 @@ def test_a_bug_of_ours_leaves_no_session_held(monkeypatch: pytest.MonkeyPatch) -
         runner.run(
             Agent("x", lambda *_: "never", "x"),
             TurnRequest("x", "a", "go"),
-            Listener(begun=broken),
+            Listener(on_begin=broken),
             cancellation=Cancellation(),
         )
     (entry,) = store.entries(store.head("x", "a"), 1, 1)

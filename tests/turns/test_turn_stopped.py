@@ -210,7 +210,7 @@ def test_who_waits_can_be_cancelled(quick: Host, in_thread: Any) -> None:
         quick.runner.run(
             Agent("tester", echo, "v1"),
             TurnRequest("tester", "work", "hi", wait=5),
-            Listener(waiting=on_waiting),
+            Listener(on_wait=on_waiting),
             cancellation=second,
         )
     first.request(cancelled_by(signal.SIGINT))

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flue_cli.jsondata.diff import changes
+from flue_cli.jsondata.diff import find_changes
 from flue_cli.jsondata.path import format_path
 from flue_cli.render.data_tree import TreeRow, data_tree, tree_rows
 from flue_cli.text import safe_text
@@ -32,7 +32,7 @@ FEW = st.dictionaries(
 
 
 def tree(before: Any, after: Any) -> list[TreeRow]:
-    return list(tree_rows(after, changes(before, after)))
+    return list(tree_rows(after, find_changes(before, after)))
 
 
 @settings(max_examples=30)
@@ -48,7 +48,7 @@ def test_any_data_can_be_shown(before: Any, after: Any) -> None:
         line = row.key + row.value
         assert "\n" not in line
         assert safe_text(line) == line
-    assert str(data_tree(after, changes(before, after))).rstrip()
+    assert str(data_tree(after, find_changes(before, after))).rstrip()
 
 
 @settings(max_examples=20)
@@ -63,7 +63,7 @@ def test_what_did_not_change_has_no_marks(data: Any) -> None:
 @given(FEW, FEW)
 def test_every_change_is_marked(before: Any, after: Any) -> None:
     """Of data that is shown whole, each change is a mark of its kind, and there are no other marks."""
-    made = changes(before, after)
+    made = find_changes(before, after)
     kinds = ["+" if change.added else "-" if change.removed else "~" for change in made]
     signs = [row.sign for row in tree(before, after) if row.sign != " "]
 

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flue_cli.errors import NotFound
-from flue_cli.jsondata.path import BadPath, Path, format_path, get, kind, parse, put, remove
+from flue_cli.jsondata.path import (
+    BadPath,
+    Path,
+    describe_kind,
+    format_path,
+    get_value,
+    parse_path,
+    put_value,
+    remove_value,
+)
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(["a", "b", "tasks"])
 VALUES = st.recursive(
@@ -30,7 +39,7 @@ def copied(value: Any) -> Any:
 def test_a_path_that_is_shown_is_read_back(path: Path) -> None:
     """Whatever keys there are, their path can be written on a command line, and means the same."""
     assert format_path(path).isprintable()
-    assert parse(format_path(path)) == path
+    assert parse_path(format_path(path)) == path
 
 
 @pytest.mark.parametrize(
@@ -53,7 +62,7 @@ def test_a_path_that_is_shown_is_read_back(path: Path) -> None:
 )
 def test_paths_as_people_write_them(text: str, path: Path) -> None:
     """Plain words by dots, hyphens and other letters included, indexes and any key in brackets."""
-    assert parse(text) == path
+    assert parse_path(text) == path
 
 
 @pytest.mark.parametrize(
@@ -67,7 +76,7 @@ def test_paths_as_people_write_them(text: str, path: Path) -> None:
 def test_a_path_that_cannot_be_read_says_where(text: str, at: int) -> None:
     """The error names the character at which reading ended."""
     with pytest.raises(BadPath, match=rf"at character {at}$") as caught:
-        parse(text)
+        parse_path(text)
     assert caught.value.exit_code == 2
 
 
@@ -76,12 +85,12 @@ def test_what_is_put_is_there(value: Any, path: Path) -> None:
     """After put, get finds it; what was not on the way is as it was, and the value given is untouched."""
     before = copied(value)
     try:
-        new = put(value, path, "new")
+        new = put_value(value, path, "new")
     except BadPath:
         return
     finally:
         assert value == before
-    assert get(new, path) == "new"
+    assert get_value(new, path) == "new"
     if path and isinstance(value, dict) and isinstance(path[0], str):
         assert {key: one for key, one in new.items() if key != path[0]} == {
             key: one for key, one in value.items() if key != path[0]
@@ -93,15 +102,15 @@ def test_what_is_found_can_be_removed_and_put_again(value: Any, path: Path) -> N
     """get, put and remove agree on what is there: what one finds, the others can replace and remove."""
     before = copied(value)
     try:
-        found = get(value, path)
+        found = get_value(value, path)
     except NotFound:
         with pytest.raises(NotFound):
-            remove(value, path)
+            remove_value(value, path)
         return
-    assert put(value, path, found) == value
+    assert put_value(value, path, found) == value
     if path:
-        rest, holder = remove(value, path), get(value, path[:-1])
-        assert len(get(rest, path[:-1])) == len(holder) - 1
+        rest, holder = remove_value(value, path), get_value(value, path[:-1])
+        assert len(get_value(rest, path[:-1])) == len(holder) - 1
     assert value == before
 
 
@@ -120,19 +129,19 @@ def test_what_is_found_can_be_removed_and_put_again(value: Any, path: Path) -> N
 )  # fmt: skip
 def test_what_is_not_there_is_told_from_what_is(text: str, words: str, hint: str) -> None:
     """The longest part that is there is named, with what it is or has, and what may have been meant."""
-    for ask in (get, remove):
+    for ask in (get_value, remove_value):
         with pytest.raises(NotFound) as caught:
-            ask(TASKS, parse(text))
+            ask(TASKS, parse_path(text))
         assert (caught.value.message, caught.value.hint, caught.value.exit_code) == (words, hint, 3)
 
 
 def test_put_makes_objects_and_appends() -> None:
     """Missing objects are made on the way, the place just past a list's end appends, keys keep their order."""
-    assert put({}, parse("a.b.c"), 1) == {"a": {"b": {"c": 1}}}
-    assert put(TASKS, parse("tasks[2].title"), "dad")["tasks"][2] == {"title": "dad"}
-    assert put({"a": [1]}, parse("a[1]"), 2) == {"a": [1, 2]}
-    assert list(put(TASKS, parse("tasks"), 0)) == list(TASKS)
-    assert put(TASKS, (), 5) == 5
+    assert put_value({}, parse_path("a.b.c"), 1) == {"a": {"b": {"c": 1}}}
+    assert put_value(TASKS, parse_path("tasks[2].title"), "dad")["tasks"][2] == {"title": "dad"}
+    assert put_value({"a": [1]}, parse_path("a[1]"), 2) == {"a": [1, 2]}
+    assert list(put_value(TASKS, parse_path("tasks"), 0)) == list(TASKS)
+    assert put_value(TASKS, (), 5) == 5
 
 
 @pytest.mark.parametrize(
@@ -150,14 +159,14 @@ def test_put_makes_objects_and_appends() -> None:
 def test_put_where_nothing_can_be_put(text: str, words: str) -> None:
     """No list is made or gets a gap, nothing that is there is replaced by a container unasked."""
     with pytest.raises(BadPath) as caught:
-        put(TASKS, parse(text), 1)
+        put_value(TASKS, parse_path(text), 1)
     assert (caught.value.message, caught.value.exit_code) == (words, 2)
 
 
 def test_the_whole_is_not_removed() -> None:
     """An empty path names all of the data, which stays."""
     with pytest.raises(BadPath, match="name a part"):
-        remove(TASKS, ())
+        remove_value(TASKS, ())
 
 
 @pytest.mark.parametrize(
@@ -169,4 +178,4 @@ def test_the_whole_is_not_removed() -> None:
 )  # fmt: skip
 def test_kinds_have_words(value: Any, words: str) -> None:
     """Every JSON value is named in words of JSON, not of Python."""
-    assert kind(value) == words
+    assert describe_kind(value) == words

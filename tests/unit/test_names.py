@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flue_cli.errors import BadName
-from flue_cli.names import MAX_NAME, bare_name, check_agent_name, check_session_name, generate_name
+from flue_cli.names import MAX_NAME_CHARACTERS, bare_name, check_agent_name, check_session_name, generate_name
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,8 @@ from flue_cli.names import MAX_NAME, bare_name, check_agent_name, check_session_
         "%s {x}",
         "x-",
         "\u2013dash",
-        "n" * MAX_NAME,
-        "🙂" * MAX_NAME,
+        "n" * MAX_NAME_CHARACTERS,
+        "🙂" * MAX_NAME_CHARACTERS,
     ],
 )
 def test_a_session_may_be_called_almost_anything(name: str) -> None:
@@ -48,7 +48,7 @@ def test_a_name_is_the_same_however_it_was_typed() -> None:
     ("name", "reason"),
     [
         ("", "cannot be empty"),
-        ("n" * (MAX_NAME + 1), "at most 256 characters, this one has 257"),
+        ("n" * (MAX_NAME_CHARACTERS + 1), "at most 256 characters, this one has 257"),
         ("-s", "cannot start with a hyphen: '-s'"),
         ("-", "cannot start with a hyphen"),
         ("--new", "cannot start with a hyphen"),
@@ -78,9 +78,9 @@ def test_what_cannot_be_typed_back_is_no_name(name: str, reason: str) -> None:
 
 def test_a_name_is_measured_as_it_is_kept() -> None:
     """The limit counts characters after composing them, whichever way that changes the length."""
-    assert check_session_name("e\u0301" * MAX_NAME) == "é" * MAX_NAME
+    assert check_session_name("e\u0301" * MAX_NAME_CHARACTERS) == "é" * MAX_NAME_CHARACTERS
     with pytest.raises(BadName, match="this one has 512"):
-        check_session_name("\u0958" * MAX_NAME)  # composed, it is two characters each
+        check_session_name("\u0958" * MAX_NAME_CHARACTERS)  # composed, it is two characters each
 
 
 @given(st.text(min_size=1, max_size=20))
@@ -163,7 +163,9 @@ def test_a_session_named_with_its_own_agent_has_the_bare_name(text: str, name: s
     assert bare_name(text, "task-planner") == name
 
 
-@pytest.mark.parametrize("text", ["task-planner/", "task-planner/-x", "task-planner/" + "x" * (MAX_NAME + 1)])
+@pytest.mark.parametrize(
+    "text", ["task-planner/", "task-planner/-x", "task-planner/" + "x" * (MAX_NAME_CHARACTERS + 1)]
+)
 def test_the_bare_name_must_be_one(text: str) -> None:
     with pytest.raises(BadName):
         bare_name(text, "task-planner")

@@ -95,7 +95,10 @@ def _answer_bash(argv: Sequence[str]) -> list[str]:
 def _answer_zsh(argv: Sequence[str]) -> list[str]:
     """Zsh passes words as they were typed. It takes `value:description`, and quotes the value itself."""
     result = _complete_last([_unquoted(word) for word in argv])
-    return [result.kind, *(_described(completion, ":", _escaped) for completion in result.completions)]
+    return [
+        result.kind,
+        *(_described(completion, ":", _escape_candidate) for completion in result.completions),
+    ]
 
 
 def _answer_fish(argv: Sequence[str]) -> list[str]:
@@ -124,5 +127,5 @@ def _described(completion: Completion, separator: str, escape: Callable[[str], s
     return escape(completion.value) + description
 
 
-def _escaped(value: str) -> str:
+def _escape_candidate(value: str) -> str:
     return value.replace("\\", "\\\\").replace(":", "\\:")

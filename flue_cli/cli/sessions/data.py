@@ -46,11 +46,11 @@ def data(
 ) -> None:
     """Print a session's data as JSON, all of it or what is at PATH."""
     app: App = ctx.obj
-    steps = data_path.parse(path)
+    steps = data_path.parse_path(path)
     with open_run_store(load_settings(store)) as kept:
         head = resolve_session(kept, session, agent, at=at)
         text = kept.data_at(head, head.turn)
-    value = data_path.get(parse_data(text, head.name), steps)
+    value = data_path.get_value(parse_data(text, head.name), steps)
     app.output.result(machine_output.as_json(value, indent=2))
 
 
@@ -75,7 +75,7 @@ def set_(
     app: App = ctx.obj
     with session_to_change(app, session, agent, wait, store) as target:
         edited = data_edits.set_value(target.store, target.head, path, value, target.waiting)
-    app.output.note(edited.words)
+    app.output.note(edited.message)
 
 
 def unset(
@@ -93,7 +93,7 @@ def unset(
     app: App = ctx.obj
     with session_to_change(app, session, agent, wait, store) as target:
         edited = data_edits.unset_value(target.store, target.head, path, target.waiting)
-    app.output.note(edited.words)
+    app.output.note(edited.message)
 
 
 def edit(
@@ -114,4 +114,4 @@ def edit(
         again = shlex.join(("flue", "sessions", "set", name, "", *repeat_flags(store, None)))
         drafts = DraftFolder(load_settings(store).drafts, again, app.output.note)
         edited = data_edits.edit_as_text(target.store, target.head, drafts, target.waiting)
-    app.output.note(edited.words)
+    app.output.note(edited.message)

@@ -121,14 +121,14 @@ class _Tally:
             raise UsageError(f"there is no session in {source.called}")
         if failed == 1:
             called, error = self._problems[0]
-            raise _named(called, error) if found + self._left_out > 1 else error
+            raise _import_label(called, error) if found + self._left_out > 1 else error
         if failed:
             raise self._all_problems()
 
     def tell_problems(self) -> None:
         """Write a line for every session that was not imported."""
         for called, error in self._problems:
-            self._output.note(f"not imported: {safe_line(_named(called, error).message)}")
+            self._output.note(f"not imported: {safe_line(_import_label(called, error).message)}")
 
     def _all_problems(self) -> FlueError:
         """Write a line for each problem, and return one error: unreadable sessions outweigh existing ones."""
@@ -166,7 +166,7 @@ def _next(found: Iterator[ImportedSession], tally: _Tally) -> ImportedSession | 
         return None
 
 
-def _named(called: str, error: FlueError) -> FlueError:
+def _import_label(called: str, error: FlueError) -> FlueError:
     """Return the error of one of several sessions, with the session or line it is about."""
     if not called or isinstance(error, Conflict) or error.message.startswith((called, *_PLACES)):
         return error

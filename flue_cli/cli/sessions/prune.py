@@ -76,7 +76,7 @@ def prune(
             app.output.note("there is nothing to prune")
         if not going or dry_run:
             return
-        if not yes and not confirm(_question(going)):
+        if not yes and not confirm(_deletion_question(going)):
             app.output.note("nothing was deleted")
             return
         deleted = delete_families(app, kept, going)
@@ -148,7 +148,7 @@ def delete_families(app: App, store: Store, going: list[Family]) -> int:
     with show_progress(app.output, "deleting", len(going)) as advance:
         for head, forks, _ in going:
             try:
-                store.delete(head, seen=forks)
+                store.delete(head, seen_forks=forks)
                 deleted += 1 + len(forks)
             except SessionBusy:
                 app.output.note(f"skipped {session_label(head)}: a turn is running")
@@ -158,19 +158,19 @@ def delete_families(app: App, store: Store, going: list[Family]) -> int:
     return deleted
 
 
-def _question(going: list[Family]) -> str:
+def _deletion_question(going: list[Family]) -> str:
     now = times.now()
     newest, oldest = going[0], going[-1]
     count = sum(1 + len(family.forks) for family in going)
     if len(going) == 1:
-        return f"Delete {_named(newest)}, last used {format_ago(newest.last_used, now)}, for good?"
+        return f"Delete {_family_label(newest)}, last used {format_ago(newest.last_used, now)}, for good?"
     return (
-        f"Delete {pluralize(count, 'session')} for good, the newest {_named(newest)}, last used"
-        f" {format_ago(newest.last_used, now)}, the oldest {_named(oldest)},"
+        f"Delete {pluralize(count, 'session')} for good, the newest {_family_label(newest)}, last used"
+        f" {format_ago(newest.last_used, now)}, the oldest {_family_label(oldest)},"
         f" last used {format_ago(oldest.last_used, now)}?"
     )
 
 
-def _named(family: Family) -> str:
+def _family_label(family: Family) -> str:
     forks = f" and {pluralize(len(family.forks), 'session')} kept of it" if family.forks else ""
     return f"{session_label(family.head)}{forks}"

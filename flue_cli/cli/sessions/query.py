@@ -44,14 +44,14 @@ def query(
     app: App = ctx.obj
     if not jsonpath.strip():
         raise UsageError("the query is empty", hint="a query begins with $: '$.tasks[0].title', '$..title'")
-    find = _compiled(jsonpath)
+    find = _compile_jsonpath(jsonpath)
     damaged: list[StoreDamaged] = []
     with open_run_store(load_settings(store)) as kept:
-        found = _matches(kept, check_agent_filter(agent), find, damaged)
+        found = _query_matches(kept, check_agent_filter(agent), find, damaged)
         if as_json:
             app.output.result(machine_output.as_json([match._asdict() for match in found], indent=2))
         elif app.output.is_terminal:
-            _show(app, [(*match[:3], readable_json(match.value)) for match in found])
+            _show_matches(app, [(*match[:3], readable_json(match.value)) for match in found])
         else:
             for match in found:
                 app.output.write(
@@ -63,7 +63,7 @@ def query(
         raise damaged[-1]
 
 
-def _matches(store: Store, agent: str, find: Find, damaged: list[StoreDamaged]) -> Iterator[Match]:
+def _query_matches(store: Store, agent: str, find: Find, damaged: list[StoreDamaged]) -> Iterator[Match]:
     """Yield matches session by session; append errors of unreadable data to `damaged`."""
     for summary in store.sessions(agent=agent):
         head = store.head(summary.agent, summary.name)
@@ -80,7 +80,7 @@ def _matches(store: Store, agent: str, find: Find, damaged: list[StoreDamaged]) 
             yield Match(head.agent, head.name, path, value)
 
 
-def _compiled(text: str) -> Find:
+def _compile_jsonpath(text: str) -> Find:
     """Compile query `text`. Raises UsageError if it is invalid, or if the library is missing."""
     try:
         from jsonpath import JSONPathEnvironment, JSONPathError
@@ -99,18 +99,18 @@ def _compiled(text: str) -> Find:
     try:
         path = Environment(strict=True).compile(text)
     except faults as error:
-        raise _unusable(text, error) from error
+        raise _jsonpath_error(text, error) from error
 
     def find(value: Any) -> Iterator[tuple[str, Any]]:
         try:
             yield from ((match.path, match.obj) for match in path.finditer(value))
         except faults as error:
-            raise _unusable(text, error) from error
+            raise _jsonpath_error(text, error) from error
 
     return find
 
 
-def _unusable(text: str, error: Exception) -> UsageError:
+def _jsonpath_error(text: str, error: Exception) -> UsageError:
     """Turn an error of the library into a UsageError, with the place if known."""
     endless = isinstance(error, RecursionError)
     words = "it is too long or nested too deeply" if endless else getattr(error, "message", str(error))
@@ -122,7 +122,7 @@ def _unusable(text: str, error: Exception) -> UsageError:
     )
 
 
-def _show(app: App, lines: list[tuple[str, ...]]) -> None:
+def _show_matches(app: App, lines: list[tuple[str, ...]]) -> None:
     if lines:
         from flue_cli.render.tables import match_table, show_paged_renderable
 

@@ -39,13 +39,13 @@ def undo(
     store: StoreOption = "",
 ) -> None:
     """Undo the newest turn, or N: history and data are as before. Failed turns do not count."""
-    _move(
+    _move_session(
         ctx.obj,
         session,
         agent,
         wait,
         store,
-        lambda kept, head, **how: timeline.undo(kept, head, count, **how),
+        lambda kept, head, **how: timeline.undo_turns(kept, head, count, **how),
     )
 
 
@@ -61,13 +61,13 @@ def redo(
 
     That is possible until something new is said in the session.
     """
-    _move(
+    _move_session(
         ctx.obj,
         session,
         agent,
         wait,
         store,
-        lambda kept, head, **how: timeline.redo(kept, head, count, **how),
+        lambda kept, head, **how: timeline.redo_turns(kept, head, count, **how),
     )
 
 
@@ -80,8 +80,13 @@ def rewind(
     store: StoreOption = "",
 ) -> None:
     """Go back or forward to a turn, with the history and data after it."""
-    _move(
-        ctx.obj, session, agent, wait, store, lambda kept, head, **how: timeline.rewind(kept, head, to, **how)
+    _move_session(
+        ctx.obj,
+        session,
+        agent,
+        wait,
+        store,
+        lambda kept, head, **how: timeline.rewind_to_turn(kept, head, to, **how),
     )
 
 
@@ -104,7 +109,7 @@ def fork(
     app.output.note(f"{session_label(made)} is a copy of {session_label(head)} as of turn {head.turn}")
 
 
-def _move(
+def _move_session(
     app: App,
     session: str,
     agent: str,

@@ -35,7 +35,7 @@ def watch(
     app: App = ctx.obj
     with open_run_store(load_settings(store)) as kept:
         head = resolve_session(kept, session, agent)
-        if app.output.remarks_on_terminal:
+        if app.output.notices_on_terminal:
             where = f"{session_label(head)} is at turn {head.turn}"
             app.output.note(f"{where}; what comes is shown here, until Ctrl-C")
         shown = WatchJson(app.output, head) if as_json else WatchText(app.output)

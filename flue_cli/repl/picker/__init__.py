@@ -18,14 +18,14 @@ from flue_cli.repl.picker.state import Picker
 from flue_cli.repl.terminal import restore_terminal
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, SessionSummary
-from flue_cli.turns.cancellation import Cancelling
+from flue_cli.turns.cancellation import SignalRoute
 
 REFRESH_SECONDS = 0.5
 """Seconds between looks at what other processes did to the store."""
 
 
 def pick_session(
-    store: Store, output: Output, cancelling: Cancelling, *, agent: str = "", here: int = ABSENT
+    store: Store, output: Output, cancelling: SignalRoute, *, agent: str = "", current_uid: int = ABSENT
 ) -> SessionSummary | None:
     """Have a person choose a session, of `agent` or of any; None if they leave without.
 
@@ -34,7 +34,7 @@ def pick_session(
     """
     if not store.sessions(agent=agent, limit=1):
         raise SessionNotFound("there is no session to pick")
-    picker = Picker(SessionList(store, agent), here)
+    picker = Picker(SessionList(store, agent), current_uid)
     with output.terminal_file() as screen, restore_terminal():
         app: Application[SessionSummary | None] = Application(
             layout=picker_layout(picker),

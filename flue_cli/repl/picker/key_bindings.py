@@ -51,7 +51,7 @@ def _choose_mode_keys(picker: Picker) -> KeyBindings:
 
     def bind(action: Callable[[KeyPressEvent], object], *names: str, only: Condition = chooses) -> None:
         for name in names:
-            keys.add(name, filter=only, eager=True)(_attempting(picker, action))
+            keys.add(name, filter=only, eager=True)(_handler(picker, action))
 
     bind(lambda event: picker.session_list.move_cursor(-1), "up", "c-p")
     bind(lambda event: picker.session_list.move_cursor(1), "down", "c-n")
@@ -63,7 +63,7 @@ def _choose_mode_keys(picker: Picker) -> KeyBindings:
     bind(lambda event: event.app.exit(result=None), "c-c", "c-d", "<sigint>")
     bind(lambda event: picker.begin_rename(), "c-r")
     bind(lambda event: picker.begin_delete(), "c-x")
-    keys.add("delete", filter=chooses & at_the_end)(_attempting(picker, lambda event: picker.begin_delete()))
+    keys.add("delete", filter=chooses & at_the_end)(_handler(picker, lambda event: picker.begin_delete()))
     keys.add("escape", filter=chooses)(lambda event: event.app.exit(result=None))
     return keys
 
@@ -71,9 +71,9 @@ def _choose_mode_keys(picker: Picker) -> KeyBindings:
 def _rename_mode_keys(picker: Picker) -> KeyBindings:
     keys = KeyBindings()
     renames = Condition(lambda: picker.mode == "rename")
-    keys.add("enter", filter=renames, eager=True)(_attempting(picker, lambda event: picker.rename()))
+    keys.add("enter", filter=renames, eager=True)(_handler(picker, lambda event: picker.rename()))
     for name in ("escape", "c-c", "c-d", "<sigint>"):
-        keys.add(name, filter=renames)(_attempting(picker, lambda event: picker.leave_mode()))
+        keys.add(name, filter=renames)(_handler(picker, lambda event: picker.leave_mode()))
     return keys
 
 
@@ -86,13 +86,13 @@ def _delete_mode_keys(picker: Picker) -> KeyBindings:
         picker.show_message("nothing was deleted")
 
     for name in ("y", "Y"):
-        keys.add(name, filter=deletes, eager=True)(_attempting(picker, lambda event: picker.delete()))
+        keys.add(name, filter=deletes, eager=True)(_handler(picker, lambda event: picker.delete()))
     for name in (Keys.Any, "escape", "c-c", "c-d", "enter", "<sigint>"):
-        keys.add(name, filter=deletes)(_attempting(picker, keep))
+        keys.add(name, filter=deletes)(_handler(picker, keep))
     return keys
 
 
-def _attempting(picker: Picker, action: Callable[[KeyPressEvent], object]) -> Callable[[KeyPressEvent], None]:
+def _handler(picker: Picker, action: Callable[[KeyPressEvent], object]) -> Callable[[KeyPressEvent], None]:
     """Wrap an action as a key handler: show its errors, then focus the active field."""
 
     def handle(event: KeyPressEvent) -> None:

@@ -23,7 +23,7 @@ PICKER_STYLE = {
     "problem": "bold",
 }
 
-_PREVIEW_MIN_LINES = 12
+_MIN_ROWS_FOR_PREVIEW = 12
 """From how many lines on there is a preview."""
 
 _KEY_HINTS = {
@@ -48,7 +48,7 @@ def picker_layout(picker: Picker) -> Layout:
     parts = [
         VSplit([words, count], height=1),
         Window(sessions, height=Dimension(min=1, weight=3)),
-        ConditionalContainer(below, Condition(lambda: _terminal_size().rows >= _PREVIEW_MIN_LINES)),
+        ConditionalContainer(below, Condition(lambda: _terminal_size().rows >= _MIN_ROWS_FOR_PREVIEW)),
         ConditionalContainer(name, Condition(lambda: picker.mode == "rename")),
         Window(FormattedTextControl(lambda: _bottom_line(picker)), wrap_lines=True, dont_extend_height=True),
     ]
@@ -60,7 +60,7 @@ def _terminal_size() -> Size:
 
 
 def _count_line(picker: Picker) -> str:
-    return f" {len(picker.session_list.shown)}/{len(picker.session_list.all)}"
+    return f" {len(picker.session_list.filtered)}/{len(picker.session_list.sessions)}"
 
 
 def _heading_lines(picker: Picker, width: int) -> list[StyleAndTextTuples]:

@@ -32,9 +32,9 @@ class SizedControl(UIControl):
         return UIContent(lines.__getitem__, len(lines), show_cursor=False)
 
 
-def session_rows(choices: SessionList, width: int, height: int) -> list[StyleAndTextTuples]:
+def session_rows(session_list: SessionList, width: int, height: int) -> list[StyleAndTextTuples]:
     """A line for each session that there is room for; the selected one stands out."""
-    found = choices.visible_rows(height)
+    found = session_list.visible_rows(height)
     now = times.now()
     cells = [_row_cells(one, now) for one, _ in found]
     widths = _column_widths(cells, width - 2)
@@ -44,7 +44,7 @@ def session_rows(choices: SessionList, width: int, height: int) -> list[StyleAnd
         drawn: StyleAndTextTuples = [(style, "> " if is_selected else "  ")]
         for (name, text), room in zip(line.items(), widths.values(), strict=True):
             if room:
-                fitted = pad_cells(text, room, right=name == "turns")
+                fitted = pad_cells(text, room, align_right=name == "turns")
                 drawn.append((f"{style} class:{name}", fitted + "  "))
         lines.append([*drawn, (style, " " * width)] if is_selected else drawn)
     return lines
@@ -65,20 +65,20 @@ def turn_preview(entries: Sequence[Entry], width: int, height: int) -> list[Styl
     return [line for block in blocks for line in block]
 
 
-def _row_cells(one: SessionSummary, now: int) -> dict[str, str]:
+def _row_cells(session: SessionSummary, now: int) -> dict[str, str]:
     return {
-        "agent": safe_line(one.agent),
-        "name": safe_line(one.name),
-        "turns": str(one.turns),
-        "when": format_ago(one.updated_at, now),
-        "preview": safe_line(one.preview),
+        "agent": safe_line(session.agent),
+        "name": safe_line(session.name),
+        "turns": str(session.turns),
+        "when": format_ago(session.updated_at, now),
+        "preview": safe_line(session.preview),
     }
 
 
-_DROPPED_FIRST = ("preview", "turns", "when", "agent")
+_DROPPED_COLUMNS = ("preview", "turns", "when", "agent")
 """Columns dropped on a narrow screen, first to last."""
 
-_MOST_WIDTHS = {"agent": 16, "name": 32, "turns": 5, "when": 16, "preview": 10}
+_MAX_WIDTHS = {"agent": 16, "name": 32, "turns": 5, "when": 16, "preview": 10}
 """Greatest width of each column; for the preview, which takes all remaining cells, its least width."""
 
 
@@ -86,10 +86,10 @@ def _column_widths(cells: Sequence[dict[str, str]], width: int) -> dict[str, int
     """The width of each column; 0 for one that there is no room for."""
     widths = {
         name: min(most, max((get_cwidth(line[name]) for line in cells), default=0))
-        for name, most in _MOST_WIDTHS.items()
+        for name, most in _MAX_WIDTHS.items()
     }
-    widths["preview"] = _MOST_WIDTHS["preview"]
-    for name in _DROPPED_FIRST:
+    widths["preview"] = _MAX_WIDTHS["preview"]
+    for name in _DROPPED_COLUMNS:
         if _total_width(widths) > width:
             widths[name] = 0
     if _total_width(widths) > width:
@@ -116,7 +116,7 @@ def _entry_lines(entry: Entry, width: int, height: int) -> Iterator[StyleAndText
         yield [("", line)]
 
 
-def _wrap_lines(text: str, width: int, most: int) -> list[str]:
+def _wrap_lines(text: str, width: int, max_lines: int) -> list[str]:
     """At most so many lines of `text`, made safe and wrapped; the last one tells if there is more."""
     shown = safe_text(text[:_PREVIEW_CHARACTERS]).expandtabs(4).rstrip("\n")
     lines: list[str] = []
@@ -126,8 +126,11 @@ def _wrap_lines(text: str, width: int, most: int) -> list[str]:
             piece = fit_prefix(rest, width) or rest[:1]
             lines.append(piece)
             rest = rest[len(piece) :]
-            if len(lines) > most:
-                return [*lines[: most - 1], pad_cells(lines[most - 1] + "…", width) if most else ""]
+            if len(lines) > max_lines:
+                return [
+                    *lines[: max_lines - 1],
+                    pad_cells(lines[max_lines - 1] + "…", width) if max_lines else "",
+                ]
             if not rest:
                 break
     return lines

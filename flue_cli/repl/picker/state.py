@@ -14,24 +14,26 @@ from flue_cli.repl.picker.session_list import SessionList
 from flue_cli.stores.records import ABSENT, Entry, SessionHead, SessionSummary
 from flue_cli.text import safe_line, session_label
 
-TURNS_SHOWN = 3
+PREVIEW_TURNS = 3
 """Number of newest turns that the preview reads."""
 
 
 class Picker:
     """The state of a picker: `mode` is "choose", "rename" or "delete"."""
 
-    def __init__(self, choices: SessionList, here: int = ABSENT) -> None:
-        self.session_list = choices
+    def __init__(self, session_list: SessionList, current_uid: int = ABSENT) -> None:
+        self.session_list = session_list
         self.mode = "choose"
         self.message = ""
         self.question = ""
-        self.filter_buffer = Buffer(multiline=False, on_text_changed=lambda words: choices.filter(words.text))
+        self.filter_buffer = Buffer(
+            multiline=False, on_text_changed=lambda words: session_list.filter(words.text)
+        )
         self.name_buffer = Buffer(multiline=False)
-        self._current_uid = here
-        self._subject: SessionSummary | None = None
+        self._current_uid = current_uid
+        self._target: SessionSummary | None = None
         self._deletion_set: Sequence[SessionHead] = ()
-        self._read: tuple[object, list[Entry], str] = (None, [], "")
+        self._cached_preview: tuple[object, list[Entry], str] = (None, [], "")
 
     @property
     def active_buffer(self) -> Buffer:
@@ -62,21 +64,21 @@ class Picker:
 
     def begin_rename(self) -> None:
         """Ask for a new name of the selected session."""
-        if one := self._take_subject():
+        if one := self._select_target():
             self.name_buffer.text = one.name
             self.name_buffer.cursor_position = len(one.name)
             self.mode = "rename"
 
     def rename(self) -> None:
         """Give it the name that was entered; BadName, SessionExists, SessionBusy while a turn runs."""
-        if one := self._subject:
+        if one := self._target:
             renamed = self.session_list.rename(one, bare_name(self.name_buffer.text, one.agent))
             self.leave_mode()
             self.show_message(f"{session_label(one)} is now {session_label(renamed)}")
 
     def begin_delete(self) -> None:
         """Ask whether the selected session is to go, naming all that would go with it."""
-        if one := self._take_subject():
+        if one := self._select_target():
             self._deletion_set = self.session_list.deletion_set(one)
             names = ", ".join(describe_session(self.session_list.store, head) for head in self._deletion_set)
             self.question = f"Delete {names} for good? [y/N]"
@@ -100,7 +102,7 @@ class Picker:
         before = self.session_list.selected
         if not self.session_list.refresh():
             return False
-        if before and all(one.uid != before.uid for one in self.session_list.all):
+        if before and all(one.uid != before.uid for one in self.session_list.sessions):
             self.show_message(f"{session_label(before)} is gone: it was deleted meanwhile")
         return True
 
@@ -108,16 +110,16 @@ class Picker:
         """The newest turns of the selected session, and in their place what went wrong reading them."""
         one = self.session_list.selected
         key = (one.uid, self.session_list.loaded_at) if one else None
-        if one and key != self._read[0]:
+        if one and key != self._cached_preview[0]:
             try:
-                self._read = (key, self.session_list.last_turns(one, TURNS_SHOWN), "")
+                self._cached_preview = (key, self.session_list.last_turns(one, PREVIEW_TURNS), "")
             except FlueError as error:
-                self._read = (key, [], safe_line(error.message))
-        return self._read[1:] if one else ([], "")
+                self._cached_preview = (key, [], safe_line(error.message))
+        return self._cached_preview[1:] if one else ([], "")
 
-    def _take_subject(self) -> SessionSummary | None:
+    def _select_target(self) -> SessionSummary | None:
         """The selected session as the one that something is to be done to; UsageError if we are in it."""
-        self._subject = self.session_list.selected
-        if self._subject and self._subject.uid == self._current_uid:
+        self._target = self.session_list.selected
+        if self._target and self._target.uid == self._current_uid:
             raise UsageError("that is the session you are in")
-        return self._subject
+        return self._target

@@ -31,7 +31,7 @@ def run_line(line: str, chat: ChatContext) -> NextAction:
         return NextAction(prompt=line[1:] if line.startswith("//") else line)
     name, argument = split_command(line)
     try:
-        return _find_command(name)(argument, chat) or NextAction()
+        return find_command(name)(argument, chat) or NextAction()
     except FlueError as error:
         chat.output.error(error)
         return NextAction()
@@ -41,22 +41,22 @@ def show_help(argument: str, chat: ChatContext) -> None:
     """Show what can be typed here, or all about one: /help [COMMAND]."""
     if argument:
         name = argument if argument.startswith("/") else f"/{argument}"
-        first, _, rest = (_find_command(name).__doc__ or "").partition("\n")
+        first, _, rest = (find_command(name).__doc__ or "").partition("\n")
         chat.output.result(f"{name}: {first}\n{dedent(rest).rstrip()}".rstrip())
         return
     lines = [f"{name:<10} {help_summary(name)}" for name in COMMANDS]
     show_paged(chat, "\n".join([*lines, "", _KEY_HELP]))
 
 
-def leave_chat(argument: str, chat: ChatContext) -> NextAction:
+def exit_chat(argument: str, chat: ChatContext) -> NextAction:
     """Leave the chat."""
-    return NextAction(leaves=True)
+    return NextAction(exits=True)
 
 
 COMMANDS: dict[str, SlashCommand] = {
     "/help": show_help,
-    "/exit": leave_chat,
-    "/quit": leave_chat,
+    "/exit": exit_chat,
+    "/quit": exit_chat,
     **sessions.COMMANDS,
     **agents.COMMANDS,
     **data.COMMANDS,
@@ -73,7 +73,7 @@ def help_summary(name: str) -> str:
     return (COMMANDS[name].__doc__ or "").partition("\n")[0]
 
 
-def _find_command(name: str) -> SlashCommand:
+def find_command(name: str) -> SlashCommand:
     """The command called `name`; UsageError with what was perhaps meant."""
     command = COMMANDS.get(name)
     if command is None:

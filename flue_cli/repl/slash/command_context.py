@@ -11,7 +11,7 @@ from flue_cli.render.tables import show_paged_renderable
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.terminal import cooked_mode
 from flue_cli.stores.records import Pause
-from flue_cli.turns.cancellation import Cancellation, Cancelling
+from flue_cli.turns.cancellation import Cancellation, SignalRoute
 
 
 class ChatContext(NamedTuple):
@@ -24,13 +24,13 @@ class ChatContext(NamedTuple):
     output: Output
     pause: Pause
     cancellation: Cancellation
-    cancelling: Cancelling
+    cancelling: SignalRoute
 
 
 class NextAction(NamedTuple):
     """The chat's next action after a line: leave, run a prompt or dry run, or put a draft into the line."""
 
-    leaves: bool = False
+    exits: bool = False
     prompt: str = ""
     is_dry_run: bool = False
     draft: str = ""
@@ -54,20 +54,20 @@ def split_command(line: str) -> tuple[str, str]:
     return name, "".join(rest).rstrip()
 
 
-def show_paged(chat: ChatContext, what: Any) -> None:
+def show_paged(chat: ChatContext, renderable: Any) -> None:
     """Show what may be longer than the screen; a pager finds the keyboard as it expects it."""
     with cooked_mode():
-        show_paged_renderable(chat.output, what)
+        show_paged_renderable(chat.output, renderable)
 
 
 def parse_number(
-    argument: str, command: str, what: str, *, default: int | None = None, least: int = 0
+    argument: str, command: str, expected: str, *, default: int | None = None, minimum: int = 0
 ) -> int:
     """The number that `argument` is, `default` if it is empty; UsageError that `command` takes `what`."""
     if not argument and default is not None:
         return default
-    if not (argument.isascii() and argument.isdigit() and len(argument) < 10 and int(argument) >= least):
-        raise UsageError(f"{command} takes {what}")
+    if not (argument.isascii() and argument.isdigit() and len(argument) < 10 and int(argument) >= minimum):
+        raise UsageError(f"{command} takes {expected}")
     return int(argument)
 
 

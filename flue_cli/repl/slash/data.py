@@ -18,7 +18,7 @@ def data_command(argument: str, chat: ChatContext) -> None:
                      a change by hand, a turn of its own that /undo takes back
     /data edit       all of it in the editor
     """
-    from flue_cli.jsondata.path import get, parse, steps_to
+    from flue_cli.jsondata.path import get_value, parse_path, split_after_path
 
     what, _, rest = argument.partition(" ")
     if not argument:
@@ -28,23 +28,23 @@ def data_command(argument: str, chat: ChatContext) -> None:
             words = chat.conversation.edit_data(chat.output.note, chat.pause)
         chat.output.note(words)
     elif what == "set" and rest:
-        chat.output.note(chat.conversation.set_data(*steps_to(rest.strip()), chat.pause))
+        chat.output.note(chat.conversation.set_data(*split_after_path(rest.strip()), chat.pause))
     elif what == "unset" and rest:
         chat.output.note(chat.conversation.unset_data(rest.strip(), chat.pause))
     else:
-        found = get(json.loads(chat.conversation.data()), parse(argument))
+        found = get_value(json.loads(chat.conversation.data()), parse_path(argument))
         chat.output.result(json.dumps(found, indent=2))
 
 
 def _show_data_tree(chat: ChatContext) -> None:
-    from flue_cli.jsondata.diff import changes
+    from flue_cli.jsondata.diff import find_changes
     from flue_cli.render.data_tree import data_tree
 
     head, store = chat.conversation.head(), chat.conversation.store
     now, before = (
         parse_data(store.data_at(head, turn), head.name) for turn in (head.turn, max(0, head.turn - 1))
     )
-    show_paged(chat, data_tree(now, changes(before, now)))
+    show_paged(chat, data_tree(now, find_changes(before, now)))
 
 
 COMMANDS: dict[str, SlashCommand] = {"/data": data_command}

@@ -8,7 +8,7 @@ from flue_cli.errors import FileExists, NotFound
 from flue_cli.files import write_whole
 from flue_cli.repl.compose_in_editor import edit_in_editor
 from flue_cli.repl.slash.command_context import ChatContext, NextAction, SlashCommand, refuse_argument
-from flue_cli.sessions.timeline import backwards
+from flue_cli.sessions.timeline import entries_backwards
 from flue_cli.stores.records import ABSENT, SessionHead
 from flue_cli.text import pluralize, safe_line
 from flue_cli.transcripts import exporter, format_of
@@ -36,7 +36,7 @@ def copy_reply(argument: str, chat: ChatContext) -> None:
     from flue_cli.repl.clipboard import copy_to_clipboard as put
 
     refuse_argument(argument, "/copy")
-    entries = backwards(chat.conversation.store, chat.conversation.head())
+    entries = entries_backwards(chat.conversation.store, chat.conversation.head())
     reply = next((entry.reply for entry in entries if entry.reply is not None), None)
     if reply is None:
         raise NotFound("there is no reply to copy")

@@ -14,7 +14,7 @@ def set_markdown(argument: str, chat: ChatContext) -> None:
     if argument and argument not in _FORMATS:
         raise UsageError("/markdown takes on or off")
     if argument:
-        chat.conversation.chosen_format = _FORMATS[argument]
+        chat.conversation.reply_format_override = _FORMATS[argument]
     chat.output.note(_NOTICES[chat.conversation.reply_format])
 
 

@@ -28,11 +28,11 @@ from flue_cli.sessions.timeline import last_turns
 from flue_cli.stores.contract_errors import session_not_found_error
 from flue_cli.text import safe_line
 
-_MOST_HITS = 20
-_MOST_LISTED = 50
+_MAX_HITS = 20
+_MAX_LISTED_SESSIONS = 50
 
 
-def begin_session(argument: str, chat: ChatContext) -> None:
+def begin_new_session(argument: str, chat: ChatContext) -> None:
     """Begin another session: /new [NAME]."""
     conversation = chat.conversation
     ours = conversation.agent.name
@@ -71,7 +71,7 @@ def choose_from_sessions(argument: str, chat: ChatContext) -> None:
     Type to filter, Enter goes there, Ctrl-R renames, Ctrl-X deletes, Esc comes back here.
     """
     refuse_argument(argument, "/sessions")
-    found = chat.conversation.store.sessions(limit=_MOST_LISTED)
+    found = chat.conversation.store.sessions(limit=_MAX_LISTED_SESSIONS)
     if not found:
         chat.output.note("there are no sessions yet")
     elif os.environ.get("TERM") == "dumb":  # no cursor to choose with
@@ -82,7 +82,7 @@ def choose_from_sessions(argument: str, chat: ChatContext) -> None:
 
 def show_history(argument: str, chat: ChatContext) -> None:
     """Show the newest turns of this session: /history [N]."""
-    count = parse_number(argument, "/history", "a number of turns", default=10, least=1)
+    count = parse_number(argument, "/history", "a number of turns", default=10, minimum=1)
     turns = last_turns(chat.conversation.store, chat.conversation.head(), count)
     if turns:
         with cooked_mode():
@@ -101,7 +101,7 @@ def search_turns(argument: str, chat: ChatContext) -> None:
     words = argument.split()
     if not words:
         raise UsageError("/search takes the words to look for")
-    found = chat.conversation.store.search(words, limit=_MOST_HITS)
+    found = chat.conversation.store.search(words, limit=_MAX_HITS)
     if found:
         show_paged(chat, hit_table(found, SearchQuery(words)))
     else:
@@ -131,13 +131,13 @@ def _pick_from_list(chat: ChatContext) -> None:
 
     head = chat.conversation.head()
     with cooked_mode():
-        chosen = pick_session(chat.conversation.store, chat.output, chat.cancelling, here=head.uid)
+        chosen = pick_session(chat.conversation.store, chat.output, chat.cancelling, current_uid=head.uid)
     if chosen and chosen.uid != head.uid:
         enter_session(chat, chosen.agent, chosen.name)
 
 
 COMMANDS: dict[str, SlashCommand] = {
-    "/new": begin_session,
+    "/new": begin_new_session,
     "/resume": resume_session,
     "/rename": rename_current_session,
     "/sessions": choose_from_sessions,

@@ -12,7 +12,7 @@ from flue_cli.stores.records import ABSENT, SessionHead
 from flue_cli.text import format_bytes, format_turns, pluralize, safe_line
 from flue_cli.times import format_ago, format_duration
 
-_NEWEST = 10
+_DEFAULT_TURNS = 10
 
 
 def show_usage(argument: str, chat: ChatContext) -> None:
@@ -21,18 +21,18 @@ def show_usage(argument: str, chat: ChatContext) -> None:
     The newest N turns one by one, 10 unless said otherwise, then all of them. Usage is what the agent gives
     as meta["usage"] of its Reply: numbers, or objects with numbers in them.
     """
-    newest = parse_number(argument, "/usage", "a number of turns", default=_NEWEST)
+    newest = parse_number(argument, "/usage", "a number of turns", default=_DEFAULT_TURNS)
     head = chat.conversation.head()
     found = session_usage(chat.conversation.store.entries(head, 1, head.turn), newest)
     if not found.prompts:
         chat.output.note("nothing has been said yet")
         return
     lines = [
-        _usage_row(f"turn {spent.turn}", format_duration(spent.took), _format_figures(spent.figures))
+        _usage_row(f"turn {spent.turn}", format_duration(spent.duration), _format_figures(spent.figures))
         for spent in found.newest
     ]
     total = _format_figures(found.total.figures) or "the agent recorded no usage"
-    lines.append(_usage_row(format_turns(found.prompts), format_duration(found.total.took), total))
+    lines.append(_usage_row(format_turns(found.prompts), format_duration(found.total.duration), total))
     chat.output.result("\n".join(lines))
 
 

@@ -18,13 +18,13 @@ from flue_cli.text import format_turn_numbers, safe_line
 
 def undo_turns(argument: str, chat: ChatContext) -> None:
     """Take back the last turn, history and data, or N: /undo [N]."""
-    count = parse_number(argument, "/undo", "a number of turns", default=1, least=1)
+    count = parse_number(argument, "/undo", "a number of turns", default=1, minimum=1)
     note_timeline_move(chat.output, chat.conversation.undo(count, chat.pause))
 
 
 def redo_turns(argument: str, chat: ChatContext) -> None:
     """Bring back what was undone: /redo [N]."""
-    count = parse_number(argument, "/redo", "a number of turns", default=1, least=1)
+    count = parse_number(argument, "/redo", "a number of turns", default=1, minimum=1)
     note_timeline_move(chat.output, chat.conversation.redo(count, chat.pause))
 
 

@@ -12,7 +12,7 @@ class TurnUsage(NamedTuple):
     """Usage of one or several turns: microseconds, and every recorded figure by name."""
 
     turn: int
-    took: int
+    duration: int
     figures: Mapping[str, float]
 
 
@@ -34,7 +34,7 @@ def session_usage(entries: Iterable[Entry], newest: int) -> SessionUsage:
         spent = TurnUsage(
             entry.turn, (entry.finished_at or entry.started_at) - entry.started_at, _usage_figures(entry)
         )
-        prompts, took = prompts + 1, took + spent.took
+        prompts, took = prompts + 1, took + spent.duration
         for name, figure in spent.figures.items():
             figures[name] = figures.get(name, 0) + figure
         last = [*last, spent][-newest:]

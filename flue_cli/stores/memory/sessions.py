@@ -16,7 +16,7 @@ from flue_cli.stores.records import (
     SessionHead,
     SessionSummary,
 )
-from flue_cli.stores.rules import history_of, undone_fork_name
+from flue_cli.stores.rules import messages_of_entry, undone_fork_name
 
 
 class Branch:
@@ -30,25 +30,25 @@ class Branch:
     ) -> None:
         self.entries: list[Entry] = []
         self.totals: list[int] = []
-        self.makers: list[int] = []
+        self.owners: list[int] = []
         self.numbers: list[int] = []
         for entry, maker, number in zip(entries, makers, numbers, strict=False):
             self.add(entry, maker, number)
 
     def add(self, entry: Entry, maker: int, number: int) -> None:
         """Put `entry`, made by the session with uid `maker`, at the end."""
-        self.totals.append(self.total(len(self.entries)) + len(history_of(entry)))
+        self.totals.append(self.messages_after(len(self.entries)) + len(messages_of_entry(entry)))
         self.entries.append(entry)
-        self.makers.append(maker)
+        self.owners.append(maker)
         self.numbers.append(number)
 
-    def total(self, turn: int) -> int:
+    def messages_after(self, turn: int) -> int:
         """The length of the history after `turn`."""
         return self.totals[turn - 1] if turn else 0
 
     def upto(self, turn: int) -> Branch:
         """A copy that ends with `turn`."""
-        return Branch(self.entries[:turn], self.makers, self.numbers)
+        return Branch(self.entries[:turn], self.owners, self.numbers)
 
 
 class Session:
@@ -56,17 +56,17 @@ class Session:
 
     def __init__(self, head: SessionHead, line: Branch, origin: ForkOrigin | None) -> None:
         self.head = head
-        self.line = line
+        self.branch = line
         self.origin = origin
         self.fence = 0
         self.running: Entry | None = None
-        self.number = 0  # of the running entry
+        self.running_number = 0  # of the running entry
         self.expires = 0.0
-        self.used = 0
-        self.queue: list[object] = []
+        self.use_number = 0
+        self.wait_queue: list[object] = []
 
     @property
-    def is_kept(self) -> bool:
+    def is_undone_fork(self) -> bool:
         """True if it is an undone fork."""
         return self.origin is not None and self.origin.is_undone_fork
 
@@ -88,7 +88,7 @@ class Session:
     @property
     def summary(self) -> SessionSummary:
         """Its line in a list."""
-        said = [*self.line.entries[: self.head.turn], *([self.running] if self.running else [])]
+        said = [*self.branch.entries[: self.head.turn], *([self.running] if self.running else [])]
         last = next((entry.prompt for entry in reversed(said) if entry.kind == "prompt"), "")
         uid, agent, name, _, _, turn, _, created, updated = self.head
         return SessionSummary(
@@ -102,9 +102,9 @@ class Sessions:
     def __init__(self) -> None:
         self.by_name: dict[tuple[str, str], Session] = {}
         self.by_uid: dict[int, Session] = {}
-        self._lines: dict[int, Branch] = {}
+        self._branches: dict[int, Branch] = {}
         self._last_uid = 0
-        self._last_line = 0
+        self._last_branch = 0
         self._last_use = 0
         self._last_entry = 0
 
@@ -113,18 +113,18 @@ class Sessions:
     ) -> Session:
         """A new session at the end of a line of its own, on which `entries` lie."""
         self._last_uid += 1
-        line = Branch(entries, repeat(self._last_uid), iter(self.number_entry, 0))
+        line = Branch(entries, repeat(self._last_uid), iter(self.next_entry_number, 0))
         now, turn = times.now(), len(line.entries)
         head = SessionHead(
-            self._last_uid, agent, name, 0, self._number(line), turn, line.total(turn), now, now
+            self._last_uid, agent, name, 0, self._add_branch(line), turn, line.messages_after(turn), now, now
         )
         session = self.by_name[agent, name] = self.by_uid[head.uid] = Session(head, line, origin)
-        self.touch(session)
+        self.mark_used(session)
         return session
 
-    def line_of(self, head: SessionHead) -> Branch:
+    def branch_of(self, head: SessionHead) -> Branch:
         """The line that `head` lies on; SessionChanged if it is gone."""
-        line = self._lines.get(head.branch)
+        line = self._branches.get(head.branch)
         if head.uid not in self.by_uid or line is None:
             raise session_changed_error(head.name)
         return line
@@ -134,52 +134,52 @@ class Sessions:
         session.head = session.head._replace(
             version=session.head.version + 1,
             turn=turn,
-            messages=session.line.total(turn),
+            messages=session.branch.messages_after(turn),
             updated_at=when,
         )
         return session.head
 
-    def number_entry(self) -> int:
+    def next_entry_number(self) -> int:
         """The number of a new entry, higher than all before."""
         self._last_entry += 1
         return self._last_entry
 
-    def touch(self, session: Session) -> None:
+    def mark_used(self, session: Session) -> None:
         """It is the one used last."""
         self._last_use += 1
-        session.used = self._last_use
+        session.use_number = self._last_use
 
     def fork_undone_branch(self, session: Session) -> str:
         """Before something is added: make what was undone a fork; the session goes on on a copy.
 
         Gives the fork's name, "" if nothing was undone.
         """
-        head, line = session.head, session.line
+        head, line = session.head, session.branch
         if len(line.entries) == head.turn:
             return ""
-        session.line = line.upto(head.turn)
-        session.head = head._replace(branch=self._number(session.line))
+        session.branch = line.upto(head.turn)
+        session.head = head._replace(branch=self._add_branch(session.branch))
         origin = ForkOrigin(head.uid, head.name, head.turn, is_undone_fork=True)
-        fork = self.add(head.agent, undone_fork_name(head.name, self._names(head.agent)), (), origin)
-        del self._lines[fork.head.branch]
+        fork = self.add(head.agent, undone_fork_name(head.name, self._session_names(head.agent)), (), origin)
+        del self._branches[fork.head.branch]
         turn, when = len(line.entries), line.entries[-1].finished_at or head.updated_at
-        fork.line, fork.used = line, session.used
+        fork.branch, fork.use_number = line, session.use_number
         fork.head = fork.head._replace(
-            branch=head.branch, turn=turn, messages=line.total(turn), updated_at=when
+            branch=head.branch, turn=turn, messages=line.messages_after(turn), updated_at=when
         )
         return fork.head.name
 
-    def completed(self, session: Session, key: str) -> Entry | None:
+    def find_completed_key(self, session: Session, key: str) -> Entry | None:
         """The turn that the key completed before, on the session's line or on one that it left."""
-        own = list(session.line.entries)
+        own = list(session.branch.entries)
         for fork in self.undone_forks(session.head.uid):
-            makers = zip(fork.line.entries, fork.line.makers, strict=True)
+            makers = zip(fork.branch.entries, fork.branch.owners, strict=True)
             own += [entry for entry, maker in makers if maker == session.head.uid]
         return next((entry for entry in own if entry.key == key and entry.outcome == "completed"), None)
 
     def undone_forks(self, uid: int) -> list[Session]:
         """The forks kept of a session, and of those in turn."""
-        own = [fork for fork in self._forks(uid) if fork.is_kept]
+        own = [fork for fork in self._forks_of(uid) if fork.is_undone_fork]
         return [found for fork in own for found in (fork, *self.undone_forks(fork.head.uid))]
 
     def rename(self, session: Session, name: str) -> SessionHead:
@@ -188,26 +188,26 @@ class Sessions:
             del self.by_name[session.head.agent, session.head.name]
             self.by_name[session.head.agent, name] = session
             session.head = session.head._replace(name=name)
-            for fork in self._forks(session.head.uid):
+            for fork in self._forks_of(session.head.uid):
                 assert fork.origin  # noqa: S101 - it is a fork
                 fork.origin = fork.origin._replace(name=name)
-                if fork.is_kept:
-                    self.rename(fork, undone_fork_name(name, self._names(session.head.agent)))
+                if fork.is_undone_fork:
+                    self.rename(fork, undone_fork_name(name, self._session_names(session.head.agent)))
         return session.head
 
     def remove(self, session: Session) -> None:
         """Forget it and its line."""
         del self.by_name[session.head.agent, session.head.name]
         del self.by_uid[session.head.uid]
-        del self._lines[session.head.branch]
+        del self._branches[session.head.branch]
 
-    def _forks(self, uid: int) -> list[Session]:
+    def _forks_of(self, uid: int) -> list[Session]:
         return [session for session in self.by_uid.values() if session.origin and session.origin.uid == uid]
 
-    def _names(self, agent: str) -> list[str]:
+    def _session_names(self, agent: str) -> list[str]:
         return [name for whose, name in self.by_name if whose == agent]
 
-    def _number(self, line: Branch) -> int:
-        self._last_line += 1
-        self._lines[self._last_line] = line
-        return self._last_line
+    def _add_branch(self, line: Branch) -> int:
+        self._last_branch += 1
+        self._branches[self._last_branch] = line
+        return self._last_branch

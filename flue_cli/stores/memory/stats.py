@@ -9,7 +9,7 @@ from flue_cli.stores.records import Entry
 from flue_cli.stores.statistics import DAY, SessionCount, TurnTally
 
 
-def counted(
+def count_entries(
     sessions: Iterable[Session], agent: str, ahead: int
 ) -> tuple[list[SessionCount], list[TurnTally], int]:
     """The sessions of `agent`, or with "" of all, a tally of every entry, and what they say in bytes.
@@ -19,22 +19,22 @@ def counted(
     found = [session for session in sessions if agent in ("", session.head.agent)]
     entries: dict[int, tuple[int, Entry]] = {}
     for session in found:
-        for entry, maker in zip(session.line.entries, session.line.makers, strict=True):
+        for entry, maker in zip(session.branch.entries, session.branch.owners, strict=True):
             entries[id(entry)] = (maker, entry)
         if session.running:
             entries[id(session.running)] = (session.head.uid, session.running)
     return (
-        [SessionCount(*session.head[:3], session.head.messages, session.is_kept) for session in found],
-        [_tally(maker, entry, ahead) for maker, entry in entries.values()],
-        sum(_size(entry) for _, entry in entries.values()),
+        [SessionCount(*session.head[:3], session.head.messages, session.is_undone_fork) for session in found],
+        [_entry_tally(maker, entry, ahead) for maker, entry in entries.values()],
+        sum(_entry_bytes(entry) for _, entry in entries.values()),
     )
 
 
-def _size(entry: Entry) -> int:
+def _entry_bytes(entry: Entry) -> int:
     return len(f"{entry.prompt}{entry.reply or ''}{entry.data}".encode(errors="surrogatepass"))
 
 
-def _tally(maker: int, entry: Entry, ahead: int) -> TurnTally:
+def _entry_tally(maker: int, entry: Entry, ahead: int) -> TurnTally:
     is_prompt = entry.kind == "prompt"
     is_timed = is_prompt and entry.outcome in ("completed", "failed", "cancelled")
     return TurnTally(

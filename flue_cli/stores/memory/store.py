@@ -19,7 +19,7 @@ from flue_cli.stores.contract_errors import (
     session_exists_error,
 )
 from flue_cli.stores.memory.sessions import Session, Sessions
-from flue_cli.stores.queueing import SessionTaken, wait_for
+from flue_cli.stores.queueing import SessionTaken, wait_for_session
 from flue_cli.stores.records import (
     ABSENT,
     LEASE_SECONDS,
@@ -45,7 +45,7 @@ from flue_cli.stores.rules import (
     check_turn,
     check_unchanged,
     check_unique_keys,
-    history_of,
+    messages_of_entry,
     request_for,
 )
 from flue_cli.text import safe_line
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 _NO_FILE = "sessions in memory end with the process: there is nothing to back up or restore"
 
 Result = TypeVar("Result")
-Act = Callable[[Session], Result]
+MemoryAction = Callable[[Session], Result]
 
 
 class MemoryStore:
@@ -72,13 +72,13 @@ class MemoryStore:
         self.url = "memory:"
         self.lease_seconds = LEASE_SECONDS
         self._lock = threading.RLock()
-        self._all = Sessions()
+        self._sessions = Sessions()
 
     # Reading
 
     def head(self, agent: str, name: str) -> SessionHead:
         with self._lock:
-            session = self._all.by_name.get((agent, name))
+            session = self._sessions.by_name.get((agent, name))
             return session.head if session else SessionHead(ABSENT, agent, name)
 
     def entries(
@@ -87,13 +87,13 @@ class MemoryStore:
         if not head.turn:
             return
         with self._lock:
-            found = self._all.line_of(head).entries[max(first, 1) - 1 : max(0, min(last, head.turn))]
+            found = self._sessions.branch_of(head).entries[max(first, 1) - 1 : max(0, min(last, head.turn))]
         for entry in found:
             yield deepcopy(entry if with_data else entry._replace(data=""))
 
     def unsettled_prompt(self, head: SessionHead) -> Entry | None:
         with self._lock:
-            session = self._all.by_uid.get(head.uid)
+            session = self._sessions.by_uid.get(head.uid)
             if session is None or session.running is None:
                 return None
             outcome = "running" if session.is_held else "interrupted"
@@ -105,11 +105,11 @@ class MemoryStore:
         if start >= stop:
             return found
         with self._lock:
-            line = self._all.line_of(head)
+            line = self._sessions.branch_of(head)
             turn = bisect_right(line.totals, start)
-            position = line.total(turn)
+            position = line.messages_after(turn)
             while position < stop:
-                for message in history_of(line.entries[turn]):
+                for message in messages_of_entry(line.entries[turn]):
                     if start <= position < stop:
                         found.append(deepcopy(message))  # whoever reads may change what it read
                     position += 1
@@ -119,33 +119,33 @@ class MemoryStore:
     def data_at(self, head: SessionHead, turn: int) -> str:
         with self._lock:
             check_turn(head, turn)
-            return self._all.line_of(head).entries[turn - 1].data if turn else "{}"
+            return self._sessions.branch_of(head).entries[turn - 1].data if turn else "{}"
 
     def head_at(self, head: SessionHead, turn: int) -> SessionHead:
         check_turn(head, turn)
         if turn in (0, head.turn):
             return head if turn else head._replace(turn=0, messages=0, updated_at=head.created_at)
         with self._lock:
-            line = self._all.line_of(head)
+            line = self._sessions.branch_of(head)
             when = line.entries[turn - 1].finished_at or head.updated_at
-            return head._replace(turn=turn, messages=line.total(turn), updated_at=when)
+            return head._replace(turn=turn, messages=line.messages_after(turn), updated_at=when)
 
     def redo_head(self, head: SessionHead) -> SessionHead:
         with self._lock:
-            session = self._all.by_uid.get(head.uid)
-            turn = len(session.line.entries) if session else 0
+            session = self._sessions.by_uid.get(head.uid)
+            turn = len(session.branch.entries) if session else 0
             if session is None or session.head.version != head.version or turn == session.head.turn:
                 return head
-            return session.head._replace(turn=turn, messages=session.line.total(turn))
+            return session.head._replace(turn=turn, messages=session.branch.messages_after(turn))
 
     def origin(self, head: SessionHead) -> ForkOrigin | None:
         with self._lock:
-            session = self._all.by_uid.get(head.uid)
+            session = self._sessions.by_uid.get(head.uid)
             return session.origin if session else None
 
     def undone_forks(self, head: SessionHead) -> list[SessionHead]:
         with self._lock:
-            return [session.head for session in self._all.undone_forks(head.uid)]
+            return [session.head for session in self._sessions.undone_forks(head.uid)]
 
     def sessions(
         self,
@@ -156,12 +156,12 @@ class MemoryStore:
         since: int | None = None,
     ) -> list[SessionSummary]:
         with self._lock:
-            newest_first = sorted(self._all.by_uid.values(), key=lambda session: -session.used)
+            newest_first = sorted(self._sessions.by_uid.values(), key=lambda session: -session.use_number)
             found = [
                 session.summary
                 for session in newest_first
                 if agent in ("", session.head.agent)
-                and (with_undone_forks or not session.is_kept)
+                and (with_undone_forks or not session.is_undone_fork)
                 and (since is None or session.used_at >= since)
             ]
             return found[:limit]
@@ -170,7 +170,7 @@ class MemoryStore:
         with self._lock:
             return [
                 session.head
-                for session in self._all.by_uid.values()
+                for session in self._sessions.by_uid.values()
                 if any(
                     whose in ("", session.head.agent) and what == session.head.name
                     for whose, what in candidate_names(name, agent)
@@ -186,16 +186,18 @@ class MemoryStore:
         ranked: bool = False,
         with_undone_forks: bool = False,
     ) -> list[SearchHit]:
-        from flue_cli.stores.memory.search import search
+        from flue_cli.stores.memory.search import search_sessions
         from flue_cli.stores.search_query import SearchQuery
 
         with self._lock:
             sessions = [
                 session
-                for session in self._all.by_uid.values()
-                if agent in ("", session.head.agent) and (with_undone_forks or not session.is_kept)
+                for session in self._sessions.by_uid.values()
+                if agent in ("", session.head.agent) and (with_undone_forks or not session.is_undone_fork)
             ]
-            return search(sessions, SearchQuery(terms), limit=limit, ranked=ranked, undone=with_undone_forks)
+            return search_sessions(
+                sessions, SearchQuery(terms), limit=limit, ranked=ranked, undone=with_undone_forks
+            )
 
     def reindex(self) -> None:
         """Nothing to do: every search looks through everything."""
@@ -207,13 +209,13 @@ class MemoryStore:
         from flue_cli.stores.statistics import compute_statistics
 
         with self._lock:
-            return compute_statistics(*stats.counted(self._all.by_uid.values(), agent, ahead))
+            return compute_statistics(*stats.count_entries(self._sessions.by_uid.values(), agent, ahead))
 
     def change_token(self) -> object:
         with self._lock:
             return tuple(
                 (uid, session.head.version, session.head.name, session.fence)
-                for uid, session in self._all.by_uid.items()
+                for uid, session in self._sessions.by_uid.items()
             )
 
     def reclaim_space(self, seconds: float) -> int:
@@ -230,21 +232,23 @@ class MemoryStore:
 
     # Turns
 
-    def begin(self, ask: TurnRequest, pause: Pause) -> BegunTurn | ReplayedTurn:
+    def begin(self, request: TurnRequest, pause: Pause) -> BegunTurn | ReplayedTurn:
         def take(session: Session) -> BegunTurn | ReplayedTurn:
-            return self._take(session, ask)
+            return self._start_turn(session, request)
 
-        return self._when_free(ask, pause, take, early=lambda session: self._replay(session, ask))
+        return self._run_when_free(
+            request, pause, take, shortcut=lambda session: self._completed_turn(session, request)
+        )
 
     def renew(self, lease: Lease) -> None:
         with self._lock:
-            self._owned(lease)[0].expires = time.monotonic() + self.lease_seconds
+            self._leased_session(lease)[0].expires = time.monotonic() + self.lease_seconds
 
     def commit(
         self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
     ) -> SessionHead:
         with self._lock:
-            session, running = self._owned(lease)
+            session, running = self._leased_session(lease)
             entry = running._replace(
                 outcome="completed",
                 reply=reply,
@@ -252,46 +256,46 @@ class MemoryStore:
                 meta=deepcopy(dict(meta)),
                 data=data,
             )
-            return self._settle(session, entry)
+            return self._settle_entry(session, entry)
 
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> SessionHead:
         with self._lock:
-            session, running = self._owned(lease)
+            session, running = self._leased_session(lease)
             entry = running._replace(outcome=outcome, error=error, meta=deepcopy(dict(meta)))
-            return self._settle(session, entry)
+            return self._settle_entry(session, entry)
 
     # The timeline
 
     def move_head(self, head: SessionHead, turn: int, *, wait: float, pause: Pause) -> SessionHead:
         def act(session: Session) -> SessionHead:
             check_unchanged(head, session.head)
-            check_turn(session.head._replace(turn=len(session.line.entries)), turn)
-            self._interrupt(session)
+            check_turn(session.head._replace(turn=len(session.branch.entries)), turn)
+            self._settle_interrupted(session)
             if turn == session.head.turn:
                 return session.head
-            self._all.touch(session)
-            return self._all.move_head(session, turn, times.now())
+            self._sessions.mark_used(session)
+            return self._sessions.move_head(session, turn, times.now())
 
-        return self._when_free(request_for(head, wait), pause, act)
+        return self._run_when_free(request_for(head, wait), pause, act)
 
     def edit(self, head: SessionHead, data: str, *, wait: float, pause: Pause) -> SessionHead:
         def act(session: Session) -> SessionHead:
             check_unchanged(head, session.head)
-            self._interrupt(session)
-            self._all.fork_undone_branch(session)
-            self._all.touch(session)
+            self._settle_interrupted(session)
+            self._sessions.fork_undone_branch(session)
+            self._sessions.mark_used(session)
             turn, now = session.head.turn + 1, times.now()
             entry = Entry(turn, "edit", "completed", None, "", None, (), now, now, None, {}, data)
-            return self._settle(session, entry)
+            return self._settle_entry(session, entry)
 
-        return self._when_free(request_for(head, wait), pause, act)
+        return self._run_when_free(request_for(head, wait), pause, act)
 
     def fork(self, head: SessionHead, name: str) -> SessionHead:
         with self._lock:
-            session = self._all.by_uid.get(head.uid)
+            session = self._sessions.by_uid.get(head.uid)
             if session is None:
                 raise session_changed_error(head.name)
-            entries = self._all.line_of(head).entries[: head.turn] if head.turn else []
+            entries = self._sessions.branch_of(head).entries[: head.turn] if head.turn else []
             return self.import_session(
                 head.agent, name, entries, ForkOrigin(head.uid, session.head.name, head.turn)
             )
@@ -303,31 +307,31 @@ class MemoryStore:
         copies = [deepcopy(entry._replace(turn=number)) for number, entry in numbered]
         origin = origin._replace(is_undone_fork=False) if origin else None
         with self._lock:
-            if (agent, name) in self._all.by_name:
+            if (agent, name) in self._sessions.by_name:
                 raise session_exists_error(agent, name)
-            return self._all.add(agent, name, copies, origin).head
+            return self._sessions.add(agent, name, copies, origin).head
 
     def rename(self, head: SessionHead, name: str, *, wait: float, pause: Pause) -> SessionHead:
         def act(session: Session) -> SessionHead:
-            if name != head.name and (head.agent, name) in self._all.by_name:
+            if name != head.name and (head.agent, name) in self._sessions.by_name:
                 raise session_exists_error(head.agent, name)
-            return self._all.rename(session, name)
+            return self._sessions.rename(session, name)
 
-        return self._when_free(request_for(head, wait), pause, act)
+        return self._run_when_free(request_for(head, wait), pause, act)
 
-    def delete(self, head: SessionHead, *, seen: Sequence[SessionHead] | None = None) -> None:
+    def delete(self, head: SessionHead, *, seen_forks: Sequence[SessionHead] | None = None) -> None:
         with self._lock:
-            session = self._all.by_name.get((head.agent, head.name))
+            session = self._sessions.by_name.get((head.agent, head.name))
             if session is None or session.head.uid != head.uid:
                 raise session_changed_error(head.name)
-            going = [session, *self._all.undone_forks(head.uid)]
+            going = [session, *self._sessions.undone_forks(head.uid)]
             for one in going:
                 if one.is_held:
                     raise session_busy_error(one.head.name, one.holder, times.now())
-            if seen is not None:
-                check_all_unchanged((head, *seen), [one.head for one in going])
+            if seen_forks is not None:
+                check_all_unchanged((head, *seen_forks), [one.head for one in going])
             for one in going:
-                self._all.remove(one)
+                self._sessions.remove(one)
 
     def share_commits(self) -> None:
         """Nothing to share: there is no disk to wait for."""
@@ -340,79 +344,84 @@ class MemoryStore:
 
     # A session's turn in the line
 
-    def _when_free(
-        self, ask: TurnRequest, pause: Pause, act: Act[Result], *, early: Act[Result | None] | None = None
+    def _run_when_free(
+        self,
+        request: TurnRequest,
+        pause: Pause,
+        act: MemoryAction[Result],
+        *,
+        shortcut: MemoryAction[Result | None] | None = None,
     ) -> Result:
         """Do `act` to the session once it is free and ours; what `early` finds needs no waiting."""
         ticket = object()
-        uid = ask.uid
+        uid = request.uid
 
         def attempt() -> Result | SessionTaken:
             nonlocal uid
             with self._lock:
-                session = self._all.by_name.get((ask.agent, ask.name))
-                if early and session and uid in (ABSENT, session.head.uid):
-                    found = early(session)
+                session = self._sessions.by_name.get((request.agent, request.name))
+                if shortcut and session and uid in (ABSENT, session.head.uid):
+                    found = shortcut(session)
                     if found is not None:
                         return found
-                check_expectation(ask, uid, session.head.uid if session else ABSENT)
-                session = session or self._all.add(ask.agent, ask.name)
+                check_expectation(request, uid, session.head.uid if session else ABSENT)
+                session = session or self._sessions.add(request.agent, request.name)
                 uid = session.head.uid
-                first_in_line = not session.queue or session.queue[0] is ticket
+                first_in_line = not session.wait_queue or session.wait_queue[0] is ticket
                 if first_in_line and not session.is_held:
                     return act(session)
-                if ticket not in session.queue and ask.wait > 0:
-                    session.queue.append(ticket)
-                place = session.queue.index(ticket) + 1 if ticket in session.queue else 1
+                if ticket not in session.wait_queue and request.wait > 0:
+                    session.wait_queue.append(ticket)
+                place = session.wait_queue.index(ticket) + 1 if ticket in session.wait_queue else 1
                 return SessionTaken(session.holder, place)
 
         try:
-            return wait_for(attempt, ask, pause)
+            return wait_for_session(attempt, request, pause)
         finally:
             with self._lock:
-                for session in self._all.by_uid.values():
-                    if ticket in session.queue:
-                        session.queue.remove(ticket)
+                for session in self._sessions.by_uid.values():
+                    if ticket in session.wait_queue:
+                        session.wait_queue.remove(ticket)
 
-    def _replay(self, session: Session, ask: TurnRequest) -> ReplayedTurn | None:
-        entry = self._all.completed(session, ask.key) if ask.key else None
+    def _completed_turn(self, session: Session, request: TurnRequest) -> ReplayedTurn | None:
+        entry = self._sessions.find_completed_key(session, request.key) if request.key else None
         if entry is None:
             return None
-        check_same_prompt(ask, entry.prompt)
+        check_same_prompt(request, entry.prompt)
         return ReplayedTurn(session.head, deepcopy(entry))
 
-    def _take(self, session: Session, ask: TurnRequest) -> BegunTurn:
-        interrupted = self._interrupt(session)
-        fork = self._all.fork_undone_branch(session)
+    def _start_turn(self, session: Session, request: TurnRequest) -> BegunTurn:
+        interrupted = self._settle_interrupted(session)
+        fork = self._sessions.fork_undone_branch(session)
         session.fence += 1
         session.expires = time.monotonic() + self.lease_seconds
-        self._all.touch(session)
-        session.number = self._all.number_entry()
+        self._sessions.mark_used(session)
+        session.running_number = self._sessions.next_entry_number()
         head, turn, now = session.head, session.head.turn + 1, times.now()
         data = self.data_at(head, head.turn)
         session.running = Entry(
-            turn, "prompt", "running", ask.key, ask.prompt, None, (), now, None, None, {}, data
+            turn, "prompt", "running", request.key, request.prompt, None, (), now, None, None, {}, data
         )
         return BegunTurn(
-            Lease(head, session.fence, 0, turn, now, ask.prompt, ask.key, data), interrupted, fork
+            Lease(head, session.fence, 0, turn, now, request.prompt, request.key, data), interrupted, fork
         )
 
-    def _interrupt(self, session: Session) -> Entry | None:
+    def _settle_interrupted(self, session: Session) -> Entry | None:
         """Settle the prompt that was forgotten, if there is one."""
         if session.running is None:
             return None
-        self._settle(session, session.running._replace(outcome="interrupted", error=INTERRUPTED))
-        return deepcopy(session.line.entries[-1]._replace(data=""))
+        self._settle_entry(session, session.running._replace(outcome="interrupted", error=INTERRUPTED))
+        return deepcopy(session.branch.entries[-1]._replace(data=""))
 
-    def _settle(self, session: Session, entry: Entry) -> SessionHead:
+    def _settle_entry(self, session: Session, entry: Entry) -> SessionHead:
         now = times.now()
-        number = session.number if session.running else self._all.number_entry()
-        session.line.add(entry._replace(finished_at=now), session.head.uid, number)
+        number = session.running_number if session.running else self._sessions.next_entry_number()
+        session.branch.add(entry._replace(finished_at=now), session.head.uid, number)
         session.running = None
-        return self._all.move_head(session, entry.turn, now)
+        return self._sessions.move_head(session, entry.turn, now)
 
-    def _owned(self, lease: Lease) -> tuple[Session, Entry]:
-        session = self._all.by_uid.get(lease.head.uid)
+    def _leased_session(self, lease: Lease) -> tuple[Session, Entry]:
+        session = self._sessions.by_uid.get(lease.head.uid)
         if (
             session is None
             or session.running is None

@@ -9,10 +9,10 @@ from flue_cli import times
 from flue_cli.stores.records import BegunTurn, Entry, ReplayedTurn, TurnRequest
 from flue_cli.stores.rules import check_same_prompt
 from flue_cli.stores.sqlite import entry_queries, forks, timeline
-from flue_cli.stores.sqlite.entry_rows import insert_running, interrupt
+from flue_cli.stores.sqlite.entry_rows import insert_running_entry, settle_interrupted_entry
 from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner, lease_term
 from flue_cli.stores.sqlite.locking.session_lock import SessionLocks
-from flue_cli.stores.sqlite.session_rows import SessionRow, load_session, take
+from flue_cli.stores.sqlite.session_rows import SessionRow, load_session, take_lease
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import Pause
@@ -21,51 +21,55 @@ if TYPE_CHECKING:
 class TurnStarter:
     """The beginning of the turns of one store, as this process does it."""
 
-    def __init__(self, owner: LeaseOwner, claims: SessionLocks) -> None:
+    def __init__(self, owner: LeaseOwner, locks: SessionLocks) -> None:
         self._owner = owner
-        self._locks = claims
+        self._locks = locks
 
-    def begin(self, ask: TurnRequest, pause: Pause, lease_seconds: float) -> BegunTurn | ReplayedTurn:
+    def begin(self, request: TurnRequest, pause: Pause, lease_seconds: float) -> BegunTurn | ReplayedTurn:
         """Begin a turn; see Store.begin."""
 
         def act(db: sqlite3.Connection, state: SessionRow) -> BegunTurn | ReplayedTurn:
-            return self._take(db, state, ask, lease_seconds)
+            return self._start_turn(db, state, request, lease_seconds)
 
         def replay(db: sqlite3.Connection, state: SessionRow) -> ReplayedTurn | None:
-            return _replay(db, state, ask)
+            return _completed_turn(db, state, request)
 
-        return self._locks.when_free(ask, pause, act, early=replay)
+        return self._locks.run_when_free(request, pause, act, shortcut=replay)
 
-    def settled(self, db: sqlite3.Connection, state: SessionRow) -> tuple[SessionRow, Entry | None]:
+    def settle_interrupted(
+        self, db: sqlite3.Connection, state: SessionRow
+    ) -> tuple[SessionRow, Entry | None]:
         """The session once the prompt that a crash left unanswered is settled, and that prompt."""
         if state.running is None:
             return state, None
-        interrupted = interrupt(db, state, state.running, times.now())
+        interrupted = settle_interrupted_entry(db, state, state.running, times.now())
         return load_session(db, state.head.agent, state.head.name) or state, interrupted
 
-    def _take(
-        self, db: sqlite3.Connection, state: SessionRow, ask: TurnRequest, lease_seconds: float
+    def _start_turn(
+        self, db: sqlite3.Connection, state: SessionRow, request: TurnRequest, lease_seconds: float
     ) -> BegunTurn:
         """Settle what a crash left, record the prompt as running, take the lease."""
         self._owner.acquire()
         now = times.now()
-        state, interrupted = self.settled(db, state)
+        state, interrupted = self.settle_interrupted(db, state)
         fork = forks.fork_undone_branch(db, state)
-        lease = insert_running(db, state, ask, entry_queries.data_at(db, state.head, state.head.turn), now)
-        take(db, state, lease, self._owner.name, lease_term(lease_seconds))
-        self._locks.begun(lease)
+        lease = insert_running_entry(
+            db, state, request, entry_queries.data_after_turn(db, state.head, state.head.turn), now
+        )
+        take_lease(db, state, lease, self._owner.name, lease_term(lease_seconds))
+        self._locks.add_running_turn(lease)
         return BegunTurn(lease, interrupted, fork)
 
 
-def _replay(db: sqlite3.Connection, state: SessionRow, ask: TurnRequest) -> ReplayedTurn | None:
+def _completed_turn(db: sqlite3.Connection, state: SessionRow, request: TurnRequest) -> ReplayedTurn | None:
     """The turn that this key completed before, wherever on the session's tree it is."""
-    if ask.key is None:
+    if request.key is None:
         return None
-    row = timeline.find_completed_key(db, state, ask.key)
+    row = timeline.find_completed_key(db, state, request.key)
     if row is None:
         return None
     identity, line, turn = row
-    entry = entry_queries.one_entry(db, identity, ask.name)
-    check_same_prompt(ask, entry.prompt)
+    entry = entry_queries.load_entry(db, identity, request.name)
+    check_same_prompt(request, entry.prompt)
     there = state.head._replace(branch=line, turn=turn)
-    return ReplayedTurn(state.head, entry._replace(data=entry_queries.data_at(db, there, turn)))
+    return ReplayedTurn(state.head, entry._replace(data=entry_queries.data_after_turn(db, there, turn)))

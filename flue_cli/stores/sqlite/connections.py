@@ -10,10 +10,16 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from flue_cli.errors import StoreError
-from flue_cli.stores.sqlite.database_file import begin, connect, connect_to_read, create, translate_errors
+from flue_cli.stores.sqlite.database_file import (
+    begin_immediate,
+    connect,
+    connect_to_read,
+    create_database,
+    translate_sqlite_errors,
+)
 
 if TYPE_CHECKING:
-    from flue_cli.stores.sqlite.group_commit import SharedWriter
+    from flue_cli.stores.sqlite.group_commit import GroupCommitter
 
 
 class Connections:
@@ -23,19 +29,19 @@ class Connections:
         self.path = path
         self._threads = threading.local()
         self._all: dict[threading.Thread, sqlite3.Connection] = {}
-        self._shared: SharedWriter | None = None
-        self._shared_inode: int | None = None
+        self._group_committer: GroupCommitter | None = None
+        self._group_inode: int | None = None
 
-    def share(self) -> None:
+    def share_commits(self) -> None:
         """From now on, transactions that say `together` share a connection and their commits."""
-        from flue_cli.stores.sqlite.group_commit import SharedWriter
+        from flue_cli.stores.sqlite.group_commit import GroupCommitter
 
-        self._shared = SharedWriter(self._connect_shared, self._shared_still_there)
+        self._group_committer = GroupCommitter(self._connect_group, self._check_group_in_place)
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection | None]:
+    def reader(self) -> Iterator[sqlite3.Connection | None]:
         """A connection to read from, or None where there is no store yet: reading creates nothing."""
-        with translate_errors(self.path):
+        with translate_sqlite_errors(self.path):
             try:
                 connection = self._connection()
             except FileNotFoundError:
@@ -48,13 +54,13 @@ class Connections:
                 yield connection
 
     @contextmanager
-    def writing(
+    def transaction(
         self,
         *,
         durable: bool = True,
         create_store: bool = False,
         patience: float = 30.0,
-        together: bool = False,
+        group: bool = False,
     ) -> Iterator[sqlite3.Connection]:
         """A connection inside a transaction of ours, committed at the end or rolled back.
 
@@ -62,18 +68,18 @@ class Connections:
         StoreLocked if another program keeps writing for `patience` seconds. `together`: what is done takes
         no longer than a turn's own, and may become durable with others'; it is durable in any case then.
         """
-        with translate_errors(self.path):
-            if together and self._shared:
-                with self._shared.writing(create_store=create_store, patience=patience) as db:
+        with translate_sqlite_errors(self.path):
+            if group and self._group_committer:
+                with self._group_committer.transaction(create_store=create_store, patience=patience) as db:
                     yield db
                 return
             db = self._for_writing(create_store=create_store)
             if not durable:
                 db.execute("PRAGMA synchronous = NORMAL")
             try:
-                begin(db, patience)
+                begin_immediate(db, patience)
                 yield db
-                self._still_there()
+                self._check_in_place()
                 db.execute("COMMIT")
             finally:
                 if db.in_transaction:  # a full disk has rolled back already
@@ -92,32 +98,34 @@ class Connections:
     def close(self) -> None:
         """Close all that no other living thread may be using; that would crash the interpreter."""
         self.disconnect()
-        if self._shared:
-            self._shared.close()
+        if self._group_committer:
+            self._group_committer.close()
         for thread in [thread for thread in self._all if not thread.is_alive()]:
             self._all.pop(thread).close()
 
     def _for_writing(self, *, create_store: bool) -> sqlite3.Connection:
-        return self._made(self._connection, create_store=create_store)
+        return self._open_or_create(self._connection, create_store=create_store)
 
-    def _made(self, opened: Callable[[], sqlite3.Connection], *, create_store: bool) -> sqlite3.Connection:
+    def _open_or_create(
+        self, opened: Callable[[], sqlite3.Connection], *, create_store: bool
+    ) -> sqlite3.Connection:
         """Give the connection that `opened()` makes, once there is a store."""
         try:
             return opened()
         except FileNotFoundError:
             if not create_store:
-                raise self._gone() from None
-        create(self.path)
+                raise self._removed_error() from None
+        create_database(self.path)
         return opened()
 
-    def _connect_shared(self, create_store: bool) -> sqlite3.Connection:
-        connection = self._made(lambda: connect(self.path), create_store=create_store)
-        self._shared_inode = os.stat(self.path).st_ino
+    def _connect_group(self, create_store: bool) -> sqlite3.Connection:
+        connection = self._open_or_create(lambda: connect(self.path), create_store=create_store)
+        self._group_inode = os.stat(self.path).st_ino
         return connection
 
-    def _shared_still_there(self) -> None:
-        if not self._is_file(self._shared_inode):
-            raise self._gone()
+    def _check_group_in_place(self) -> None:
+        if not self._is_same_file(self._group_inode):
+            raise self._removed_error()
 
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection; FileNotFoundError if there is no store yet."""
@@ -131,20 +139,20 @@ class Connections:
 
     def is_in_place(self) -> bool:
         """True if the file that this thread has open is still the one at the path."""
-        return self._is_file(getattr(self._threads, "inode", None))
+        return self._is_same_file(getattr(self._threads, "inode", None))
 
-    def _is_file(self, inode: int | None) -> bool:
+    def _is_same_file(self, inode: int | None) -> bool:
         try:
             return inode in (None, os.stat(self.path).st_ino)
         except FileNotFoundError:
             return False
 
-    def _still_there(self) -> None:
+    def _check_in_place(self) -> None:
         """Writes to a file that was removed or replaced would succeed, and be lost."""
         if not self.is_in_place():
-            raise self._gone()
+            raise self._removed_error()
 
-    def _gone(self) -> StoreError:
+    def _removed_error(self) -> StoreError:
         return StoreError(
             f"the store {self.path} was removed or replaced while in use: nothing was saved",
             hint="start again",

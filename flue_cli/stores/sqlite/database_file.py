@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from urllib.parse import quote
 
 from flue_cli.errors import FlueError, StoreDamaged, StoreError, StoreLocked, StoreNewer
-from flue_cli.files import draft_beside, make_private_folder, place
+from flue_cli.files import draft_beside, make_private_folder, move_into_place
 from flue_cli.installation import upgrade_hint
 from flue_cli.stores.sqlite.schema import SCHEMA_VERSION, migrate
 
@@ -25,7 +25,9 @@ BUSY_SECONDS = 0.25
 Short, because nothing can interrupt it: a caller that may wait longer tries again."""
 MIGRATION_SECONDS = 60.0
 """Wait of a process while others bring the store to a newer schema: it may be large."""
-_UNCONFIRMED = "the disk did not confirm what was written last: look whether it is there before you repeat it"
+_FAILED_SYNC_HINT = (
+    "the disk did not confirm what was written last: look whether it is there before you repeat it"
+)
 """Hint for a failed sync. The next write overwrites the refused transaction; without one, the next process to
 open the store may find it whole in the log, and cannot know that it was refused."""
 
@@ -38,20 +40,20 @@ def connect(path: str) -> sqlite3.Connection:
     found = os.stat(path)
     if stat.S_ISDIR(found.st_mode):
         raise StoreError(f"the store {path} is a folder", hint="name a file in it with --store")
-    _mend_side_files(path, found.st_mode)
+    _restore_side_file_modes(path, found.st_mode)
     if found.st_size == 0:
         # Stores are put in their place whole, so this is a loss and not a store that is being made.
         raise StoreDamaged(
             f"the store {path} is empty (0 bytes)", hint="restore it, or move it out of the way"
         )
-    if not _has_log(path) and not os.access(path, os.W_OK):
-        raise _read_only(path)  # SQLite would open it, and leave files beside it that it cannot remove
-    with translate_errors(path):
+    if not _has_wal(path) and not os.access(path, os.W_OK):
+        raise _read_only_error(path)  # SQLite would open it, and leave files beside it that it cannot remove
+    with translate_sqlite_errors(path):
         connection = open_database(path)
         try:
-            _prepare(connection)
-            _check(connection, path)
-            _write_ahead(connection)
+            _set_pragmas(connection)
+            _check_schema_version(connection, path)
+            _ensure_wal_mode(connection)
         except BaseException:
             connection.close()
             raise
@@ -68,13 +70,13 @@ def connect_to_read(path: str, error: StoreError) -> sqlite3.Connection:
     """
     if type(error) is not StoreError or os.path.isdir(path):
         raise error
-    has_log = _has_log(path)
+    has_log = _has_wal(path)
     connection = open_database(path, "mode=rw" if has_log else "mode=ro&immutable=1")
     try:
         if has_log:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first read
-        _prepare(connection)
-        _check(connection, path)
+        _set_pragmas(connection)
+        _check_schema_version(connection, path)
     except (sqlite3.Error, FlueError) as failure:
         connection.close()
         if has_log:
@@ -103,22 +105,22 @@ def open_database(
     return connection
 
 
-def create(path: str) -> None:
+def create_database(path: str) -> None:
     """Make an empty store at `path`, private to its owner; if another process was first, that is fine.
 
     Built beside its place and then put there, so that nobody ever sees half a store.
     """
-    with translate_errors(path):
+    with translate_sqlite_errors(path):
         make_private_folder(os.path.dirname(os.path.abspath(path)))
         with draft_beside(path, SIDE_FILES) as draft:
             # SQLite gives its side files the mode of the database.
             os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            _build(draft)
+            _build_database(draft)
             with suppress(FileExistsError):
-                place(draft, path, replace=False)
+                move_into_place(draft, path, replace=False)
 
 
-def begin(connection: sqlite3.Connection, patience: float) -> None:
+def begin_immediate(connection: sqlite3.Connection, patience: float) -> None:
     """BEGIN IMMEDIATE, asked again until it succeeds or `patience` seconds are over.
 
     SQLite's own waiting cannot be interrupted, so it is kept short and a signal is handled in between.
@@ -135,7 +137,7 @@ def begin(connection: sqlite3.Connection, patience: float) -> None:
 
 
 @contextmanager
-def translate_errors(path: str) -> Iterator[None]:
+def translate_sqlite_errors(path: str) -> Iterator[None]:
     """While inside, raise what SQLite and the system say of the store at `path` as StoreError."""
     try:
         yield
@@ -145,7 +147,7 @@ def translate_errors(path: str) -> Iterator[None]:
         raise StoreError(f"the store {path} cannot be used: {error.strerror or error}") from error
 
 
-def _mend_side_files(path: str, mode: int) -> None:
+def _restore_side_file_modes(path: str, mode: int) -> None:
     """Give the side files the store's mode again.
 
     Reading a store while it was read-only leaves them read-only, and every later write would fail.
@@ -156,13 +158,13 @@ def _mend_side_files(path: str, mode: int) -> None:
                 os.chmod(side, stat.S_IMODE(mode))
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _set_pragmas(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")  # what was deleted is overwritten, not just unlinked
     connection.execute("PRAGMA foreign_keys = ON")
 
 
-def _check(connection: sqlite3.Connection, path: str) -> None:
+def _check_schema_version(connection: sqlite3.Connection, path: str) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
@@ -174,10 +176,10 @@ def _check(connection: sqlite3.Connection, path: str) -> None:
             hint=upgrade_hint(),
         )
     if version < SCHEMA_VERSION:
-        _migrate(connection)
+        _migrate_database(connection)
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
+def _ensure_wal_mode(connection: sqlite3.Connection) -> None:
     """Bring a store back into write-ahead mode that a killed restore left without: readers keep writers out.
 
     Where others have it open just now, one of the next to open it will do it.
@@ -187,23 +189,23 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
 
 
-def _build(path: str) -> None:
+def _build_database(path: str) -> None:
     connection = open_database(path)
     try:
-        _prepare(connection)
-        _migrate(connection)
+        _set_pragmas(connection)
+        _migrate_database(connection)
         # Last: what a write-ahead log holds would be lost if closing could not bring it into the file.
         connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _migrate_database(connection: sqlite3.Connection) -> None:
     """Bring the file to this Flue's schema, in one transaction that nobody else can enter.
 
     sqlite-utils' own apply would let two processes try the same migration at once.
     """
-    begin(connection, MIGRATION_SECONDS)
+    begin_immediate(connection, MIGRATION_SECONDS)
     try:
         migrate(connection)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -218,12 +220,12 @@ def _store_error(error: sqlite3.Error, path: str) -> FlueError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, without its details
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreDamaged(f"the store {path} is damaged: {error}", hint="restore it from a backup")
-    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_disk_full(path)):
         return StoreError(
             f"the store {path} cannot grow: the disk is full", hint="free some space and try again"
         )
     if code == sqlite3.SQLITE_READONLY or (code == sqlite3.SQLITE_CANTOPEN and _is_read_only(path)):
-        return _read_only(path)
+        return _read_only_error(path)
     if code == sqlite3.SQLITE_CANTOPEN:
         return StoreError(
             f"the store {path} cannot be opened: look at the permissions of the file and its folder"
@@ -231,10 +233,10 @@ def _store_error(error: sqlite3.Error, path: str) -> FlueError:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreLocked(f"the store {path} is locked by another program", hint="try again")
     unconfirmed = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_FSYNC
-    return StoreError(f"the store {path} failed: {error}", hint=_UNCONFIRMED if unconfirmed else "")
+    return StoreError(f"the store {path} failed: {error}", hint=_FAILED_SYNC_HINT if unconfirmed else "")
 
 
-def _has_log(path: str) -> bool:
+def _has_wal(path: str) -> bool:
     """True if some turns are in the write-ahead log alone."""
     try:
         return os.path.getsize(f"{path}-wal") > 0
@@ -242,7 +244,7 @@ def _has_log(path: str) -> bool:
         return False
 
 
-def _read_only(path: str) -> StoreError:
+def _read_only_error(path: str) -> StoreError:
     return StoreError(
         f"the store {path} is read-only", hint="change its permissions, or name another with --store"
     )
@@ -253,7 +255,7 @@ def _is_read_only(path: str) -> bool:
     return not os.access(os.path.dirname(path), os.W_OK)
 
 
-def _is_full(path: str) -> bool:
+def _is_disk_full(path: str) -> bool:
     """With not a byte free SQLite cannot make its side files, and says no more than that I/O failed."""
     try:
         return os.statvfs(os.path.dirname(path)).f_bavail == 0

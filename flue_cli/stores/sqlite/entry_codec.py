@@ -17,7 +17,7 @@ from flue_cli.agents.api import Message
 from flue_cli.errors import StoreDamaged
 from flue_cli.jsondata.strict import loads
 from flue_cli.stores.records import Entry, Failure
-from flue_cli.stores.rules import said_messages
+from flue_cli.stores.rules import messages_of_fields
 
 
 class EntryRow(NamedTuple):
@@ -55,26 +55,26 @@ class StoredData(NamedTuple):
     splice: str | None
 
 
-Added = tuple[int, tuple[Message, ...]]
+AddedMessages = tuple[int, tuple[Message, ...]]
 """The length of the history before a turn, and the messages that it adds."""
 
 ENTRY_COLUMNS = ", ".join(EntryRow._fields)
 ALL_COLUMNS = ", ".join(EntryRow._fields + StoredData._fields)
-SETTLED = tuple(
+SETTLED_COLUMNS = tuple(
     name for name in EntryRow._fields if name not in ("turn", "kind", "key", "prompt", "started_at")
 )
 """The columns that the end of a turn writes: the others are known when it begins, and are in indexes."""
-_NUMBERED = ("turn", "kind", "outcome", "total")
-_UNCHECKED = ("started_at", "finished_at", "checksum")
-_TEXTS = tuple(name for name in EntryRow._fields if name not in _NUMBERED + _UNCHECKED)
-_YOUNGER = tuple(name for name in _TEXTS if name in EntryRow._field_defaults)
-_first_texts = attrgetter(*(name for name in _TEXTS if name not in _YOUNGER))
-TEXT_COLUMNS = (*_TEXTS, "snapshot", "splice")
+_POSITION_FIELDS = ("turn", "kind", "outcome", "total")
+_UNCHECKED_FIELDS = ("started_at", "finished_at", "checksum")
+_CHECKED_TEXTS = tuple(name for name in EntryRow._fields if name not in _POSITION_FIELDS + _UNCHECKED_FIELDS)
+_LATER_FIELDS = tuple(name for name in _CHECKED_TEXTS if name in EntryRow._field_defaults)
+_first_texts = attrgetter(*(name for name in _CHECKED_TEXTS if name not in _LATER_FIELDS))
+TEXT_COLUMNS = (*_CHECKED_TEXTS, "snapshot", "splice")
 """The columns that hold what was said: they make up the size of an entry."""
-_compact = json.JSONEncoder(separators=(",", ":")).encode
+_encode_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def encode(entry: Entry, total: int) -> EntryRow:
+def encode_entry(entry: Entry, total: int) -> EntryRow:
     """Make the row of an entry, after which the history has `total` messages."""
     row = EntryRow(
         turn=entry.turn,
@@ -92,25 +92,27 @@ def encode(entry: Entry, total: int) -> EntryRow:
         finished_at=entry.finished_at,
         checksum=0,
     )
-    return row._replace(checksum=_checksum(row))
+    return row._replace(checksum=_row_checksum(row))
 
 
-def decode(row: EntryRow, session: str) -> Entry:
+def decode_entry(row: EntryRow, session: str) -> Entry:
     """Make the entry of a row, without its data; StoreDamaged if its checksum does not match."""
-    _verify(row, session)
-    return _entry(row)
+    _verify_checksum(row, session)
+    return _entry_of_row(row)
 
 
-def split(columns: Sequence[Any]) -> tuple[EntryRow, StoredData]:
+def split_columns(columns: Sequence[Any]) -> tuple[EntryRow, StoredData]:
     """Both parts of a row of ALL_COLUMNS."""
     width = len(EntryRow._fields)
     return EntryRow._make(columns[:width]), StoredData._make(columns[width:])
 
 
-def messages_added(row: EntryRow, session: str) -> Added:
+def decode_messages(row: EntryRow, session: str) -> AddedMessages:
     """Tell what an entry adds to the history; StoreDamaged as for `decode`."""
-    _verify(row, session)
-    messages = said_messages(row.kind, row.outcome, row.prompt, _messages(row.messages), row.reply)
+    _verify_checksum(row, session)
+    messages = messages_of_fields(
+        row.kind, row.outcome, row.prompt, _messages_from_json(row.messages), row.reply
+    )
     return row.total - len(messages), messages
 
 
@@ -119,21 +121,21 @@ def data_checksum(data: str) -> int:
     return zlib.crc32(data.encode("utf-8", "surrogatepass"))
 
 
-def verified(data: str, checksum: int | None, turn: int, session: str) -> str:
+def verify_data(data: str, checksum: int | None, turn: int, session: str) -> str:
     """Give the data after `turn` back if it has that checksum, or if there is none; else StoreDamaged."""
     if checksum is not None and checksum != data_checksum(data):
-        raise damaged(session, turn, "the checksum of its data does not match")
+        raise damaged_turn_error(session, turn, "the checksum of its data does not match")
     return data
 
 
-def damaged(session: str, turn: int, what: str) -> StoreDamaged:
+def damaged_turn_error(session: str, turn: int, what: str) -> StoreDamaged:
     """The error for a turn that is not as it was written."""
     return StoreDamaged(
         f"turn {turn} of session '{session}' is damaged: {what}", hint="restore the store from a backup"
     )
 
 
-def _entry(row: EntryRow) -> Entry:
+def _entry_of_row(row: EntryRow) -> Entry:
     return Entry(
         turn=row.turn,
         kind=row.kind,
@@ -141,7 +143,7 @@ def _entry(row: EntryRow) -> Entry:
         key=row.key,
         prompt=row.prompt,
         reply=row.reply,
-        messages=_messages(row.messages),
+        messages=_messages_from_json(row.messages),
         started_at=row.started_at,
         finished_at=row.finished_at,
         error=Failure(row.error_type, row.error_message or "") if row.error_type else None,
@@ -149,25 +151,25 @@ def _entry(row: EntryRow) -> Entry:
     )
 
 
-def _verify(row: EntryRow, session: str) -> None:
-    if row.checksum != _checksum(row):
-        raise damaged(session, row.turn, "its checksum does not match")
+def _verify_checksum(row: EntryRow, session: str) -> None:
+    if row.checksum != _row_checksum(row):
+        raise damaged_turn_error(session, row.turn, "its checksum does not match")
 
 
-def _checksum(row: EntryRow) -> int:
+def _row_checksum(row: EntryRow) -> int:
     """CRC-32 over what an entry says: SQLite's own integrity check does not look at contents.
 
     NULL in a younger field adds nothing, so that the checksums of older rows hold.
     """
     texts = ["\0" if text is None else "\1" + text for text in _first_texts(row)]
-    texts += ["\1" + text for text in (getattr(row, name) for name in _YOUNGER) if text is not None]
+    texts += ["\1" + text for text in (getattr(row, name) for name in _LATER_FIELDS) if text is not None]
     whole = f"({row.turn}, '{row.kind}', '{row.outcome}', {row.total}){''.join(texts)}"
     return zlib.crc32(whole.encode("utf-8", "surrogatepass"))
 
 
-def _messages(text: str | None) -> tuple[Message, ...]:
+def _messages_from_json(text: str | None) -> tuple[Message, ...]:
     return tuple(Message.from_dict(fields) for fields in loads(text)) if text else ()
 
 
 def _json_or_none(value: Mapping[str, Any] | Sequence[Any]) -> str | None:
-    return _compact(value) if value else None
+    return _encode_json(value) if value else None

@@ -13,36 +13,36 @@ from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.stores.sqlite.entry_codec import (
     ALL_COLUMNS,
     ENTRY_COLUMNS,
-    Added,
+    AddedMessages,
     EntryRow,
     StoredData,
-    damaged,
-    decode,
-    messages_added,
-    split,
-    verified,
+    damaged_turn_error,
+    decode_entry,
+    decode_messages,
+    split_columns,
+    verify_data,
 )
 from flue_cli.stores.sqlite.text_delta import apply_deltas
 
-_PAGE = 64
-_SEGMENT = "SELECT {} FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ? ORDER BY turn"
-_CHANGES_OF_SEGMENT = """
+_PAGE_TURNS = 64
+_SELECT_SEGMENT = "SELECT {} FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ? ORDER BY turn"
+_SELECT_DATA_CHANGES = """
     SELECT snapshot, splice FROM entry WHERE session = ? AND line = ? AND turn BETWEEN ? AND ?
         AND coalesce(snapshot, splice) IS NOT NULL ORDER BY turn
 """
-_ENTRIES_OF_SEGMENT = _SEGMENT.format(ENTRY_COLUMNS)
+_SELECT_ENTRIES = _SELECT_SEGMENT.format(ENTRY_COLUMNS)
 
 
 class Segment(NamedTuple):
     """The turns `first` to `last` of one line; `session` owns it, which may be an older one than ours."""
 
     session: int
-    line: int
+    branch: int
     first: int
     last: int
 
 
-def ancestors(db: sqlite3.Connection, uid: int) -> list[int]:
+def parent_sessions(db: sqlite3.Connection, uid: int) -> list[int]:
     """The sessions on whose lines an undone fork may begin, nearest first; none for any other session."""
     found: list[int] = []
     while row := db.execute("SELECT parent FROM session WHERE uid = ? AND kept", (uid,)).fetchone():
@@ -51,7 +51,7 @@ def ancestors(db: sqlite3.Connection, uid: int) -> list[int]:
     return found
 
 
-def segments(db: sqlite3.Connection, head: SessionHead, first: int, last: int) -> list[Segment]:
+def branch_segments(db: sqlite3.Connection, head: SessionHead, first: int, last: int) -> list[Segment]:
     """The stretches of lines on which turns `first` to `last` before `head` lie, oldest first."""
     found: list[Segment] = []
     owners = {head.uid}
@@ -59,74 +59,74 @@ def segments(db: sqlite3.Connection, head: SessionHead, first: int, last: int) -
     while end >= first and end > 0:
         row = db.execute("SELECT session, turn, parent FROM entry WHERE id = ?", (line,)).fetchone()
         if row is None:
-            raise missing(db, head, f"entry {line}")
+            raise missing_rows_error(db, head, f"entry {line}")
         session, start, parent = row
         if session not in owners:
-            owners.update(ancestors(db, head.uid))
+            owners.update(parent_sessions(db, head.uid))
             if session not in owners:  # the id of a deleted entry, which another one got meanwhile
-                raise missing(db, head, f"entry {line}")
+                raise missing_rows_error(db, head, f"entry {line}")
         if start <= last:
             found.append(Segment(session, line, max(start, first), min(end, last)))
         if start == 1 or parent is None:
             break
         row = db.execute("SELECT line, turn FROM entry WHERE id = ?", (parent,)).fetchone()
         if row is None:
-            raise missing(db, head, f"entry {parent}")
+            raise missing_rows_error(db, head, f"entry {parent}")
         line, end = row
     return found[::-1]
 
 
-def entries(
+def read_entries(
     db: sqlite3.Connection, head: SessionHead, first: int, last: int, *, with_data: bool
 ) -> Iterator[Entry]:
     """The entries of turns `first` to `last`, oldest first, a page at a time."""
     first, last = max(first, 1), min(last, head.turn)
     if first > last:
         return
-    data = data_at(db, head, first - 1) if with_data else ""
-    for segment in segments(db, head, first, last):
-        for start in range(segment.first, segment.last + 1, _PAGE):
-            page = segment._replace(first=start, last=min(start + _PAGE - 1, segment.last))
-            for columns in _rows(db, head, page, ALL_COLUMNS):
-                row, stored = split(columns)
-                entry = decode(row, head.name)
+    data = data_after_turn(db, head, first - 1) if with_data else ""
+    for segment in branch_segments(db, head, first, last):
+        for start in range(segment.first, segment.last + 1, _PAGE_TURNS):
+            page = segment._replace(first=start, last=min(start + _PAGE_TURNS - 1, segment.last))
+            for columns in _segment_rows(db, head, page, ALL_COLUMNS):
+                row, stored = split_columns(columns)
+                entry = decode_entry(row, head.name)
                 if with_data:
                     data = _data_after(data, stored, entry.turn, head.name)
                     entry = entry._replace(data=data)
                 yield entry
 
 
-def at(db: sqlite3.Connection, head: SessionHead, turn: int) -> SessionHead:
+def head_at_turn(db: sqlite3.Connection, head: SessionHead, turn: int) -> SessionHead:
     """The session as of `turn` on the line that ends at `head`, which has it."""
     if turn == head.turn:
         return head
     if turn == 0:
         return head._replace(branch=0, turn=0, messages=0, updated_at=head.created_at)
-    for segment in segments(db, head, turn, turn):
-        ((total, finished),) = _rows(db, head, segment, "total, finished_at")
+    for segment in branch_segments(db, head, turn, turn):
+        ((total, finished),) = _segment_rows(db, head, segment, "total, finished_at")
         return head._replace(
-            branch=segment.line, turn=turn, messages=total, updated_at=finished or head.updated_at
+            branch=segment.branch, turn=turn, messages=total, updated_at=finished or head.updated_at
         )
-    raise missing(db, head, f"turn {turn}")
+    raise missing_rows_error(db, head, f"turn {turn}")
 
 
-def entry_id(db: sqlite3.Connection, head: SessionHead) -> int:
+def head_entry_id(db: sqlite3.Connection, head: SessionHead) -> int:
     """The id of the entry that `head` names."""
-    for segment in segments(db, head, head.turn, head.turn):
-        ((entry,),) = _rows(db, head, segment, "id")
+    for segment in branch_segments(db, head, head.turn, head.turn):
+        ((entry,),) = _segment_rows(db, head, segment, "id")
         return int(entry)
-    raise missing(db, head, f"turn {head.turn}")
+    raise missing_rows_error(db, head, f"turn {head.turn}")
 
 
-def one_entry(db: sqlite3.Connection, entry: int, session: str) -> Entry:
+def load_entry(db: sqlite3.Connection, entry: int, session: str) -> Entry:
     """The entry with that id, without its data."""
     row = db.execute(f"SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?", (entry,)).fetchone()  # noqa: S608 - our own words
     if row is None:
         raise StoreDamaged(f"entry {entry} of session '{session}' is missing")
-    return decode(EntryRow._make(row), session)
+    return decode_entry(EntryRow._make(row), session)
 
 
-def messages(db: sqlite3.Connection, head: SessionHead, start: int, stop: int) -> list[Message]:
+def read_messages(db: sqlite3.Connection, head: SessionHead, start: int, stop: int) -> list[Message]:
     """The messages at positions `start` to `stop` (exclusive) of the history up to `head`."""
     stop = min(stop, head.messages)
     found: list[Message] = []
@@ -135,10 +135,10 @@ def messages(db: sqlite3.Connection, head: SessionHead, start: int, stop: int) -
     wanted = max(stop - start, 2) // 2 + 1  # turns, if each has a prompt and a reply
     # What is asked for is mostly at the end, and mostly every turn was completed: look there first.
     turn = max(1, head.turn - (head.messages - start + 1) // 2 + 1)
-    page = _page(db, head, turn, turn + wanted)
+    page = _messages_page(db, head, turn, turn + wanted)
     if not page or not page[0][0] <= start < page[-1][0] + len(page[-1][1]):
-        turn = _turn_of(db, head, start)
-        page = _page(db, head, turn, turn + wanted)
+        turn = _turn_of_message(db, head, start)
+        page = _messages_page(db, head, turn, turn + wanted)
     while True:
         for before, added in page:
             if before < stop:
@@ -146,23 +146,23 @@ def messages(db: sqlite3.Connection, head: SessionHead, start: int, stop: int) -
         if start + len(found) == stop:
             return found
         turn += len(page)
-        page = _page(db, head, turn, turn + wanted)
+        page = _messages_page(db, head, turn, turn + wanted)
         if not page:
             raise StoreDamaged(f"session '{head.name}' has fewer messages than it counts")
 
 
-def data_at(db: sqlite3.Connection, head: SessionHead, turn: int) -> str:
+def data_after_turn(db: sqlite3.Connection, head: SessionHead, turn: int) -> str:
     """The JSON text of the data after `turn`, one of `head`'s line; 0 is `{}`."""
     if turn == 0:
         return "{}"
-    path = segments(db, head, turn, turn)
+    path = branch_segments(db, head, turn, turn)
     if not path:
-        raise missing(db, head, f"turn {turn}")
-    base, checksum = next(_rows(db, head, path[0], "base, data_checksum"))
-    return _rebuild(db, head, base, turn, checksum)
+        raise missing_rows_error(db, head, f"turn {turn}")
+    base, checksum = next(_segment_rows(db, head, path[0], "base, data_checksum"))
+    return _rebuild_data(db, head, base, turn, checksum)
 
 
-def missing(db: sqlite3.Connection, head: SessionHead, what: str) -> FlueError:
+def missing_rows_error(db: sqlite3.Connection, head: SessionHead, part: str) -> FlueError:
     """The error for rows that should be there: the session is another than `head` says, or damaged."""
     row = db.execute("SELECT version FROM session WHERE uid = ?", (head.uid,)).fetchone()
     if row is None:
@@ -172,63 +172,65 @@ def missing(db: sqlite3.Connection, head: SessionHead, what: str) -> FlueError:
             f"session '{head.name}' was changed meanwhile, and what it was is gone",
             hint="look at it again: flue sessions show",
         )
-    return StoreDamaged(f"session '{head.name}' lacks {what}", hint="restore the store from a backup")
+    return StoreDamaged(f"session '{head.name}' lacks {part}", hint="restore the store from a backup")
 
 
-def _rebuild(db: sqlite3.Connection, head: SessionHead, base: int, turn: int, checksum: int | None) -> str:
+def _rebuild_data(
+    db: sqlite3.Connection, head: SessionHead, base: int, turn: int, checksum: int | None
+) -> str:
     """The data after `turn`: the snapshot of turn `base` (0: the empty start) and the deltas since."""
     text = "{}"
     deltas: list[str] = []
-    path = segments(db, head, max(base, 1), turn)
+    path = branch_segments(db, head, max(base, 1), turn)
     for segment in path:
-        for snapshot, splice in db.execute(_CHANGES_OF_SEGMENT, segment).fetchall():
+        for snapshot, splice in db.execute(_SELECT_DATA_CHANGES, segment).fetchall():
             if snapshot is not None:
                 text, deltas = snapshot, []
             else:
                 deltas.append(splice)
     try:
-        return verified(apply_deltas(text, deltas), checksum, turn, head.name)
+        return verify_data(apply_deltas(text, deltas), checksum, turn, head.name)
     except (ValueError, StoreDamaged) as error:
         for segment in path:
-            _rows(db, head, segment, "id")  # names a gap, or a session that is gone by now
+            _segment_rows(db, head, segment, "id")  # names a gap, or a session that is gone by now
         if isinstance(error, StoreDamaged):
             raise
-        raise damaged(head.name, turn, str(error)) from error
+        raise damaged_turn_error(head.name, turn, str(error)) from error
 
 
-def _page(db: sqlite3.Connection, head: SessionHead, first: int, last: int) -> list[Added]:
+def _messages_page(db: sqlite3.Connection, head: SessionHead, first: int, last: int) -> list[AddedMessages]:
     """Messages of turns `first` to `last` on the path to `head`, oldest first; nothing past its end."""
     last = min(last, head.turn)
     # Mostly all of them lie on the head's own line; only if some do not, the path is looked up.
-    rows = db.execute(_ENTRIES_OF_SEGMENT, (head.uid, head.branch, first, last)).fetchall()
+    rows = db.execute(_SELECT_ENTRIES, (head.uid, head.branch, first, last)).fetchall()
     if len(rows) != last - first + 1:
-        path = segments(db, head, first, last)
-        rows = [row for segment in path for row in _rows(db, head, segment, ENTRY_COLUMNS)]
-    return [messages_added(EntryRow._make(row), head.name) for row in rows]
+        path = branch_segments(db, head, first, last)
+        rows = [row for segment in path for row in _segment_rows(db, head, segment, ENTRY_COLUMNS)]
+    return [decode_messages(EntryRow._make(row), head.name) for row in rows]
 
 
-def _rows(
+def _segment_rows(
     db: sqlite3.Connection, head: SessionHead, segment: Segment, columns: str
 ) -> Iterator[tuple[Any, ...]]:
     """The rows of a segment, read whole so that no cursor stays open; a gap is damage."""
-    rows = db.execute(_SEGMENT.format(columns), segment).fetchall()
+    rows = db.execute(_SELECT_SEGMENT.format(columns), segment).fetchall()
     if len(rows) != segment.last - segment.first + 1:
-        raise missing(db, head, f"a turn between {segment.first} and {segment.last}")
+        raise missing_rows_error(db, head, f"a turn between {segment.first} and {segment.last}")
     return iter(rows)
 
 
-def _turn_of(db: sqlite3.Connection, head: SessionHead, position: int) -> int:
+def _turn_of_message(db: sqlite3.Connection, head: SessionHead, position: int) -> int:
     """The turn that holds the message at `position`: from the end in doubling steps, then by halving.
 
     Counts never fall along a line.
     """
-    path = segments(db, head, 1, head.turn)
+    path = branch_segments(db, head, 1, head.turn)
 
     def total(turn: int) -> int:
         segment = next((segment for segment in path if segment.first <= turn <= segment.last), None)
         if segment is None:
-            raise missing(db, head, f"turn {turn}")
-        ((count,),) = _rows(db, head, segment._replace(first=turn, last=turn), "total")
+            raise missing_rows_error(db, head, f"turn {turn}")
+        ((count,),) = _segment_rows(db, head, segment._replace(first=turn, last=turn), "total")
         return int(count)
 
     low, high, step = 1, head.turn, 1
@@ -248,9 +250,9 @@ def _turn_of(db: sqlite3.Connection, head: SessionHead, position: int) -> int:
 def _data_after(before: str, stored: StoredData, turn: int, session: str) -> str:
     """The data after one entry, given that before it."""
     if stored.snapshot is not None:
-        return verified(stored.snapshot, stored.data_checksum, turn, session)
+        return verify_data(stored.snapshot, stored.data_checksum, turn, session)
     try:
         after = apply_deltas(before, [stored.splice]) if stored.splice is not None else before
     except ValueError as error:
-        raise damaged(session, turn, str(error)) from error
-    return verified(after, stored.data_checksum, turn, session)
+        raise damaged_turn_error(session, turn, str(error)) from error
+    return verify_data(after, stored.data_checksum, turn, session)

@@ -12,41 +12,49 @@ from flue_cli.errors import StoreDamaged
 from flue_cli.stores.records import Entry, Lease, SessionHead, TurnRequest
 from flue_cli.stores.rules import INTERRUPTED
 from flue_cli.stores.sqlite import entry_queries
-from flue_cli.stores.sqlite.entry_codec import SETTLED, EntryRow, StoredData, data_checksum, encode
+from flue_cli.stores.sqlite.entry_codec import (
+    SETTLED_COLUMNS,
+    EntryRow,
+    StoredData,
+    data_checksum,
+    encode_entry,
+)
 from flue_cli.stores.sqlite.session_rows import SessionRow
 from flue_cli.stores.sqlite.text_delta import make_delta
 
-_SNAPSHOT_EVERY = 256
-_BYTES_A_TURN = 128
-_BYTES_MOVED = 2**28
+_SNAPSHOT_TURNS = 256
+_SNAPSHOT_BYTES_PER_TURN = 128
+_MAX_BYTES_MOVED = 2**28
 
 
-def _insert(columns: Iterable[str]) -> str:
+def _insert_sql(columns: Iterable[str]) -> str:
     names = tuple(columns)
     return f"INSERT INTO entry ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"  # noqa: S608 - our own words
 
 
-def _update(columns: Iterable[str]) -> str:
+def _update_sql(columns: Iterable[str]) -> str:
     return f"UPDATE entry SET {', '.join(f'{name} = :{name}' for name in columns)} WHERE id = :id"  # noqa: S608 - our own words
 
 
 _COLUMNS = ("session", "line", "parent", *EntryRow._fields, *StoredData._fields)
-_INSERT = _insert(_COLUMNS)
-_INSERT_AT = _insert(("id", *_COLUMNS))
-_SETTLE = _update(SETTLED)
-_SETTLE_WITH_DATA = _update(SETTLED + StoredData._fields)
+_INSERT_ENTRY = _insert_sql(_COLUMNS)
+_INSERT_ENTRY_WITH_ID = _insert_sql(("id", *_COLUMNS))
+_SETTLE_ENTRY = _update_sql(SETTLED_COLUMNS)
+_SETTLE_ENTRY_AND_DATA = _update_sql(SETTLED_COLUMNS + StoredData._fields)
 
 
-def insert_running(db: sqlite3.Connection, state: SessionRow, ask: TurnRequest, data: str, now: int) -> Lease:
+def insert_running_entry(
+    db: sqlite3.Connection, state: SessionRow, request: TurnRequest, data: str, now: int
+) -> Lease:
     """Insert the running entry after the head; the lease on it.
 
     Data that has not changed for long gets a snapshot here, or finding it would cost ever more.
     """
     head, turn = state.head, state.head.turn + 1
-    is_due = _is_due(data, turn, state.base)
+    is_due = _is_snapshot_due(data, turn, state.base)
     stored = StoredData(turn if is_due else state.base, data_checksum(data), data if is_due else None, None)
-    lease = Lease(head, state.fence + 1, 0, turn, now, ask.prompt, ask.key, data, base=stored.base)
-    entry, line = append(db, state, encode(running_entry(lease), head.messages), stored)
+    lease = Lease(head, state.fence + 1, 0, turn, now, request.prompt, request.key, data, base=stored.base)
+    entry, line = append_entry(db, state, encode_entry(running_entry(lease), head.messages), stored)
     return lease._replace(entry=entry, branch=line)
 
 
@@ -57,25 +65,27 @@ def running_entry(lease: Lease) -> Entry:
     )
 
 
-def append(db: sqlite3.Connection, state: SessionRow, row: EntryRow, stored: StoredData) -> tuple[int, int]:
+def append_entry(
+    db: sqlite3.Connection, state: SessionRow, row: EntryRow, stored: StoredData
+) -> tuple[int, int]:
     """Insert an entry after the head, on the head's line or on a new one; its id, and its line.
 
     What was undone before is not touched: see forks.fork_undone_branch.
     """
     head = state.head
     place = {"session": head.uid, "line": head.branch, "parent": state.entry}
-    if state.owns_line:
+    if state.owns_branch:
         try:
-            done = db.execute(_INSERT, {**row._asdict(), **stored._asdict(), **place})
+            done = db.execute(_INSERT_ENTRY, {**row._asdict(), **stored._asdict(), **place})
             return done.lastrowid or 0, head.branch
         except sqlite3.IntegrityError:  # the line goes on already: the head was moved back
             pass
-    entry = next_id(db)
-    insert_at(db, entry, head._replace(branch=entry), state.entry, row, stored)
+    entry = next_entry_id(db)
+    insert_entry(db, entry, head._replace(branch=entry), state.entry, row, stored)
     return entry, entry
 
 
-def insert_at(
+def insert_entry(
     db: sqlite3.Connection,
     entry: int,
     head: SessionHead,
@@ -85,20 +95,20 @@ def insert_at(
 ) -> None:
     """Insert an entry with that id behind `parent`, on the line of `head`."""
     place = {"id": entry, "session": head.uid, "line": head.branch, "parent": parent}
-    db.execute(_INSERT_AT, {**row._asdict(), **stored._asdict(), **place})
+    db.execute(_INSERT_ENTRY_WITH_ID, {**row._asdict(), **stored._asdict(), **place})
 
 
-def next_id(db: sqlite3.Connection) -> int:
+def next_entry_id(db: sqlite3.Connection) -> int:
     """The id of the next entry."""
     (entry,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM entry").fetchone()
     return int(entry)
 
 
-def interrupt(db: sqlite3.Connection, state: SessionRow, running: int, now: int) -> Entry:
+def settle_interrupted_entry(db: sqlite3.Connection, state: SessionRow, running: int, now: int) -> Entry:
     """Settle the prompt that a crash left unanswered, and free the session; the entry as settled."""
-    entry = entry_queries.one_entry(db, running, state.head.name)
+    entry = entry_queries.load_entry(db, running, state.head.name)
     settled = entry._replace(outcome="interrupted", error=INTERRUPTED, finished_at=now)
-    settle(db, running, encode(settled, state.head.messages))
+    settle_entry(db, running, encode_entry(settled, state.head.messages))
     db.execute(
         "UPDATE session SET head = running, running = NULL, owner = NULL, version = version + 1,"
         " updated_at = ? WHERE uid = ?",
@@ -107,10 +117,10 @@ def interrupt(db: sqlite3.Connection, state: SessionRow, running: int, now: int)
     return settled
 
 
-def settle(db: sqlite3.Connection, entry: int, row: EntryRow, stored: StoredData | None = None) -> None:
+def settle_entry(db: sqlite3.Connection, entry: int, row: EntryRow, stored: StoredData | None = None) -> None:
     """Write down the end of the turn that is the entry with that id; without `stored`, its data stays."""
     values = {**row._asdict(), **(stored._asdict() if stored else {}), "id": entry}
-    done = db.execute(_SETTLE_WITH_DATA if stored else _SETTLE, values)
+    done = db.execute(_SETTLE_ENTRY_AND_DATA if stored else _SETTLE_ENTRY, values)
     if not done.rowcount:
         raise StoreDamaged(
             f"turn {row.turn}, which is running, is missing", hint="restore the store from a backup"
@@ -123,7 +133,7 @@ def snapshot_or_delta(data: str, before: str, turn: int, base: int) -> StoredDat
     `base` is the turn of the last snapshot; that of `turn` itself if it has one already.
     """
     checksum = data_checksum(data)
-    if base == turn or _is_due(data, turn, base):
+    if base == turn or _is_snapshot_due(data, turn, base):
         return StoredData(turn, checksum, data, None)
     if data == before:
         return StoredData(base, checksum, None, None)
@@ -133,7 +143,7 @@ def snapshot_or_delta(data: str, before: str, turn: int, base: int) -> StoredDat
     return StoredData(base, checksum, None, delta)
 
 
-def _is_due(data: str, turn: int, base: int) -> bool:
+def _is_snapshot_due(data: str, turn: int, base: int) -> bool:
     """True if it is time for a snapshot: `base` is the turn of the last one.
 
     Every 256 turns, so that few are read to find the data after a turn. Of large data that would be
@@ -141,4 +151,6 @@ def _is_due(data: str, turn: int, base: int) -> bool:
     deltas since, each of which moves the text behind it, takes longer than a glance.
     """
     size = len(data) or 1
-    return turn - base >= max(_SNAPSHOT_EVERY, min(size // _BYTES_A_TURN, _BYTES_MOVED // size))
+    return turn - base >= max(
+        _SNAPSHOT_TURNS, min(size // _SNAPSHOT_BYTES_PER_TURN, _MAX_BYTES_MOVED // size)
+    )

@@ -11,20 +11,20 @@ from collections.abc import Iterable
 from flue_cli import times
 from flue_cli.stores.contract_errors import session_changed_error, session_exists_error
 from flue_cli.stores.records import Entry, ForkOrigin, SessionHead
-from flue_cli.stores.rules import check_unique_keys, history_of, undone_fork_name
+from flue_cli.stores.rules import check_unique_keys, messages_of_entry, undone_fork_name
 from flue_cli.stores.sqlite import entry_queries
-from flue_cli.stores.sqlite.entry_codec import EntryRow, StoredData, encode
-from flue_cli.stores.sqlite.entry_rows import insert_at, next_id, snapshot_or_delta
+from flue_cli.stores.sqlite.entry_codec import EntryRow, StoredData, encode_entry
+from flue_cli.stores.sqlite.entry_rows import insert_entry, next_entry_id, snapshot_or_delta
 from flue_cli.stores.sqlite.search import fts_index
 from flue_cli.stores.sqlite.session_rows import (
-    SESSION,
+    SELECT_SESSION,
     SessionRow,
     load_session,
     load_session_by_uid,
-    session_row,
+    parse_session_row,
 )
 
-_COPIED = ", ".join(name for name in EntryRow._fields + StoredData._fields if name != "turn")
+_COPIED_COLUMNS = ", ".join(name for name in EntryRow._fields + StoredData._fields if name != "turn")
 """The columns of an entry that its copy on another line has too."""
 
 
@@ -36,7 +36,7 @@ def fork_undone_branch(db: sqlite3.Connection, state: SessionRow) -> str:
     if state.tip is None:
         return ""
     head = state.head
-    name = _undone_fork_name(db, head.agent, head.name)
+    name = _next_undone_fork_name(db, head.agent, head.name)
     db.execute(
         """
         INSERT INTO session (agent, name, created_at, updated_at, used, head,
@@ -53,43 +53,45 @@ def fork_undone_branch(db: sqlite3.Connection, state: SessionRow) -> str:
     return name
 
 
-def fork(db: sqlite3.Connection, head: SessionHead, name: str) -> SessionHead:
+def copy_branch(db: sqlite3.Connection, head: SessionHead, name: str) -> SessionHead:
     """Make an independent copy of the line up to `head`, in one line of its own."""
     row = db.execute("SELECT name FROM session WHERE uid = ?", (head.uid,)).fetchone()
     if row is None:
         raise session_changed_error(head.name)
-    made = _new_session(db, head.agent, name, ForkOrigin(head.uid, row[0], head.turn))
+    made = _insert_empty_session(db, head.agent, name, ForkOrigin(head.uid, row[0], head.turn))
     if not head.turn:
         return made
-    first = next_id(db)
-    for segment in entry_queries.segments(db, head, 1, head.turn):
+    first = next_entry_id(db)
+    for segment in entry_queries.branch_segments(db, head, 1, head.turn):
         done = db.execute(
             f"""
-            INSERT INTO entry (id, session, line, turn, parent, {_COPIED})
-            SELECT :first + turn - 1, :uid, :first, turn, nullif(:first + turn - 2, :first - 1), {_COPIED}
+            INSERT INTO entry (id, session, line, turn, parent, {_COPIED_COLUMNS})
+            SELECT :first + turn - 1, :uid, :first, turn, nullif(:first + turn - 2, :first - 1), {_COPIED_COLUMNS}
             FROM entry WHERE session = :session AND line = :line AND turn BETWEEN :low AND :high
             """,  # noqa: S608 - our own words
-            {"first": first, "uid": made.uid, "session": segment.session, "line": segment.line,
+            {"first": first, "uid": made.uid, "session": segment.session, "line": segment.branch,
              "low": segment.first, "high": segment.last},
         )  # fmt: skip
         if done.rowcount != segment.last - segment.first + 1:
-            raise entry_queries.missing(db, head, f"a turn between {segment.first} and {segment.last}")
+            raise entry_queries.missing_rows_error(
+                db, head, f"a turn between {segment.first} and {segment.last}"
+            )
     db.execute("UPDATE session SET head = ? WHERE uid = ?", (first + head.turn - 1, made.uid))
     return made._replace(branch=first, turn=head.turn, messages=head.messages)
 
 
-def import_session(
+def insert_session(
     db: sqlite3.Connection, agent: str, name: str, entries: Iterable[Entry], origin: ForkOrigin | None
 ) -> SessionHead:
     """Make a session of settled entries, numbered anew."""
-    made = _new_session(db, agent, name, origin)
-    first = next_id(db)
+    made = _insert_empty_session(db, agent, name, origin)
+    first = next_entry_id(db)
     turn, total, base, before, parent = 0, 0, 0, "{}", None
     for turn, entry in enumerate(check_unique_keys(entries), 1):
-        total += len(history_of(entry))
+        total += len(messages_of_entry(entry))
         stored = snapshot_or_delta(entry.data, before, turn, base)
-        row = encode(entry._replace(turn=turn), total)
-        insert_at(db, first + turn - 1, made._replace(branch=first), parent, row, stored)
+        row = encode_entry(entry._replace(turn=turn), total)
+        insert_entry(db, first + turn - 1, made._replace(branch=first), parent, row, stored)
         base, before, parent = stored.base, entry.data, first + turn - 1
     if not turn:
         return made
@@ -97,7 +99,9 @@ def import_session(
     return made._replace(branch=first, turn=turn, messages=total)
 
 
-def _new_session(db: sqlite3.Connection, agent: str, name: str, origin: ForkOrigin | None) -> SessionHead:
+def _insert_empty_session(
+    db: sqlite3.Connection, agent: str, name: str, origin: ForkOrigin | None
+) -> SessionHead:
     """An empty session; SessionExists."""
     if load_session(db, agent, name):
         raise session_exists_error(agent, name)
@@ -111,7 +115,7 @@ def _new_session(db: sqlite3.Connection, agent: str, name: str, origin: ForkOrig
     return SessionHead(uid or 0, agent, name, created_at=now, updated_at=now)
 
 
-def origin(db: sqlite3.Connection, uid: int) -> ForkOrigin | None:
+def fork_origin(db: sqlite3.Connection, uid: int) -> ForkOrigin | None:
     """The source of a fork; None for a session that began by itself."""
     row = db.execute(
         "SELECT parent, parent_name, parent_turn, kept FROM session WHERE uid = ? AND parent IS NOT NULL",
@@ -120,13 +124,13 @@ def origin(db: sqlite3.Connection, uid: int) -> ForkOrigin | None:
     return ForkOrigin(row[0], row[1], row[2], bool(row[3])) if row else None
 
 
-def undone_forks(db: sqlite3.Connection, uid: int) -> list[SessionRow]:
+def load_undone_forks(db: sqlite3.Connection, uid: int) -> list[SessionRow]:
     """The forks kept of a session, and of those in turn."""
-    rows = db.execute(f"{SESSION} WHERE s.parent = ? AND s.kept ORDER BY s.uid", (uid,)).fetchall()
-    return [found for row in rows for found in (session_row(row), *undone_forks(db, row[0]))]
+    rows = db.execute(f"{SELECT_SESSION} WHERE s.parent = ? AND s.kept ORDER BY s.uid", (uid,)).fetchall()
+    return [found for row in rows for found in (parse_session_row(row), *load_undone_forks(db, row[0]))]
 
 
-def rename(db: sqlite3.Connection, head: SessionHead, name: str) -> SessionHead:
+def rename_session(db: sqlite3.Connection, head: SessionHead, name: str) -> SessionHead:
     """Rename the session and its undone forks; SessionExists if its agent has a session of that name."""
     if name == head.name:
         return head
@@ -139,37 +143,37 @@ def rename(db: sqlite3.Connection, head: SessionHead, name: str) -> SessionHead:
     ).fetchall()
     for (uid,) in forks:
         (old,) = db.execute("SELECT name FROM session WHERE uid = ?", (uid,)).fetchone()
-        rename(db, SessionHead(uid, head.agent, old), _undone_fork_name(db, head.agent, name))
+        rename_session(db, SessionHead(uid, head.agent, old), _next_undone_fork_name(db, head.agent, name))
     return head._replace(name=name)
 
 
-def delete(db: sqlite3.Connection, state: SessionRow) -> None:
+def delete_session(db: sqlite3.Connection, state: SessionRow) -> None:
     """Remove a session and its undone forks, and what only they could reach of the session they came from."""
-    root = _root(db, state.head.uid)
-    for one in (*reversed(undone_forks(db, state.head.uid)), state):
+    root = _root_session(db, state.head.uid)
+    for one in (*reversed(load_undone_forks(db, state.head.uid)), state):
         fts_index.delete_entries(db, "session = ?", (one.head.uid,))
         db.execute("DELETE FROM session WHERE uid = ?", (one.head.uid,))
     if root != state.head.uid:
-        _prune(db, root)
+        _delete_unreached_entries(db, root)
     fts_index.clamp_upto(db)
 
 
-def _root(db: sqlite3.Connection, uid: int) -> int:
-    return [uid, *entry_queries.ancestors(db, uid)][-1]
+def _root_session(db: sqlite3.Connection, uid: int) -> int:
+    return [uid, *entry_queries.parent_sessions(db, uid)][-1]
 
 
-def _prune(db: sqlite3.Connection, root: int) -> None:
+def _delete_unreached_entries(db: sqlite3.Connection, root: int) -> None:
     """Remove the entries of a session and its undone forks that none of them reaches any more."""
     session = load_session_by_uid(db, root)
-    family = [*([session] if session else []), *undone_forks(db, root)]
+    family = [*([session] if session else []), *load_undone_forks(db, root)]
     reached: dict[int, int] = {}
     for state in family:
         for entry in (state.entry, state.tip, state.running):
             place = db.execute("SELECT line, turn FROM entry WHERE id = ?", (entry,)).fetchone()
             if place:
                 end = state.head._replace(branch=place[0], turn=place[1])
-                for segment in entry_queries.segments(db, end, 1, end.turn):
-                    reached[segment.line] = max(reached.get(segment.line, 0), segment.last)
+                for segment in entry_queries.branch_segments(db, end, 1, end.turn):
+                    reached[segment.branch] = max(reached.get(segment.branch, 0), segment.last)
     for state in family:
         lines = db.execute(
             "SELECT line, max(turn) FROM entry WHERE session = ? GROUP BY line", (state.head.uid,)
@@ -182,6 +186,6 @@ def _prune(db: sqlite3.Connection, root: int) -> None:
                 db.execute(f"DELETE FROM entry WHERE {unreached}", values)  # noqa: S608 - our own words
 
 
-def _undone_fork_name(db: sqlite3.Connection, agent: str, name: str) -> str:
+def _next_undone_fork_name(db: sqlite3.Connection, agent: str, name: str) -> str:
     names = db.execute("SELECT name FROM session WHERE agent = ?", (agent,))
     return undone_fork_name(name, (other for (other,) in names))

@@ -8,14 +8,19 @@ from typing import Any
 
 from flue_cli.stores.records import PREVIEW_CHARACTERS, ForkOrigin, SessionHead, SessionSummary
 from flue_cli.stores.rules import candidate_names
-from flue_cli.stores.sqlite.session_rows import SESSION, session_row
+from flue_cli.stores.sqlite.session_rows import SELECT_SESSION, parse_session_row
 
-_MOST = 2**63 - 1
+_MAX_INTEGER = 2**63 - 1
 """The largest number that SQLite knows."""
 
 
-def sessions(
-    db: sqlite3.Connection, agent: str, limit: int | None, *, kept: bool, since: int | None = None
+def session_summaries(
+    db: sqlite3.Connection,
+    agent: str,
+    limit: int | None,
+    *,
+    with_undone_forks: bool,
+    since: int | None = None,
 ) -> list[SessionSummary]:
     """Sessions of `agent`, or with "" of all, last used first; with `kept`, also what undoing kept."""
     rows = db.execute(
@@ -40,25 +45,25 @@ def sessions(
         """,  # noqa: S608 - our own words
         {
             "agent": agent,
-            "kept": kept,
-            "limit": -1 if limit is None else min(limit, _MOST),
-            "since": None if since is None else max(-_MOST, min(since, _MOST)),
+            "kept": with_undone_forks,
+            "limit": -1 if limit is None else min(limit, _MAX_INTEGER),
+            "since": None if since is None else max(-_MAX_INTEGER, min(since, _MAX_INTEGER)),
         },
     )
-    return [_summary(row) for row in rows.fetchall()]
+    return [_summary_of_row(row) for row in rows.fetchall()]
 
 
-def _summary(row: Sequence[Any]) -> SessionSummary:
+def _summary_of_row(row: Sequence[Any]) -> SessionSummary:
     *plain, parent, name, turn, is_kept = row
     origin = None if parent is None else ForkOrigin(parent, name, turn, bool(is_kept))
     return SessionSummary._make((*plain, origin))
 
 
-def resolve(db: sqlite3.Connection, name: str, agent: str) -> list[SessionHead]:
+def resolve_name(db: sqlite3.Connection, name: str, agent: str) -> list[SessionHead]:
     """The sessions that `name` may mean."""
     found: list[SessionHead] = []
     for whose, what in candidate_names(name, agent):
         only = "AND s.agent = :agent" if whose else ""
-        rows = db.execute(f"{SESSION} WHERE s.name = :name {only}", {"name": what, "agent": whose})
-        found += [session_row(row).head for row in rows.fetchall()]
+        rows = db.execute(f"{SELECT_SESSION} WHERE s.name = :name {only}", {"name": what, "agent": whose})
+        found += [parse_session_row(row).head for row in rows.fetchall()]
     return found

@@ -36,7 +36,7 @@ class SessionRow(NamedTuple):
     wall: int
     monotonic: int
     since: int
-    owns_line: bool
+    owns_branch: bool
     is_newest: bool
     is_awaited: bool
     tip: int | None
@@ -48,7 +48,7 @@ class SessionRow(NamedTuple):
         return LeaseTerm(self.wall, self.monotonic)
 
 
-_HEAD = {
+_HEAD_EXPRESSIONS = {
     "uid": "s.uid",
     "agent": "s.agent",
     "name": "s.name",
@@ -59,7 +59,7 @@ _HEAD = {
     "created_at": "s.created_at",
     "updated_at": "s.updated_at",
 }
-_ROW = {
+_LEASE_EXPRESSIONS = {
     "entry": "s.head",
     "base": "coalesce(e.base, 0)",
     "running": "s.running",
@@ -74,26 +74,28 @@ _ROW = {
     "tip": "s.tip",
     "is_undone_fork": "s.kept",
 }
-_EXPRESSIONS = [_HEAD[name] for name in SessionHead._fields] + [_ROW[name] for name in SessionRow._fields[1:]]
-SESSION = f"SELECT {', '.join(_EXPRESSIONS)} FROM session s LEFT JOIN entry e ON e.id = s.head"  # noqa: S608 - our own words
+_EXPRESSIONS = [_HEAD_EXPRESSIONS[name] for name in SessionHead._fields] + [
+    _LEASE_EXPRESSIONS[name] for name in SessionRow._fields[1:]
+]
+SELECT_SESSION = f"SELECT {', '.join(_EXPRESSIONS)} FROM session s LEFT JOIN entry e ON e.id = s.head"  # noqa: S608 - our own words
 """The SELECT whose rows `session_row` reads; a condition on `s` may follow."""
-_BY_NAME = f"{SESSION} WHERE s.agent = ? AND s.name = ?"
-_BY_UID = f"{SESSION} WHERE s.uid = ?"
+_SELECT_BY_NAME = f"{SELECT_SESSION} WHERE s.agent = ? AND s.name = ?"
+_SELECT_BY_UID = f"{SELECT_SESSION} WHERE s.uid = ?"
 
 
 def load_session(db: sqlite3.Connection, agent: str, name: str) -> SessionRow | None:
     """Load the session of that name, None if there is none."""
-    row = db.execute(_BY_NAME, (agent, name)).fetchone()
-    return session_row(row) if row else None
+    row = db.execute(_SELECT_BY_NAME, (agent, name)).fetchone()
+    return parse_session_row(row) if row else None
 
 
 def load_session_by_uid(db: sqlite3.Connection, uid: int) -> SessionRow | None:
     """Load the session with that uid, None if there is none."""
-    row = db.execute(_BY_UID, (uid,)).fetchone()
-    return session_row(row) if row else None
+    row = db.execute(_SELECT_BY_UID, (uid,)).fetchone()
+    return parse_session_row(row) if row else None
 
 
-def session_row(columns: Sequence[Any]) -> SessionRow:
+def parse_session_row(columns: Sequence[Any]) -> SessionRow:
     """Name the columns of a row of SESSION; StoreDamaged if the head entry is missing."""
     width = len(SessionHead._fields)
     row = SessionRow(SessionHead._make(columns[:width]), *columns[width:])
@@ -105,22 +107,26 @@ def session_row(columns: Sequence[Any]) -> SessionRow:
     return row
 
 
-def admit(db: sqlite3.Connection, state: SessionRow | None, ask: TurnRequest, uid: int) -> SessionRow:
+def admit_request(
+    db: sqlite3.Connection, state: SessionRow | None, request: TurnRequest, uid: int
+) -> SessionRow:
     """Give the session's row, made if it may be; raise whatever forbids the prompt."""
-    check_expectation(ask, uid, state.head.uid if state else ABSENT)
+    check_expectation(request, uid, state.head.uid if state else ABSENT)
     if state is None:
         now = times.now()
         db.execute(
             "INSERT INTO session (agent, name, created_at, updated_at, used)"
             " VALUES (?, ?, ?, ?, (SELECT coalesce(max(used), 0) + 1 FROM session))",
-            (ask.agent, ask.name, now, now),
+            (request.agent, request.name, now, now),
         )
-        state = load_session(db, ask.agent, ask.name)
+        state = load_session(db, request.agent, request.name)
         assert state is not None  # noqa: S101 - inserted one statement ago
     return state
 
 
-def take(db: sqlite3.Connection, state: SessionRow, lease: Lease, owner: str, expires: LeaseTerm) -> None:
+def take_lease(
+    db: sqlite3.Connection, state: SessionRow, lease: Lease, owner: str, expires: LeaseTerm
+) -> None:
     """Give the session to the lease's turn; it is the one used last from here on."""
     db.execute(
         "UPDATE session SET fence = ?, owner = ?, expires_at = ?, expires_monotonic = ?, running = ?"  # noqa: S608 - our own words
@@ -134,7 +140,7 @@ def mark_used_sql(state: SessionRow) -> str:
     return "" if state.is_newest else ", used = (SELECT max(used) + 1 FROM session)"
 
 
-def release(db: sqlite3.Connection, lease: Lease, total: int, now: int) -> SessionHead:
+def release_lease(db: sqlite3.Connection, lease: Lease, total: int, now: int) -> SessionHead:
     """Move the head to the lease's entry and free the session; LeaseLost unless both guards hold."""
     done = db.execute(
         "UPDATE session SET head = running, running = NULL, owner = NULL, version = version + 1,"

@@ -35,9 +35,9 @@ from flue_cli.stores.rules import check_all_unchanged, check_turn, check_unchang
 from flue_cli.stores.sqlite import entry_queries, forks, timeline
 from flue_cli.stores.sqlite.begin_turn import TurnStarter
 from flue_cli.stores.sqlite.connections import Connections
-from flue_cli.stores.sqlite.database_file import translate_errors
-from flue_cli.stores.sqlite.entry_codec import encode
-from flue_cli.stores.sqlite.entry_rows import running_entry, settle, snapshot_or_delta
+from flue_cli.stores.sqlite.database_file import translate_sqlite_errors
+from flue_cli.stores.sqlite.entry_codec import encode_entry
+from flue_cli.stores.sqlite.entry_rows import running_entry, settle_entry, snapshot_or_delta
 from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner, lease_term
 from flue_cli.stores.sqlite.locking.session_lock import SessionLocks
 from flue_cli.stores.sqlite.search import fts_index
@@ -45,7 +45,7 @@ from flue_cli.stores.sqlite.session_rows import (
     SessionRow,
     load_session,
     load_session_by_uid,
-    release,
+    release_lease,
 )
 from flue_cli.text import safe_line
 
@@ -63,8 +63,8 @@ class SqliteStore:
     is_ephemeral = False
 
     def __init__(self, url: str) -> None:
-        path = _path_of(url)
-        with translate_errors(path):
+        path = _path_from_url(url)
+        with translate_sqlite_errors(path):
             self.path = os.path.realpath(path)  # SQLite follows links, and the owners' files must too
         self.url = f"sqlite:///{self.path}"
         self.files = (self.path, *(f"{self.path}{ending}" for ending in ("-wal", "-shm", "-journal")))
@@ -78,57 +78,57 @@ class SqliteStore:
     # Reading
 
     def head(self, agent: str, name: str) -> SessionHead:
-        with self._connections.reading() as db:
+        with self._connections.reader() as db:
             state = load_session(db, agent, name) if db else None
         return state.head if state else SessionHead(ABSENT, agent, name)
 
     def entries(
         self, head: SessionHead, first: int, last: int, *, with_data: bool = False
     ) -> Iterator[Entry]:
-        with self._connections.reading() as db:
+        with self._connections.reader() as db:
             if db:
-                yield from entry_queries.entries(db, head, first, last, with_data=with_data)
+                yield from entry_queries.read_entries(db, head, first, last, with_data=with_data)
 
     def unsettled_prompt(self, head: SessionHead) -> Entry | None:
-        with self._connections.reading() as db:
+        with self._connections.reader() as db:
             state = load_session_by_uid(db, head.uid) if db else None
             if db is None or state is None or state.running is None:
                 return None
-            entry = entry_queries.one_entry(db, state.running, head.name)
+            entry = entry_queries.load_entry(db, state.running, head.name)
             return entry if self._locks.is_held(state) else entry._replace(outcome="interrupted")
 
     def messages(self, head: SessionHead, start: int, stop: int) -> list[Message]:
-        with self._connections.reading() as db:
-            return entry_queries.messages(db, head, start, stop) if db else []
+        with self._connections.reader() as db:
+            return entry_queries.read_messages(db, head, start, stop) if db else []
 
     def data_at(self, head: SessionHead, turn: int) -> str:
         check_turn(head, turn)
         if turn == 0:
             return "{}"
-        with self._connections.reading() as db:
+        with self._connections.reader() as db:
             if db is None:
                 raise session_changed_error(head.name)
-            return entry_queries.data_at(db, head, turn)
+            return entry_queries.data_after_turn(db, head, turn)
 
     def head_at(self, head: SessionHead, turn: int) -> SessionHead:
         check_turn(head, turn)
-        with self._connections.reading() as db:
-            return entry_queries.at(db, head, turn) if db else head
+        with self._connections.reader() as db:
+            return entry_queries.head_at_turn(db, head, turn) if db else head
 
     def redo_head(self, head: SessionHead) -> SessionHead:
-        with self._connections.reading() as db:
+        with self._connections.reader() as db:
             state = load_session_by_uid(db, head.uid) if db else None
             return (
                 timeline.redo_head(db, state) if db and state and state.head.version == head.version else head
             )
 
     def origin(self, head: SessionHead) -> ForkOrigin | None:
-        with self._connections.reading() as db:
-            return forks.origin(db, head.uid) if db else None
+        with self._connections.reader() as db:
+            return forks.fork_origin(db, head.uid) if db else None
 
     def undone_forks(self, head: SessionHead) -> list[SessionHead]:
-        with self._connections.reading() as db:
-            return [state.head for state in forks.undone_forks(db, head.uid)] if db else []
+        with self._connections.reader() as db:
+            return [state.head for state in forks.load_undone_forks(db, head.uid)] if db else []
 
     def sessions(
         self,
@@ -140,28 +140,30 @@ class SqliteStore:
     ) -> list[SessionSummary]:
         from flue_cli.stores.sqlite import session_queries
 
-        with self._connections.reading() as db:
+        with self._connections.reader() as db:
             if db is None:
                 return []
-            return session_queries.sessions(db, agent, limit, kept=with_undone_forks, since=since)
+            return session_queries.session_summaries(
+                db, agent, limit, with_undone_forks=with_undone_forks, since=since
+            )
 
     def resolve(self, name: str, *, agent: str = "") -> list[SessionHead]:
         from flue_cli.stores.sqlite import session_queries
 
-        with self._connections.reading() as db:
+        with self._connections.reader() as db:
             if db is None:
                 return []
-            return session_queries.resolve(db, name, agent)
+            return session_queries.resolve_name(db, name, agent)
 
     # Turns
 
-    def begin(self, ask: TurnRequest, pause: Pause) -> BegunTurn | ReplayedTurn:
-        return self._starter.begin(ask, pause, self.lease_seconds)
+    def begin(self, request: TurnRequest, pause: Pause) -> BegunTurn | ReplayedTurn:
+        return self._starter.begin(request, pause, self.lease_seconds)
 
     def renew(self, lease: Lease) -> None:
         self._owner.acquire()  # the store may have been closed since
         expires = lease_term(self.lease_seconds)
-        with self._connections.writing(durable=False, patience=0) as db:
+        with self._connections.transaction(durable=False, patience=0) as db:
             done = db.execute(
                 "UPDATE session SET expires_at = ?, expires_monotonic = ?"
                 " WHERE uid = ? AND fence = ? AND version = ? AND running = ?",
@@ -178,31 +180,31 @@ class SqliteStore:
             entry = running_entry(lease)._replace(
                 outcome="completed", reply=reply, messages=tuple(messages), meta=meta, finished_at=now
             )
-            row = encode(entry, total)
+            row = encode_entry(entry, total)
             stored = snapshot_or_delta(data, lease.data, lease.turn, lease.base)
-            with self._connections.writing(together=True) as db:
-                head = release(db, lease, total, now)
-                settle(db, lease.entry, row, stored)
+            with self._connections.transaction(group=True) as db:
+                head = release_lease(db, lease, total, now)
+                settle_entry(db, lease.entry, row, stored)
                 fts_index.index_entry(db, lease.entry, len(lease.prompt) + len(reply))
         finally:
-            self._locks.ended(lease)
+            self._locks.remove_running_turn(lease)
         return head
 
     def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> SessionHead:
         try:
             now = times.now()
             entry = running_entry(lease)._replace(outcome=outcome, error=error, meta=meta, finished_at=now)
-            row = encode(entry, lease.head.messages)
-            with self._connections.writing(together=True) as db:
-                head = release(db, lease, lease.head.messages, now)
-                settle(db, lease.entry, row)
+            row = encode_entry(entry, lease.head.messages)
+            with self._connections.transaction(group=True) as db:
+                head = release_lease(db, lease, lease.head.messages, now)
+                settle_entry(db, lease.entry, row)
                 fts_index.index_entry(db, lease.entry, len(lease.prompt))
         finally:
-            self._locks.ended(lease)
+            self._locks.remove_running_turn(lease)
         return head
 
     def share_commits(self) -> None:
-        self._connections.share()
+        self._connections.share_commits()
 
     # The timeline
 
@@ -210,50 +212,50 @@ class SqliteStore:
         def act(db: sqlite3.Connection, state: SessionRow) -> SessionHead:
             check_unchanged(head, state.head)
             check_turn(timeline.redo_head(db, state), turn)
-            return timeline.move_head(db, self._starter.settled(db, state)[0], turn)
+            return timeline.move_head(db, self._starter.settle_interrupted(db, state)[0], turn)
 
-        return self._locks.when_free(request_for(head, wait), pause, act)
+        return self._locks.run_when_free(request_for(head, wait), pause, act)
 
     def edit(self, head: SessionHead, data: str, *, wait: float, pause: Pause) -> SessionHead:
         def act(db: sqlite3.Connection, state: SessionRow) -> SessionHead:
             check_unchanged(head, state.head)
-            settled, _ = self._starter.settled(db, state)
-            before = entry_queries.data_at(db, settled.head, settled.head.turn)
+            settled, _ = self._starter.settle_interrupted(db, state)
+            before = entry_queries.data_after_turn(db, settled.head, settled.head.turn)
             return timeline.add_edit(db, settled, data, before)
 
-        return self._locks.when_free(request_for(head, wait), pause, act)
+        return self._locks.run_when_free(request_for(head, wait), pause, act)
 
     def fork(self, head: SessionHead, name: str) -> SessionHead:
-        with self._connections.writing() as db:
-            return forks.fork(db, head, name)
+        with self._connections.transaction() as db:
+            return forks.copy_branch(db, head, name)
 
     def import_session(
         self, agent: str, name: str, entries: Iterable[Entry], origin: ForkOrigin | None = None
     ) -> SessionHead:
-        with self._connections.writing(create_store=True) as db:
-            return forks.import_session(db, agent, name, entries, origin)
+        with self._connections.transaction(create_store=True) as db:
+            return forks.insert_session(db, agent, name, entries, origin)
 
     def rename(self, head: SessionHead, name: str, *, wait: float, pause: Pause) -> SessionHead:
-        return self._locks.when_free(
-            request_for(head, wait), pause, lambda db, state: forks.rename(db, state.head, name)
+        return self._locks.run_when_free(
+            request_for(head, wait), pause, lambda db, state: forks.rename_session(db, state.head, name)
         )
 
-    def delete(self, head: SessionHead, *, seen: Sequence[SessionHead] | None = None) -> None:
+    def delete(self, head: SessionHead, *, seen_forks: Sequence[SessionHead] | None = None) -> None:
         if head.uid == ABSENT:
             raise session_changed_error(head.name)
-        with self._connections.writing() as db:
+        with self._connections.transaction() as db:
             state = load_session(db, head.agent, head.name)
             if state is None or state.head.uid != head.uid:
                 raise session_changed_error(head.name)
-            going = [state, *forks.undone_forks(db, head.uid)]
+            going = [state, *forks.load_undone_forks(db, head.uid)]
             for one in going:
                 if self._locks.is_held(one):
                     raise session_busy_error(one.head.name, self._locks.holder(one), times.now())
-            if seen is not None:
-                check_all_unchanged((head, *seen), [one.head for one in going])
-            forks.delete(db, state)
-            self._index.erased(db)
-        with self._connections.reading() as reader:
+            if seen_forks is not None:
+                check_all_unchanged((head, *seen_forks), [one.head for one in going])
+            forks.delete_session(db, state)
+            self._index.purge_or_defer(db)
+        with self._connections.reader() as reader:
             if reader:  # the log still has what was just overwritten in the file
                 reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -263,11 +265,11 @@ class SqliteStore:
         from flue_cli.stores.sqlite.maintenance import stats
         from flue_cli.stores.statistics import Statistics
 
-        with self._connections.reading() as db:
-            return stats.statistics(db, self.path, agent, ahead) if db else Statistics()
+        with self._connections.reader() as db:
+            return stats.store_statistics(db, self.path, agent, ahead) if db else Statistics()
 
     def change_token(self) -> object:
-        with self._connections.reading() as db:
+        with self._connections.reader() as db:
             if db is None or not self._connections.is_in_place():
                 raise StoreError(f"the store {self.path} was removed or replaced", hint="start again")
             # What other connections committed, and what this one did.
@@ -276,13 +278,13 @@ class SqliteStore:
     def reclaim_space(self, seconds: float) -> int:
         from flue_cli.stores.sqlite.maintenance import stats
 
-        self._index.settle()
-        return stats.compact(self.path, seconds)
+        self._index.purge_deferred()
+        return stats.vacuum_file(self.path, seconds)
 
     def back_up(self, file: str, advance: ProgressCallback, *, force: bool = False) -> None:
         from flue_cli.stores.sqlite.maintenance import backup
 
-        with self._connections.reading() as db:
+        with self._connections.reader() as db:
             if db is None:
                 raise StoreError(f"there is no store {self.path} yet", hint="the first prompt makes it")
             backup.back_up(db, self.path, file, advance, force=force)
@@ -303,48 +305,50 @@ class SqliteStore:
         with_undone_forks: bool = False,
     ) -> list[SearchHit]:
         from flue_cli.stores.search_query import SearchQuery
-        from flue_cli.stores.sqlite.search.find import search
+        from flue_cli.stores.sqlite.search.find import find_hits
 
         query = SearchQuery(terms)
         if not query.words:
             return []
         self._index.catch_up()
-        with self._connections.reading() as db:
+        with self._connections.reader() as db:
             return (
-                search(db, query, agent=agent, limit=limit, ranked=ranked, kept=with_undone_forks)
+                find_hits(
+                    db, query, agent=agent, limit=limit, ranked=ranked, with_undone_forks=with_undone_forks
+                )
                 if db
                 else []
             )
 
     def reindex(self) -> None:
-        self._index.renew()
+        self._index.rebuild()
 
     def health(self) -> Iterator[HealthFinding]:
         from flue_cli.stores.sqlite.maintenance import checkup
 
-        yield checkup.of_version()
+        yield checkup.check_sqlite_version()
         if not os.path.lexists(self.path):
             yield HealthFinding("ok", f"there is no store yet: the first prompt makes {self.path}")
             return
         try:
-            yield from checkup.of_place(self.path)
-            with self._connections.reading() as db:
+            yield from checkup.check_files(self.path)
+            with self._connections.reader() as db:
                 if db:
-                    yield from checkup.of_content(db, self._locks.is_held)
+                    yield from checkup.check_content(db, self._locks.is_held)
         except StoreError as error:
             yield HealthFinding("problem", error.message, error.hint)
 
     def disconnect(self) -> None:
-        self._index.settle()
+        self._index.purge_deferred()
         self._connections.disconnect()
 
     def close(self) -> None:
-        self._index.settle()
+        self._index.purge_deferred()
         self._connections.close()
         self._owner.release()
 
 
-def _path_of(url: str) -> str:
+def _path_from_url(url: str) -> str:
     """Return the path in `sqlite:///PATH`, or `url` itself if it is a path; UsageError if it has none."""
     if not url.startswith("sqlite:"):
         return url

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 def make_delta(old: str, new: str) -> str:
     """Make the delta from `old` to `new`: `START,REMOVED,INSERTED`: two decimal numbers and the text."""
     shortest = min(len(old), len(new))
-    start = _common(shortest, lambda low, high: old[low:high] == new[low:high])
-    from_end = _common(
+    start = _common_length(shortest, lambda low, high: old[low:high] == new[low:high])
+    from_end = _common_length(
         shortest - start,
         lambda low, high: old[len(old) - high : len(old) - low] == new[len(new) - high : len(new) - low],
     )
@@ -32,7 +32,7 @@ def apply_deltas(text: str, deltas: Iterable[str]) -> str:
     return buffer.decode("ascii")
 
 
-def _common(limit: int, same: Callable[[int, int], bool]) -> int:
+def _common_length(limit: int, same: Callable[[int, int], bool]) -> int:
     """Length, up to `limit`, of what two texts have in common: `same(low, high)` compares a stretch of both.
 
     Halving keeps the comparing in C: linear in the text, where a loop over characters would cost

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
-from flue_cli.jsondata.strict import bounded_text, pack_foreign
+from flue_cli.jsondata.strict import check_text_size, pack_foreign
 from flue_cli.stores.records import Entry, Failure
 from flue_cli.transcripts.import_source import UNDATED
 
@@ -108,8 +108,8 @@ def _entry(before: list[Said], turn: list[Said], after: list[Said], notes: str) 
         kind="prompt",
         outcome="completed" if answer else "interrupted",
         key=None,
-        prompt=bounded_text(text_of(asked.message["content"]), asked.where),
-        reply=bounded_text(_answer(answer.message), answer.where) if answer else None,
+        prompt=check_text_size(text_of(asked.message["content"]), asked.where),
+        reply=check_text_size(_answer(answer.message), answer.where) if answer else None,
         messages=messages,
         started_at=asked.since,
         finished_at=max(asked.since, until),

@@ -20,14 +20,14 @@ from flue_cli.errors import (
     StoreNewer,
     UsageError,
 )
-from flue_cli.files import draft_beside, linked, make_private_folder, place
+from flue_cli.files import draft_beside, make_private_folder, move_into_place, try_hard_link
 from flue_cli.installation import upgrade_hint
 from flue_cli.stores.sqlite.database_file import (
     APPLICATION_ID,
     SIDE_FILES,
     connect,
     open_database,
-    translate_errors,
+    translate_sqlite_errors,
 )
 from flue_cli.stores.sqlite.schema import SCHEMA_VERSION
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from flue_cli.stores.contract import ProgressCallback
     from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner
 
-_PAGES_A_STEP = 256
-_SHARED = (510, 0x40000002)
+_PAGES_PER_STEP = 256
+_SHARED_LOCK_RANGE = (510, 0x40000002)
 """The bytes of a database file that everybody who has it open holds a lock on: (how many, from where).
 
 Source: SQLite's os.h, SHARED_SIZE and SHARED_FIRST."""
@@ -46,22 +46,22 @@ def back_up(
     source: sqlite3.Connection, path: str, file: str, advance: ProgressCallback, *, force: bool
 ) -> None:
     """Copy the store at `path` into `file`, which nobody sees before it is whole and was checked."""
-    _may_be_written(file, path)
+    _check_target(file, path)
     if os.path.lexists(file) and not force:
-        raise _in_the_way(file)
+        raise _file_exists_error(file)
     with draft_beside(file, SIDE_FILES) as draft:
-        with translate_errors(path):
+        with translate_sqlite_errors(path):
             try:
-                _copy(source, draft, advance)
+                _copy_database(source, draft, advance)
             except (OSError, sqlite3.Error) as error:
-                if words := _about_the_copy(error):
+                if words := _target_problem(error):
                     raise OutputFailed(f"{file} cannot be written: {words}") from error
                 raise
-        _check(draft, f"the store {path}", advance)
+        _check_copy(draft, f"the store {path}", advance)
         try:
-            place(draft, file, replace=force)
+            move_into_place(draft, file, replace=force)
         except FileExistsError as error:
-            raise _in_the_way(file) from error
+            raise _file_exists_error(file) from error
         except OSError as error:
             raise OutputFailed(f"{file} cannot be written: {error.strerror}") from error
 
@@ -70,22 +70,24 @@ def restore(path: str, owner: LeaseOwner, file: str, advance: ProgressCallback, 
     """Put a copy of the backup `file` in the place of the store; where the present one is now, or ""."""
     if not os.path.isfile(file) or (os.path.exists(path) and os.path.samefile(file, path)):
         raise UsageError(f"{file} is {'the store itself' if os.path.isfile(file) else 'no file'}")
-    _may_replace(path, force=force)
-    with translate_errors(path):
+    _check_replaceable(path, force=force)
+    with translate_sqlite_errors(path):
         make_private_folder(os.path.dirname(path))
     with draft_beside(path, SIDE_FILES) as draft:
-        _bring(file, draft, path, advance)
-        _check(draft, f"the backup {file}", advance)
-        with translate_errors(path):
-            _may_replace(path, force=force)
-            kept = _replace(draft, path, owner) if os.path.lexists(path) else _place_anew(draft, path)
+        _copy_backup(file, draft, path, advance)
+        _check_copy(draft, f"the backup {file}", advance)
+        with translate_sqlite_errors(path):
+            _check_replaceable(path, force=force)
+            kept = (
+                _replace_store(draft, path, owner) if os.path.lexists(path) else _place_new_store(draft, path)
+            )
     if kept:
         with suppress(sqlite3.Error), closing(open_database(kept, "mode=rw")) as db:
             db.execute("PRAGMA journal_mode = WAL")  # as it was
     return kept
 
 
-def _may_be_written(file: str, path: str) -> None:
+def _check_target(file: str, path: str) -> None:
     """Raise UsageError for what a backup must not replace, however much that is wanted.
 
     A file in the place of /dev/null would break the whole machine, one in the place of the log the store.
@@ -101,7 +103,7 @@ def _may_be_written(file: str, path: str) -> None:
         raise UsageError(f"{file} belongs to the store itself")
 
 
-def _copy(source: sqlite3.Connection, target: str, advance: ProgressCallback) -> None:
+def _copy_database(source: sqlite3.Connection, target: str, advance: ProgressCallback) -> None:
     """Copy a store as of one moment into the new file `target`, 0600 and durable.
 
     One read transaction all along: writers go on, and do not make it begin again. It takes the file page by
@@ -114,7 +116,7 @@ def _copy(source: sqlite3.Connection, target: str, advance: ProgressCallback) ->
             source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             source.backup(
                 copied,
-                pages=_PAGES_A_STEP,
+                pages=_PAGES_PER_STEP,
                 progress=lambda status, left, total: advance("copying", total - left, total),
             )
         finally:
@@ -126,38 +128,38 @@ def _copy(source: sqlite3.Connection, target: str, advance: ProgressCallback) ->
         os.close(file)
 
 
-def _check(path: str, name: str, advance: ProgressCallback) -> None:
+def _check_copy(path: str, name: str, advance: ProgressCallback) -> None:
     """Raise StoreDamaged unless the store at `path`, of today's schema, is sound; errors call it `name`.
 
     Looks at the file and at every row's checksum; leaves nothing beside it.
     """
     from flue_cli.stores.sqlite.maintenance import checkup
 
-    with translate_errors(name), closing(open_database(path, "mode=ro&immutable=1")) as db:
-        for finding in checkup.of_rows(db, lambda done, total: advance("checking", done, total)):
-            raise StoreDamaged(f"{name} is damaged: {finding.what}", hint="see: flue doctor")
+    with translate_sqlite_errors(name), closing(open_database(path, "mode=ro&immutable=1")) as db:
+        for finding in checkup.check_rows(db, lambda done, total: advance("checking", done, total)):
+            raise StoreDamaged(f"{name} is damaged: {finding.message}", hint="see: flue doctor")
 
 
-def _bring(file: str, draft: str, path: str, advance: ProgressCallback) -> None:
+def _copy_backup(file: str, draft: str, path: str, advance: ProgressCallback) -> None:
     """Copy the backup `file` into a draft of the store at `path`, of today's schema, with nobody's leases."""
     has_log = os.path.exists(f"{file}-wal") and os.path.getsize(f"{file}-wal") > 0
     try:
         with (
-            translate_errors(file),
+            translate_sqlite_errors(file),
             closing(open_database(file, f"mode=ro{'' if has_log else '&immutable=1'}")) as source,
         ):
-            _known(source, file)
+            _check_backup_schema(source, file)
             try:
-                _copy(source, draft, advance)
+                _copy_database(source, draft, advance)
             except (OSError, sqlite3.Error) as error:
-                if words := _about_the_copy(error):
+                if words := _target_problem(error):
                     raise StoreError(f"the store {path} cannot be written: {words}") from error
                 raise
     except StoreDamaged as error:  # which is not the store, and has no backup of its own
         words = error.message.replace(f"the store {file}", f"the backup {file}")
         raise StoreDamaged(words, hint="take another backup") from error
     try:
-        with translate_errors(draft), closing(connect(draft)) as db:
+        with translate_sqlite_errors(draft), closing(connect(draft)) as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("BEGIN IMMEDIATE")
             db.execute("UPDATE session SET owner = NULL WHERE owner IS NOT NULL")
@@ -167,7 +169,7 @@ def _bring(file: str, draft: str, path: str, advance: ProgressCallback) -> None:
         raise type(error)(error.message.replace(draft, file), hint=error.hint) from error
 
 
-def _known(source: sqlite3.Connection, file: str) -> None:
+def _check_backup_schema(source: sqlite3.Connection, file: str) -> None:
     """Raise StoreDamaged or StoreNewer unless the file is a store of this Flue's schema or an older one."""
     (application,) = source.execute("PRAGMA application_id").fetchone()
     (version,) = source.execute("PRAGMA user_version").fetchone()
@@ -180,7 +182,7 @@ def _known(source: sqlite3.Connection, file: str) -> None:
         )
 
 
-def _may_replace(path: str, *, force: bool) -> None:
+def _check_replaceable(path: str, *, force: bool) -> None:
     if os.path.lexists(path) and not force:
         raise FileExists(
             f"the store {path} exists already",
@@ -188,37 +190,37 @@ def _may_replace(path: str, *, force: bool) -> None:
         )
 
 
-def _replace(draft: str, path: str, owner: LeaseOwner) -> str:
+def _replace_store(draft: str, path: str, owner: LeaseOwner) -> str:
     """Put the draft in the place of the store, which gets another name; that one. Conflict if in use."""
     try:
-        with _alone(path):
-            if owner.others_alive():
-                raise _used(path)
-            return _exchange(draft, path)
+        with _exclusive_access(path):
+            if owner.is_other_owner_alive():
+                raise _store_in_use_error(path)
+            return _exchange_files(draft, path)
     except sqlite3.Error:
         # So damaged that SQLite cannot say whether it is in use: its lock on the file can.
         with open(path, "rb+") as file:
             try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, *_SHARED)
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, *_SHARED_LOCK_RANGE)
             except OSError as error:
-                raise _used(path) from error
-            if owner.others_alive():
-                raise _used(path) from None
-            return _exchange(draft, path)
+                raise _store_in_use_error(path) from error
+            if owner.is_other_owner_alive():
+                raise _store_in_use_error(path) from None
+            return _exchange_files(draft, path)
 
 
-def _place_anew(draft: str, path: str) -> str:
+def _place_new_store(draft: str, path: str) -> str:
     """Put the draft where no store is; the log of one that was lost would spoil it."""
-    _set_log_aside(path, _free_name(path))
+    _set_wal_aside(path, _previous_store_name(path))
     try:
-        place(draft, path, replace=False)
+        move_into_place(draft, path, replace=False)
     except FileExistsError as error:  # somebody began a new one this moment
         raise FileExists(f"the store {path} exists already", hint="try again") from error
     return ""
 
 
 @contextmanager
-def _alone(path: str) -> Iterator[None]:
+def _exclusive_access(path: str) -> Iterator[None]:
     """While inside, nobody else has the store open, and all of it is in one file; Conflict if somebody has.
 
     Out of write-ahead mode, since closing a store of that mode removes the log that lies at its path: by then
@@ -233,7 +235,7 @@ def _alone(path: str) -> Iterator[None]:
             db.execute("PRAGMA journal_mode = DELETE")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-                raise _used(path) from error
+                raise _store_in_use_error(path) from error
             raise
         try:
             yield
@@ -243,15 +245,15 @@ def _alone(path: str) -> Iterator[None]:
             raise
 
 
-def _exchange(draft: str, path: str) -> str:
+def _exchange_files(draft: str, path: str) -> str:
     """Put the draft in the place of the store, which is never empty; the name that the store has then."""
-    kept = _free_name(path)
-    is_linked = linked(path, kept)
+    kept = _previous_store_name(path)
+    is_linked = try_hard_link(path, kept)
     try:
-        _set_log_aside(path, kept)
+        _set_wal_aside(path, kept)
         if not is_linked:
             os.rename(path, kept)
-        place(draft, path, replace=True)
+        move_into_place(draft, path, replace=True)
     except BaseException:
         if os.path.lexists(draft):
             if is_linked:  # a store of two names would be two stores, each with a log of its own
@@ -264,7 +266,7 @@ def _exchange(draft: str, path: str) -> str:
     return kept
 
 
-def _free_name(path: str) -> str:
+def _previous_store_name(path: str) -> str:
     first = f"{path}.before-{time.strftime('%Y%m%d-%H%M%S')}"
     kept, number = first, 1
     while os.path.lexists(kept) or os.path.lexists(f"{kept}-wal"):
@@ -273,7 +275,7 @@ def _free_name(path: str) -> str:
     return kept
 
 
-def _set_log_aside(path: str, kept: str) -> None:
+def _set_wal_aside(path: str, kept: str) -> None:
     """A log belongs to one store only: another one in its place must not find it."""
     with suppress(FileNotFoundError):
         if os.path.getsize(f"{path}-wal"):
@@ -284,7 +286,7 @@ def _set_log_aside(path: str, kept: str) -> None:
         os.unlink(f"{path}-shm")
 
 
-def _about_the_copy(error: OSError | sqlite3.Error) -> str:
+def _target_problem(error: OSError | sqlite3.Error) -> str:
     """The reason why the copy cannot be written; "" if the source is at fault."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
@@ -293,11 +295,11 @@ def _about_the_copy(error: OSError | sqlite3.Error) -> str:
     return str(error) if code in of_disks else ""
 
 
-def _in_the_way(file: str) -> FileExists:
+def _file_exists_error(file: str) -> FileExists:
     return FileExists(f"{file} exists already", hint="replace it with --force")
 
 
-def _used(path: str) -> Conflict:
+def _store_in_use_error(path: str) -> Conflict:
     return Conflict(
         f"the store {path} is in use by another process",
         hint="end the chats and other commands that use it, then try again",

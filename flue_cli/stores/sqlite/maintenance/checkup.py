@@ -16,20 +16,20 @@ from flue_cli.stores.records import HealthFinding, SessionHead
 from flue_cli.stores.sqlite import entry_codec, entry_queries, timeline
 from flue_cli.stores.sqlite.schema import SCHEMA_VERSION
 from flue_cli.stores.sqlite.search import fts_index
-from flue_cli.stores.sqlite.session_rows import SESSION, SessionRow, session_row
+from flue_cli.stores.sqlite.session_rows import SELECT_SESSION, SessionRow, parse_session_row
 from flue_cli.text import format_turns, session_label
 
-_NETWORKS = frozenset(
+_NETWORK_FILE_SYSTEMS = frozenset(
     "9p afs afpfs ceph cifs fuse.sshfs gfs2 glusterfs lustre nfs nfs4 ocfs2 smb3 smbfs webdav".split()
 )
 LOW_SPACE = 16 * 2**20
 """Bytes left on a disk below which that is a problem."""
-_LARGE_LOG = 64 * 2**20
-_SHOWN = 20
+_LARGE_WAL = 64 * 2**20
+_MAX_DAMAGES = 20
 """Number of damages of one kind that are listed."""
 
 
-def of_version(version: tuple[int, int, int] = sqlite3.sqlite_version_info[:3]) -> HealthFinding:
+def check_sqlite_version(version: tuple[int, int, int] = sqlite3.sqlite_version_info[:3]) -> HealthFinding:
     """Tell if this SQLite has the WAL-reset bug, which a race of two writers can, very rarely, set off.
 
     Source: SQLite's release notes, 3.51.3 (and the same fix in 3.50.7 and 3.44.6).
@@ -45,7 +45,7 @@ def of_version(version: tuple[int, int, int] = sqlite3.sqlite_version_info[:3]) 
     )
 
 
-def of_place(path: str) -> Iterator[HealthFinding]:
+def check_files(path: str) -> Iterator[HealthFinding]:
     """The file and its folder: who may read and write there, on what kind of disk, with how much room."""
     folder = os.path.dirname(path)
     files = [(file, 0o077, 0o600) for file in (path, f"{path}-wal", f"{path}-shm")]
@@ -63,7 +63,7 @@ def of_place(path: str) -> Iterator[HealthFinding]:
         if found.st_uid != os.geteuid() and place == path:
             yield HealthFinding("note", f"{place} belongs to another user (uid {found.st_uid})")
     kind = file_system_type(folder)
-    if kind in _NETWORKS:
+    if kind in _NETWORK_FILE_SYSTEMS:
         yield HealthFinding(
             "problem",
             f"{folder} is on a network file system ({kind}), where SQLite's locks cannot be relied on",
@@ -73,13 +73,13 @@ def of_place(path: str) -> Iterator[HealthFinding]:
     if room.f_bavail * room.f_frsize < LOW_SPACE:
         left = room.f_bavail * room.f_frsize // 2**20
         yield HealthFinding("problem", f"{folder} has {left} MiB left", "free some space")
-    if os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal") > _LARGE_LOG:
+    if os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal") > _LARGE_WAL:
         size = os.path.getsize(f"{path}-wal") // 2**20
         advice = "it is emptied when no process has the store open"
         yield HealthFinding("note", f"the store's write-ahead log has grown to {size} MiB", advice)
 
 
-def of_content(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) -> Iterator[HealthFinding]:
+def check_content(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) -> Iterator[HealthFinding]:
     """The tables, every row, and what crashed turns left behind; `is_held` tells a lease that stands."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (sessions,) = db.execute("SELECT count(*) FROM session").fetchone()
@@ -88,12 +88,12 @@ def of_content(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) ->
         "ok", f"schema {version} of {SCHEMA_VERSION}, {sessions} sessions, {format_turns(entries)}"
     )
     damaged = False
-    for finding in of_rows(db):
+    for finding in check_rows(db):
         damaged = True
         yield finding
     if not damaged:  # else it would only say the same again
-        yield from fts_index.check(db)
-    for head in _interrupted(db, is_held):
+        yield from fts_index.check_index(db)
+    for head in _interrupted_sessions(db, is_held):
         yield HealthFinding(
             "note",
             f"turn {head.turn + 1} of {session_label(head)} was interrupted",
@@ -101,7 +101,7 @@ def of_content(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) ->
         )
 
 
-def of_rows(
+def check_rows(
     db: sqlite3.Connection, advance: Callable[[int, int], object] | None = None
 ) -> Iterator[HealthFinding]:
     """Yield the faults of the file and of every row: as a rule none.
@@ -109,26 +109,26 @@ def of_rows(
     `advance` is called with how many sessions were looked at, of how many.
     """
     advice = "restore the store from a backup"
-    for (said,) in db.execute(f"PRAGMA integrity_check({_SHOWN})").fetchall():
+    for (said,) in db.execute(f"PRAGMA integrity_check({_MAX_DAMAGES})").fetchall():
         if said != "ok":
             yield HealthFinding("problem", f"the file is damaged: {said}", advice)
-    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_SHOWN):
+    for table, row, parent, _ in db.execute("PRAGMA foreign_key_check").fetchmany(_MAX_DAMAGES):
         yield HealthFinding("problem", f"row {row} of table {table} belongs to no {parent}", advice)
-    for number, damage in enumerate(_damages(db, advance)):
-        if number == _SHOWN:
-            yield HealthFinding("problem", f"there are more than {_SHOWN} damages", advice)
+    for number, damage in enumerate(_row_damages(db, advance)):
+        if number == _MAX_DAMAGES:
+            yield HealthFinding("problem", f"there are more than {_MAX_DAMAGES} damages", advice)
             break
         yield HealthFinding("problem", damage, "the turns before it can still be exported; " + advice)
 
 
-def _damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | None) -> Iterator[str]:
+def _row_damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | None) -> Iterator[str]:
     """Yield the faults of rows that are sound for SQLite itself, each with its session and turn."""
-    rows = db.execute(f"{SESSION} ORDER BY s.uid").fetchall()
+    rows = db.execute(f"{SELECT_SESSION} ORDER BY s.uid").fetchall()
     for number, row in enumerate(rows):
         if advance:
             advance(number, len(rows))
         try:
-            head = timeline.redo_head(db, session_row(row))
+            head = timeline.redo_head(db, parse_session_row(row))
         except StoreDamaged as error:
             yield error.message
             continue
@@ -139,12 +139,12 @@ def _damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | Non
         )
         for entry in rows_of_entries:
             try:
-                entry_codec.decode(entry_codec.EntryRow._make(entry), head.name)
+                entry_codec.decode_entry(entry_codec.EntryRow._make(entry), head.name)
             except StoreDamaged as error:
                 told.add(error.message)
                 yield f"{session_label(head)}: {error.message}"
         try:
-            for _ in entry_queries.entries(db, head, 1, head.turn, with_data=True):
+            for _ in entry_queries.read_entries(db, head, 1, head.turn, with_data=True):
                 continue
         except SessionChanged:  # only now
             continue
@@ -153,10 +153,12 @@ def _damages(db: sqlite3.Connection, advance: Callable[[int, int], object] | Non
                 yield f"{session_label(head)}: {error.message}"
 
 
-def _interrupted(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) -> Iterator[SessionHead]:
-    for row in db.execute(f"{SESSION} WHERE s.running IS NOT NULL ORDER BY s.uid").fetchall():
+def _interrupted_sessions(
+    db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]
+) -> Iterator[SessionHead]:
+    for row in db.execute(f"{SELECT_SESSION} WHERE s.running IS NOT NULL ORDER BY s.uid").fetchall():
         try:
-            state = session_row(row)
+            state = parse_session_row(row)
         except StoreDamaged:  # told with the damages
             continue
         if not is_held(state):
@@ -180,13 +182,13 @@ def file_system_type(folder: str) -> str:
     except (OSError, ValueError, IndexError, subprocess.CalledProcessError):
         return ""
     path = os.path.realpath(folder).rstrip("/") + "/"
-    places = [(_unescaped(place).rstrip("/") + "/", kind) for place, kind in mounts]
+    places = [(_decode_mount_path(place).rstrip("/") + "/", kind) for place, kind in mounts]
     around = [
         (len(place), number, kind) for number, (place, kind) in enumerate(places) if path.startswith(place)
     ]
     return max(around)[2] if around else ""  # of two mounts on one place, the later one is seen
 
 
-def _unescaped(place: str) -> str:
+def _decode_mount_path(place: str) -> str:
     """A path of /proc/self/mountinfo, where blanks and backslashes are octal; see proc(5)."""
     return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), place)

@@ -11,11 +11,11 @@ from flue_cli.stores.sqlite.database_file import open_database
 from flue_cli.stores.sqlite.entry_codec import TEXT_COLUMNS
 from flue_cli.stores.statistics import DAY, SessionCount, Statistics, TurnTally, compute_statistics
 
-_WORTH_IT = 10
+_FREE_PAGE_RATIO = 10
 """Room is given back when a page in so many is free: less than that the next turns use up."""
 
 
-def statistics(db: sqlite3.Connection, path: str, agent: str, ahead: int) -> Statistics:
+def store_statistics(db: sqlite3.Connection, path: str, agent: str, ahead: int) -> Statistics:
     """Figures about the sessions of `agent`, or with "" of all, in one pass over the entries."""
     whose = {"agent": agent, "ahead": ahead * 1_000_000}
     db.execute("BEGIN")  # both looks see the same moment
@@ -40,33 +40,33 @@ def statistics(db: sqlite3.Connection, path: str, agent: str, ahead: int) -> Sta
             """,  # noqa: S608 - our own words
             whose,
         ).fetchall()
-        size = _said(db, agent) if agent else _size(path)
+        size = _agent_bytes(db, agent) if agent else _store_bytes(path)
     finally:
         db.execute("COMMIT")
     return compute_statistics(map(SessionCount._make, sessions), map(TurnTally._make, tallies), size)
 
 
-def compact(path: str, seconds: float) -> int:
+def vacuum_file(path: str, seconds: float) -> int:
     """Give what is free in the file back to the file system; the bytes.
 
     VACUUM keeps writers waiting, so it is broken off after `seconds`; a store that is in use, or a disk
     that has no room for the second copy it makes, leaves things as they are. Readers go on meanwhile.
     """
-    before = _size(path)
+    before = _store_bytes(path)
     with suppress(sqlite3.Error, OSError), closing(open_database(path, "mode=rw")) as db:
         (free,) = db.execute("PRAGMA freelist_count").fetchone()
         (pages,) = db.execute("PRAGMA page_count").fetchone()
         (page,) = db.execute("PRAGMA page_size").fetchone()
         room = os.statvfs(os.path.dirname(path))
-        if free * _WORTH_IT < pages or room.f_bavail * room.f_frsize < 2 * (pages - free) * page:
+        if free * _FREE_PAGE_RATIO < pages or room.f_bavail * room.f_frsize < 2 * (pages - free) * page:
             return 0
         db.execute("PRAGMA secure_delete = ON")
-        _within(db, "VACUUM", seconds)
+        _execute_within(db, "VACUUM", seconds)
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return max(0, before - _size(path))
+    return max(0, before - _store_bytes(path))
 
 
-def _within(db: sqlite3.Connection, statement: str, seconds: float) -> None:
+def _execute_within(db: sqlite3.Connection, statement: str, seconds: float) -> None:
     """Execute a statement in a thread, where signals need not wait for it; sqlite3.Error if broken off."""
     failed: list[sqlite3.Error] = []
 
@@ -88,12 +88,12 @@ def _within(db: sqlite3.Connection, statement: str, seconds: float) -> None:
         raise failed[0]
 
 
-def _size(path: str) -> int:
+def _store_bytes(path: str) -> int:
     """The bytes of a store with its log."""
     return sum(os.path.getsize(file) for file in (path, f"{path}-wal") if os.path.exists(file))
 
 
-def _said(db: sqlite3.Connection, agent: str) -> int:
+def _agent_bytes(db: sqlite3.Connection, agent: str) -> int:
     """The bytes of everything that an agent's entries hold."""
     held = " + ".join(f"coalesce(length(CAST({column} AS BLOB)), 0)" for column in TEXT_COLUMNS)
     (size,) = db.execute(
