@@ -68,7 +68,7 @@ _LEASE_EXPRESSIONS = {
     "wall": "coalesce(s.expires_at, 0)",
     "monotonic": "coalesce(s.expires_monotonic, 0)",
     "since": "coalesce((SELECT started_at FROM entry r WHERE r.id = s.running), 0)",
-    "owns_line": "e.session IS s.uid",
+    "owns_branch": "e.session IS s.uid",
     "is_newest": "s.used = (SELECT max(used) FROM session)",
     "is_awaited": "EXISTS (SELECT 1 FROM waiting w WHERE w.session = s.uid)",
     "tip": "s.tip",
