@@ -1,4 +1,4 @@
-"""The person's `config.toml`: defaults for options, validated as a whole."""
+"""The config file, `config.toml`: defaults for options, validated as a whole."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from flue_cli.errors import UsageError
 
 
 def load_config(path: str) -> dict[str, Any]:
-    """Load the settings in the file at `path`, by key; none if there is no file.
+    """Load the file at `path` as a dict; empty if there is no file.
 
-    Raises UsageError for a file that cannot be read, is not TOML, has an unknown key or a bad value.
+    Raises UsageError if it cannot be read, is not TOML, or has an unknown key or an invalid value.
     """
     try:
         with open(path, "rb") as file:
@@ -25,7 +25,7 @@ def load_config(path: str) -> dict[str, Any]:
 
 
 def parse_config(content: bytes, path: str) -> dict[str, Any]:
-    """Parse a file's `content` to keys and values; raises as `load`."""
+    """Parse a file's `content` to keys and values; raises as `load_config`."""
     import tomllib
 
     try:
@@ -36,15 +36,15 @@ def parse_config(content: bytes, path: str) -> dict[str, Any]:
 
 
 def config_template() -> str:
-    """Return a file that sets nothing and shows everything."""
+    """Make a file with every key and an example, all commented out."""
     lines = [f"# {meaning}\n# {name} = {example}\n" for name, (meaning, example, _) in CONFIG_KEYS.items()]
-    return "# Defaults for flue. An option or an environment variable wins over them.\n\n" + "\n".join(lines)
+    return "# Defaults for flue. Options and environment variables override them.\n\n" + "\n".join(lines)
 
 
 def check_seconds(value: Any, *, zero: bool = False) -> float:
-    """`value` if it is a positive finite number (or 0 where that means something), else ValueError."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value < float("inf") or (value == 0 and not zero):
+    """Return `value` if it is a positive finite number (or 0 with `zero`), else raise ValueError."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < float("inf") or (value == 0 and not zero):
         raise ValueError(f"takes a number of seconds, {'0 or more' if zero else 'more than 0'}")
     return float(value)
 
@@ -74,12 +74,12 @@ def _check_text(value: Any) -> str:
 
 def _check_boolean(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("takes true or false")  # noqa: TRY004 - the sentence's end
+        raise ValueError("takes true or false")  # noqa: TRY004 - _check_value catches ValueError only
     return value
 
 
 def _table_check(names: Sequence[str]) -> Callable[[Any], dict[str, str]]:
-    """Make the parser of a table that gives some of `names` a text each."""
+    """Make the check of a table from some of `names` to texts."""
 
     def read(value: Any) -> dict[str, str]:
         if not isinstance(value, dict) or not all(isinstance(text, str) and text for text in value.values()):
@@ -97,39 +97,39 @@ def _check_store(value: Any) -> str:
     scheme, colon, rest = text.partition(":")
     if colon and "/" not in scheme:
         if scheme == "sqlite" and not rest.startswith("////"):
-            raise ValueError("takes a whole path: sqlite:////home/me/flue.db")
+            raise ValueError("takes an absolute path: sqlite:////home/me/flue.db")
         return text
     return _check_folder(text)
 
 
 def _check_folders(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise ValueError('takes a list of folders: ["~/agents"]')  # noqa: TRY004 - the sentence's end
+        raise ValueError('takes a list of folders: ["~/agents"]')  # noqa: TRY004 - _check_value catches ValueError only
     return tuple(_check_folder(_check_text(folder)) for folder in value)
 
 
 def _check_folder(text: str) -> str:
     path = os.path.expanduser(text)
     if not os.path.isabs(path):
-        raise ValueError(f"takes a whole path, or one that begins with ~: not '{text}'")
+        raise ValueError(f"takes an absolute path, or one that begins with ~: not '{text}'")
     return path
 
 
 THEME_PARTS = ("prompt", "toolbar", "suggestion", "completion", "selected")
-"""The parts of the chat's screen that have a colour."""
+"""Parts of the chat's screen whose colours can be configured."""
 KEY_ACTIONS = ("send", "newline", "editor", "expand", "clear", "vi")
-"""What keys of the chat can be chosen for."""
+"""Actions of the chat whose keys can be configured."""
 
 CONFIG_KEYS: Mapping[str, tuple[str, str, Callable[[Any], Any]]] = {
-    "store": ("Where sessions are kept, as --store takes it.", '"~/flue/flue.db"', _check_store),
+    "store": ("Store of the sessions, as --store takes it.", '"~/flue/flue.db"', _check_store),
     "agents": ("Folders with agents, searched after FLUE_AGENTS.", '["~/agents"]', _check_folders),
     "agent": ("The agent of a plain `flue chat`.", '"greeting"', _check_text),
-    "wait": ("How long to wait behind another turn, in seconds.", "30.0", _check_seconds_or_zero),
-    "timeout": ("How long an agent may take, in seconds.", "600.0", check_seconds),
-    "vi": ("Whether the chat's line is edited as in vi.", "true", _check_boolean),
-    "toolbar": ("Whether the chat has a toolbar at the bottom.", "false", _check_boolean),
+    "wait": ("Seconds to wait behind another turn.", "30.0", _check_seconds_or_zero),
+    "timeout": ("Seconds that an agent may take.", "600.0", check_seconds),
+    "vi": ("Edit the chat's input line with vi keys.", "true", _check_boolean),
+    "toolbar": ("Show the chat's toolbar.", "false", _check_boolean),
     "bell": (
-        "The terminal's bell rings after a turn that took so many seconds; 0: never.",
+        "Ring the terminal's bell after a turn of so many seconds; 0: never.",
         "10.0",
         _check_seconds_or_zero,
     ),
@@ -144,7 +144,7 @@ CONFIG_KEYS: Mapping[str, tuple[str, str, Callable[[Any], Any]]] = {
         _table_check(KEY_ACTIONS),
     ),
 }
-"""Every key that the file may have: what it is for, an example as TOML, and how its value is read.
+"""Key of the file to its meaning, an example as TOML, and the check of its value.
 
-The last gives the value as it is used, or raises ValueError with the rest of the sentence "KEY …".
+A check returns the value to use, or raises ValueError with the rest of the sentence "KEY ...".
 """

@@ -1,4 +1,4 @@
-"""The person's editor, on a file."""
+"""The person's editor."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from flue_cli.errors import UsageError
 
 
 def run_editor(path: str) -> None:
-    """Have the person edit `path` (VISUAL, EDITOR, else vi).
+    """Open `path` in the editor (VISUAL, EDITOR, else vi) and wait for it to end.
 
-    UsageError if there is no editor, or it says that it failed.
+    Raises UsageError if it cannot be started or fails.
     """
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    ours = signal.signal(signal.SIGINT, lambda signum, frame: None)  # Ctrl-C is the editor's for now
+    # Not SIG_IGN, which the editor would inherit: Ctrl-C is for the editor.
+    old_handler = signal.signal(signal.SIGINT, lambda signum, frame: None)
     try:
         code = subprocess.run([*shlex.split(editor), path], check=False).returncode
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"the editor '{editor}' cannot be started", hint="set EDITOR to a program that is there"
+            f"the editor '{editor}' cannot be started", hint="set EDITOR to an installed program"
         ) from error
     finally:
-        signal.signal(signal.SIGINT, ours)
+        signal.signal(signal.SIGINT, old_handler)
     if code:
-        raise UsageError(f"the editor ended with {code}: nothing was saved")
+        raise UsageError(f"the editor failed with exit code {code}: nothing was saved")

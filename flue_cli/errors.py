@@ -1,17 +1,16 @@
-"""What can go wrong, in words a person can act on.
+"""Errors. Each has a sentence for the person, perhaps a hint, an exit code and a `type` for JSON.
 
-Every error below `cli.main` is a `FlueError`: a sentence, perhaps a hint, the exit code that
-scripts see and the `type` that JSON carries. Only the command line's edge turns one into output.
+Code below `cli/main.py` raises them; only `cli/main.py` turns one into output and an exit code.
 """
 
 from __future__ import annotations
 
 
 class FlueError(Exception):
-    """A mistake or misfortune that Flue can name.
+    """Base of all errors that Flue foresees.
 
-    `exit_code` is what the process ends with, `type` the same thing for JSON and HTTP, `hint` what
-    the person could do about it.
+    `exit_code` is the exit code of the process, `type` names the error in JSON and HTTP, and `hint` says
+    what the person can do.
     """
 
     exit_code = 70
@@ -24,7 +23,7 @@ class FlueError(Exception):
 
 
 class UsageError(FlueError):
-    """The command, an option or the input cannot be used as it stands."""
+    """The command, an option or the input cannot be used."""
 
     exit_code = 2
     type = "usage"
@@ -62,13 +61,13 @@ class TurnNotFound(NotFound):
 
 
 class NothingToMove(NotFound):
-    """There are not so many turns to undo or to redo."""
+    """There are not enough turns to undo or redo."""
 
     type = "nothing_to_move"
 
 
 class Conflict(FlueError):
-    """Somebody else got there first."""
+    """Another process or an existing thing is in the way."""
 
     exit_code = 4
     type = "conflict"
@@ -81,19 +80,19 @@ class SessionExists(Conflict):
 
 
 class SessionBusy(Conflict):
-    """Another turn holds the session, and held it for as long as we were willing to wait."""
+    """Another turn held the session for the whole wait."""
 
     type = "session_busy"
 
 
 class SessionChanged(Conflict):
-    """The session was deleted, renamed or made anew since the caller last saw it."""
+    """The session was deleted, renamed or replaced since the caller last saw it."""
 
     type = "session_changed"
 
 
 class AmbiguousName(Conflict):
-    """A name fits several sessions."""
+    """Several sessions have the given name."""
 
     type = "ambiguous_name"
 
@@ -105,7 +104,7 @@ class KeyConflict(Conflict):
 
 
 class FileExists(Conflict):
-    """A file is in the way."""
+    """The file to write exists already."""
 
     type = "file_exists"
 
@@ -124,13 +123,13 @@ class StoreError(FlueError):
 
 
 class StoreLocked(StoreError):
-    """Another program writes to the store and does not stop."""
+    """Another program locks the store for too long."""
 
     type = "store_locked"
 
 
 class StoreDamaged(StoreError):
-    """What the store holds is not what was written."""
+    """The store's file is damaged."""
 
     type = "store_damaged"
 
@@ -142,9 +141,9 @@ class StoreNewer(StoreError):
 
 
 class AgentError(FlueError):
-    """The agent failed: it raised, gave back something unusable, or cannot be loaded.
+    """The agent raised an exception, returned an invalid reply, or cannot be loaded.
 
-    `type` says how; `traceback` is the agent's own, for `--verbose`, empty where there is none.
+    `type` tells these apart; `traceback` is the agent's own, for `--verbose`, "" if there is none.
     """
 
     exit_code = 1
@@ -156,17 +155,17 @@ class AgentError(FlueError):
 
 
 def describe_exception(error: BaseException) -> str:
-    """An exception as one phrase, `ValueError: no such colour`, whatever its own `__str__` does."""
+    """Describe an exception in one phrase, `ValueError: no such colour`, even if its `__str__` fails."""
     name = type(error).__name__
     try:
-        words = str(error)
-    except BaseException:  # noqa: BLE001 - agents raise what they like, and it may not know its own words
-        words = ""
-    return f"{name}: {words}" if words else name
+        message = str(error)
+    except BaseException:  # noqa: BLE001 - an agent's exception may raise anything in its __str__
+        message = ""
+    return f"{name}: {message}" if message else name
 
 
 def format_traceback(error: BaseException) -> str:
-    """An exception's traceback as Python prints it, "" if even that fails."""
+    """Format an exception's traceback as Python prints it; "" if that fails."""
     from traceback import format_exception
 
     try:
@@ -176,7 +175,7 @@ def format_traceback(error: BaseException) -> str:
 
 
 class DataError(ValueError):
-    """A value that JSON cannot hold; `path` says where (`data.tasks[3]`), `problem` says what."""
+    """A value that JSON cannot represent; `path` is its place (`data.tasks[3]`), `problem` the reason."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
@@ -185,14 +184,14 @@ class DataError(ValueError):
 
 
 class TurnTimeout(FlueError):
-    """The agent took longer than it was given."""
+    """The agent took longer than the timeout."""
 
     exit_code = 124
     type = "timeout"
 
 
 class TurnCancelled(FlueError):
-    """The turn was cancelled; the exit code is 128 + the signal that did it."""
+    """The turn was cancelled; the exit code is 128 + the number of the signal."""
 
     type = "cancelled"
 
@@ -203,12 +202,12 @@ class TurnCancelled(FlueError):
 
 
 def cancelled_by(signum: int) -> TurnCancelled:
-    """The reason of a turn that a signal ended."""
+    """Make the error of a turn that a signal cancelled."""
     return TurnCancelled("cancelled", signum=signum)
 
 
 class OutputClosed(FlueError):
-    """Whoever read our output went away (`| head -1`): we end quietly."""
+    """The reader of stdout is gone (`| head -1`): the command ends without a message."""
 
     exit_code = 141
     type = "output_closed"

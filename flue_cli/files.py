@@ -1,4 +1,4 @@
-"""Files that are private to their owner, and written whole or not at all."""
+"""Private files, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ _NO_HARD_LINKS = {
     *(errno.EPERM, errno.EACCES, errno.EMLINK),
     *(errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP),
 }
-"""Errors of a system without hard links: exFAT, Android, FUSE, folders shared with virtual machines."""
+"""Errors where there are no hard links: exFAT, Android, FUSE, folders shared with virtual machines."""
 
 
 def make_private_folder(folder: str) -> None:
-    """Make `folder`, and what is missing above it, for its owner alone (0700); raises OSError."""
+    """Create `folder` and its missing parents, for the owner only (0700); raises OSError."""
     if os.path.isdir(folder):
         return
-    above = os.path.dirname(folder)
-    if above == folder:
+    parent = os.path.dirname(folder)
+    if parent == folder:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
-    make_private_folder(above)
+    make_private_folder(parent)
     try:
         os.mkdir(folder, 0o700)
     except FileExistsError:
         return
-    sync_folder(above)
+    sync_folder(parent)
 
 
 def sync_folder(folder: str) -> None:
-    """Make a folder's entries durable: a file that survives without its name is lost. Raises OSError."""
+    """Make the names in a folder durable: a synced file without its name is lost. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -44,7 +44,7 @@ def sync_folder(folder: str) -> None:
 
 
 def atomic_write(path: str, pieces: Iterable[bytes], *, replace: bool, mode: int = 0o600) -> None:
-    """Write a file whole or not at all, and durably; nobody ever sees a part of it.
+    """Write a file durably, whole or not at all; no reader ever sees a part of it.
 
     Raises FileExistsError unless `replace`, and other OSErrors.
     """
@@ -61,37 +61,37 @@ def atomic_write(path: str, pieces: Iterable[bytes], *, replace: bool, mode: int
 
 @contextmanager
 def draft_beside(path: str, endings: Sequence[str] = ()) -> Iterator[str]:
-    """Give the name of a file to be made in the folder of `path`; it is removed at the end if it is there.
+    """Context with a free file name in the folder of `path`; such a file is removed at the end.
 
-    So are the files whose names are the draft's and one of `endings`.
+    So are files with the same name and one of `endings`.
     """
     draft = os.path.join(os.path.dirname(os.path.abspath(path)), f".flue-{os.urandom(6).hex()}")
     try:
         yield draft
     finally:
         for leftover in (draft, *(draft + ending for ending in endings)):
-            if os.path.lexists(leftover):  # on a read-only disk even removing what is not there fails
+            if os.path.lexists(leftover):  # on a read-only disk unlink fails even for a missing file
                 os.unlink(leftover)
 
 
 def move_into_place(draft: str, path: str, *, replace: bool) -> None:
-    """Give the durable file `draft` the name `path`, durably; the draft may keep its own name too.
+    """Give the durable file `draft` the name `path`, durably; it may keep its own name too.
 
-    Raises FileExistsError unless `replace`, also if something came into the way this moment.
+    Raises FileExistsError unless `replace`, also if the other file was created at the same moment.
     """
     folder = os.path.dirname(os.path.abspath(path))
     if replace:
         os.replace(draft, path)
     elif not try_hard_link(draft, path):
         _move_if_free(draft, path, folder)
-    with suppress(PermissionError):  # a folder that may be written and not read cannot be synced
+    with suppress(PermissionError):  # a folder without read permission cannot be synced
         sync_folder(folder)
 
 
 def try_hard_link(path: str, name: str) -> bool:
-    """Give the file at `path` a second name; False if it cannot have one, where there are no hard links.
+    """Give the file at `path` a second name; False if the file system has no hard links.
 
-    Raises FileExistsError, and other OSErrors.
+    Raises FileExistsError and other OSErrors.
     """
     try:
         os.link(path, name)
@@ -103,7 +103,7 @@ def try_hard_link(path: str, name: str) -> bool:
 
 
 def _move_if_free(draft: str, path: str, folder: str) -> None:
-    """Rename the draft unless something is there; a lock on the folder keeps other Flues out meanwhile."""
+    """Rename the draft unless `path` exists; a lock on the folder excludes other Flue processes."""
     import fcntl
 
     descriptor = os.open(folder, os.O_RDONLY)
@@ -118,13 +118,13 @@ def _move_if_free(draft: str, path: str, folder: str) -> None:
 
 
 def write_whole(path: str, pieces: Iterable[str], *, force: bool) -> None:
-    """Write a private file (0600) whole or not at all; a device or pipe is written to as it is.
+    """Write a private file (0600) whole or not at all; a device or pipe is written to directly.
 
-    Raises FileExists unless `force`, OutputFailed when it cannot be written.
+    Raises FileExists unless `force`, and OutputFailed if it cannot be written.
     """
     try:
         if os.path.exists(path) and (not os.path.isfile(path) or _is_device_path(path)):
-            # Replacing /dev/null by a file would break the whole machine.
+            # Replacing /dev/null by a file would break the machine.
             with open(path, "w", encoding="utf-8", newline="") as device:
                 device.writelines(pieces)
         elif os.path.lexists(path) and not force:
@@ -138,5 +138,5 @@ def write_whole(path: str, pieces: Iterable[str], *, force: bool) -> None:
 
 
 def _is_device_path(path: str) -> bool:
-    """Whether it is one of the names in /dev, such as /dev/stderr, that may lead to a file."""
+    """True for a name in /dev, such as /dev/stderr, which may be a link to a regular file."""
     return os.path.dirname(os.path.abspath(path)) == "/dev"

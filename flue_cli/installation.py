@@ -1,7 +1,7 @@
-"""Commands that install more, or a newer Flue, into the environment that runs.
+"""Commands that install extras, or a newer Flue, into the running environment; shown in hints.
 
-Flue may stand in a virtual environment, or be a tool of pipx or of uv. Each wants another command, and `pip`
-alone may belong to any interpreter. The commands are hints to be copied.
+Flue may be installed in a virtual environment, by pipx, or by uv. Each needs another command, and a plain
+`pip` may belong to another interpreter.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ def install_command(*requirements: str) -> str:
     if _is_marked(_PIPX_MARK):
         return shlex.join(["pipx", "inject", os.path.basename(sys.prefix), *requirements])
     if _is_marked(_UV_MARK):
-        # A tool's environment is made anew from these words: what it has now must stand among them.
+        # uv rebuilds the tool's environment from these words, so they must name what it has now.
         (editable, flue), *others = _uv_requirements() or [(False, _PACKAGE)]
         words = ["--editable", flue] if editable else [flue]
-        for editable, requirement in [*others, *((False, requirement) for requirement in requirements)]:
-            words += ["--with-editable" if editable else "--with", requirement]
+        for is_editable, requirement in [*others, *((False, requirement) for requirement in requirements)]:
+            words += ["--with-editable" if is_editable else "--with", requirement]
         return shlex.join(["uv", "tool", "install", *words])
     return shlex.join([sys.executable, "-m", "pip", "install", *requirements])
 
 
 def upgrade_hint() -> str:
-    """Make the sentence that says how to take a newer Flue into this environment."""
+    """Make the hint to install a newer Flue into this environment."""
     checkout, is_editable = _checkout()
     if not checkout:
         return "install a newer Flue"
@@ -59,13 +59,13 @@ def _extra_requirements(extra: str) -> list[str]:
 
     try:
         lines = [line.partition(";") for line in requires(_PACKAGE) or []]
-    except PackageNotFoundError:  # run from its source, without having been installed
+    except PackageNotFoundError:  # run from source, not installed
         return []
     return [requirement.strip() for requirement, _, marker in lines if f"extra == '{extra}'" in marker]
 
 
 def _checkout() -> tuple[str, bool]:
-    """Find the folder that Flue was installed from, and if it is what runs (PEP 610); "" if there is none."""
+    """Find the folder that Flue was installed from (PEP 610), and True if editable; "" if there is none."""
     import json
     from importlib.metadata import PackageNotFoundError, distribution
     from urllib.parse import unquote, urlsplit
@@ -80,14 +80,14 @@ def _checkout() -> tuple[str, bool]:
 
 
 def _uv_requirements() -> list[tuple[bool, str]]:
-    """Read what uv was told to install, Flue first: if it is editable, and the word that says it again."""
+    """Read the requirements that uv installed, Flue first: True if editable, and the requirement's text."""
     import tomllib
 
     try:
         with open(os.path.join(sys.prefix, _UV_MARK), "rb") as file:
             requirements = tomllib.load(file)["tool"]["requirements"]
         return [("editable" in requirement, _uv_word(requirement)) for requirement in requirements]
-    except (OSError, ValueError, LookupError, TypeError):  # in the form of another uv
+    except (OSError, ValueError, LookupError, TypeError):  # the format of another version of uv
         return []
 
 

@@ -1,7 +1,7 @@
-"""The log: what happened and when, never what was said.
+"""The log: events and times, never the content of a conversation.
 
-One line of JSON an event in `log/flue.jsonl`, private to its owner. Prompts, replies, data, keys and
-the words of exceptions, which may repeat any of them, stay out of it.
+`log/flue.jsonl` has one line of JSON per event and is private to its owner. Prompts, replies, data, keys,
+and messages of exceptions, which may repeat any of them, are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from flue_cli.files import make_private_folder
 from flue_cli.times import format_iso
 
 MAX_BYTES = 1_000_000
-"""How large the log grows before it is rotated; KEPT older ones stay beside it."""
+"""Size at which the log is rotated; KEPT_FILES older ones stay beside it."""
 KEPT_FILES = 3
 
 
@@ -26,22 +26,22 @@ class Log:
         self.path = path
 
     def write(self, event: str, **fields: object) -> bool:
-        """Append one event; whether it could be written. A log that cannot be is no reason to stop."""
+        """Append one event. False if it could not be written, which is no reason to stop."""
         if not self.path:
             return False
         now = times.now()
         line = json.dumps({"time": format_iso(now), "pid": os.getpid(), "event": event, **fields}) + "\n"
         try:
             make_private_folder(os.path.dirname(self.path))
-            while not self._append(line.encode()):  # others may have filled the next one too
+            while not self._append(line.encode()):  # another process may have filled the new file too
                 continue
         except OSError:
             return False
         return True
 
     def _append(self, line: bytes) -> bool:
-        """Whether the file took the line; False if it was full, and has been rotated by somebody."""
-        # Opened for every event, so that a rotation by another process is noticed.
+        """Append a line. False if the file was full; then it has been rotated, by us or another process."""
+        # Opened for each event, to notice a rotation by another process.
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(file).st_size >= MAX_BYTES:
@@ -62,8 +62,8 @@ class Log:
 
 
 def stack_frames(error: BaseException) -> list[str]:
-    """Where an exception came from, outermost first: file, line and function, without its words."""
+    """List the frames of an exception, outermost first: file, line and function, no source text."""
     import traceback
 
-    found = traceback.extract_tb(error.__traceback__)
-    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in found]
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]

@@ -1,4 +1,4 @@
-"""The rules for names, and names for sessions that were given none."""
+"""Rules for names of sessions and agents, and generated session names."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from flue_cli.errors import BadName
 from flue_cli.text import safe_line
 
 MAX_NAME_CHARACTERS = 256
-"""The longest session name, in characters after normalisation."""
+"""Longest session name, in characters after normalisation."""
 
 _AGENT_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _FORBIDDEN = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 def check_session_name(text: str) -> str:
-    """`text` as the name of a session, in Unicode's composed form (NFC).
+    """Return `text` as a session's name, in Unicode's composed form (NFC).
 
-    Raises BadName for what cannot be a name: empty, longer than 256 characters, beginning with a
-    hyphen, or holding control, bidirectional-override or surrogate characters.
+    Raises BadName if it is empty, longer than 256 characters, begins with a hyphen, or contains control,
+    bidirectional-override or surrogate characters.
     """
     text = normalize_name(text)
     if len(text) > MAX_NAME_CHARACTERS:
@@ -31,16 +31,16 @@ def check_session_name(text: str) -> str:
 
 
 def bare_name(text: str, agent: str) -> str:
-    """`text` as the name of a session of `agent`, which may be given as AGENT/NAME, as elsewhere.
+    """Return `text`, NAME or AGENT/NAME, as the name of a session of `agent`.
 
-    Raises as session_name. The name of another agent is not one here: names may hold slashes.
+    Raises as `check_session_name`. Any other text before a slash is a part of the name.
     """
     first, slash, rest = text.partition("/")
     return check_session_name(rest if slash and first.replace("_", "-") == agent else text)
 
 
 def normalize_name(text: str) -> str:
-    """The same for SESSION, which may be AGENT/NAME and so a little longer."""
+    """Return the normalized form of NAME or AGENT/NAME. Raises as `check_session_name`, but for length."""
     if not text.isascii():
         from unicodedata import normalize
 
@@ -56,25 +56,25 @@ def normalize_name(text: str) -> str:
 
 
 def check_agent_name(text: str) -> str:
-    """`text` as an agent's name: `task_planner` and `task-planner` are both `task-planner`.
+    """Return `text` as an agent's name: `task_planner` and `task-planner` are both `task-planner`.
 
-    Raises BadName unless it is 1-64 of `a-z 0-9 . _ -`, beginning with a letter or digit.
+    Raises BadName unless it has 1 to 64 of `a-z 0-9 . _ -` and begins with a letter or digit.
     """
     if not (0 < len(text) <= 64 and set(text) <= _AGENT_CHARACTERS and text[0] not in "._-"):
         raise BadName(
             f"'{safe_line(text)}' cannot be an agent's name",
-            hint="agent names are 1-64 lower-case letters, digits, '.', '_' or '-'",
+            hint="agent names have 1 to 64 lower-case letters, digits, '.', '_' or '-'",
         )
     return text.replace("_", "-")
 
 
 def check_agent_filter(text: str | None) -> str:
-    """`text` as an agent's name, or "" for any agent if none is given; BadName as agent_name."""
+    """Return `text` as an agent's name, or "" for any agent if there is none. Raises BadName."""
     return check_agent_name(text) if text else ""
 
 
 def generate_name() -> str:
-    """A readable name for a session that was given none, such as `calm-otter-417`."""
+    """Make a readable name for a session, such as `calm-otter-417`."""
     number = int.from_bytes(os.urandom(4), "big")
     number, adjective = divmod(number, len(_ADJECTIVES))
     number, noun = divmod(number, len(_NOUNS))
@@ -82,7 +82,7 @@ def generate_name() -> str:
 
 
 def find_free_name(is_taken: Callable[[str], bool]) -> str:
-    """A generated name that `is_taken` says is not."""
+    """Make a readable name for which `is_taken` is False."""
     while is_taken(name := generate_name()):
         pass
     return name

@@ -1,4 +1,4 @@
-"""Where things are and how long they may take: read once, then passed along."""
+"""Settings of one run, from options, environment and config file: read once, then passed along."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from flue_cli import config_file
 from flue_cli.errors import UsageError
 
 WAIT_SECONDS = 30.0
-"""How long a turn waits behind others unless told otherwise."""
+"""Default of `wait`."""
 
 
 class ChatStyle(NamedTuple):
-    """How the chat looks and listens; `config.toml` has keys of the same names.
+    """Appearance and keys of the chat; the config file has keys of the same names.
 
     `bell` is in seconds, 0: never. `theme` maps a part of the screen to a prompt_toolkit style, `keys` an
     action to a key.
@@ -28,13 +28,13 @@ class ChatStyle(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What options, environment and `config.toml` said.
+    """The values that hold in this run.
 
-    `home` is the folder that holds the store, the log, the input history and the user's own agents;
-    `store` a store URL or a path; `agent_dirs` the folders named by `--agents`, `agent_path` those of
-    `FLUE_AGENTS`, `config_agents` those of the file; `agent` the one of a plain `flue chat`, or "".
-    `wait` and `timeout` are seconds, `chat` is how the chat looks. `origins` says where each came from:
-    `--wait`, `FLUE_STORE`, `config.toml` or `default`.
+    `home` is the folder of the store, the log, the input history and the user's own agents; `store` is a
+    store URL or a path; `agent_dirs` are the folders of `--agents`, `agent_path` those of `FLUE_AGENTS`,
+    `config_agents` those of the config file; `agent` is the agent of a plain `flue chat`, or "".
+    `wait` (behind other turns) and `timeout` (of the agent) are in seconds. `origins` names the origin of
+    each value: `--wait`, `FLUE_STORE`, `config.toml` or `default`.
     """
 
     home: str
@@ -50,16 +50,16 @@ class Settings(NamedTuple):
 
     @property
     def log_file(self) -> str:
-        """Where the log of this home is."""
+        """Path of the log."""
         return log_file(self.home)
 
     def input_history(self, agent: str) -> str:
-        """The file that keeps what was typed in chats with `agent`."""
+        """Return the path of the input history of `agent`."""
         return os.path.join(self.home, "history", f"{agent}.txt")
 
     @property
     def drafts(self) -> str:
-        """The folder for what was written in an editor and could not be used."""
+        """Folder for text from the editor that could not be used."""
         return os.path.join(self.home, "drafts")
 
     @classmethod
@@ -73,24 +73,23 @@ class Settings(NamedTuple):
         timeout: float | None = None,
         file: str | None = None,
     ) -> Settings:
-        """The settings for one run of the command: option beats environment beats file beats default.
+        """Load the settings of one run: an option overrides the environment, that the config file.
 
-        `file` is read in place of the person's `config.toml`; "" reads none.
-
-        Raises UsageError for an unusable option or file, and when no folder for user data can be told.
+        `file` is read instead of the person's `config.toml`; "" reads none. Raises UsageError for an
+        invalid option or file, and if there is no folder for user data.
         """
         home = home_folder(env)
-        said = config_file.load_config(config_path() if file is None else file)
-        # No shell expands what stands behind `--store=`, nor do systemd, cron or .env files.
+        config = config_file.load_config(config_path() if file is None else file)
+        # A shell does not expand the ~ of `--store=~/x`, nor do systemd, cron or .env files.
         expand = os.path.expanduser
         agents = tuple(expand(folder) for folder in agents)
         agent_path = tuple(expand(part) for part in env.get("FLUE_AGENTS", "").split(os.pathsep) if part)
-        config_agents: tuple[str, ...] = said.get("agents", ())
+        config_agents: tuple[str, ...] = config.get("agents", ())
         folders = {"--agents": agents, "FLUE_AGENTS": agent_path, "config.toml": config_agents}
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         origins = {
             "home": "FLUE_HOME" if env.get("FLUE_HOME") else "default",
-            "agents": ", ".join(origin for origin, some in folders.items() if some) or "default",
+            "agents": ", ".join(origin for origin, paths in folders.items() if paths) or "default",
         }
         for name, option, variable, default in (
             ("store", store or None, "FLUE_STORE", os.path.join(home, "flue.db")),
@@ -98,14 +97,14 @@ class Settings(NamedTuple):
             ("wait", _check_option_seconds(wait, "--wait"), "", WAIT_SECONDS),
             ("timeout", _check_option_seconds(timeout, "--timeout"), "", None),
         ):
-            found[name], origins[name] = _first_given(
+            values[name], origins[name] = _first_given(
                 (option, f"--{name}"),
                 (env.get(variable) or None, variable),
-                (said.get(name), "config.toml"),
+                (config.get(name), "config.toml"),
                 default=(default, "default"),
             )
-        found["store"] = expand(found["store"])
-        style = {name: said[name] for name in ChatStyle._fields if name in said}
+        values["store"] = expand(values["store"])
+        style = {name: config[name] for name in ChatStyle._fields if name in config}
         origins |= {name: "config.toml" if name in style else "default" for name in ChatStyle._fields}
         return cls(
             home=home,
@@ -114,32 +113,32 @@ class Settings(NamedTuple):
             agent_path=agent_path,
             config_agents=config_agents,
             origins=origins,
-            **found,
+            **values,
         )
 
 
 def home_folder(env: Mapping[str, str]) -> str:
-    """The folder for the store and all that goes with it; UsageError if there is no telling."""
+    """Find the folder for the store and everything beside it; UsageError if there is none."""
     folder = os.path.expanduser(env.get("FLUE_HOME", "")) or _user_folder("data")
     if not folder:
-        raise UsageError("there is no home folder to keep sessions in", hint="set FLUE_HOME to a folder")
+        raise UsageError("there is no home folder for the sessions", hint="set FLUE_HOME to a folder")
     return os.path.abspath(folder)
 
 
 def config_path() -> str:
-    """The person's `config.toml`, there or not; "" if there is no telling where it would be."""
+    """Find the path of `config.toml`, whether or not it exists; "" if there is no home folder."""
     folder = _user_folder("config")
     return folder and os.path.join(folder, "config.toml")
 
 
 def log_file(home: str) -> str:
-    """Where the log of `home` is."""
+    """Return the path of the log in `home`."""
     return os.path.join(home, "log", "flue.jsonl")
 
 
 def _first_given(*candidates: tuple[Any, str], default: tuple[Any, str]) -> tuple[Any, str]:
-    """The first of these values that is there, and where it came from."""
-    return next((one for one in candidates if one[0] is not None), default)
+    """Return the first value that is not None, with its origin."""
+    return next((candidate for candidate in candidates if candidate[0] is not None), default)
 
 
 def _user_folder(kind: str) -> str:
@@ -147,7 +146,7 @@ def _user_folder(kind: str) -> str:
 
     find = platformdirs.user_data_dir if kind == "data" else platformdirs.user_config_dir
     folder = find("flue", appauthor=False)
-    return "" if folder.startswith("~") else folder  # an unknown home stays a tilde
+    return "" if folder.startswith("~") else folder  # platformdirs leaves the ~ of an unknown home
 
 
 def _check_option_seconds(value: float | None, option: str) -> float | None:

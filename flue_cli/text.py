@@ -1,8 +1,8 @@
-"""Foreign text made harmless for a terminal.
+"""Text made safe for a terminal, and small formats for people.
 
-Names, replies, prompts, paths and error texts come from people, files, agents and models; any of
-them may hold bytes that a terminal obeys. Everything foreign passes `safe_text` on its way to a
-terminal or to stderr. What is stored, exported or piped stays as it came.
+Names, replies, prompts, paths and error texts come from people, files, agents and models; any of them may
+contain characters that control a terminal. All of it passes `safe_text` on its way to a terminal or to
+stderr. What is stored, exported or piped is not changed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class SessionName(Protocol):
-        """Agent and name of a session: a head, or a line of a list."""
+        """Agent and name of a session: a head, or an item of a list."""
 
         @property
         def agent(self) -> str: ...
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         def name(self) -> str: ...
 
 
-# C0 but newline and tab, DEL, C1; bidirectional controls; line and paragraph separators; surrogates;
+# C0 except newline and tab, DEL, C1; bidirectional controls; line and paragraph separators; surrogates;
 # tag characters. Unicode 15.1, chapters 23.1 (control codes), 23.2, 23.9 (tags), and UAX #9.
 _UNSAFE = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f"
@@ -33,10 +33,10 @@ _UNSAFE = (
 
 
 def safe_text(text: str) -> str:
-    r"""`text` with every character that a terminal might obey replaced by a visible name.
+    r"""Replace every character that could control a terminal by a visible name.
 
     Newline and tab stay, `\r\n` becomes a newline, other control characters become `^X`, the rest
-    `<U+XXXX>`. Nothing else changes: markup, HTML and ordinary Unicode come out as they went in.
+    `<U+XXXX>`. Nothing else changes: not markup, not HTML, not ordinary Unicode.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -44,39 +44,39 @@ def safe_text(text: str) -> str:
 
 
 def safe_line(text: str) -> str:
-    """`safe_text` on one line: newlines and tabs become spaces, so that a field stays a field."""
+    """Make `text` safe and put it on one line: newlines and tabs become spaces."""
     return safe_text(text).replace("\n", " ").replace("\t", " ")
 
 
 def session_label(session: SessionName) -> str:
-    """Give AGENT/NAME, safe and on one line."""
+    """Return AGENT/NAME, safe and on one line."""
     return safe_line(f"{session.agent}/{session.name}")
 
 
 def format_turns(count: int) -> str:
-    """`1 turn`, `2 turns`."""
+    """Format a number of turns: `1 turn`, `2 turns`."""
     return f"{count} turn" if count == 1 else f"{count} turns"
 
 
 def format_turn_numbers(turns: Sequence[int]) -> str:
-    """Some turns in a row, by their numbers: `turn 3`, `turns 3 to 5`; "" for none."""
+    """Format consecutive turn numbers: `turn 3`, `turns 3 to 5`; "" for none."""
     if not turns:
         return ""
     return f"turn {turns[0]}" if len(turns) == 1 else f"turns {turns[0]} to {turns[-1]}"
 
 
 def undone_fork_notice(name: str) -> str:
-    """Say in which session the turns are now that were undone before something was added."""
+    """Make the notice that undone turns have become the session `name`."""
     return f"the undone turns are kept in session {safe_line(name)}"
 
 
 def pluralize(count: int, noun: str) -> str:
-    """`1 session`, `2,000 sessions`."""
+    """Format a number of things: `1 session`, `2,000 sessions`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def format_bytes(count: int) -> str:
-    """So many bytes: `17 bytes`, `1.2 MiB`."""
+    """Format a size: `17 bytes`, `1.2 MiB`."""
     if count < 1024:
         return f"{count} byte" if count == 1 else f"{count} bytes"
     amount, unit = count / 1024, "KiB"
@@ -88,7 +88,7 @@ def format_bytes(count: int) -> str:
 
 
 def markdown_fence(text: str) -> str:
-    """What a block of code is put between: longer than any run of backticks in it (CommonMark 4.5)."""
+    """Make a fence for a block of code: longer than any run of backticks in it (CommonMark 4.5)."""
     return "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
 
 
@@ -99,19 +99,19 @@ class SafeStream:
         self._pending = ""
 
     def feed(self, piece: str) -> str:
-        """The safe form of `piece`; a trailing carriage return waits for what follows it."""
+        """Return the safe form of `piece`; a trailing carriage return is held back for the next one."""
         text = self._pending + piece
         self._pending = "\r" if text.endswith("\r") else ""
         return safe_text(text[: len(text) - len(self._pending)])
 
     def close(self) -> str:
-        """What was still held back."""
-        held, self._pending = self._pending, ""
-        return safe_text(held)
+        """Return the text that was held back."""
+        pending, self._pending = self._pending, ""
+        return safe_text(pending)
 
 
 class _VisibleNames(dict[int, str]):
-    """The visible names of characters, each made once: megabytes of them take no time either."""
+    """Visible names of characters, each made once, so that megabytes of them are fast."""
 
     def __missing__(self, code: int) -> str:
         name = "^" + chr(code ^ 0x40) if code < 0x20 or code == 0x7F else f"<U+{code:04X}>"

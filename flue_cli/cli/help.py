@@ -21,9 +21,9 @@ TOPICS = {
     "operating": "Install, upgrade, remove; back up; run the server as a service.",
     "stores": "Write a store, and test it against the contract.",
     "config": "Set defaults: config.toml, environment variables, folders.",
-    "contributing": "Change Flue itself: the map, recipes, tests, commits.",
+    "contributing": "Change Flue itself: map of the code, recipes, tests, commits.",
 }
-"""Topic to its line in the list; its text is `flue_cli/manual/TOPIC.md`."""
+"""Topic to its summary; its page is `flue_cli/manual/TOPIC.md`."""
 
 
 def help_(
@@ -34,11 +34,11 @@ def help_(
             metavar="[TOPIC]",
             show_default=False,
             autocompletion=lambda: list(TOPICS),
-            help="The topic; without, a list of them.",
+            help="The topic; without it, list all topics.",
         ),
     ] = "",
 ) -> None:
-    """Show the manual: a list of topics, or one of them.
+    """Show a page of the manual, or list its topics.
 
     "flue COMMAND --help" shows the options of a command.
     """
@@ -52,7 +52,7 @@ def help_(
 
 
 def read_topic(topic: str) -> str:
-    """Read a topic's text, as markdown; NotFound with near misses if there is no such topic."""
+    """Read a topic's page, as Markdown; NotFound, with similar topics as a hint, if there is none."""
     if topic not in TOPICS:
         raise NotFound(f"there is no topic '{safe_line(topic)}' in the manual", hint=_topic_hint(topic))
     from importlib.resources import files
@@ -72,10 +72,10 @@ def _topic_hint(topic: str) -> str:
 def _show_topics(app: App) -> None:
     if app.output.is_terminal:
         width = max(map(len, TOPICS)) + 2
-        app.output.result("\n".join(f"{name:<{width}}{line}" for name, line in TOPICS.items()))
+        app.output.result("\n".join(f"{name:<{width}}{summary}" for name, summary in TOPICS.items()))
         app.output.note("\nflue help TOPIC shows one; flue COMMAND --help shows a command's options")
     else:
-        app.output.write("".join(f"{name}\t{line}\n" for name, line in TOPICS.items()))
+        app.output.write("".join(f"{name}\t{summary}\n" for name, summary in TOPICS.items()))
 
 
 def _show_page(app: App, text: str) -> None:

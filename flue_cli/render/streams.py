@@ -56,7 +56,7 @@ def _no_drawing() -> None:
 
 
 class Output:
-    """Where results and remarks go. `is_terminal`: results are for a person's eyes."""
+    """The streams for results and notices. `is_terminal`: stdout is a terminal."""
 
     def __init__(self, stdout: int = 1) -> None:
         """`stdout` is the file descriptor that results are written to."""
@@ -71,7 +71,7 @@ class Output:
 
     @property
     def stderr_stream(self) -> TextIO:
-        """Where remarks go, even while an agent has put something else in the place of `sys.stderr`."""
+        """The stream for notices, even if an agent has replaced `sys.stderr`."""
         return self._notice_stream or sys.stderr
 
     def result(self, text: str) -> None:
@@ -120,7 +120,7 @@ class Output:
                 screen.close()
 
     def note(self, text: str) -> None:
-        """A remark on stderr, on a line of its own."""
+        """Write a notice to stderr, on a line of its own."""
         with suppress(OSError):  # nobody to tell: what happens to the result decides
             self.stderr_stream.write(safe_text(text) + "\n")
             self.stderr_stream.flush()

@@ -1,1 +1,1 @@
-"""The chat in the terminal. The only package that imports prompt_toolkit; `loop.chat` is its entry."""
+"""The chat in the terminal; `loop.run_chat` starts it. No other package imports prompt_toolkit."""

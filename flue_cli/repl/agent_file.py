@@ -1,4 +1,4 @@
-"""The agent of a chat as it was loaded, and whether its file has changed since."""
+"""The agent of a chat as it was loaded, and the state of its file, to notice changes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FileStamp = tuple[tuple[str, int, int], ...]
 
 
 class LoadedAgent(NamedTuple):
-    """An agent that was loaded at the time `at`, from `source` (None: from no file) as `stamp` saw it.
+    """An agent loaded at `loaded_at` from `source` (None: from no file); `stamp` is its files' state then.
 
-    `noticed` is a later state of its files, of which the person knows. `remark` is what there is to say when
-    they begin to talk to it, "" for nothing.
+    `reported_stamp` is a later state that the person was told about. `notice` is shown when a conversation
+    with the agent begins; "" for none.
     """
 
     agent: Agent
@@ -32,19 +32,19 @@ class LoadedAgent(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """The name of its file, without the folder; for a package's `__init__.py`, with it."""
+        """The name of its file; for an `__init__.py`, with the name of its folder."""
         path = self.source.path if self.source else ""
         folder, name = os.path.split(path)
         return os.path.join(os.path.basename(folder), name) if name == "__init__.py" else name
 
     def current_stamp(self) -> FileStamp:
-        """Its files as they are now; as they were if they are not there, as while an editor saves.
+        """Read the present state of its files; the one at loading if they are missing.
 
-        A package's are taken not to change: they are loaded once.
+        Files of an installed package are taken not to change: Python imports them once.
         """
         if self.source is None or self.source.module:
             return self.stamp
-        return file_stamp(self.source) or self.stamp
+        return file_stamp(self.source) or self.stamp  # an editor may remove the file while it saves
 
 
 def _refuse_any_agent(name: str) -> LoadedAgent:
@@ -52,9 +52,9 @@ def _refuse_any_agent(name: str) -> LoadedAgent:
 
 
 class AgentLoader(NamedTuple):
-    """Access to the agents a chat can switch to; `watches`: reload the agent's file as it changes.
+    """Access to the agents a chat can switch to. `load` raises as find_agent and load_agent of discovery.
 
-    `load` raises as discovery.find_agent and discovery.load_agent.
+    With `reloads_on_change` the chat loads the agent's file again after each change.
     """
 
     load: Callable[[str], LoadedAgent] = _refuse_any_agent
@@ -63,25 +63,25 @@ class AgentLoader(NamedTuple):
 
 
 def load_agent_file(source: AgentSource) -> LoadedAgent:
-    """The agent of `source` as its file is now; raises as discovery.load_agent."""
-    stamp = file_stamp(source)  # before it is read: what is saved meanwhile counts as a change
+    """Load the agent of `source`; raises as discovery.load_agent."""
+    stamp = file_stamp(source)  # before the file is read, so that a save in between counts as a change
     return LoadedAgent(discovery.load_agent(source), source, stamp, loaded_at=times.now())
 
 
 def reload_agent_file(loaded: LoadedAgent) -> LoadedAgent:
-    """The same agent as its file is now; UsageError if that cannot be had, else as discovery.load_agent."""
+    """Load the agent's file again. Raises UsageError if it has none, and as discovery.load_agent."""
     if loaded.source is None:
-        raise UsageError(f"agent '{loaded.agent.name}' has no file that could be loaded again")
-    if loaded.source.module:  # import_module would give what it gave before
+        raise UsageError(f"agent '{loaded.agent.name}' has no file to load again")
+    if loaded.source.module:  # import_module would return the module it imported before
         raise UsageError(
-            f"agent '{loaded.agent.name}' belongs to {loaded.source.origin}, which is loaded once",
-            hint="leave the chat and come back",
+            f"agent '{loaded.agent.name}' belongs to {loaded.source.origin}, which is loaded only once",
+            hint="leave the chat and start it again",
         )
     return load_agent_file(loaded.source)._replace(notice=loaded.notice)
 
 
 def load_interruptibly(load: Callable[[], LoadedAgent], cancellation: Cancellation) -> LoadedAgent:
-    """Call `load` and give its result; a cancellation ends it at any point and raises its reason."""
+    """Call `load` and return its result; a cancellation ends it at any point and raises its reason."""
     try:
         with cancellation.thread_stop():
             return load()
@@ -91,7 +91,7 @@ def load_interruptibly(load: Callable[[], LoadedAgent], cancellation: Cancellati
 
 
 def file_stamp(source: AgentSource) -> FileStamp:
-    """The state of an agent's file, or of all Python files of its folder; () if it is not there."""
+    """Read the state of an agent's file, or of all Python files in its folder; () if the file is missing."""
     folder, name = os.path.split(source.path)
     try:
         return tuple(_folder_stamp(folder)) if name == "__init__.py" else (_path_stamp(source.path),)
@@ -100,12 +100,12 @@ def file_stamp(source: AgentSource) -> FileStamp:
 
 
 def _folder_stamp(folder: str) -> list[tuple[str, int, int]]:
-    found = []
-    for above, _, names in os.walk(folder):
-        found += [_path_stamp(os.path.join(above, name)) for name in sorted(names) if name.endswith(".py")]
-    return found
+    stamps = []
+    for parent, _, names in os.walk(folder):
+        stamps += [_path_stamp(os.path.join(parent, name)) for name in sorted(names) if name.endswith(".py")]
+    return stamps
 
 
 def _path_stamp(path: str) -> tuple[str, int, int]:
-    state = os.stat(path)
-    return path, state.st_mtime_ns, state.st_size
+    status = os.stat(path)
+    return path, status.st_mtime_ns, status.st_size

@@ -1,4 +1,4 @@
-"""An agent's file that changes while one talks to it."""
+"""Reloading of the agent's file during a chat."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from flue_cli.turns.cancellation import Cancellation
 def check_agent_file(conversation: Conversation, output: Output, cancellation: Cancellation) -> None:
     """Reload the agent's file if it has changed and the chat watches it; else report each change once."""
     loaded = conversation.loaded
-    now = loaded.current_stamp()
-    if now in (loaded.stamp, loaded.reported_stamp):
+    current = loaded.current_stamp()
+    if current in (loaded.stamp, loaded.reported_stamp):
         return
     if not conversation.agent_loader.reloads_on_change:
-        conversation.loaded = loaded._replace(reported_stamp=now)
-        output.note(f"{safe_line(loaded.file_name)} has changed: /reload takes it")
+        conversation.loaded = loaded._replace(reported_stamp=current)
+        output.note(f"{safe_line(loaded.file_name)} has changed: /reload loads it")
         return
     try:
         reload_agent(conversation, output, cancellation)
@@ -29,18 +29,18 @@ def check_agent_file(conversation: Conversation, output: Output, cancellation: C
 
 
 def reload_agent(conversation: Conversation, output: Output, cancellation: Cancellation) -> None:
-    """Load the agent's file as it is now; one that cannot be loaded is reported, and the agent stays.
+    """Load the agent's file again; if it cannot be loaded, report that and keep the agent.
 
-    Raises UsageError for an agent without a file of its own, and what was requested of `cancellation`.
+    Raises UsageError for an agent that cannot be loaded again, and the reason of `cancellation`.
     """
     old = conversation.loaded
-    conversation.loaded = old._replace(reported_stamp=old.current_stamp())  # also if it cannot be loaded
+    conversation.loaded = old._replace(reported_stamp=old.current_stamp())  # reported also if it fails
     try:
         with no_input_for_agents():
             conversation.loaded = load_interruptibly(lambda: reload_agent_file(old), cancellation)
     except AgentError as error:
         show_failure(error, output, verbose=conversation.options.verbose)
-        output.note("the agent stays as it was")
+        output.note("the old agent goes on answering")
         return
-    same = conversation.loaded.stamp == old.stamp
-    output.note(f"{safe_line(old.file_name)} is loaded again{', and is the same' if same else ''}")
+    is_same = conversation.loaded.stamp == old.stamp
+    output.note(f"{safe_line(old.file_name)} is loaded again{', unchanged' if is_same else ''}")

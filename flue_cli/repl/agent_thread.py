@@ -1,4 +1,4 @@
-"""The thread in which a chat's agents run, so that the main thread stays free for Ctrl-C."""
+"""Thread that runs a chat's agents, so that the main thread stays free for Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, TypeVar, cast
 
 JobResult = TypeVar("JobResult")
 AgentJob = Callable[[Callable[[JobResult], None]], JobResult]
-"""Runs a turn; is given what to call with its result when its agent will not stop."""
+"""Runs a turn. Its argument is a function to call with the result if the agent does not stop."""
 
 
 def _no_tick() -> float:
-    """Only come back now and then, so that signal handlers get to run on every platform."""
+    """Wake up every second: on some platforms signal handlers do not run during a longer wait."""
     return 1.0
 
 
 class AgentThread:
-    """Runs one job after another in a thread of its own, which keeps its connection to the store."""
+    """Runs one job after another in one thread, which keeps its connection to the store."""
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[_Task] | None = None
@@ -26,7 +26,7 @@ class AgentThread:
     def run(self, job: AgentJob[JobResult], tick: Callable[[], float] = _no_tick) -> JobResult:
         """Run `job` and wait for its result; raises what it raises. Signals are handled meanwhile.
 
-        `tick` is called now and then, and says after how many seconds it wants to be called again.
+        `tick` is called repeatedly; it returns the seconds until the next call.
         """
         task = _Task(job)
         if self._jobs is None:
@@ -40,14 +40,14 @@ class AgentThread:
             except Empty:
                 continue
         if task.is_stuck:
-            self._jobs = None  # that thread is lost; the next turn gets another
+            self._jobs = None  # the agent still occupies that thread; the next turn gets another
         if isinstance(result, BaseException):
             raise result
         return cast("JobResult", result)
 
 
 class _Task:
-    """A job and what came of it."""
+    """A job and its result."""
 
     def __init__(self, job: AgentJob[Any]) -> None:
         self.job = job
@@ -67,4 +67,4 @@ def _run_tasks(tasks: SimpleQueue[_Task]) -> None:
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, whatever it is
             task.results.put(error)
         if task.is_stuck:
-            return  # it came back after all, and another thread has taken over
+            return  # the agent ended after all, but another thread has replaced this one

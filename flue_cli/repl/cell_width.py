@@ -1,4 +1,4 @@
-"""Text for so many columns of a screen, on which some characters take two and others none."""
+"""Text fitted to columns of the screen; a character takes two columns, one, or none."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from prompt_toolkit.utils import get_cwidth
 
 
 def fit_prefix(text: str, columns: int) -> str:
-    """As much of the beginning of `text` as there is room for."""
-    taken = 0
+    """Return the longest prefix of `text` that fits into `columns`."""
+    width = 0
     for index, character in enumerate(text):
-        taken += get_cwidth(character)
-        if taken > columns:
+        width += get_cwidth(character)
+        if width > columns:
             return text[:index]
     return text
 
 
 def truncate_cells(text: str, columns: int) -> str:
-    """`text`, with an ellipsis at its end if it is wider than `columns`."""
+    """Shorten `text` to `columns`, with an ellipsis at its end if it is wider."""
     if get_cwidth(text) <= columns:
         return text
     return fit_prefix(text, columns - 1).rstrip() + "…" if columns > 0 else ""
 
 
 def pad_cells(text: str, columns: int, *, align_right: bool = False) -> str:
-    """`text` in exactly so many columns: shortened, or filled up with blanks, before it if it is `right`."""
+    """Shorten or pad `text` to exactly `columns`; `align_right` puts the blanks before it."""
     text = truncate_cells(text, columns)
     blanks = " " * (columns - get_cwidth(text))
     return blanks + text if align_right else text + blanks

@@ -1,4 +1,4 @@
-"""Text for the clipboard: by a program of the desktop, and by asking the terminal."""
+"""Copying to the clipboard: by a program of the desktop, and by a terminal sequence (OSC 52)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROGRAMS = (
     ("pbcopy", "", ()),
     ("tmux", "TMUX", ("load-buffer", "-w", "-")),
 )
-"""Program, the variable without which it has nothing to talk to ("": none), and its arguments."""
+"""Program, the environment variable it needs ("": none), and its arguments."""
 
 _MAX_OSC52_BYTES = 74_994
 """Most bytes of text sent by OSC 52: the strictest terminals accept sequences of 100,000 bytes."""
@@ -26,20 +26,20 @@ _PROGRAM_SECONDS = 5.0
 
 
 def copy_to_clipboard(text: str, output: Output, env: Mapping[str, str] = os.environ) -> str:
-    """Put `text` into the clipboard in every way that there is; which those were, for a person.
+    """Copy `text` to the clipboard by every available way, and return their names for a notice.
 
-    UsageError if there is none.
+    Raises UsageError if there is none.
     """
     data = text.encode("utf-8", "replace")
     ways = [name for name, command in _installed_programs(env) if _run_copy_program(command, data)]
     if _can_copy_by_terminal(data, output, env):
-        # Of base64 alone: nothing in the text can give the terminal another order.
+        # Only base64 is sent, so the text cannot contain another terminal sequence.
         output.write_raw(f"\x1b]52;c;{base64.b64encode(data).decode()}\x07")
         ways.append("OSC 52, if the terminal takes it")
     if not ways:
         raise UsageError(
-            "there is no way to the clipboard from here",
-            hint="the terminal takes short texts only; wl-copy, xclip, pbcopy and tmux take any",
+            "the clipboard cannot be reached from here",
+            hint="install wl-copy or xclip; without them only short texts can be copied, by the terminal",
         )
     return " and ".join(ways)
 
@@ -53,8 +53,8 @@ def _installed_programs(env: Mapping[str, str]) -> Iterator[tuple[str, list[str]
 
 def _run_copy_program(command: list[str], data: bytes) -> bool:
     try:
-        # In a session of its own: xclip stays to serve what it holds, and must survive a Ctrl-C here.
-        done = subprocess.run(
+        # In a new process session: xclip keeps running to serve the text, and must survive Ctrl-C here.
+        process = subprocess.run(
             command,
             input=data,
             stdout=subprocess.DEVNULL,
@@ -65,7 +65,7 @@ def _run_copy_program(command: list[str], data: bytes) -> bool:
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return done.returncode == 0
+    return process.returncode == 0
 
 
 def _can_copy_by_terminal(data: bytes, output: Output, env: Mapping[str, str]) -> bool:

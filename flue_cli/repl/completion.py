@@ -21,23 +21,23 @@ from flue_cli.repl.slash.command_context import is_command
 from flue_cli.text import safe_line
 
 _MAX_SUGGESTIONS = 50
-"""Most suggestions offered at once."""
+"""Largest number of suggestions offered at once."""
 
 _MAX_SESSIONS = 1_000
-"""Among how many sessions, the newest ones, is looked."""
+"""Number of newest sessions that are searched for suggestions."""
 
 _MAX_DESCRIPTION_CHARACTERS = 40
 
 
 class Suggestion(NamedTuple):
-    """A text that may replace what was typed, and a description of it."""
+    """A text to replace the typed one, and its description."""
 
     text: str
     description: str = ""
 
 
 SuggestFunction = Callable[[str, Conversation], Iterable[Suggestion]]
-"""`(argument, conversation)`: what the argument may become."""
+"""`(argument, conversation)` to the suggestions for the argument."""
 
 
 class ChatCompleter(Completer):
@@ -59,10 +59,10 @@ class ChatCompleter(Completer):
                     display_meta=safe_line(about)[:_MAX_DESCRIPTION_CHARACTERS],
                 )
         except (FlueError, OSError):
-            return  # nothing to offer; what is wrong is said when something is done
+            return  # an error is reported when the command runs, not while it is typed
 
     def _suggestions(self, typed: str) -> tuple[str, Iterable[Suggestion]]:
-        """Give the end of the typed text that is replaced, and its suggestions."""
+        """Return the end of the typed text that is replaced, and its suggestions."""
         name, blank, argument = typed.partition(" ")
         if is_command(typed):
             if not blank:
@@ -72,8 +72,8 @@ class ChatCompleter(Completer):
                 return argument, ARGUMENT_SUGGESTIONS[name](argument, self._conversation)
             if name not in COMMANDS_WITH_MENTIONS:
                 return "", ()
-        naming = re.search(r'(?<!\S)@("[^"\n]*|[^\s"]*)$', typed)
-        return (naming[1], map(Suggestion, matching_mentions(naming[1]))) if naming else ("", ())
+        mention = re.search(r'(?<!\S)@("[^"\n]*|[^\s"]*)$', typed)
+        return (mention[1], map(Suggestion, matching_mentions(mention[1]))) if mention else ("", ())
 
 
 def _suggest_commands(typed: str) -> Iterator[Suggestion]:
@@ -92,39 +92,39 @@ def _suggest_agents(argument: str, conversation: Conversation) -> Iterator[Sugge
 
 
 def _suggest_sessions(argument: str, conversation: Conversation) -> Iterator[Suggestion]:
-    """Of this agent by their names, then of others as AGENT/NAME."""
-    ours, argument = conversation.agent.name, normalize("NFC", argument)
-    found = conversation.store.sessions(limit=_MAX_SESSIONS)
-    for session in sorted(found, key=lambda one: one.agent != ours):  # of each the newest first
-        text = session.name if session.agent == ours else f"{session.agent}/{session.name}"
-        if text.startswith(argument) and (session.agent, session.name) != (ours, conversation.name):
+    """Suggest sessions of this agent by their names, then those of others as AGENT/NAME."""
+    agent, argument = conversation.agent.name, normalize("NFC", argument)
+    sessions = conversation.store.sessions(limit=_MAX_SESSIONS)
+    for session in sorted(sessions, key=lambda session: session.agent != agent):  # stable: newest first
+        text = session.name if session.agent == agent else f"{session.agent}/{session.name}"
+        if text.startswith(argument) and (session.agent, session.name) != (agent, conversation.name):
             yield Suggestion(text, session.preview)
 
 
 def _suggest_data(argument: str, conversation: Conversation) -> Iterator[Suggestion]:
-    what, blank, rest = argument.partition(" ")
-    if blank and what in ("set", "unset"):
-        for path, about in _suggest_data_paths(rest.lstrip(" "), conversation):
-            yield Suggestion(f"{what} {path}", about)
+    verb, blank, rest = argument.partition(" ")
+    if blank and verb in ("set", "unset"):
+        for path, description in _suggest_data_paths(rest.lstrip(" "), conversation):
+            yield Suggestion(f"{verb} {path}", description)
         return
-    for text, about in (("set ", "PATH VALUE"), ("unset ", "PATH"), ("edit", "in the editor")):
+    for text, description in (("set ", "PATH VALUE"), ("unset ", "PATH"), ("edit", "in the editor")):
         if text.startswith(argument):
-            yield Suggestion(text, about)
+            yield Suggestion(text, description)
     yield from _suggest_data_paths(argument, conversation)
 
 
 def _suggest_data_paths(typed: str, conversation: Conversation) -> Iterator[Suggestion]:
-    """The next step of a path into the data, whose last step may be half typed."""
-    found = re.fullmatch(r"(.*?)(\.?[\w-]*|\[[^\]]*)", typed, re.DOTALL)
-    head, last = (found[1], found[2]) if found else (typed, "")
-    value: Any = data_path.get_value(json.loads(conversation.data()), data_path.parse_path(head))
-    steps: Iterable[str | int] = value if isinstance(value, dict) else ()
+    """Suggest the next step of a path into the data, whose last step may be half typed."""
+    match = re.fullmatch(r"(.*?)(\.?[\w-]*|\[[^\]]*)", typed, re.DOTALL)
+    parent, last = (match[1], match[2]) if match else (typed, "")
+    value: Any = data_path.get_value(json.loads(conversation.data()), data_path.parse_path(parent))
+    keys: Iterable[str | int] = value if isinstance(value, dict) else ()
     if isinstance(value, list):
-        steps = range(len(value))
-    for one in steps:
-        step = data_path.format_step(one) if head else data_path.format_path((one,))
+        keys = range(len(value))
+    for key in keys:
+        step = data_path.format_step(key) if parent else data_path.format_path((key,))
         if step.startswith(last):
-            yield Suggestion(head + step, data_path.describe_kind(value[one]))
+            yield Suggestion(parent + step, data_path.describe_kind(value[key]))
 
 
 def _suggest_files(argument: str, conversation: Conversation) -> Iterator[Suggestion]:
@@ -138,36 +138,36 @@ ARGUMENT_SUGGESTIONS: Mapping[str, SuggestFunction] = {
     "/data": _suggest_data,
     "/export": _suggest_files,
 }
-"""Slash command to what it takes."""
+"""Slash command to the suggestions for its argument."""
 
 COMMANDS_WITH_MENTIONS = ("/try", "/editor")
-"""Commands whose argument is a prompt."""
+"""Commands whose argument is a prompt, in which `@` mentions files."""
 
 
 def matching_paths(typed: str) -> Iterator[str]:
-    """The files, and the folders with a slash, whose paths begin with `typed`, in order of their names.
+    """Yield the paths that begin with `typed`, sorted by name; a folder ends in a slash.
 
-    Hidden ones only for a name that begins with a dot. Raises OSError.
+    Hidden files are included only if the typed name begins with a dot. Raises OSError.
     """
     folder, slash, start = typed.rpartition("/")
-    above = os.path.expanduser(folder + slash) or "."
-    with os.scandir(above) as entries:
-        found = sorted(
+    parent = os.path.expanduser(folder + slash) or "."
+    with os.scandir(parent) as entries:
+        matches = sorted(
             (entry.name, entry.is_dir())
             for entry in entries
             if entry.name.startswith(start) and (start.startswith(".") or not entry.name.startswith("."))
         )
-    for name, is_folder in found:
-        if safe_line(name) == name:  # else it could not be told what would be named
+    for name, is_folder in matches:
+        if safe_line(name) == name:  # another name would not be shown as it is
             yield f"{folder}{slash}{name}{'/' if is_folder else ''}"
 
 
 def matching_mentions(typed: str) -> Iterator[str]:
-    """The same for what stands behind an `@`: with quotes around a path that has blanks."""
+    """Yield the paths that may follow an `@`, in quotes if they contain blanks."""
     for path in matching_paths(typed.removeprefix('"')):
         if '"' in path:
             continue
         if typed.startswith('"') or any(character.isspace() for character in path):
-            yield f'"{path}' if path.endswith("/") else f'"{path}"'
+            yield f'"{path}' if path.endswith("/") else f'"{path}"'  # a folder's path goes on
         else:
             yield path

@@ -1,4 +1,4 @@
-"""Prompts that are written in the person's editor."""
+"""Writing of prompts in the person's editor."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from flue_cli.repl.terminal import cooked_mode
 
 
 def edit_in_editor(text: str) -> str:
-    """Open `text` in the person's editor and give the edited text, without its final newline.
+    """Open `text` in the person's editor and return the edited text, without its final newline.
 
-    What is no UTF-8 in `text` becomes question marks. UsageError as run_editor, and for what is no text.
+    Characters that UTF-8 cannot encode become question marks. Raises UsageError as run_editor, and if the
+    result is not text.
     """
     descriptor, path = tempfile.mkstemp(prefix="flue-", suffix=".md")  # 0600
     try:
@@ -24,7 +25,7 @@ def edit_in_editor(text: str) -> str:
             run_editor(path)
         return _read_text(path)
     finally:
-        with suppress(FileNotFoundError):  # some editors take it away
+        with suppress(FileNotFoundError):  # some editors remove it
             os.unlink(path)
 
 
@@ -33,4 +34,4 @@ def _read_text(path: str) -> str:
         with open(path, encoding="utf-8-sig") as file:
             return file.read().removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"what you wrote cannot be read: {error}") from error
+        raise UsageError(f"the text from the editor cannot be read: {error}") from error

@@ -1,4 +1,4 @@
-"""The conversation of a chat: an agent, a session, and the last state shown to the person."""
+"""The conversation of a chat: an agent, a session, and the state of the session that the person has seen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from flue_cli.turns.runner import Listener, Runner, Turn
 
 
 class Conversation:
-    """A chat's session and agent. The session is only made by its first prompt."""
+    """A chat's agent and session. The session is created by its first prompt.
+
+    Whatever takes turns back requires that the session is as the person last saw it.
+    """
 
     def __init__(
         self,
@@ -49,24 +52,24 @@ class Conversation:
 
     @property
     def reply_format(self) -> str:
-        """Format of replies ("text" or "markdown"): the person's choice, else the agent's."""
+        """Format of replies, "text" or "markdown": the person's choice, else the agent's."""
         return self.reply_format_override or self.agent.reply_format
 
     def switch_agent(self, loaded: LoadedAgent, name: str, expect: str) -> None:
-        """Go on in the session `name` of another agent."""
+        """Continue in the session `name` of another agent."""
         self.loaded = loaded
         self.switch_session(name, expect)
 
     def switch_session(self, name: str, expect: str) -> None:
-        """Go on in the session `name` of the same agent."""
+        """Continue in the session `name` of the same agent."""
         self.name = name
         self._expect = expect
-        self._shown_head = self.head()  # the session as it stands on the screen
+        self._shown_head = self.head()  # the state that is on the screen
 
     def begin_session(self, name: str) -> None:
-        """Go on in a new session of the same agent; SessionExists if there is one called `name`."""
+        """Continue in a new session of the same agent; SessionExists if there is one called `name`."""
         if self.session_exists(self.agent.name, name):
-            raise SessionExists(f"session '{name}' exists already", hint="go on with it: /resume NAME")
+            raise SessionExists(f"session '{name}' exists already", hint="resume it: /resume NAME")
         self.switch_session(name, "new")
 
     def session_exists(self, agent: str, name: str) -> bool:
@@ -74,20 +77,20 @@ class Conversation:
         return self.store.head(agent, name).uid != ABSENT
 
     def head(self) -> SessionHead:
-        """The session as it stands now."""
+        """Read the session's present head."""
         return self.store.head(self.agent.name, self.name)
 
     def data(self) -> str:
-        """The session's data as it stands now, as JSON text."""
+        """Read the session's present data, as JSON text."""
         head = self.head()
         return self.store.data_at(head, head.turn)
 
     # Turns
 
     def run_turn(self, prompt: str, listener: Listener, cancellation: Cancellation) -> Turn:
-        """Answer `prompt`; see turns.runner.Runner. From the first on, the session must be the same one."""
+        """Answer `prompt`; raises as turns.runner.Runner, and SessionChanged if the session was replaced."""
         self._current_head()
-        ask = TurnRequest(
+        request = TurnRequest(
             self.agent.name,
             self.name,
             prompt,
@@ -96,7 +99,7 @@ class Conversation:
             wait=self.options.wait,
         )
         turn = self._runner.run(
-            self.agent, ask, listener, cancellation=cancellation, timeout=self.options.timeout
+            self.agent, request, listener, cancellation=cancellation, timeout=self.options.timeout
         )
         self._shown_head = self._shown_head._replace(version=turn.version)
         return turn
@@ -108,7 +111,7 @@ class Conversation:
         on_stuck: Callable[[DryRunResult], None],
         cancellation: Cancellation,
     ) -> DryRunResult:
-        """Have the agent answer `prompt` without storing anything."""
+        """Let the agent answer `prompt` without storing anything."""
         return self._dry_runner.run(
             self.agent,
             next_turn_input(self.store, self._current_head(), prompt),
@@ -121,27 +124,27 @@ class Conversation:
     # The timeline
 
     def undo(self, count: int, pause: Pause) -> TimelineMove:
-        """Take back the last `count` turns; raises as timeline.undo."""
+        """Undo the last `count` turns; raises as timeline.undo_turns."""
         return self._move_turns(timeline.undo_turns, count, pause)
 
     def redo(self, count: int, pause: Pause) -> TimelineMove:
-        """Bring back what was undone; raises as timeline.redo."""
+        """Redo `count` undone turns; raises as timeline.redo_turns."""
         return self._move_turns(timeline.redo_turns, count, pause)
 
     def rewind(self, turn: int, pause: Pause) -> tuple[TimelineMove, str]:
-        """Go to `turn`; the prompt that came after it, "" for none. Raises as timeline.rewind."""
+        """Go back to `turn`; also return the prompt after it, "" for none. Raises as timeline.rewind."""
         head = self._unchanged_head()
-        moved = self._remember_move(
+        move = self._remember_move(
             timeline.rewind_to_turn(self.store, head, turn, wait=self.options.wait, pause=pause)
         )
-        tip = self.store.redo_head(moved.after)
-        later = self.store.entries(tip, turn + 1, tip.turn)
-        return moved, next((entry.prompt for entry in later if entry.kind == "prompt"), "")
+        redo_head = self.store.redo_head(move.after)
+        undone = self.store.entries(redo_head, turn + 1, redo_head.turn)
+        return move, next((entry.prompt for entry in undone if entry.kind == "prompt"), "")
 
     def rewind_before_last_prompt(self, pause: Pause) -> tuple[TimelineMove | None, str]:
-        """Go to before the last prompt, if it was answered; that prompt. NothingToMove if there is none.
+        """Go back to before the last prompt if it was answered, and return the prompt.
 
-        SessionBusy if it is being answered.
+        Raises NothingToMove if there is none, SessionBusy if it is being answered.
         """
         head = self._unchanged_head()
         last = next((entry for entry in self._backwards(head) if entry.kind == "prompt"), None)
@@ -151,51 +154,51 @@ class Conversation:
             raise _still_running_error(last)
         if last.outcome != "completed":
             return None, last.prompt
-        moved = timeline.rewind_to_turn(self.store, head, last.turn - 1, wait=self.options.wait, pause=pause)
-        return self._remember_move(moved), last.prompt
+        move = timeline.rewind_to_turn(self.store, head, last.turn - 1, wait=self.options.wait, pause=pause)
+        return self._remember_move(move), last.prompt
 
     def discard(self, pause: Pause) -> Entry:
-        """Take the interrupted prompt off the timeline; that prompt. NothingToMove if there is none."""
+        """Take the interrupted prompt off the timeline and return it. NothingToMove if there is none."""
         head = self._unchanged_head()
-        lost = next(self._backwards(head), None)
-        if lost is None or lost.outcome != "interrupted":
+        newest = next(self._backwards(head), None)
+        if newest is None or newest.outcome != "interrupted":
             raise NothingToMove("there is no interrupted prompt to discard")
-        # Settles what a crash left, and goes back to before it.
-        self._shown_head = self.store.move_head(head, lost.turn - 1, wait=self.options.wait, pause=pause)
-        return lost
+        # Settles the prompt if the crash left it unsettled, and goes back to before it.
+        self._shown_head = self.store.move_head(head, newest.turn - 1, wait=self.options.wait, pause=pause)
+        return newest
 
     def _backwards(self, head: SessionHead) -> Iterator[Entry]:
-        """The entries up to now, newest first, with the prompt that is not settled."""
+        """Yield the entries, newest first, with the prompt that is not settled."""
         yield from self.unsettled_prompts()
         yield from timeline.entries_backwards(self.store, head)
 
     def rename(self, name: str, pause: Pause) -> str:
-        """Give the session another name; the one that it had. Raises as Store.rename."""
-        before = self.name
-        if self._current_head().uid == ABSENT:  # then it only has a name so far
+        """Rename the session and return its old name. Raises as Store.rename."""
+        old_name = self.name
+        if self._current_head().uid == ABSENT:  # not created yet: only the name changes
             self.begin_session(name)
-            return before
+            return old_name
         head = self._existing_head()
         origin = self.store.origin(head)
         if origin and origin.is_undone_fork:
             raise UsageError(
-                f"session '{head.name}' was kept of '{origin.name}', and is named after it",
-                hint="make it one of your own: /fork NAME",
+                f"session '{head.name}' has undone turns of '{origin.name}', and is named after it",
+                hint="copy it under another name: /fork NAME",
             )
         self.store.rename(head, name, wait=self.options.wait, pause=pause)
         self.name, self._expect = name, "existing"
         self._shown_head = self._shown_head._replace(name=name)
-        return before
+        return old_name
 
     def fork(self, name: str, turn: int | None) -> SessionHead:
-        """Go on in a copy of the session, as it is or as of `turn`; raises as Store.fork."""
+        """Continue in a copy of the session, at its head or at `turn`; raises as Store.fork."""
         head = self._existing_head()
-        made = self.store.fork(head if turn is None else self.store.head_at(head, turn), name)
+        fork = self.store.fork(head if turn is None else self.store.head_at(head, turn), name)
         self.switch_session(name, "existing")
-        return made
+        return fork
 
     def set_data(self, path: str, value: str, pause: Pause) -> str:
-        """Put the JSON `value` into the data at `path`; what to say of it. Raises as data_edits.set_value."""
+        """Set the data at `path` to the JSON `value`; return a notice. Raises as data_edits.set_value."""
         return self._remember_edit(
             data_edits.set_value(
                 self.store, self._existing_head(), path, value, self._make_wait_options(pause)
@@ -203,19 +206,19 @@ class Conversation:
         )
 
     def unset_data(self, path: str, pause: Pause) -> str:
-        """Take what is at `path` out of the data; the same. Raises as data_edits.unset_value."""
+        """Remove the data at `path`; return a notice. Raises as data_edits.unset_value."""
         return self._remember_edit(
             data_edits.unset_value(self.store, self._existing_head(), path, self._make_wait_options(pause))
         )
 
     def edit_data(self, show_notice: Callable[[str], None], pause: Pause) -> str:
-        """Have the data edited; the same. Raises as data_edits.edit_as_text."""
+        """Open the data in the person's editor; return a notice. Raises as data_edits.edit_as_text."""
         import shlex
 
-        again = shlex.join(
+        retry_command = shlex.join(
             ["flue", "sessions", "set", f"{self.agent.name}/{self.name}", "", *self.options.repeat_flags]
         )
-        drafts = DraftFolder(self.options.drafts_folder, again, show_notice)
+        drafts = DraftFolder(self.options.drafts_folder, retry_command, show_notice)
         return self._remember_edit(
             data_edits.edit_as_text(self.store, self._existing_head(), drafts, self._make_wait_options(pause))
         )
@@ -231,24 +234,24 @@ class Conversation:
         return WaitOptions(self.options.wait, pause)
 
     def _unchanged_head(self) -> SessionHead:
-        """The session as it stands, which must be as we saw it: only that may be taken back."""
+        """Read the head of an existing session; SessionChanged if it differs from what was shown."""
         head = self._existing_head()
         check_unchanged(self._shown_head, head)
         return head
 
     def _existing_head(self) -> SessionHead:
-        """The session as it stands now, which must be the one that we saw, and not empty."""
+        """Read the head of the session; NothingToMove if it does not exist yet, else as `_current_head`."""
         head = self._current_head()
         if head.uid == ABSENT:
             raise NothingToMove("nothing has been said yet")
         return head
 
     def _current_head(self) -> SessionHead:
-        """The session as it stands now, or is yet to be made; SessionChanged if it was ours and is gone."""
+        """Read the head of the session; SessionChanged if it was deleted, or another took its name."""
         head = self.head()
         if self._shown_head.uid not in (ABSENT, head.uid):
-            gone = session_changed_error(self.name).message
-            raise SessionChanged(gone, hint="/new begins another, /sessions shows which there are")
+            message = session_changed_error(self.name).message
+            raise SessionChanged(message, hint="/new begins another, /sessions lists the existing ones")
         return head
 
     def _move_turns(self, move: Callable[..., TimelineMove], count: int, pause: Pause) -> TimelineMove:
@@ -256,14 +259,14 @@ class Conversation:
             move(self.store, self._unchanged_head(), count, wait=self.options.wait, pause=pause)
         )
 
-    def _remember_move(self, moved: TimelineMove) -> TimelineMove:
-        self._shown_head = moved.after
-        return moved
+    def _remember_move(self, move: TimelineMove) -> TimelineMove:
+        self._shown_head = move.after
+        return move
 
-    # What others did
+    # Changes by other processes
 
     def missed_changes(self) -> MissedChanges:
-        """Give the changes others made to the session since it was last shown, and mark them seen."""
+        """Return the changes others made to the session since it was last shown, and mark them seen."""
         head = self.head()
         if self._shown_head.uid not in (ABSENT, head.uid):
             return MissedChanges()
@@ -272,9 +275,9 @@ class Conversation:
         return missed
 
     def missed_changes_before(self, begun: BegunTurn) -> MissedChanges:
-        """Give the changes between the state last shown and the beginning turn, and mark them seen.
+        """Return the changes between the state last shown and the turn that begins, and mark them seen.
 
-        But for a prompt that was interrupted: that is said on its own.
+        An interrupted prompt is left out: it has a notice of its own.
         """
         lease = begun.lease
         missed = find_missed_changes(self.store, self._shown_head, lease.head)
@@ -284,17 +287,17 @@ class Conversation:
         return missed._replace(turns=[entry for entry in missed.turns if entry.turn != interrupted])
 
     def unsettled_prompts(self) -> list[Entry]:
-        """The prompt that is being answered elsewhere, or that a crash left, if there is one."""
-        running = self.store.unsettled_prompt(self.head())
-        return [running] if running else []
+        """Find the prompt that another process is answering, or that a crash left, if there is one."""
+        entry = self.store.unsettled_prompt(self.head())
+        return [entry] if entry else []
 
     def mark_seen(self) -> SessionHead:
-        """The session as it stands now; all of it counts as seen."""
+        """Mark the whole session as seen and return its head."""
         self._shown_head = self.head()
         return self._shown_head
 
     def resume_command(self) -> str:
-        """The command that resumes the session, quoted for a shell; "" if nothing was saved."""
+        """Make the command that resumes the session, quoted for a shell; "" if nothing was saved."""
         if not self.options.is_saved or self.head().uid == ABSENT:
             return ""
         import shlex
@@ -302,7 +305,7 @@ class Conversation:
         return shlex.join(["flue", "chat", self.agent.name, "-r", self.name, *self.options.repeat_flags])
 
     def close(self) -> None:
-        """End the watchdog of dry runs."""
+        """Stop the watchdog of dry runs."""
         self._dry_runner.close()
 
 

@@ -1,4 +1,4 @@
-"""Ends an application that waits for keys on a signal, or when the terminal's window is closed."""
+"""Exit of a prompt_toolkit application on a signal, or when the terminal's window is closed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ def run_app(
     run: Callable[[], AppResult],
     cancelling: SignalRoute,
 ) -> AppResult | None:
-    """Call `run`, which runs `app`, and give its result; None at the end of input. Raises StoppedBySignal."""
-    leaving = _ExitRequest(app)
+    """Call `run`, which runs `app`, and return its result; None at the end of input.
+
+    Raises StoppedBySignal.
+    """
+    exit_request = _ExitRequest(app)
     try:
-        with cancelling(leaving):
+        with cancelling(exit_request):
             result = run()
     except (EOFError, OSError) as error:
         if is_terminal_gone():
@@ -31,20 +34,20 @@ def run_app(
         if isinstance(error, OSError):
             raise
         return None
-    if leaving.signum:  # it came as the application was ending
-        raise StoppedBySignal(leaving.signum)
+    if exit_request.signum:  # the signal came while the application was ending
+        raise StoppedBySignal(exit_request.signum)
     return result
 
 
 class _ExitRequest:
-    """Ends the application when a signal asks: an exception from the handler could get lost in its loop."""
+    """Ends the application on a signal; an exception from the handler could get lost in its event loop."""
 
     def __init__(self, app: Application[Any]) -> None:
         self._app = app
         self.signum = 0
 
     def request(self, reason: TurnCancelled) -> None:
-        """Have it end with StoppedBySignal."""
+        """Make the application end with StoppedBySignal."""
         self.signum = reason.signum
         loop = self._app.loop
         if loop is None or not self._app.is_running:

@@ -1,7 +1,7 @@
-"""Files that a prompt names: `@path` and `@"a path"` put the file's text below the prompt.
+"""Files that a prompt mentions: `@path` and `@"a path"` append the file's text to the prompt.
 
-The prompt stays as it was typed; below it every file stands between fences, under its name. A prompt
-that comes back with its files (to be edited, and sent again) does not get them twice.
+The prompt itself is not changed; each file follows it under its name, between Markdown fences. A prompt
+that already contains a file (because it is edited and sent again) does not get it twice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PUNCTUATION = ".,;:!?)]}>'\""
 
 
 class MentionedFile(NamedTuple):
-    """A file that goes with a prompt: as it was named, where it is, and how many bytes it has."""
+    """A file mentioned in a prompt: name as typed, path, and size in bytes."""
 
     name: str
     path: str
@@ -32,10 +32,11 @@ class MentionedFile(NamedTuple):
 
 
 def attach_mentioned_files(prompt: str, line: str) -> tuple[str, list[MentionedFile]]:
-    """`prompt` with the text of the files that `line` names, and these files.
+    """Append the files that `line` mentions to `prompt`; return the new prompt and the files.
 
-    `line` is what was typed of the prompt. A name without such a file is just a word. UsageError for a
-    file that cannot be read, is not text, or is larger than MOST_BYTES.
+    `line` is the typed part of the prompt: pasted text mentions nothing. A name without a file is a word
+    like any other. Raises UsageError for a file that cannot be read, is not text, or is larger than
+    MAX_ATTACHED_BYTES.
     """
     files, blocks = [], []
     for name, path in _find_mentions(line, prompt):
@@ -47,28 +48,30 @@ def attach_mentioned_files(prompt: str, line: str) -> tuple[str, list[MentionedF
 
 
 def describe_attachment(file: MentionedFile) -> str:
-    """The notice about an attached file."""
+    """Make the notice about an attached file."""
     return f"attached {file.path} ({format_bytes(file.size)})"
 
 
 def _find_mentions(text: str, prompt: str) -> Iterator[tuple[str, str]]:
-    """The files that are named in `text` and not in `prompt` yet: how each is called, its path. Each once."""
-    there = {found[1] for found in _ATTACHED_BLOCK.finditer(prompt)}
-    first = _ATTACHED_BLOCK.search(text)
-    for found in _MENTION.finditer(text, 0, first.start() if first else len(text)):
-        for name in dict.fromkeys((found[1], found[1].rstrip(_PUNCTUATION))):
+    """Yield name and path of each file that `text` mentions and `prompt` does not contain yet, once."""
+    attached = {block[1] for block in _ATTACHED_BLOCK.finditer(prompt)}
+    first_block = _ATTACHED_BLOCK.search(text)
+    end = first_block.start() if first_block else len(text)
+    for mention in _MENTION.finditer(text, 0, end):
+        # "see @notes.txt." mentions notes.txt, unless there is a file "notes.txt."
+        for name in dict.fromkeys((mention[1], mention[1].rstrip(_PUNCTUATION))):
             path = os.path.expanduser(name[1:-1] if name.startswith('"') and name.endswith('"') else name)
             if os.path.exists(path) and not os.path.isdir(path):
-                if name not in there:
+                if name not in attached:
                     yield name, path
-                there.add(name)
+                attached.add(name)
                 break
 
 
 def _read_mentioned_file(path: str, name: str) -> tuple[str, int]:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise _attachment_error(name, "it is not a file with text")
+            raise _attachment_error(name, "it is not a regular file")
         with open(path, "rb") as file:
             content = file.read(MAX_ATTACHED_BYTES + 1)
     except OSError as error:
@@ -85,4 +88,4 @@ def _read_mentioned_file(path: str, name: str) -> tuple[str, int]:
 
 
 def _attachment_error(name: str, reason: str) -> UsageError:
-    return UsageError(f"@{name} cannot go with the prompt: {reason}", hint="nothing was sent")
+    return UsageError(f"@{name} cannot be attached: {reason}", hint="nothing was sent")

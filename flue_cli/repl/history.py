@@ -21,18 +21,18 @@ _MAX_READ_ENTRIES = 10_000
 
 
 HistoryPath = Callable[[str], str]
-"""An agent's name to the file that keeps what was typed to it, "" for none."""
+"""An agent's name to its history file, "" for none."""
 
 
 class InputHistory(History):
     """The input history of the selected agent; each agent has a file in prompt_toolkit's format, or none.
 
-    What begins with a space is remembered as long as the chat, and not in the file. A file that cannot be
-    written costs only that.
+    A line that begins with a space is remembered until the chat ends, but not written to the file. If the
+    file cannot be written, the history still works within the chat.
     """
 
     def __init__(self, pastes: PasteFolder) -> None:
-        """`pastes` knows the whole text of a line."""
+        """`pastes` expands the folded texts of a line."""
         super().__init__()
         self._pastes = pastes
         self._path = ""
@@ -42,7 +42,7 @@ class InputHistory(History):
         self._is_problem_reported = False
 
     def select_agent(self, agent: str, path: str) -> None:
-        """From now on it is about `agent`, whose file is `path`; "" for none."""
+        """Switch to the history of `agent`, stored at `path`; "" for none."""
         self._path = path
         if agent not in self._entries_by_agent:
             self._entries_by_agent[agent] = [
@@ -51,7 +51,7 @@ class InputHistory(History):
         self._newest_first = self._entries_by_agent[agent]
 
     def take_write_problem(self) -> str:
-        """Give the reason why the file cannot be written, the first time only; else ""."""
+        """Return the reason why the file cannot be written, the first time only; else ""."""
         said, self._is_problem_reported = (
             self._is_problem_reported,
             self._is_problem_reported or bool(self._write_problem),
@@ -60,16 +60,16 @@ class InputHistory(History):
 
     @property
     def newest_first(self) -> Sequence[str]:
-        """All that is remembered; `get_strings` would make a copy at every key."""
+        """All entries, without the copy that `get_strings` makes at every key."""
         return self._newest_first
 
     async def load(self) -> AsyncGenerator[str, None]:
-        """All that is remembered, the newest first."""
+        """Yield all entries, the newest first."""
         for line in [*self._newest_first]:
             yield line
 
     def get_strings(self) -> list[str]:
-        """The same, the newest last."""
+        """Return all entries, the newest last."""
         return self._newest_first[::-1]
 
     def append_string(self, string: str) -> None:
@@ -82,7 +82,7 @@ class InputHistory(History):
             self.store_string(text)
 
     def store_string(self, string: str) -> None:
-        """Append to the file in one go: other chats write to it too."""
+        """Append an entry to the file, in one write because other chats write to it too."""
         if not self._path:
             return
         lines = "".join(f"+{line}\n" for line in string.split("\n"))
@@ -95,7 +95,7 @@ class InputHistory(History):
             self._write_problem = str(error)
 
     def load_history_strings(self) -> Iterable[str]:
-        """The newest first; nothing if the file cannot be read."""
+        """Read the file's entries, the newest first; none if it cannot be read."""
         try:
             return _parse_entries(_read_tail(self._path)) if self._path else []
         except OSError:
@@ -109,7 +109,7 @@ class HistorySuggester(AutoSuggest):
         self._history = history
 
     def get_suggestion(self, buffer: Buffer, document: Document) -> Suggestion | None:
-        """Give the rest of the newest entry that begins with the typed text; None if there is none."""
+        """Return the rest of the newest entry that begins with the typed text; None if there is none."""
         typed = document.text
         if not typed.strip():
             return None
@@ -124,7 +124,7 @@ class HistorySuggester(AutoSuggest):
 def _append_privately(path: str, content: bytes) -> None:
     descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     try:
-        if os.fstat(descriptor).st_mode & 0o077:  # made by something else
+        if os.fstat(descriptor).st_mode & 0o077:  # another program created the file, readable by others
             os.fchmod(descriptor, 0o600)
         while content:
             content = content[os.write(descriptor, content) :]
@@ -133,7 +133,7 @@ def _append_privately(path: str, content: bytes) -> None:
 
 
 def _read_tail(path: str) -> bytes:
-    """The newest part of a history file, from an entry's beginning."""
+    """Read the newest part of a history file, from the beginning of an entry."""
     with open(path, "rb") as file:
         file.seek(0, os.SEEK_END)
         start = max(0, file.tell() - _MAX_READ_BYTES)
@@ -143,6 +143,6 @@ def _read_tail(path: str) -> bytes:
 
 
 def _parse_entries(content: bytes) -> list[str]:
-    """The newest entries of a history file, the newest first: runs of lines that begin with a plus."""
+    """Parse the newest entries of a history file, the newest first: runs of lines that begin with a plus."""
     runs = re.findall(r"(?:^\+.*\n)+", content.decode(errors="replace"), re.MULTILINE)
     return [run[1:-1].replace("\n+", "\n") for run in reversed(runs[-_MAX_READ_ENTRIES:])]

@@ -1,4 +1,4 @@
-"""Asking for the next prompt: the input line, and what becomes of what is entered there."""
+"""The input line: a generator of the lines that the person enters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from flue_cli.settings import ChatStyle
 from flue_cli.turns.cancellation import SignalRoute
 
 _COMMANDS_WITH_PROMPT = ("/try",)
-"""Commands whose argument is sent as a prompt, with the files that it names."""
+"""Commands whose argument is sent as a prompt, with the files that it mentions."""
 
 
 def read_prompts(
@@ -39,14 +39,15 @@ def read_prompts(
     prepare_prompt: Callable[[], str],
     style: ChatStyle,
 ) -> Iterator[str]:
-    """Yield the prompts that the person enters, until Ctrl-D on an empty line.
+    """Yield the prompts and commands that the person enters, until Ctrl-D on an empty line.
 
-    `before` is called ahead of each, and gives what stands in the line already. UsageError, before anything
-    is drawn, for a key or a colour in `style` that there is not. Raises StoppedBySignal, later, at a second
-    Ctrl-C on an empty line, or a signal.
+    `prepare_prompt` is called before each and returns the text that the line starts with. Raises UsageError,
+    before anything is drawn, for an unknown key or colour in `style`; the generator raises StoppedBySignal
+    at a signal, or a second Ctrl-C on an empty line.
     """
-    look = InputLineStyle(style.vi, style.toolbar, build_keymap(style.keys), theme_style(style.theme))
-    return _read_lines(conversation, output, cancelling, history_path, prepare_prompt, look)
+    # Not a generator itself: the style is checked here, not at the first `next`.
+    line_style = InputLineStyle(style.vi, style.toolbar, build_keymap(style.keys), theme_style(style.theme))
+    return _read_lines(conversation, output, cancelling, history_path, prepare_prompt, line_style)
 
 
 class InputLineStyle(NamedTuple):
@@ -59,7 +60,7 @@ class InputLineStyle(NamedTuple):
 
 
 class _InputLine(NamedTuple):
-    """The input line, and what it remembers from one prompt to the next."""
+    """The input line and its state, which lasts from one prompt to the next."""
 
     session: PromptSession[str]
     pastes: PasteFolder
@@ -76,38 +77,40 @@ def _read_lines(
     prepare_prompt: Callable[[], str],
     line_style: InputLineStyle,
 ) -> Iterator[str]:
-    left: str | None = None  # what stays in the line; None: what `before` says
+    rejected: str | None = None  # text that was not sent, and stays in the line
     with output.terminal_file() as screen:
         line = _make_input_line(conversation, output, line_style, screen)
         while True:
             draft = line.pastes.fold_draft(prepare_prompt())
+            if rejected is not None:
+                draft = rejected
             agent = conversation.agent.name
             line.history.select_agent(agent, history_path(agent))
             if line.toolbar:
                 line.toolbar.refresh()
-            text = _read_line(line.session, draft if left is None else left, cancelling)
+            text = _read_line(line.session, draft, cancelling)
             if text is None:
                 return
             line.interrupt_key.disarm()
             if problem := line.history.take_write_problem():
-                output.note(f"note: the input history is not kept: {problem}")
+                output.note(f"the input history cannot be saved: {problem}")
             if not text.strip():
-                left = ""
+                rejected = ""
                 continue
             try:
                 prompt = _expand_line(text, line.pastes, output)
             except UsageError as error:
                 output.error(error)
-                left = text
+                rejected = text
                 continue
+            rejected = None
             yield prompt
-            left = None
 
 
 def _make_input_line(
     conversation: Conversation, output: Output, line_style: InputLineStyle, screen: TextIO
 ) -> _InputLine:
-    pastes, interrupts = PasteFolder(), InterruptKey(output)
+    pastes, interrupt_key = PasteFolder(), InterruptKey(output)
     history = InputHistory(pastes)
     shows_toolbar = line_style.has_toolbar and not is_dumb_terminal()
     toolbar = Toolbar(conversation, line_style.keys, pastes.has_foldings) if shows_toolbar else None
@@ -120,31 +123,32 @@ def _make_input_line(
         completer=ChatCompleter(conversation),
         complete_while_typing=False,
         enable_suspend=True,
-        mouse_support=False,  # or text could not be marked as everywhere else
+        mouse_support=False,  # so that text can be selected as in other programs
         input_processors=[PasteProcessor(pastes)],
-        key_bindings=chat_key_bindings(interrupts, pastes, line_style.keys, output),
+        key_bindings=chat_key_bindings(interrupt_key, pastes, line_style.keys, output),
         bottom_toolbar=toolbar,
         style=line_style.theme,
         output=create_output(screen),
     )
-    session.app.renderer.cpr_not_supported_callback = None  # there is no toolbar then, and all is well
-    session.default_buffer.on_text_changed += lambda _: interrupts.disarm()  # who types will stay
+    # Without it, prompt_toolkit warns on terminals that do not report the cursor; they lack only the toolbar.
+    session.app.renderer.cpr_not_supported_callback = None
+    session.default_buffer.on_text_changed += lambda _: interrupt_key.disarm()
     set_editing_mode(session.app, vi=line_style.is_vi)
-    return _InputLine(session, pastes, history, toolbar, interrupts)
+    return _InputLine(session, pastes, history, toolbar, interrupt_key)
 
 
 def _read_line(session: PromptSession[str], draft: str, cancelling: SignalRoute) -> str | None:
-    """The line that the person enters, after `draft`; None at its end. Raises StoppedBySignal."""
+    """Read a line that starts with `draft`; None at the end of input. Raises StoppedBySignal."""
     return run_app(session.app, lambda: session.prompt(default=draft), cancelling)
 
 
 def _expand_line(line: str, pastes: PasteFolder, output: Output) -> str:
-    """Give the prompt of a line: folded pastes expanded, mentioned files attached. Raises UsageError."""
+    """Expand folded pastes and attach mentioned files. Raises UsageError."""
     text = pastes.expand(line)
     if is_command(line) and split_command(line)[0] not in _COMMANDS_WITH_PROMPT:
         return text
     if text.startswith("/") and not line.startswith("/"):
-        text = f"/{text}"  # what was pasted is no command, and keeps its slashes
+        text = f"/{text}"  # a pasted text is never a command: "//" sends it as a prompt
     text, files = attach_mentioned_files(text, line)
     for file in files:
         output.note(describe_attachment(file))

@@ -21,14 +21,14 @@ from flue_cli.repl.paste_folding import PasteFolder
 
 _EMACS_ESCAPE_SECONDS = (0.5, 1.0)
 _VI_ESCAPE_SECONDS = (0.1, 0.3)
-"""Seconds that an Escape waits for the rest of a key's bytes, and for the key after it.
+"""Seconds that an Escape waits for the rest of a key's bytes, and for a key after it (Alt).
 
-In vi it is pressed all the time, and mostly means itself.
+Shorter in vi mode, where Escape is pressed often and mostly alone.
 """
 
 
 class InterruptKey:
-    """Ctrl-C at the prompt: clears what is typed, and on an empty line leaves at the second press."""
+    """Ctrl-C at the prompt: clears the line; on an empty line the second press leaves the chat."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -55,7 +55,7 @@ class InterruptKey:
 def chat_key_bindings(
     interrupt_key: InterruptKey, pastes: PasteFolder, keymap: Mapping[Keystrokes, str], output: Output
 ) -> KeyBindings:
-    """The chat's key bindings; `keys` says which key does what, `output` takes what went wrong."""
+    """Make the chat's key bindings from `keymap`; errors of the editor go to `output`."""
     actions: dict[str, Callable[[KeyPressEvent], None]] = {
         "send": _accept_line,
         "newline": lambda event: event.current_buffer.insert_text("\n"),
@@ -64,24 +64,24 @@ def chat_key_bindings(
         "clear": lambda event: event.app.renderer.clear(),
         "vi": _toggle_vi,
     }
-    bound = KeyBindings()
+    bindings = KeyBindings()
     for keystrokes, action in keymap.items():
-        bound.add(*keystrokes, filter=~is_searching)(actions[action])
+        bindings.add(*keystrokes, filter=~is_searching)(actions[action])
 
-    @bound.add(Keys.BracketedPaste, filter=~is_searching)
+    @bindings.add(Keys.BracketedPaste, filter=~is_searching)
     def paste(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text(pastes.fold_paste(event.data))
 
-    @bound.add("c-c", filter=~is_searching)
-    @bound.add("<sigint>")
+    @bindings.add("c-c", filter=~is_searching)
+    @bindings.add("<sigint>")
     def interrupt(event: KeyPressEvent) -> None:
         interrupt_key.press(event)
 
-    return bound
+    return bindings
 
 
 def set_editing_mode(app: Application[Any], *, vi: bool) -> None:
-    """Edit the line by the keys of vi, or those of emacs."""
+    """Use the keys of vi, or those of emacs."""
     app.editing_mode = EditingMode.VI if vi else EditingMode.EMACS
     app.ttimeoutlen, app.timeoutlen = _VI_ESCAPE_SECONDS if vi else _EMACS_ESCAPE_SECONDS
 
@@ -109,7 +109,7 @@ def _edit_line(event: KeyPressEvent, pastes: PasteFolder, output: Output) -> Non
     """Edit the line in the person's editor. It is not sent: leaving the editor does not mean "send"."""
     buffer = event.current_buffer
 
-    def edited() -> str | None:
+    def run_editor_on_line() -> str | None:
         try:
             return edit_in_editor(pastes.expand(buffer.text))
         except UsageError as error:
@@ -117,7 +117,7 @@ def _edit_line(event: KeyPressEvent, pastes: PasteFolder, output: Output) -> Non
             return None
 
     async def edit() -> None:
-        text = await run_in_terminal(edited)
+        text = await run_in_terminal(run_editor_on_line)
         if text is not None:
             buffer.save_to_undo_stack()
             line = pastes.fold_draft(text)

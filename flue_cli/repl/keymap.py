@@ -1,7 +1,7 @@
 """The chat's keymap: keys to actions, and the labels of keys.
 
-Keys are written as prompt_toolkit has them (`c-o`, `escape enter`, `f4`). A key that the person chose for
-an action does that instead of whatever it did; the action's usual keys go on working.
+Keys have the names of prompt_toolkit (`c-o`, `escape enter`, `f4`). A configured key replaces whatever that
+key did by default; the action's default keys keep working.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DEFAULT_KEYS: Mapping[str, tuple[str, ...]] = {
 """Actions whose keys can be configured, and their default keys."""
 
 _RESERVED = (Keys.ControlC, Keys.ControlD)
-"""The ways out of the chat."""
+"""Keys that always leave the chat or cancel."""
 
 _KEY_LABELS = {Keys.ControlM: "Enter", Keys.ControlI: "Tab", Keys.ControlH: "Backspace", " ": "Space"}
 _MODIFIERS = {"c": "Ctrl", "s": "Shift"}
@@ -36,30 +36,31 @@ _MODIFIERS = {"c": "Ctrl", "s": "Shift"}
 def build_keymap(configured: Mapping[str, str]) -> dict[Keystrokes, str]:
     """Map keys to actions, an action's preferred keys first.
 
-    UsageError for a key that does not exist, or that something else needs.
+    Raises UsageError for a key that does not exist, or that cannot be used for the action.
     """
-    mine: dict[Keystrokes, str] = {}
+    keymap: dict[Keystrokes, str] = {}
     for action, text in configured.items():
         keys = _configured_keystrokes(action, text)
-        if keys in mine:
-            raise _key_error(action, f"'{text}' is chosen for {mine[keys]} already")
-        mine[keys] = action
-    usual = {_parse_keystrokes(text): action for action, texts in DEFAULT_KEYS.items() for text in texts}
-    found = mine | {keys: action for keys, action in usual.items() if keys not in mine}
-    if "send" not in found.values():
+        if keys in keymap:
+            raise _key_error(action, f"'{text}' is already used for {keymap[keys]}")
+        keymap[keys] = action
+    for action, texts in DEFAULT_KEYS.items():
+        for text in texts:
+            keymap.setdefault(_parse_keystrokes(text), action)
+    if "send" not in keymap.values():
         raise _key_error(
-            mine[_parse_keystrokes("enter")], "'enter' leaves no key that sends", 'send = "escape enter"'
+            keymap[_parse_keystrokes("enter")], "'enter' leaves no key that sends", 'send = "escape enter"'
         )
-    return found
+    return keymap
 
 
 def key_label(action: str, keymap: Mapping[Keystrokes, str]) -> str:
-    """The preferred key of an action, for people; "" if it has none."""
-    return next((format_keystrokes(stroke) for stroke, does in keymap.items() if does == action), "")
+    """Name the preferred key of an action, for people; "" if it has none."""
+    return next((format_keystrokes(keys) for keys, bound in keymap.items() if bound == action), "")
 
 
 def format_keystrokes(keys: Sequence[Keys | str]) -> str:
-    """Write keystrokes as people do: `Ctrl-O`, `Alt-Enter`, `Ctrl-X Ctrl-E`, `F4`."""
+    """Format keystrokes for people: `Ctrl-O`, `Alt-Enter`, `Ctrl-X Ctrl-E`, `F4`."""
     if len(keys) == 2 and keys[0] == Keys.Escape:
         return f"Alt-{_format_key(keys[1])}"
     return " ".join(map(_format_key, keys))
@@ -68,25 +69,26 @@ def format_keystrokes(keys: Sequence[Keys | str]) -> str:
 def _format_key(key: Keys | str) -> str:
     if key in _KEY_LABELS:
         return _KEY_LABELS[key]
-    *before, name = str(getattr(key, "value", key)).split("-")
-    return "-".join([*(_MODIFIERS.get(modifier, modifier) for modifier in before), name.capitalize() or "-"])
+    *modifiers, name = str(getattr(key, "value", key)).split("-")
+    labels = [_MODIFIERS.get(modifier, modifier) for modifier in modifiers]
+    return "-".join([*labels, name.capitalize() or "-"])
 
 
 def _configured_keystrokes(action: str, text: str) -> Keystrokes:
     try:
         keys = _parse_keystrokes(text)
     except ValueError:
-        raise _key_error(action, f"'{text}' is no key", "such as c-o, f2, or escape enter") from None
+        raise _key_error(action, f"'{text}' is not a valid key", "such as c-o, f2, or escape enter") from None
     first = keys[0]
     if not isinstance(first, Keys):
-        raise _key_error(action, f"'{text}' begins with a character, which could not be typed any more")
+        raise _key_error(action, f"'{text}' begins with a character that could no longer be typed")
     if first in _RESERVED:
-        raise _key_error(action, f"'{text}' is a way out of the chat")
+        raise _key_error(action, f"'{text}' is reserved for cancelling and leaving")
     return keys
 
 
 def _parse_keystrokes(text: str) -> Keystrokes:
-    """The keys that `text` names; ValueError if one of them does not exist."""
+    """Parse the keys that `text` names; ValueError if one of them does not exist."""
     if not text.split():
         raise ValueError(text)
     bindings = KeyBindings()

@@ -1,4 +1,4 @@
-"""The loop of the chat: a generator of prompts, and what is done about each."""
+"""The chat: a generator of input lines, and a loop that acts on each of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from flue_cli.turns.cancellation import Cancellation, SignalRoute
 from flue_cli.turns.dry_run import DryRunResult
 from flue_cli.turns.runner import Listener, cancellable_pause
 
-if TYPE_CHECKING:  # it costs prompt_toolkit
+if TYPE_CHECKING:  # importing it loads prompt_toolkit
     from flue_cli.repl.history import HistoryPath
 
 RECAP_TURNS = 3
@@ -46,39 +46,44 @@ def run_chat(
     history_path: HistoryPath,
     style: ChatStyle = ChatStyle(),  # noqa: B008 - immutable
 ) -> None:
-    """Talk until the person leaves: returns on Ctrl-D or /exit, raises StoppedBySignal on a second Ctrl-C.
+    """Run the chat until Ctrl-D or /exit; a second Ctrl-C, or a signal, raises StoppedBySignal.
 
-    `history_of` gives the file that keeps what was typed to an agent; "" keeps it nowhere.
+    `history_path` gives the file for an agent's input history; "" stores none.
     """
     from flue_cli.repl.input_line import read_prompts
 
-    talk = _ChatLoop(conversation, output, cancelling, AgentThread(), style.bell)
-    then = NextAction()
+    chat = _RunningChat(conversation, output, cancelling, AgentThread(), style.bell)
+    action = NextAction()
 
-    def before() -> str:
-        _show_changes_by_others(talk)
-        return then.draft
+    def prepare_prompt() -> str:
+        _show_changes_by_others(chat)
+        return action.draft
 
     lines = read_prompts(
-        conversation, output, cancelling, history_path=history_path, prepare_prompt=before, style=style
+        conversation,
+        output,
+        cancelling,
+        history_path=history_path,
+        prepare_prompt=prepare_prompt,
+        style=style,
     )
     with restore_terminal(), closing(conversation):
         try:
             open_conversation(conversation, output, RECAP_TURNS)
             for line in lines:
-                then = _interpret_input(line, talk)
-                if then.exits:
+                action = _interpret_input(line, chat)
+                if action.exits:
                     break
-                if then.is_dry_run:
-                    _run_dry(then.prompt, talk)
-                elif then.prompt:
-                    _run_prompt(then.prompt, talk)
+                if action.is_dry_run:
+                    _run_dry(action.prompt, chat)
+                elif action.prompt:
+                    _run_prompt(action.prompt, chat)
         finally:
-            _show_resume_command(talk)
+            _show_resume_command(chat)
 
 
-class _ChatLoop(NamedTuple):
-    """The parts of a running chat. A turn longer than `bell_seconds` rings the terminal's bell; 0: never."""
+class _RunningChat(NamedTuple):
+    """The parts of a running chat. A turn of `bell_seconds` or more rings the terminal's bell; 0: never."""
 
     conversation: Conversation
     output: Output
@@ -87,83 +92,86 @@ class _ChatLoop(NamedTuple):
     bell_seconds: float
 
 
-def _show_changes_by_others(talk: _ChatLoop) -> None:
+def _show_changes_by_others(chat: _RunningChat) -> None:
     """Show the turns that others added since the last prompt, and check the agent's file for changes."""
-    conversation, output, cancellation = talk.conversation, talk.output, Cancellation()
+    conversation, output, cancellation = chat.conversation, chat.output, Cancellation()
     try:
-        with _own_terminal(talk, cancellation):
+        with _own_terminal(chat, cancellation):
             show_missed_changes(conversation.missed_changes(), conversation, output)
             check_agent_file(conversation, output, cancellation)
     except FlueError as error:
         output.error(error)
 
 
-def _interpret_input(line: str, talk: _ChatLoop) -> NextAction:
-    """Run a line's slash command, if it is one, and give the next action."""
-    conversation, output, cancellation = talk.conversation, talk.output, Cancellation()
-    working = StatusLine(output, cancellation, conversation.options.wait)
-    pause = cancellable_pause(cancellation, working.waiting)
-    with _own_terminal(talk, cancellation), working.shown_while():
-        return run_line(line, ChatContext(conversation, output, pause, cancellation, talk.cancelling))
+def _interpret_input(line: str, chat: _RunningChat) -> NextAction:
+    """Run the slash command in `line`, if it is one, and give the next action."""
+    conversation, output, cancellation = chat.conversation, chat.output, Cancellation()
+    status_line = StatusLine(output, cancellation, conversation.options.wait)
+    pause = cancellable_pause(cancellation, status_line.waiting)
+    with _own_terminal(chat, cancellation), status_line.shown_while():
+        return run_line(line, ChatContext(conversation, output, pause, cancellation, chat.cancelling))
 
 
-def _run_prompt(prompt: str, talk: _ChatLoop) -> None:
-    """Run one turn in the worker's thread and show it; the chat goes on whatever becomes of it."""
-    conversation, output = talk.conversation, talk.output
-    with _agent_running(talk) as (cancellation, working, shown):
+def _run_prompt(prompt: str, chat: _RunningChat) -> None:
+    """Run one turn in the agent's thread and show it; errors are shown, and the chat continues."""
+    conversation, output = chat.conversation, chat.output
+    with _agent_running(chat) as (cancellation, status_line, view):
 
-        def begun(found: BegunTurn) -> None:
-            working.begun()
-            note_begun_turn(output, found)
-            show_missed_changes(conversation.missed_changes_before(found), conversation, output)
+        def begun(turn: BegunTurn) -> None:
+            status_line.begun()
+            note_begun_turn(output, turn)
+            show_missed_changes(conversation.missed_changes_before(turn), conversation, output)
 
-        listener = Listener(on_wait=working.waiting, on_begin=begun, on_piece=shown.piece)
-        turn = talk.agent_thread.run(
-            lambda stuck: conversation.run_turn(prompt, listener._replace(on_stuck=stuck), cancellation),
-            working.tick,
+        listener = Listener(on_wait=status_line.waiting, on_begin=begun, on_piece=view.piece)
+        turn = chat.agent_thread.run(
+            lambda on_stuck: conversation.run_turn(
+                prompt, listener._replace(on_stuck=on_stuck), cancellation
+            ),
+            status_line.tick,
         )
-        shown.end(turn.reply)
+        view.end(turn.reply)
         if turn.error:
             show_failure(turn.error, output, verbose=conversation.options.verbose)
 
 
-def _run_dry(prompt: str, talk: _ChatLoop) -> None:
+def _run_dry(prompt: str, chat: _RunningChat) -> None:
     """Run the agent on a prompt as a dry run and show its reply and data changes."""
-    conversation, output = talk.conversation, talk.output
-    with _agent_running(talk) as (cancellation, working, shown):
-        done: DryRunResult = talk.agent_thread.run(
-            lambda stuck: conversation.dry_run(prompt, shown.piece, stuck, cancellation), working.tick
+    conversation, output = chat.conversation, chat.output
+    with _agent_running(chat) as (cancellation, status_line, view):
+        dry_run: DryRunResult = chat.agent_thread.run(
+            lambda on_stuck: conversation.dry_run(prompt, view.piece, on_stuck, cancellation),
+            status_line.tick,
         )
-        shown.end(done.result.reply if done.result else None)
-        if done.error:
-            show_failure(done.error, output, verbose=conversation.options.verbose)
+        view.end(dry_run.result.reply if dry_run.result else None)
+        if dry_run.error:
+            show_failure(dry_run.error, output, verbose=conversation.options.verbose)
             return
-        for line in data_lines(done.data_changes()):
+        for line in data_lines(dry_run.data_changes()):
             output.note(str(line).rstrip("\n"))
-        output.note("only tried: nothing of it is kept")
+        output.note("dry run: nothing was saved")
 
 
 @contextmanager
-def _agent_running(talk: _ChatLoop) -> Iterator[tuple[Cancellation, StatusLine, ReplyView]]:
+def _agent_running(chat: _RunningChat) -> Iterator[tuple[Cancellation, StatusLine, ReplyView]]:
     """Context of a running agent: status line, Ctrl-C cancels, the terminal's bell after a long turn."""
-    conversation, output, cancellation = talk.conversation, talk.output, Cancellation()
-    working = StatusLine(output, cancellation, conversation.options.wait)
-    with _own_terminal(talk, cancellation):
+    conversation, output, cancellation = chat.conversation, chat.output, Cancellation()
+    status_line = StatusLine(output, cancellation, conversation.options.wait)
+    with _own_terminal(chat, cancellation):
         check_agent_file(conversation, output, cancellation)
         try:
-            with no_input_for_agents(), working.shown_while(), clear_on_suspend(output):
-                yield cancellation, working, REPLY_VIEWS[conversation.reply_format](output, working)
+            with no_input_for_agents(), status_line.shown_while(), clear_on_suspend(output):
+                yield cancellation, status_line, REPLY_VIEWS[conversation.reply_format](output, status_line)
         except FlueError as error:
             output.error(error)
-    if 0 < talk.bell_seconds <= working.seconds and not isinstance(cancellation.reason, TurnCancelled):
+    if 0 < chat.bell_seconds <= status_line.seconds and not isinstance(cancellation.reason, TurnCancelled):
         ring_terminal_bell(output)
 
 
 @contextmanager
-def _own_terminal(talk: _ChatLoop, cancellation: Cancellation) -> Iterator[None]:
+def _own_terminal(chat: _RunningChat, cancellation: Cancellation) -> Iterator[None]:
     """Context that owns the terminal and its signals: Ctrl-C ends a turn, TERM and HUP end the chat."""
     try:
-        with silent_keyboard(), bracketed_paste(talk.output), talk.cancelling(cancellation):
+        with silent_keyboard(), bracketed_paste(chat.output), chat.cancelling(cancellation):
             yield
     finally:
         for reason in cancellation.reasons:
@@ -171,7 +179,7 @@ def _own_terminal(talk: _ChatLoop, cancellation: Cancellation) -> Iterator[None]
                 raise StoppedBySignal(reason.signum)
 
 
-def _show_resume_command(talk: _ChatLoop) -> None:
-    command = talk.conversation.resume_command()
+def _show_resume_command(chat: _RunningChat) -> None:
+    command = chat.conversation.resume_command()
     if command:
-        talk.output.note(f"resume with: {command}")
+        chat.output.note(f"resume with: {command}")

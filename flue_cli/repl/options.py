@@ -8,8 +8,8 @@ from typing import NamedTuple
 class ChatOptions(NamedTuple):
     """Options for the turns of a chat; `wait` and `timeout` are in seconds.
 
-    `keeps`: whether anything is kept; `repeat`: options that a resume must give again; `drafts`: the folder
-    for what was written in the editor and could not be used.
+    `is_saved` is False if the store forgets everything at the end. `repeat_flags` are the flags that a
+    command to resume the session needs. `drafts_folder` takes text from the editor that could not be used.
     """
 
     wait: float

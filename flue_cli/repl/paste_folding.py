@@ -1,7 +1,7 @@
-"""Long pastes, each one place in the line: shown as `[pasted 214 lines]`, sent whole.
+"""Long pastes, each folded into one placeholder: shown as `[pasted 214 lines]`, sent whole.
 
-Such a place is one character that nobody types, of a private use area, and a table says what it stands
-for. So the cursor steps over it, Backspace takes all of it, and the same words typed by hand are words.
+A placeholder is one character of a Unicode private use area; a table has the text behind it. So the cursor
+steps over the paste in one move, Backspace deletes all of it, and the same label typed by hand is just text.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from flue_cli.text import pluralize, safe_text
 
 MAX_UNFOLDED_LINES = 8
 MAX_UNFOLDED_CHARACTERS = 2_000
-"""A paste with more lines or characters is folded."""
+"""Limits above which a paste is folded."""
 
 MAX_DRAFT_CHARACTERS, _DRAFT_START_CHARACTERS = 10_000, 100
-"""A draft with more characters is folded after its beginning, to fit the screen."""
+"""Characters above which a draft is folded to fit the screen, and length of the start that stays visible."""
 
 _FIRST_PLACEHOLDER, _LAST_PLACEHOLDER = 0x100000, 0x10FFFC
 _PASTED_AT_SIGN = "\U0010fffd"
-"""A pasted `@`: it names no file, as whoever wrote the text cannot know ours."""
+"""A pasted `@`. It mentions no file: the author of a pasted text must not choose which files are sent."""
 
 _PLACEHOLDER = re.compile("[\U00100000-\U0010fffd]")
 _MENTION_SIGN = re.compile(r"(?<!\S)@")
@@ -40,16 +40,16 @@ class PasteFolder:
         self._labels = {_PASTED_AT_SIGN: "@"}
 
     def fold_paste(self, pasted: str) -> str:
-        """Give the text to insert for a paste: the paste itself, or a placeholder character if it is long."""
+        """Return the text to insert for a paste: the paste itself, or a placeholder if it is long."""
         text = pasted.replace("\r\n", "\n").replace("\r", "\n")
         lines = text.count("\n") + (not text.endswith("\n"))
         if lines > MAX_UNFOLDED_LINES or len(text) > MAX_UNFOLDED_CHARACTERS or _PLACEHOLDER.search(text):
-            what = pluralize(lines, "line") if lines > 1 else pluralize(len(text), "character")
-            return self._fold(text, f"[pasted {what}]")
+            size = pluralize(lines, "line") if lines > 1 else pluralize(len(text), "character")
+            return self._fold(text, f"[pasted {size}]")
         return _MENTION_SIGN.sub(_PASTED_AT_SIGN, text)
 
     def fold_draft(self, text: str) -> str:
-        """Give the text to insert for a draft; the part that is shown counts as typed."""
+        """Return the text to insert for a draft; the part that is shown counts as typed."""
         shown = (
             0
             if _PLACEHOLDER.search(text)
@@ -61,11 +61,11 @@ class PasteFolder:
         return text[:shown] + (self._fold(rest, f"[{pluralize(len(rest), 'character')}]") if rest else "")
 
     def expand(self, line: str) -> str:
-        """The text of a line, with all that was pasted."""
+        """Replace all placeholders of a line by their texts."""
         return _PLACEHOLDER.sub(lambda mark: self._texts.get(mark[0], mark[0]), line)
 
     def label(self, character: str) -> str:
-        """The label of a placeholder character; "" for any other character."""
+        """Return the label of a placeholder; "" for any other character."""
         return self._labels.get(character, "")
 
     def has_foldings(self, line: str) -> bool:
@@ -73,7 +73,7 @@ class PasteFolder:
         return self._unfold_text(line) != line
 
     def unfold(self, buffer: Buffer) -> None:
-        """Put into the line, as text, all that it shows folded; undoing folds it again."""
+        """Replace the folded texts in the line by themselves; undo in the editor folds them again."""
         before, after = buffer.document.text_before_cursor, buffer.document.text_after_cursor
         if self.has_foldings(before + after):
             buffer.save_to_undo_stack()
@@ -81,7 +81,7 @@ class PasteFolder:
             buffer.document = Document(before + self._unfold_text(after), len(before))
 
     def _unfold_text(self, line: str) -> str:
-        """The line with what was pasted, where it can stand there as text."""
+        """Replace the placeholders of a line whose texts can stand in it."""
         return _PLACEHOLDER.sub(lambda mark: self._unfold_placeholder(mark[0]), line)
 
     def _unfold_placeholder(self, placeholder: str) -> str:
@@ -95,19 +95,19 @@ class PasteFolder:
     def _fold(self, text: str, label: str) -> str:
         mark = chr(_FIRST_PLACEHOLDER + len(self._texts))
         if mark > chr(_LAST_PLACEHOLDER):
-            return text  # sixty thousand pastes in one chat: from here on they are shown
+            return text  # after 65,000 pastes in one chat, further ones are not folded
         self._texts[mark], self._labels[mark] = text, label
         return mark
 
 
 class PasteProcessor(Processor):
-    """Shows what was pasted by its label, and what a terminal might obey by its name."""
+    """Shows a placeholder as its label, and a control character as its name."""
 
     def __init__(self, pastes: PasteFolder) -> None:
         self._pastes = pastes
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
-        """The line as it is shown, and which place in it is which character."""
+        """Make the displayed line, and the maps between its positions and those of the text."""
         fragments = transformation_input.fragments
         line = fragment_list_to_text(fragments)
         if "\t" not in line and safe_text(line) == line and not _PLACEHOLDER.search(line):

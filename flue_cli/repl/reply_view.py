@@ -1,4 +1,4 @@
-"""A reply on its way to the screen: as it comes, or laid out as markdown."""
+"""Display of a reply: as it comes, or laid out as Markdown."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from flue_cli.render.streams import Output
 from flue_cli.text import SafeStream
 
 _MAX_PREVIEW_CHARACTERS = 8_000
-"""Characters of an unfinished block that are laid out ten times a second; of longer ones the end is shown."""
+"""Longest unfinished block that is laid out at each redraw; of a longer one the end is shown as it is."""
 
 _CHECK_EACH_LINE_CHARACTERS = 2_000
-"""Characters of an unfinished block up to which every line is looked at for its end."""
+"""Length up to which an unfinished block is checked for its end at every line."""
 
 
 class ReplyView:
-    """A reply as it comes. An agent that was given up may go on talking, and is not heard."""
+    """A reply shown as it comes. Pieces after `end`, from an agent that did not stop, are dropped."""
 
     def __init__(self, output: Output, status_line: StatusLine) -> None:
         self._output = output
@@ -30,7 +30,7 @@ class ReplyView:
             self._write(text)
 
     def end(self, reply: str | None) -> None:
-        """Nothing more is heard; `reply` is shown unless it came in pieces."""
+        """End the reply; `reply` is shown unless it came in pieces."""
         self._is_ended = True
         self._status_line.hide()
         if not self._has_pieces and reply is not None:
@@ -47,9 +47,9 @@ class ReplyView:
 
 
 class MarkdownReplyView(ReplyView):
-    """A reply laid out block by block, so that nothing is drawn twice that may have scrolled off.
+    """A reply laid out block by block: a finished block is printed once and may scroll off the screen.
 
-    The block that is not done yet is shown below, among the signs of life.
+    The unfinished block is shown in the status line below, which is redrawn.
     """
 
     def __init__(self, output: Output, status_line: StatusLine) -> None:
@@ -65,7 +65,7 @@ class MarkdownReplyView(ReplyView):
 
         text = self._safe_stream.feed(text)
         self._rest += text
-        # A block that grows long is looked at less and less often, or the work would be its square.
+        # Checking a long block at every line would take time quadratic in its length.
         if "\n" not in text or len(self._rest) < self._next_check_length:
             return
         done = finished_length(self._rest) if len(text) <= MOST_CHARACTERS else self._rest.rfind("\n") + 1
@@ -85,9 +85,9 @@ class MarkdownReplyView(ReplyView):
         from flue_cli.render.markdown import render_markdown
 
         if text.strip():
-            before = "\n" if self._has_printed else ""
+            separator = "\n" if self._has_printed else ""
             self._has_printed = True
-            self._output.write_raw(before + render_markdown(text, shutil.get_terminal_size().columns))
+            self._output.write_raw(separator + render_markdown(text, shutil.get_terminal_size().columns))
 
     def _preview(self, columns: int) -> str:
         from flue_cli.render.markdown import render_markdown
@@ -101,4 +101,4 @@ class MarkdownReplyView(ReplyView):
 
 
 REPLY_VIEWS = {"text": ReplyView, "markdown": MarkdownReplyView}
-"""An agent's `reply_format` to how its replies are shown."""
+"""An agent's `reply_format` to the view of its replies."""

@@ -1,4 +1,4 @@
-"""The terminal's own settings while a chat runs."""
+"""Settings of the terminal while a chat runs."""
 
 from __future__ import annotations
 
@@ -18,42 +18,41 @@ _PASTE_MARKS_ON, _PASTE_MARKS_OFF = "\x1b[?2004h", "\x1b[?2004l"
 
 @contextmanager
 def restore_terminal() -> Iterator[None]:
-    """Leave the terminal as it was found, however the chat ends."""
+    """Context that restores the terminal's settings at its end, however the chat ends."""
     keyboard = sys.stdin
-    found = termios.tcgetattr(keyboard)
+    settings = termios.tcgetattr(keyboard)
     try:
         yield
     finally:
-        _apply_settings(keyboard, found)
+        _apply_settings(keyboard, settings)
 
 
 @contextmanager
 def silent_keyboard() -> Iterator[None]:
-    """While an agent works, what is typed is neither shown nor lost: the next prompt gets it.
+    """Context in which typed text is not echoed; the next prompt reads it.
 
-    Signals (Ctrl-C, Ctrl-Z) stay on. Enter stays a carriage return, which is what the prompt takes for
-    Enter.
+    Signals (Ctrl-C, Ctrl-Z) stay on. Enter stays a carriage return, as the prompt expects it.
     """
-    keyboard = os.dup(sys.stdin.fileno())  # standard input itself may lead elsewhere meanwhile
-    found = termios.tcgetattr(keyboard)
-    quiet = list(found)
-    quiet[0] &= ~termios.ICRNL
-    quiet[3] &= ~(termios.ECHO | termios.ICANON)
-    quiet[3] |= termios.NOFLSH  # or Ctrl-C would throw away what was typed
-    _apply_settings(keyboard, quiet)
-    # A shell sets the terminal as it likes while we are stopped (Ctrl-Z).
-    continued = signal.signal(signal.SIGCONT, lambda signum, frame: _apply_settings(keyboard, quiet))
+    keyboard = os.dup(sys.stdin.fileno())  # an agent gets another standard input meanwhile
+    settings = termios.tcgetattr(keyboard)
+    silent = list(settings)
+    silent[0] &= ~termios.ICRNL
+    silent[3] &= ~(termios.ECHO | termios.ICANON)
+    silent[3] |= termios.NOFLSH  # otherwise Ctrl-C would discard the typed text
+    _apply_settings(keyboard, silent)
+    # The shell changes the settings while we are stopped (Ctrl-Z).
+    old_handler = signal.signal(signal.SIGCONT, lambda signum, frame: _apply_settings(keyboard, silent))
     try:
         yield
     finally:
-        signal.signal(signal.SIGCONT, continued)
-        _apply_settings(keyboard, found)
+        signal.signal(signal.SIGCONT, old_handler)
+        _apply_settings(keyboard, settings)
         os.close(keyboard)
 
 
 @contextmanager
 def clear_on_suspend(output: Output) -> Iterator[None]:
-    """Context that clears what is drawn before Ctrl-Z returns the terminal to the shell."""
+    """Context in which Ctrl-Z clears the status line before the shell gets the terminal."""
     if not output.can_draw or signal.getsignal(signal.SIGTSTP) is not signal.SIG_DFL:
         yield
         return
@@ -63,7 +62,7 @@ def clear_on_suspend(output: Output) -> Iterator[None]:
         with room.lock:
             room.clear()
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGTSTP)  # comes back when the shell has us go on
+            os.kill(os.getpid(), signal.SIGTSTP)  # returns when the shell continues us
             signal.signal(signal.SIGTSTP, stop)
 
     signal.signal(signal.SIGTSTP, stop)
@@ -75,26 +74,26 @@ def clear_on_suspend(output: Output) -> Iterator[None]:
 
 @contextmanager
 def cooked_mode() -> Iterator[None]:
-    """Inside `quiet_keyboard`, the keyboard as another program (a pager) expects it."""
+    """Context inside `silent_keyboard` with the settings that another program (a pager) expects."""
     keyboard = sys.stdin
     if not keyboard.isatty():
         yield
         return
-    found = termios.tcgetattr(keyboard)
-    usual = list(found)
-    usual[0] |= termios.ICRNL
-    usual[3] |= termios.ECHO | termios.ICANON
-    usual[3] &= ~termios.NOFLSH
-    _apply_settings(keyboard, usual)
+    settings = termios.tcgetattr(keyboard)
+    cooked = list(settings)
+    cooked[0] |= termios.ICRNL
+    cooked[3] |= termios.ECHO | termios.ICANON
+    cooked[3] &= ~termios.NOFLSH
+    _apply_settings(keyboard, cooked)
     try:
         yield
     finally:
-        _apply_settings(keyboard, found)
+        _apply_settings(keyboard, settings)
 
 
 @contextmanager
 def bracketed_paste(output: Output) -> Iterator[None]:
-    """While an agent works, the terminal goes on marking pastes, so that each becomes one prompt."""
+    """Context in which the terminal marks pastes also while an agent works, so that each stays one prompt."""
     if os.environ.get("TERM") == "dumb":
         yield
         return
@@ -102,30 +101,30 @@ def bracketed_paste(output: Output) -> Iterator[None]:
     try:
         yield
     finally:
-        output.write_raw(_PASTE_MARKS_OFF)  # the prompt turns them on for itself
+        output.write_raw(_PASTE_MARKS_OFF)  # the prompt turns them on again
 
 
 @contextmanager
 def no_input_for_agents() -> Iterator[None]:
-    """While an agent works, its `input()` ends at once, and so does that of the programs it starts.
+    """Context in which standard input is empty: the keyboard belongs to the chat.
 
-    The keyboard belongs to the chat.
+    An agent's `input()` ends at once, and so does that of the programs it starts.
     """
     keyboard, descriptor = sys.stdin, sys.stdin.fileno()
-    kept = os.dup(descriptor)
-    with open(os.devnull) as nothing:
-        os.dup2(nothing.fileno(), descriptor)
-        sys.stdin = nothing
+    saved = os.dup(descriptor)
+    with open(os.devnull) as empty:
+        os.dup2(empty.fileno(), descriptor)
+        sys.stdin = empty
         try:
             yield
         finally:
             sys.stdin = keyboard
-            os.dup2(kept, descriptor)
-            os.close(kept)
+            os.dup2(saved, descriptor)
+            os.close(saved)
 
 
 def is_terminal_gone() -> bool:
-    """True if the terminal's window was closed, which reads as the end of input."""
+    """True if the terminal's window was closed, which input shows only as its end."""
     try:
         termios.tcgetattr(sys.stdin)
     except termios.error:
@@ -134,5 +133,5 @@ def is_terminal_gone() -> bool:
 
 
 def _apply_settings(keyboard: TextIO | int, settings: list[Any]) -> None:
-    with suppress(termios.error):  # after a hang-up there is nothing left to set
+    with suppress(termios.error):  # after a hang-up the terminal is gone
         termios.tcsetattr(keyboard, termios.TCSADRAIN, settings)

@@ -1,4 +1,4 @@
-"""The colours of the chat's line, its suggestions, its menu and its toolbar."""
+"""Colours of the input line, suggestions, completion menu and toolbar."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ THEME_CLASSES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "completion": (("completion-menu.completion", "completion-menu.meta.completion"), ""),
     "selected": (("completion-menu.completion.current", "completion-menu.meta.completion.current"), ""),
 }
-"""A part of the screen: what prompt_toolkit calls it, and how it looks unless a style is chosen."""
+"""A part of the screen to its prompt_toolkit classes and its default style."""
 
 _BASE_STYLE = "noreverse"
-"""A style that was chosen starts from here, or colours would be the other way round."""
+"""Base of a configured style: prompt_toolkit's own for these parts reverses the colours."""
 
 
 def theme_style(theme: Mapping[str, str]) -> Style:
-    """The chat's style with what was chosen; UsageError for what is no style."""
+    """Make the chat's style from the configured one; UsageError for an invalid style."""
     rules: dict[str, str] = {}
-    for part, (names, usual) in THEME_CLASSES.items():
-        chosen = theme.get(part)
+    for part, (names, default) in THEME_CLASSES.items():
+        configured = theme.get(part)
         try:
-            Style.from_dict({"chosen": chosen or ""})
+            Style.from_dict({"configured": configured or ""})
         except ValueError:
             raise UsageError(
-                f"{config_path()}: theme: {part}: '{chosen}' is no style",
+                f"{config_path()}: theme: {part}: '{configured}' is not a valid style",
                 hint='such as "ansigreen bold", or "bg:#222222 #aaaaaa"',
             ) from None
-        look = f"{_BASE_STYLE} {chosen}" if chosen else usual
-        rules |= dict.fromkeys(names, look) if look else {}
+        style = f"{_BASE_STYLE} {configured}" if configured else default
+        rules |= dict.fromkeys(names, style) if style else {}
     return Style.from_dict(rules)

@@ -1,4 +1,4 @@
-"""The line below the prompt: where we are, how much there is, which keys help."""
+"""The line below the prompt: agent, session, sizes, and the keys that are useful now."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Toolbar:
         keymap: Mapping[Keystrokes, str],
         has_foldings: Callable[[str], bool],
     ) -> None:
-        """`keys` says which key does what, `folds` whether a line shows something folded."""
+        """`has_foldings` is True for a line that shows a folded paste."""
         self._conversation = conversation
         self._keymap = keymap
         self._has_foldings = has_foldings
@@ -43,7 +43,7 @@ class Toolbar:
         self._data_bytes = 0
 
     def refresh(self) -> None:
-        """Take things as they are now."""
+        """Read the session's present state from the store."""
         conversation = self._conversation
         try:
             head = conversation.head()
@@ -51,10 +51,10 @@ class Toolbar:
                 self._data_bytes = len(conversation.store.data_at(head, head.turn).encode())
             self._head = head
         except StoreError:
-            self._head = None  # whoever asks for a turn will be told
+            self._head = None  # the next turn reports the error
 
     def __call__(self) -> StyleAndTextTuples:
-        """The line, as wide as the screen at most."""
+        """Make the line, at most as wide as the screen."""
         app = get_app()
         text = fit_toolbar(self._facts(), self._hints(), app.output.get_size().columns)
         return [("", text)]
@@ -66,7 +66,7 @@ class Toolbar:
             truncate_cells(safe_line(conversation.name), _MAX_NAME_CHARACTERS),
         ]
         if not conversation.options.is_saved:
-            facts.append("not kept")
+            facts.append("not saved")
         if head is None:
             return facts
         if head.uid == ABSENT:
@@ -79,9 +79,10 @@ class Toolbar:
         ]
 
     def _hints(self) -> list[str]:
-        """The most useful first."""
+        """Make the hints, the most useful first."""
         app = get_app()
         is_vi = app.editing_mode == EditingMode.VI
+        # Pairs of action and effect; a pair without effect is shown as it is.
         hints = [
             (_VI_MODES.get(app.vi_state.input_mode, "vi: insert"), "") if is_vi else ("", ""),
             ("expand", " expands") if self._has_foldings(app.current_buffer.text) else ("", ""),
@@ -89,20 +90,22 @@ class Toolbar:
             ("editor", " editor"),
             ("vi", " emacs" if is_vi else " vi"),
         ]
-        shown = [f"{key_label(what, self._keymap)}{does}" if does else what for what, does in hints]
-        return [hint for hint in [*shown, "/help"] if hint and not hint.startswith(" ")]
+        texts = [
+            f"{key_label(action, self._keymap)}{effect}" if effect else action for action, effect in hints
+        ]
+        return [text for text in [*texts, "/help"] if text and not text.startswith(" ")]
 
 
 def fit_toolbar(facts: Sequence[str], hints: Sequence[str], columns: int) -> str:
-    """Facts on the left, hints on the right: of each as many as fit in, the first two facts at any rate."""
-    room = columns - 2
-    shown = list(facts)
-    while len(shown) > 2 and get_cwidth(_SEPARATOR.join(shown)) > room:
-        shown.pop()
-    left = truncate_cells(_SEPARATOR.join(shown), room)
+    """Put facts on the left and hints on the right, as many as fit, but always the first two facts."""
+    width = columns - 2
+    fitting = list(facts)
+    while len(fitting) > 2 and get_cwidth(_SEPARATOR.join(fitting)) > width:
+        fitting.pop()
+    left = truncate_cells(_SEPARATOR.join(fitting), width)
     right = ""
     for hint in hints:
-        more = f"{right}{_SEPARATOR}{hint}" if right else hint
-        if get_cwidth(left + _SEPARATOR + more) <= room:
-            right = more
-    return f" {left}{' ' * (room - get_cwidth(left) - get_cwidth(right))}{right} " if room > 0 else ""
+        longer = f"{right}{_SEPARATOR}{hint}" if right else hint
+        if get_cwidth(left + _SEPARATOR + longer) <= width:
+            right = longer
+    return f" {left}{' ' * (width - get_cwidth(left) - get_cwidth(right))}{right} " if width > 0 else ""

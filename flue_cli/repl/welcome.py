@@ -32,16 +32,16 @@ def show_session_start(conversation: Conversation, output: Output, recap_turns: 
     recap = last_turns(conversation.store, head, recap_turns)
     output.note(_session_line(conversation, head))
     _show_entries(recap, conversation, output)
-    for remark in (_source_notice(conversation, head), _interrupted_notice(recap[-1] if recap else None)):
-        if remark:
-            output.note(remark)
+    for notice in (_source_notice(conversation, head), _interrupted_notice(recap[-1] if recap else None)):
+        if notice:
+            output.note(notice)
 
 
 def show_missed_changes(missed: MissedChanges, conversation: Conversation, output: Output) -> None:
-    """Show what somebody else did to the session meanwhile."""
+    """Show the changes that another process made to the session meanwhile."""
     if missed.undone:
-        which, verb = format_turn_numbers(missed.undone), "was" if len(missed.undone) == 1 else "were"
-        output.note(f"meanwhile {which} {verb} undone in another process")
+        turns, verb = format_turn_numbers(missed.undone), "was" if len(missed.undone) == 1 else "were"
+        output.note(f"meanwhile {turns} {verb} undone in another process")
     if missed.turns:
         output.note("meanwhile in another process:")
         _show_entries(missed.turns, conversation, output)
@@ -56,13 +56,13 @@ def _show_entries(entries: Sequence[Entry], conversation: Conversation, output: 
 
 def _session_line(conversation: Conversation, head: SessionHead) -> str:
     size = format_turns(head.turn) if head.uid != ABSENT else "new"
-    kept = "" if conversation.options.is_saved else ", not kept"
+    unsaved = "" if conversation.options.is_saved else ", not saved"
     agent, name = safe_line(conversation.agent.name), safe_line(conversation.name)
-    return f"{agent} · session {name} ({size}{kept}) · /help"
+    return f"{agent} · session {name} ({size}{unsaved}) · /help"
 
 
 def _source_notice(conversation: Conversation, head: SessionHead) -> str:
-    """Notice that the agent source has changed since the last turns; "" if it has not, or is unknown."""
+    """Make the notice that the agent source has changed since the last turns; "" if it has not."""
     for number, entry in enumerate(entries_backwards(conversation.store, head)):
         source = entry.meta.get("source")
         if source is not None:
@@ -76,7 +76,7 @@ def _source_notice(conversation: Conversation, head: SessionHead) -> str:
 
 
 def _interrupted_notice(newest: Entry | None) -> str:
-    """Notice about the newest prompt if it was interrupted, with the commands that settle it; else ""."""
+    """Make the notice about an interrupted prompt, with the commands that settle it; "" for any other."""
     if newest is None or newest.outcome != "interrupted":
         return ""
     prompt = safe_line(newest.prompt)

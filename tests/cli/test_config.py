@@ -126,10 +126,10 @@ def test_the_file_is_obeyed(flue: Flue, file: Path) -> None:
         ('timeout = "1"', "timeout takes a number of seconds, more than 0", ""),
         ("store = 3", "store takes a text in quotes", ""),
         ('store = ""', "store takes a text in quotes", ""),
-        ('store = "flue.db"', "store takes a whole path, or one that begins with ~: not 'flue.db'", ""),
-        ('store = "sqlite:///flue.db"', "store takes a whole path: sqlite:////home/me/flue.db", ""),
+        ('store = "flue.db"', "store takes an absolute path, or one that begins with ~: not 'flue.db'", ""),
+        ('store = "sqlite:///flue.db"', "store takes an absolute path: sqlite:////home/me/flue.db", ""),
         ('agents = "mine"', 'agents takes a list of folders: ["~/agents"]', ""),
-        ('agents = ["mine"]', "agents takes a whole path, or one that begins with ~: not 'mine'", ""),
+        ('agents = ["mine"]', "agents takes an absolute path, or one that begins with ~: not 'mine'", ""),
         ("agents = [3]", "agents takes a text in quotes", ""),
         ("wait 3", "is not TOML: Expected '=' after a key in a key/value pair", ""),
         ('agent = "a"\nagent = "b"', "is not TOML: Cannot overwrite a value", ""),
@@ -235,7 +235,10 @@ def test_a_config_file_survives_an_editor_that_fails(flue: Flue, file: Path) -> 
     write(file, "wait = 7\n")
 
     done = edited(flue, "exit 3 #")
-    assert (done.code, done.err.splitlines()[0]) == (2, "error: the editor ended with 3: nothing was saved")
+    assert (done.code, done.err.splitlines()[0]) == (
+        2,
+        "error: the editor failed with exit code 3: nothing was saved",
+    )
     missing = flue("config", "edit", stdin=None, env={"VISUAL": "/no/such editor"})
     assert (missing.code, "cannot be started" in missing.err) == (2, True)
     assert file.read_text() == "wait = 7\n"

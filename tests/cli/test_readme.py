@@ -119,3 +119,24 @@ def test_every_slash_command_is_in_the_manual() -> None:
 
     text = (MANUAL / "chat.md").read_text()
     assert [name for name in COMMANDS if not re.search(rf"`{name}\b", text)] == []
+
+
+def test_help_and_the_manual_list_the_same_commands() -> None:
+    """The table of the page about the chat has the commands that /help lists, and no others."""
+    from flue_cli.repl.slash import COMMANDS
+
+    section = (MANUAL / "chat.md").read_text().partition("\n## Commands\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `/")]
+    named = {name for row in rows for name in re.findall(r"`(/[a-z]+)", row)}
+    assert named == set(COMMANDS) - {"/help", "/exit", "/quit"}
+
+
+def test_every_path_of_the_contributing_page_is_there() -> None:
+    """A path in backticks, from the project's folder or from flue_cli, exists."""
+    text = (MANUAL / "contributing.md").read_text()
+    paths = {path for path in re.findall(r"`([\w./]+(?:/|\.py|\.md|\.toml))`", text) if "NAME" not in path}
+    paths |= set(re.findall(r"\btests/\S+\.py\b", text))
+    assert len(paths) > 30
+    assert [
+        path for path in paths if not any((root / path).exists() for root in (PROJECT, PROJECT / "flue_cli"))
+    ] == []

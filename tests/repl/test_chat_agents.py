@@ -112,7 +112,7 @@ def test_a_changed_agent_is_taken(driver: ChatDriver, folder: AgentFolder) -> No
         talking_to(driver, folder), "one" + ENTER, "/reload" + ENTER, "two" + ENTER, "/reload" + ENTER, CTRL_D
     )
 
-    assert "tester.py is loaded again\nnew two\ntester.py is loaded again, and is the same\n" in page
+    assert "tester.py is loaded again\nnew two\ntester.py is loaded again, unchanged\n" in page
     assert driver.sent() == ["one", "two"]
     sources = [entry.meta["source"] for entry in driver.entries()]
     assert sources[0] != sources[1]
@@ -127,7 +127,7 @@ def test_a_broken_edit_leaves_the_agent_as_it_was(driver: ChatDriver, folder: Ag
 
     assert "error: agent 'tester' cannot be loaded: SyntaxError: " in page
     assert "Traceback (most recent call last):" in page
-    assert "the agent stays as it was\nold two\n" in page
+    assert "the old agent goes on answering\nold two\n" in page
 
 
 def test_what_the_old_agent_needs_stays_after_a_broken_edit(driver: ChatDriver, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_every_file_of_an_agent_counts(driver: ChatDriver, tmp_path: Path) -> No
     )
 
     file = "parts/__init__.py"
-    assert f"{file} has changed: /reload takes it\n{file} is loaded again\nchanged\n" in page
+    assert f"{file} has changed: /reload loads it\n{file} is loaded again\nchanged\n" in page
 
 
 def test_a_changed_file_is_mentioned_once(driver: ChatDriver, folder: AgentFolder) -> None:
@@ -172,9 +172,9 @@ def test_a_changed_file_is_mentioned_once(driver: ChatDriver, folder: AgentFolde
 
     assert page.splitlines()[1:-1] == [
         "old one",
-        "tester.py has changed: /reload takes it",
+        "tester.py has changed: /reload loads it",
         "old two",
-        "tester.py has changed: /reload takes it",
+        "tester.py has changed: /reload loads it",
         "old three",
     ]
 
@@ -191,7 +191,7 @@ def test_a_watched_file_is_taken_when_it_is_saved(driver: ChatDriver, folder: Ag
 
     assert "old one\ntester.py is loaded again\nnew two\nerror: agent 'tester' cannot be loaded: " in page
     assert page.count("ZeroDivisionError") == 1
-    assert "the agent stays as it was\nnew three\ntester.py is loaded again\nmended four\n" in page
+    assert "the old agent goes on answering\nnew three\ntester.py is loaded again\nmended four\n" in page
 
 
 def test_a_file_saved_while_a_prompt_is_typed_counts(driver: ChatDriver, folder: AgentFolder) -> None:
@@ -236,11 +236,11 @@ def test_a_load_that_does_not_end_is_cancelled(driver: ChatDriver, folder: Agent
     [
         (
             LoadedAgent(Agent("tester", echo, "v1")),
-            "error: agent 'tester' has no file that could be loaded again",
+            "error: agent 'tester' has no file to load again",
         ),
         (
             LoadedAgent(Agent("tester", echo, "v1"), AgentSource("tester", "/x.py", "package p", "p")),
-            "error: agent 'tester' belongs to package p, which is loaded once",
+            "error: agent 'tester' belongs to package p, which is loaded only once",
         ),
     ],
     ids=["no file", "package"],
@@ -295,7 +295,7 @@ def test_a_prompt_that_a_crash_left_can_be_dropped(driver: ChatDriver) -> None:
         echo, "/discard" + ENTER, "/discard" + ENTER, "/history" + ENTER, "two" + ENTER, CTRL_D
     )
 
-    assert "turn 2 is dropped; nothing had come of it\n" in page
+    assert "turn 2 is dropped; it had changed nothing\n" in page
     assert "error: there is no interrupted prompt to discard\n" in page
     assert "a question" not in without_colours(page).partition("is dropped")[2]
     assert driver.sent() == ["one", "two"]

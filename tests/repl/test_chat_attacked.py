@@ -14,7 +14,7 @@ from flue_cli.agents.discovery import Agent
 EXPAND, BACKSPACE = "\x0f", "\x7f"
 GONE = [
     "error: session 'work' was deleted, renamed or made anew meanwhile",
-    "hint: /new begins another, /sessions shows which there are",
+    "hint: /new begins another, /sessions lists the existing ones",
 ]
 LAID_OUT = Agent(
     "tester", lambda prompt, session, context: "some **bold** words", "v1", reply_format="markdown"
@@ -34,7 +34,7 @@ def test_a_command_whose_argument_is_on_the_next_line(driver: ChatDriver) -> Non
     page = driver.chat(echo, f"/try{ALT_ENTER}hello" + ENTER, CTRL_D)
 
     assert "<hello>" in page
-    assert "only tried" in page
+    assert "dry run" in page
 
 
 @pytest.mark.parametrize("beginning", ["/usr/lib/one.py:1: oh", "// a comment", "/undo"])

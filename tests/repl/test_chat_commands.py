@@ -41,9 +41,9 @@ def test_help_about_one_command(driver: ChatDriver) -> None:
     """/help COMMAND, with its slash or without, tells all about it; one that is not there is an error."""
     page = driver.chat(echo, "/help data" + ENTER, "/help /undo" + ENTER, "/help dta" + ENTER, CTRL_D)
 
-    assert "/data: Show the data or change it" in page
-    assert "all of it in the editor" in page
-    assert "/undo: Take back the last turn" in page
+    assert "/data: Show or edit the data" in page
+    assert "open all of the data in your editor" in page
+    assert "/undo: Undo the last turn" in page
     assert "error: there is no command /dta\nhint: did you mean /data?" in page
 
 
@@ -58,7 +58,7 @@ def test_commands_that_take_nothing_say_so(driver: ChatDriver, name: str) -> Non
     """What is typed behind a command that takes nothing is not silently ignored."""
     page = driver.chat(echo, "one" + ENTER, f"{name} please" + ENTER, CTRL_D)
 
-    assert f"error: {name} takes nothing more" in page
+    assert f"error: {name} takes no argument" in page
     assert driver.sent() == ["one"]
 
 
@@ -208,8 +208,8 @@ def test_an_undone_fork_is_not_renamed_in_the_chat(driver: ChatDriver) -> None:
         CTRL_D,
     )
 
-    assert "error: session 'work~1' was kept of 'work', and is named after it" in page
-    assert "hint: make it one of your own: /fork NAME" in page
+    assert "error: session 'work~1' has undone turns of 'work', and is named after it" in page
+    assert "hint: copy it under another name: /fork NAME" in page
 
 
 def test_a_session_is_chosen_from_a_list(driver: ChatDriver, folder: AgentFolder) -> None:
@@ -362,7 +362,7 @@ def test_no_program_is_used_without_a_desktop(programs: Programs) -> None:
     programs.add("pbcopy", code=1)
     page = page_of_a_terminal()
 
-    with pytest.raises(UsageError, match="no way to the clipboard"):
+    with pytest.raises(UsageError, match="the clipboard cannot be reached"):
         clipboard.copy_to_clipboard("hello", page, {"PATH": str(programs.folder), "TERM": "dumb"})
     assert programs.got("xclip") is None
     assert page.text == ""
@@ -375,7 +375,7 @@ def test_a_long_text_is_not_sent_to_the_terminal(programs: Programs) -> None:
 
     with pytest.raises(UsageError) as error:
         clipboard.copy_to_clipboard("x" * 75_000, page, env)
-    assert "short texts only" in error.value.hint
+    assert "only short texts" in error.value.hint
     programs.add("pbcopy")
     assert clipboard.copy_to_clipboard("x" * 75_000, page, env) == "pbcopy"
     assert "\x1b" not in page.text
@@ -401,10 +401,10 @@ def test_the_next_prompt_is_written_in_the_editor(
     ("editor", "words"),
     [
         ("true", "nothing was written"),
-        ("false", "error: the editor ended with 1: nothing was saved"),
-        ("rm", "error: what you wrote cannot be read: "),
+        ("false", "error: the editor failed with exit code 1: nothing was saved"),
+        ("rm", "error: the text from the editor cannot be read: "),
         ("no-such-editor", "error: the editor 'no-such-editor' cannot be started"),
-        (r"sh -c 'printf \\377 > $0'", "error: what you wrote cannot be read: "),
+        (r"sh -c 'printf \\377 > $0'", "error: the text from the editor cannot be read: "),
     ],
 )
 def test_an_editor_that_gives_nothing(
@@ -479,7 +479,7 @@ def test_how_things_stand(driver: ChatDriver, folder: AgentFolder) -> None:
     assert rows["agent"] == "tester"
     assert rows["file"] == f"{folder.path / 'tester.py'} (./agents)"
     assert rows["loaded"].startswith("just now, source crc32:")
-    assert rows["loaded"].endswith(", changed since: /reload takes it")
+    assert rows["loaded"].endswith(", changed since: /reload loads it")
     assert rows["session"] == "work (last used just now)"
     assert rows["turn"] == "1, 2 undone: /redo"
     assert rows["history"] == "2 messages"

@@ -232,7 +232,7 @@ def test_pasted_text_names_no_file(driver: ChatDriver, folder: Path, text: str) 
         (b"\x00\x01", "it is not text"),
         (b"caf\xe9", "it is not text"),
         (b"x" * (2**20 + 1), "it has more than 1.0 MiB"),
-        (None, "it is not a file with text"),
+        (None, "it is not a regular file"),
     ],
     ids=["NUL", "Latin-1", "large", "pipe"],
 )
@@ -246,7 +246,7 @@ def test_a_file_that_cannot_go_along(
         (folder / "blob").write_bytes(content)
     page = driver.chat(echo, "see @blob" + ENTER, DELETE_WORD + "nothing" + ENTER, CTRL_D)
 
-    assert f"error: @blob cannot go with the prompt: {why}\nhint: nothing was sent\n" in page
+    assert f"error: @blob cannot be attached: {why}\nhint: nothing was sent\n" in page
     assert driver.sent() == ["see nothing"]
 
 
@@ -296,7 +296,7 @@ def test_the_history_keeps_the_name_and_not_the_file(driver: ChatDriver, folder:
 
 
 def test_commands_take_no_files(driver: ChatDriver, folder: Path) -> None:
-    """An @ in a command is not looked at, but for a prompt that is only tried; // sends one with its file."""
+    """An @ in a command is not looked at, except for a dry run; // sends one with its file."""
     (folder / "notes.txt").write_text("text")
     page = driver.chat(
         echo, "/rename @notes.txt" + ENTER, "/try @notes.txt" + ENTER, "//x @notes.txt" + ENTER, CTRL_D
@@ -458,15 +458,15 @@ def test_vi_mode(driver: ChatDriver, style: ChatStyle) -> None:
 @pytest.mark.parametrize(
     ("style", "complaint"),
     [
-        (ChatStyle(keys={"editor": "c-ö"}), "keys: editor: 'c-ö' is no key"),
-        (ChatStyle(keys={"editor": "ctrl o"}), "keys: editor: 'ctrl o' is no key"),
-        (ChatStyle(keys={"editor": "  "}), "keys: editor: '  ' is no key"),
+        (ChatStyle(keys={"editor": "c-ö"}), "keys: editor: 'c-ö' is not a valid key"),
+        (ChatStyle(keys={"editor": "ctrl o"}), "keys: editor: 'ctrl o' is not a valid key"),
+        (ChatStyle(keys={"editor": "  "}), "keys: editor: '  ' is not a valid key"),
         (ChatStyle(keys={"editor": "e"}), "keys: editor: 'e' begins with a character"),
-        (ChatStyle(keys={"editor": "c-c"}), "keys: editor: 'c-c' is a way out of the chat"),
-        (ChatStyle(keys={"editor": "c-t", "vi": "c-t"}), "keys: vi: 'c-t' is chosen for editor already"),
+        (ChatStyle(keys={"editor": "c-c"}), "keys: editor: 'c-c' is reserved for cancelling and leaving"),
+        (ChatStyle(keys={"editor": "c-t", "vi": "c-t"}), "keys: vi: 'c-t' is already used for editor"),
         (ChatStyle(keys={"newline": "enter"}), "keys: newline: 'enter' leaves no key that sends"),
-        (ChatStyle(theme={"prompt": "greenish"}), "theme: prompt: 'greenish' is no style"),
-        (ChatStyle(theme={"toolbar": "bg:#22"}), "theme: toolbar: 'bg:#22' is no style"),
+        (ChatStyle(theme={"prompt": "greenish"}), "theme: prompt: 'greenish' is not a valid style"),
+        (ChatStyle(theme={"toolbar": "bg:#22"}), "theme: toolbar: 'bg:#22' is not a valid style"),
     ],
 )
 def test_a_style_that_is_none(driver: ChatDriver, style: ChatStyle, complaint: str) -> None:

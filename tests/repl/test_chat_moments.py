@@ -54,14 +54,14 @@ def test_a_window_that_goes_away_as_a_turn_begins(
     """Whoever closes the window in the moment before the agent starts is told of no bug of ours."""
     written, marks = driver.page.write_raw, []
 
-    def rendered(text: str) -> None:
+    def write_raw(text: str) -> None:
         if "2004h" in text:
             marks.append(text)
             if len(marks) == 3:  # before the prompt, for the line, for the turn
                 raise OutputClosed("nobody reads the result any more")
         written(text)
 
-    monkeypatch.setattr(driver.page, "write_raw", rendered)
+    monkeypatch.setattr(driver.page, "write_raw", write_raw)
     with pytest.raises(OutputClosed):
         driver.chat(echo, "hello" + ENTER, CTRL_D)
 

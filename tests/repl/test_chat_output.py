@@ -74,8 +74,8 @@ def test_markdown_can_be_turned_on_and_off(driver: ChatDriver) -> None:
         CTRL_D,
     )
     assert replies(page) == (
-        "replies are laid out as markdown\nreplies are shown as they come\n"
-        f"{REPLY}replies are laid out as markdown\n{LAID_OUT}"
+        "replies are laid out as Markdown\nreplies are shown as they come\n"
+        f"{REPLY}replies are laid out as Markdown\n{LAID_OUT}"
     )
 
 
@@ -95,7 +95,7 @@ def test_layout_leaves_the_recorded_reply_alone(driver: ChatDriver) -> None:
 def test_a_reply_that_is_tried_is_laid_out(driver: ChatDriver) -> None:
     """/try shows what the reply would look like."""
     page = replies(driver.chat(in_markdown(pieces), "/try go" + ENTER, CTRL_D))
-    assert page == f"{LAID_OUT}only tried: nothing of it is kept\n"
+    assert page == f"{LAID_OUT}dry run: nothing was saved\n"
 
 
 @pytest.mark.parametrize("reply", ["", " ", "\n\n"])

@@ -381,7 +381,7 @@ def test_the_session_one_is_in_stays(window: Window) -> None:
             window.until(lambda: "error" not in window.text, "the hints")
         window.type(ENTER)
 
-    assert window.pick(person, here=here)
+    assert window.pick(person, current_uid=here)
 
 
 def test_the_list_follows_other_processes(window: Window, tmp_path: Path) -> None:
@@ -401,7 +401,7 @@ def test_the_list_follows_other_processes(window: Window, tmp_path: Path) -> Non
             other.rename(head, "renamed", wait=0, pause=lambda *_: None)
             window.until(lambda: "renamed" in window.marked, "its new name")
             other.delete(other.head("greeting", "renamed"))
-            window.sees("greeting/renamed is gone", "2/2")
+            window.sees("greeting/renamed was deleted meanwhile", "2/2")
         window.type(ENTER)
 
     chosen = window.pick(person)

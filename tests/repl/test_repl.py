@@ -296,9 +296,9 @@ def test_hostile_names_of_commands_are_shown_safe(driver: ChatDriver) -> None:
 # Beginning and end
 
 
-def test_a_remark_comes_first(driver: ChatDriver) -> None:
+def test_a_notice_comes_first(driver: ChatDriver) -> None:
     """What there is to say about the agent is said before the chat begins."""
-    page = driver.chat(driver.conversation(echo, remark="using ./agents/tester.py"), CTRL_D)
+    page = driver.chat(driver.conversation(echo, notice="using ./agents/tester.py"), CTRL_D)
     assert page.splitlines() == ["using ./agents/tester.py", "tester · session work (new) · /help"]
 
 
@@ -344,8 +344,8 @@ def test_the_hint_names_the_session_for_a_shell(
     driver: ChatDriver, name: str, repeat: tuple[str, ...]
 ) -> None:
     """On leaving one reads the command that comes back here, quoted so that a shell takes it as it is."""
-    manners = ChatOptions(0, None, is_saved=True, repeat_flags=repeat)
-    page = driver.chat(driver.conversation(echo, name=name, manners=manners), "hello" + ENTER, CTRL_D)
+    options = ChatOptions(0, None, is_saved=True, repeat_flags=repeat)
+    page = driver.chat(driver.conversation(echo, name=name, options=options), "hello" + ENTER, CTRL_D)
     hint = page.splitlines()[-1]
 
     assert hint.startswith("resume with: flue chat tester -r ")
@@ -354,10 +354,10 @@ def test_the_hint_names_the_session_for_a_shell(
 
 def test_what_is_not_kept_cannot_be_resumed(driver: ChatDriver) -> None:
     """A chat that keeps nothing says so at the beginning and has no hint at the end."""
-    manners = ChatOptions(0, None, is_saved=False)
-    page = driver.chat(driver.conversation(echo, manners=manners), "hello" + ENTER, CTRL_D)
+    options = ChatOptions(0, None, is_saved=False)
+    page = driver.chat(driver.conversation(echo, options=options), "hello" + ENTER, CTRL_D)
 
-    assert page == "tester · session work (new, not kept) · /help\n<hello>\n"
+    assert page == "tester · session work (new, not saved) · /help\n<hello>\n"
 
 
 # Replies
@@ -422,7 +422,7 @@ def test_verbose_shows_where_an_agent_failed(driver: ChatDriver) -> None:
         return f"<{1 / (prompt != 'bad')}>"
 
     verbose = ChatOptions(0, None, is_saved=True, verbose=True)
-    page = driver.chat(driver.conversation(divides, manners=verbose), "bad" + ENTER, "good" + ENTER, CTRL_D)
+    page = driver.chat(driver.conversation(divides, options=verbose), "bad" + ENTER, "good" + ENTER, CTRL_D)
 
     assert "/help\nTraceback (most recent call last):\n" in page
     assert "by zero\nerror: the agent failed: ZeroDivisionError: division by zero\n<1.0>\n" in page
@@ -437,7 +437,7 @@ def test_an_agent_has_only_the_time_it_is_given(driver: ChatDriver) -> None:
             time.sleep(0.01)
         return f"<{prompt}>"
 
-    talk = driver.conversation(sleepy, manners=ChatOptions(0, 0.2, is_saved=True))
+    talk = driver.conversation(sleepy, options=ChatOptions(0, 0.2, is_saved=True))
     page = driver.chat(talk, "sleep" + ENTER, "wake up" + ENTER, CTRL_D)
 
     assert "error: the agent took longer than 0.2 s\n<wake up>\n" in page
@@ -466,7 +466,7 @@ def test_history_that_cannot_be_kept_costs_only_itself(driver: ChatDriver) -> No
     driver.history.parent.write_text("in the way")
     page = driver.chat(echo, "hello" + ENTER, CTRL_D)
 
-    assert "note: the input history is not kept" in page
+    assert "the input history cannot be saved" in page
     assert driver.sent() == ["hello"]
 
 

@@ -261,7 +261,7 @@ def taken(driver: ChatDriver) -> Iterator[None]:
 
 
 def waiting(driver: ChatDriver) -> Conversation:
-    return driver.conversation(echo, manners=ChatOptions(30, None, is_saved=True))
+    return driver.conversation(echo, options=ChatOptions(30, None, is_saved=True))
 
 
 def test_ctrl_c_ends_the_wait_for_another_turn(driver: ChatDriver) -> None:

@@ -161,8 +161,8 @@ def test_a_prompt_is_sent_again(driver: ChatDriver) -> None:
 @pytest.mark.parametrize(
     ("edits", "words"),
     [
-        (1, "turn 3, which changed the data by hand, is undone with it\n"),
-        (2, "turns 3 to 4, which changed the data by hand, are undone with it\n"),
+        (1, "turn 3, an edit of the data, is undone with it\n"),
+        (2, "turns 3 to 4, edits of the data, are undone with it\n"),
     ],
 )
 @pytest.mark.parametrize(("command", "draft"), [("/retry", ""), ("/edit", ENTER)])
@@ -211,7 +211,7 @@ def test_a_prompt_that_failed_is_sent_again(driver: ChatDriver) -> None:
 
 
 def test_a_prompt_that_is_only_tried(driver: ChatDriver) -> None:
-    """/try shows the reply, in pieces if it comes so, and what it would change; nothing of it is kept."""
+    """/try shows the reply, in pieces if it comes so, and what it would change; nothing is saved."""
 
     def pieces(prompt: str, session: Any, context: Any) -> Any:
         session.data["n"] = session.data.get("n", 0) + 1
@@ -225,14 +225,14 @@ def test_a_prompt_that_is_only_tried(driver: ChatDriver) -> None:
         "data",
         "- n: 1",
         "+ n: 2",
-        "only tried: nothing of it is kept",
+        "dry run: nothing was saved",
         "1",
     ]
     assert driver.sent() == ["one"]
 
 
 def test_trying_makes_no_session(driver: ChatDriver) -> None:
-    """A chat in which a prompt was only tried leaves nothing, also if the agent failed at it."""
+    """A chat in which there was only a dry run leaves nothing, also if the agent failed at it."""
 
     def fails(prompt: str, session: Any, context: Any) -> str:
         raise ValueError(prompt)
@@ -244,7 +244,7 @@ def test_trying_makes_no_session(driver: ChatDriver) -> None:
 
 
 def test_a_try_can_be_cancelled(driver: ChatDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C ends a prompt that is only tried, even if the agent does not care, and the chat goes on."""
+    """Ctrl-C ends a dry run, even if the agent does not care, and the chat goes on."""
     monkeypatch.setattr(watchdog, "GRACE_SECONDS", 0.1)
     release = threading.Event()
 
@@ -339,9 +339,9 @@ def test_the_data_are_changed_by_hand(driver: ChatDriver) -> None:
 def test_the_data_are_edited(driver: ChatDriver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """/data edit opens them in the editor; what cannot be kept is said, and the text stays in a file."""
     monkeypatch.setenv("VISUAL", "sed -i s/one/two/")
-    manners = ChatOptions(0, None, is_saved=True, drafts_folder=str(tmp_path / "drafts"))
+    options = ChatOptions(0, None, is_saved=True, drafts_folder=str(tmp_path / "drafts"))
     page = driver.chat(
-        driver.conversation(echo, manners=manners),
+        driver.conversation(echo, options=options),
         "one" + ENTER,
         "/data edit" + ENTER,
         "/data edit" + ENTER,
@@ -352,7 +352,7 @@ def test_the_data_are_edited(driver: ChatDriver, monkeypatch: pytest.MonkeyPatch
     assert driver.entries()[-1].data == '{"said":["two"]}'
 
     monkeypatch.setenv("VISUAL", "sed -i s/}/]/")
-    page = driver.chat(driver.conversation(echo, manners=manners), "/data edit" + ENTER, CTRL_D)
+    page = driver.chat(driver.conversation(echo, options=options), "/data edit" + ENTER, CTRL_D)
     (draft,) = (tmp_path / "drafts").iterdir()
     assert "error: what you wrote is not JSON: " in page
     assert f"your text is kept in {draft}" in page

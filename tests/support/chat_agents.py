@@ -55,11 +55,11 @@ class AgentFolder:
 
 
 def talking_to(
-    driver: ChatDriver, folder: AgentFolder, *, watches: bool = False, **manners: Any
+    driver: ChatDriver, folder: AgentFolder, *, watches: bool = False, **options: Any
 ) -> Conversation:
     """A conversation with the agent `tester` of the folder."""
     return driver.conversation(
         load_agent_file(folder.source("tester")),
         agents=folder.agents(watches=watches),
-        manners=ChatOptions(0, None, is_saved=True, **manners),
+        options=ChatOptions(0, None, is_saved=True, **options),
     )

@@ -30,13 +30,13 @@ from flue_cli.turns.runner import Runner, Turn
 
 
 class Page(Output):
-    """Where results and remarks go, in one text, as a person would read them."""
+    """Where results and notices go, in one text, as a person would read them."""
 
     can_draw = False
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_terminal = self.remarks_on_terminal = True
+        self.is_terminal = self.notices_on_terminal = True
         self.text = ""
         self._stream = SafeStream()
         self._expected: list[tuple[str, Callable[[], object]]] = []
@@ -93,17 +93,17 @@ class ChatDriver:
         *,
         name: str = "work",
         expect: str = "any",
-        manners: ChatOptions | None = None,
-        remark: str = "",
+        options: ChatOptions | None = None,
+        notice: str = "",
         agents: AgentLoader = AgentLoader(),  # noqa: B008 - immutable
     ) -> Conversation:
         """A conversation with `agent`, from which those of `agents` can be reached."""
         if not isinstance(agent, LoadedAgent):
             agent = LoadedAgent(
-                agent if isinstance(agent, Agent) else Agent("tester", agent, "v1"), notice=remark
+                agent if isinstance(agent, Agent) else Agent("tester", agent, "v1"), notice=notice
             )
-        manners = manners or ChatOptions(0, None, is_saved=True)
-        return Conversation(self.runner, agent, name, expect, manners, agents)
+        options = options or ChatOptions(0, None, is_saved=True)
+        return Conversation(self.runner, agent, name, expect, options, agents)
 
     def history_of(self, agent: str) -> str:
         """The file that keeps what was typed to an agent."""

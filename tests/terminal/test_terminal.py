@@ -253,7 +253,7 @@ def test_a_chat_that_is_not_kept(terminals: Terminals, flue: Flue) -> None:
     terminal.type(CTRL_D)
 
     assert terminal.ended() == 0
-    assert terminal.lines[0] == "greeting · session work (new, not kept) · /help"
+    assert terminal.lines[0] == "greeting · session work (new, not saved) · /help"
     assert "resume with" not in terminal.screen
     assert not flue.home.exists()
 
@@ -279,7 +279,7 @@ def test_a_history_that_cannot_be_kept_is_noted_on_a_line_of_its_own(
     terminal.wait_for("<hello>\n>")
 
     assert "> hello" in terminal.lines
-    assert any(line.startswith("note: the input history is not kept") for line in terminal.lines)
+    assert any(line.startswith("the input history cannot be saved") for line in terminal.lines)
 
 
 # Other processes

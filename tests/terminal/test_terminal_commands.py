@@ -109,7 +109,7 @@ def test_a_watched_agent_follows_its_file(terminals: Terminals, flue: Flue) -> N
     terminal.wait_for("echo.py is loaded again\nnew two\n>")
     path.write_text("def agent(\n")
     terminal.say("three")
-    terminal.wait_for("the agent stays as it was\nnew three\n>")
+    terminal.wait_for("the old agent goes on answering\nnew three\n>")
 
     assert "error: agent 'echo' cannot be loaded: SyntaxError: " in terminal.screen
     assert "Traceback" not in terminal.screen
@@ -123,7 +123,7 @@ def test_an_edited_agent_is_loaded_again(terminals: Terminals, flue: Flue) -> No
     terminal.wait_for("old one\n>")
     path.write_text("# changed\n" + saying("new"))
     terminal.type(ENTER)
-    terminal.wait_for("echo.py has changed: /reload takes it\n>")
+    terminal.wait_for("echo.py has changed: /reload loads it\n>")
     terminal.say("/reload")
     terminal.wait_for("echo.py is loaded again\n>")
     terminal.say("two")

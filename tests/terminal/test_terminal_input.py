@@ -209,8 +209,8 @@ def test_a_configuration_that_is_used(seat: Seat) -> None:
 @pytest.mark.parametrize(
     ("config", "complaint"),
     [
-        ('keys = { editor = "ctrl-o" }', "keys: editor: 'ctrl-o' is no key"),
-        ('theme = { toolbar = "bluish" }', "theme: toolbar: 'bluish' is no style"),
+        ('keys = { editor = "ctrl-o" }', "keys: editor: 'ctrl-o' is not a valid key"),
+        ('theme = { toolbar = "bluish" }', "theme: toolbar: 'bluish' is not a valid style"),
     ],
 )
 def test_a_configuration_that_cannot_be_used(seat: Seat, config: str, complaint: str) -> None:
@@ -227,7 +227,7 @@ def test_nothing_typed_is_kept_of_a_chat_that_is_not(seat: Seat, flue: Flue) -> 
     """--no-save writes no history of the input; the toolbar says that nothing is kept."""
     terminal = seat.chat("echo", "--no-save", "-s", "work")
     terminal.ready()
-    terminal.shows("echo · work · not kept")
+    terminal.shows("echo · work · not saved")
     terminal.say("secret")
     terminal.wait_for("<secret>\n")
     terminal.ready()

@@ -184,14 +184,14 @@ def test_work_is_shown_as_the_terminal_can(
     assert (b"cancels" in terminal.raw) == bool(sign)
 
 
-def test_work_is_not_shown_where_remarks_go_elsewhere(terminals: Terminals, flue: Flue) -> None:
+def test_work_is_not_shown_where_notices_go_elsewhere(terminals: Terminals, flue: Flue) -> None:
     """With stderr in a file, neither the file nor the screen gets a sign of work."""
     flue.agent("slow", "import time\n\ndef agent(prompt, *_):\n    time.sleep(0.8)\n    return 'done'\n")
-    remarks = flue.folder / "remarks"
-    terminal = terminals.shell(f"exec flue chat slow 2> {remarks}")
+    notices = flue.folder / "notices"
+    terminal = terminals.shell(f"exec flue chat slow 2> {notices}")
     terminal.say("go")
     terminal.wait_for("> go\ndone\n>")
-    assert b"cancels" not in terminal.raw + remarks.read_bytes()
+    assert b"cancels" not in terminal.raw + notices.read_bytes()
 
 
 @pytest.mark.parametrize("columns", [10, 20, 500])
@@ -506,7 +506,7 @@ def agent(prompt, session, context):
     terminal.wait_for("> next\n<next>\n>")
 
 
-def test_remarks_may_go_elsewhere(terminals: Terminals, flue: Flue) -> None:
+def test_notices_may_go_elsewhere(terminals: Terminals, flue: Flue) -> None:
     """With stderr in a file, replies and what one asks to see still reach the screen, paged or not."""
     flue("chat", "echo", "-s", "work", "--lines", stdin="".join(f"{number}\n" for number in range(10)))
     terminal = terminals.shell("PAGER=cat flue chat echo -r work 2> log")

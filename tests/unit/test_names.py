@@ -135,7 +135,7 @@ def test_an_agent_has_a_plain_name(name: str) -> None:
         check_agent_name(name)
 
     assert "\x1b" not in refused.value.message
-    assert refused.value.hint == "agent names are 1-64 lower-case letters, digits, '.', '_' or '-'"
+    assert refused.value.hint == "agent names have 1 to 64 lower-case letters, digits, '.', '_' or '-'"
     assert refused.value.exit_code == 2
 
 

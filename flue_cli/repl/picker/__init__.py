@@ -1,4 +1,4 @@
-"""Choosing a session from a list that fills the screen: type to filter, preview, rename, delete."""
+"""The session picker: a list that fills the screen, with filter, preview, rename and delete."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from flue_cli.stores.records import ABSENT, SessionSummary
 from flue_cli.turns.cancellation import SignalRoute
 
 REFRESH_SECONDS = 0.5
-"""Seconds between looks at what other processes did to the store."""
+"""Seconds between checks for changes that other processes made to the store."""
 
 
 def pick_session(
     store: Store, output: Output, cancelling: SignalRoute, *, agent: str = "", current_uid: int = ABSENT
 ) -> SessionSummary | None:
-    """Have a person choose a session, of `agent` or of any; None if they leave without.
+    """Let the person choose a session of `agent`, or of any with ""; None if they choose none.
 
-    `here` is the uid of the session that they are in: that one is neither renamed nor deleted.
-    Raises SessionNotFound if there is none to choose from, and StoppedBySignal.
+    The session `current_uid`, which they are in, cannot be renamed or deleted. Raises SessionNotFound if
+    there is no session, and StoppedBySignal.
     """
     if not store.sessions(agent=agent, limit=1):
         raise SessionNotFound("there is no session to pick")
@@ -42,20 +42,20 @@ def pick_session(
             style=Style.from_dict(PICKER_STYLE),
             full_screen=True,
             output=create_output(screen),
-            refresh_interval=30,  # "3 min ago" grows old
+            refresh_interval=30,  # to keep "3 min ago" true
         )
-        app.ttimeoutlen = app.timeoutlen = 0.1  # how long Esc may turn out to begin something else
+        app.ttimeoutlen = app.timeoutlen = 0.1  # seconds until an Esc counts as the key itself
         app.key_processor.before_key_press += lambda _: picker.show_message("")
         return run_app(app, lambda: app.run(pre_run=lambda: _refresh_regularly(app, picker)), cancelling)
 
 
 def _refresh_regularly(app: Application[SessionSummary | None], picker: Picker) -> None:
-    """Have the list follow what other processes do, as long as the picker is open."""
+    """Update the list as other processes change the store, as long as the picker is open."""
 
-    async def look() -> None:
+    async def refresh() -> None:
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
             if picker.attempt(picker.refresh):
                 app.invalidate()
 
-    app.create_background_task(look())
+    app.create_background_task(refresh())

@@ -1,4 +1,4 @@
-"""Key bindings of the session picker; typing itself is prompt_toolkit's."""
+"""Key bindings of the session picker; prompt_toolkit itself handles typed text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAST_EITHER_END = 1 << 30
 
 
 def picker_key_bindings(picker: Picker) -> KeyBindingsBase:
-    """The picker's keys: those of each mode, and those that always work."""
+    """Make the picker's keys: those of each mode, and those that always work."""
     return merge_key_bindings(
         [_common_keys(), _choose_mode_keys(picker), _rename_mode_keys(picker), _delete_mode_keys(picker)]
     )
@@ -34,8 +34,8 @@ def _common_keys() -> KeyBindings:
         event.app.suspend_to_background()
 
     @keys.add("escape", Keys.Any)
-    def nothing(event: KeyPressEvent) -> None:
-        """Alt with some key is not Esc and then the key."""
+    def ignore(event: KeyPressEvent) -> None:
+        """Ignore Alt with any key; otherwise it would count as Esc and then the key."""
 
     @keys.add(Keys.BracketedPaste)
     def paste(event: KeyPressEvent) -> None:

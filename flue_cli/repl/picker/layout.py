@@ -24,7 +24,7 @@ PICKER_STYLE = {
 }
 
 _MIN_ROWS_FOR_PREVIEW = 12
-"""From how many lines on there is a preview."""
+"""Smallest number of rows on the screen for which the preview is shown."""
 
 _KEY_HINTS = {
     "choose": "Enter opens · Ctrl-R renames · Ctrl-X deletes · Esc leaves",
@@ -34,11 +34,11 @@ _KEY_HINTS = {
 
 def picker_layout(picker: Picker) -> Layout:
     """Lay out the filter, the list, a preview if the screen is tall enough, and the message line."""
-    words = Window(BufferControl(picker.filter_buffer, [BeforeInput("> ")]))
-    name = Window(BufferControl(picker.name_buffer, [BeforeInput("new name: ")]), height=1)
+    filter_line = Window(BufferControl(picker.filter_buffer, [BeforeInput("> ")]))
+    name_line = Window(BufferControl(picker.name_buffer, [BeforeInput("new name: ")]), height=1)
     count = Window(FormattedTextControl(lambda: _count_line(picker)), dont_extend_width=True)
     sessions = SizedControl(lambda width, height: session_rows(picker.session_list, width, height))
-    below = HSplit(
+    preview = HSplit(
         [
             Window(SizedControl(lambda width, height: _heading_lines(picker, width)), height=1),
             Window(SizedControl(lambda width, height: _preview_lines(picker, width, height))),
@@ -46,13 +46,13 @@ def picker_layout(picker: Picker) -> Layout:
         height=Dimension(weight=2),
     )
     parts = [
-        VSplit([words, count], height=1),
+        VSplit([filter_line, count], height=1),
         Window(sessions, height=Dimension(min=1, weight=3)),
-        ConditionalContainer(below, Condition(lambda: _terminal_size().rows >= _MIN_ROWS_FOR_PREVIEW)),
-        ConditionalContainer(name, Condition(lambda: picker.mode == "rename")),
+        ConditionalContainer(preview, Condition(lambda: _terminal_size().rows >= _MIN_ROWS_FOR_PREVIEW)),
+        ConditionalContainer(name_line, Condition(lambda: picker.mode == "rename")),
         Window(FormattedTextControl(lambda: _bottom_line(picker)), wrap_lines=True, dont_extend_height=True),
     ]
-    return Layout(HSplit(parts), words)
+    return Layout(HSplit(parts), filter_line)
 
 
 def _terminal_size() -> Size:
@@ -64,8 +64,8 @@ def _count_line(picker: Picker) -> str:
 
 
 def _heading_lines(picker: Picker, width: int) -> list[StyleAndTextTuples]:
-    one = picker.session_list.selected
-    title = f" {session_label(one)} " if one else ""
+    session = picker.session_list.selected
+    title = f" {session_label(session)} " if session else ""
     return [[("", "──" + truncate_cells(title, width - 4) + "─" * width)]]
 
 

@@ -21,10 +21,10 @@ _PREVIEW_CHARACTERS = 4000
 
 
 class SizedControl(UIControl):
-    """A part of the screen that is made anew, line by line, for the room that there is."""
+    """A part of the screen whose lines are drawn anew for its present size."""
 
     def __init__(self, draw: Callable[[int, int], list[StyleAndTextTuples]]) -> None:
-        """`draw` takes width and height, and gives at most so many lines."""
+        """`draw` takes width and height, and returns at most `height` lines."""
         self._draw = draw
 
     def create_content(self, width: int, height: int) -> UIContent:
@@ -33,25 +33,25 @@ class SizedControl(UIControl):
 
 
 def session_rows(session_list: SessionList, width: int, height: int) -> list[StyleAndTextTuples]:
-    """A line for each session that there is room for; the selected one stands out."""
-    found = session_list.visible_rows(height)
+    """Draw a line for each session that fits; the selected one is highlighted."""
+    rows = session_list.visible_rows(height)
     now = times.now()
-    cells = [_row_cells(one, now) for one, _ in found]
+    cells = [_row_cells(session, now) for session, _ in rows]
     widths = _column_widths(cells, width - 2)
     lines: list[StyleAndTextTuples] = []
-    for (_, is_selected), line in zip(found, cells, strict=True):
+    for (_, is_selected), row in zip(rows, cells, strict=True):
         style = "class:selected" if is_selected else ""
-        drawn: StyleAndTextTuples = [(style, "> " if is_selected else "  ")]
-        for (name, text), room in zip(line.items(), widths.values(), strict=True):
-            if room:
-                fitted = pad_cells(text, room, align_right=name == "turns")
-                drawn.append((f"{style} class:{name}", fitted + "  "))
-        lines.append([*drawn, (style, " " * width)] if is_selected else drawn)
+        line: StyleAndTextTuples = [(style, "> " if is_selected else "  ")]
+        for (name, text), cell_width in zip(row.items(), widths.values(), strict=True):
+            if cell_width:
+                cell = pad_cells(text, cell_width, align_right=name == "turns")
+                line.append((f"{style} class:{name}", cell + "  "))
+        lines.append([*line, (style, " " * width)] if is_selected else line)
     return lines
 
 
 def turn_preview(entries: Sequence[Entry], width: int, height: int) -> list[StyleAndTextTuples]:
-    """The newest turns that there is room for, the newest of them cut where it is too long."""
+    """Draw the newest turns that fit; the newest is cut if it is too long."""
     blocks: list[list[StyleAndTextTuples]] = []
     room = height
     for entry in reversed(entries):
@@ -83,10 +83,10 @@ _MAX_WIDTHS = {"agent": 16, "name": 32, "turns": 5, "when": 16, "preview": 10}
 
 
 def _column_widths(cells: Sequence[dict[str, str]], width: int) -> dict[str, int]:
-    """The width of each column; 0 for one that there is no room for."""
+    """Compute the width of each column; 0 for one that is dropped."""
     widths = {
-        name: min(most, max((get_cwidth(line[name]) for line in cells), default=0))
-        for name, most in _MAX_WIDTHS.items()
+        name: min(greatest, max((get_cwidth(row[name]) for row in cells), default=0))
+        for name, greatest in _MAX_WIDTHS.items()
     }
     widths["preview"] = _MAX_WIDTHS["preview"]
     for name in _DROPPED_COLUMNS:
@@ -100,11 +100,11 @@ def _column_widths(cells: Sequence[dict[str, str]], width: int) -> dict[str, int
 
 
 def _total_width(widths: dict[str, int]) -> int:
-    return sum(room + 2 for room in widths.values() if room)
+    return sum(width + 2 for width in widths.values() if width)
 
 
 def _entry_lines(entry: Entry, width: int, height: int) -> Iterator[StyleAndTextTuples]:
-    """A turn, line by line: the prompt on two at most, of the reply what then still fits."""
+    """Draw a turn: its heading, at most two lines of the prompt, and as much of the reply as fits."""
     mark = outcome_label(entry)
     heading = f"[{entry.turn}] {format_local_time(entry.started_at)}" + (f"  {mark}" if mark else "")
     yield [("class:turn", pad_cells(heading, width))]
@@ -117,10 +117,10 @@ def _entry_lines(entry: Entry, width: int, height: int) -> Iterator[StyleAndText
 
 
 def _wrap_lines(text: str, width: int, max_lines: int) -> list[str]:
-    """At most so many lines of `text`, made safe and wrapped; the last one tells if there is more."""
-    shown = safe_text(text[:_PREVIEW_CHARACTERS]).expandtabs(4).rstrip("\n")
+    """Make `text` safe and wrap it to at most `max_lines`; an ellipsis marks that there is more."""
+    excerpt = safe_text(text[:_PREVIEW_CHARACTERS]).expandtabs(4).rstrip("\n")
     lines: list[str] = []
-    for line in shown.split("\n") if shown else []:
+    for line in excerpt.split("\n") if excerpt else []:
         rest = line
         while True:
             piece = fit_prefix(rest, width) or rest[:1]

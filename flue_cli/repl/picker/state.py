@@ -45,7 +45,7 @@ class Picker:
         self.message = safe_line(message)
 
     def attempt(self, action: Callable[[], object]) -> bool:
-        """Do something; what goes wrong is said. Whether there is anything new to show."""
+        """Call `action` and show its error as a message. False if there is nothing new to draw."""
         try:
             return action() is not False
         except SessionChanged as error:
@@ -57,27 +57,27 @@ class Picker:
         return True
 
     def choose(self, app: Application[SessionSummary | None]) -> None:
-        """End with the selected session; SessionChanged if it is gone."""
-        if one := self.session_list.selected:
-            head = self.session_list.current_head(one)
-            app.exit(result=one._replace(agent=head.agent, name=head.name))
+        """Exit with the selected session; SessionChanged if it is gone."""
+        if session := self.session_list.selected:
+            head = self.session_list.current_head(session)
+            app.exit(result=session._replace(agent=head.agent, name=head.name))
 
     def begin_rename(self) -> None:
         """Ask for a new name of the selected session."""
-        if one := self._select_target():
-            self.name_buffer.text = one.name
-            self.name_buffer.cursor_position = len(one.name)
+        if session := self._select_target():
+            self.name_buffer.text = session.name
+            self.name_buffer.cursor_position = len(session.name)
             self.mode = "rename"
 
     def rename(self) -> None:
-        """Give it the name that was entered; BadName, SessionExists, SessionBusy while a turn runs."""
-        if one := self._target:
-            renamed = self.session_list.rename(one, bare_name(self.name_buffer.text, one.agent))
+        """Rename the session as entered. Raises BadName, SessionExists, and SessionBusy if a turn runs."""
+        if session := self._target:
+            renamed = self.session_list.rename(session, bare_name(self.name_buffer.text, session.agent))
             self.leave_mode()
-            self.show_message(f"{session_label(one)} is now {session_label(renamed)}")
+            self.show_message(f"{session_label(session)} is now {session_label(renamed)}")
 
     def begin_delete(self) -> None:
-        """Ask whether the selected session is to go, naming all that would go with it."""
+        """Ask for confirmation, naming the session and the undone forks that go with it."""
         if one := self._select_target():
             self._deletion_set = self.session_list.deletion_set(one)
             names = ", ".join(describe_session(self.session_list.store, head) for head in self._deletion_set)
@@ -85,40 +85,38 @@ class Picker:
             self.mode = "delete"
 
     def delete(self) -> None:
-        """Delete what was asked about; SessionBusy while a turn runs."""
+        """Delete the sessions named in the question. Raises SessionBusy if a turn runs."""
         self.leave_mode()
         self.session_list.delete(self._deletion_set)
         names = ", ".join(session_label(head) for head in self._deletion_set)
-        self.show_message(
-            f"deleted {names}; the chat's input history may still have the prompts that were typed"
-        )
+        self.show_message(f"deleted {names}; the chat's input history may still contain its prompts")
 
     def leave_mode(self) -> None:
-        """Back to choosing."""
+        """Go back to choosing."""
         self.mode = "choose"
 
     def refresh(self) -> bool:
-        """Take in what other processes did; whether they did anything."""
-        before = self.session_list.selected
+        """Show the changes that other processes made to the store. True if there are any."""
+        selected = self.session_list.selected
         if not self.session_list.refresh():
             return False
-        if before and all(one.uid != before.uid for one in self.session_list.sessions):
-            self.show_message(f"{session_label(before)} is gone: it was deleted meanwhile")
+        if selected and all(session.uid != selected.uid for session in self.session_list.sessions):
+            self.show_message(f"{session_label(selected)} was deleted meanwhile")
         return True
 
     def preview_turns(self) -> tuple[list[Entry], str]:
-        """The newest turns of the selected session, and in their place what went wrong reading them."""
-        one = self.session_list.selected
-        key = (one.uid, self.session_list.loaded_at) if one else None
-        if one and key != self._cached_preview[0]:
+        """Read the newest turns of the selected session; if that fails, also return the error's text."""
+        session = self.session_list.selected
+        key = (session.uid, self.session_list.loaded_at) if session else None
+        if session and key != self._cached_preview[0]:
             try:
-                self._cached_preview = (key, self.session_list.last_turns(one, PREVIEW_TURNS), "")
+                self._cached_preview = (key, self.session_list.last_turns(session, PREVIEW_TURNS), "")
             except FlueError as error:
                 self._cached_preview = (key, [], safe_line(error.message))
-        return self._cached_preview[1:] if one else ([], "")
+        return self._cached_preview[1:] if session else ([], "")
 
     def _select_target(self) -> SessionSummary | None:
-        """The selected session as the one that something is to be done to; UsageError if we are in it."""
+        """Make the selected session the target of a change; UsageError if it is the current one."""
         self._target = self.session_list.selected
         if self._target and self._target.uid == self._current_uid:
             raise UsageError("that is the session you are in")

@@ -1,4 +1,4 @@
-"""The chat's slash commands: tables of functions whose docstrings are their help."""
+"""The chat's slash commands: a table of functions whose docstrings are their help."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ Ctrl-G opens your editor, Ctrl-O unfolds a long paste, F4 switches to vi."""
 
 
 def run_line(line: str, chat: ChatContext) -> NextAction:
-    """Run a line's slash command, or give it as a prompt. An unknown command is reported, never sent."""
+    """Run the slash command in `line`, or return the line as a prompt. Errors are shown.
+
+    An unknown command is an error and never sent to the agent.
+    """
     if not is_command(line):
         return NextAction(prompt=line[1:] if line.startswith("//") else line)
     name, argument = split_command(line)
@@ -38,7 +41,7 @@ def run_line(line: str, chat: ChatContext) -> NextAction:
 
 
 def show_help(argument: str, chat: ChatContext) -> None:
-    """Show what can be typed here, or all about one: /help [COMMAND]."""
+    """List commands and keys, or explain a command: /help [COMMAND]."""
     if argument:
         name = argument if argument.startswith("/") else f"/{argument}"
         first, _, rest = (find_command(name).__doc__ or "").partition("\n")
@@ -69,12 +72,12 @@ COMMANDS: dict[str, SlashCommand] = {
 
 
 def help_summary(name: str) -> str:
-    """The help of a command in one line."""
+    """Return the help of a command in one line."""
     return (COMMANDS[name].__doc__ or "").partition("\n")[0]
 
 
 def find_command(name: str) -> SlashCommand:
-    """The command called `name`; UsageError with what was perhaps meant."""
+    """Find the command called `name`; UsageError, with a suggestion, if there is none."""
     command = COMMANDS.get(name)
     if command is None:
         from difflib import get_close_matches

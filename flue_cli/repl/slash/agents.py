@@ -1,4 +1,4 @@
-"""Slash commands about the agent: which one, and from which state of its file."""
+"""Slash commands about the agent: switch to another, reload its file."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def choose_agent(argument: str, chat: ChatContext) -> None:
     conversation, name = chat.conversation, check_agent_name(argument)
     before = conversation.agent.name
     if name == before:
-        raise UsageError(f"you are talking to {name} already", hint="/reload takes its file as it is now")
+        raise UsageError(f"you are talking to {name} already", hint="/reload loads its file again")
     with no_input_for_agents():
-        there = load_interruptibly(lambda: conversation.agent_loader.load(name), chat.cancellation)
+        loaded = load_interruptibly(lambda: conversation.agent_loader.load(name), chat.cancellation)
     back = f"{before}/{conversation.name}" if conversation.session_exists(before, conversation.name) else ""
     conversation.switch_agent(
-        there, find_free_name(lambda session: conversation.session_exists(name, session)), "new"
+        loaded, find_free_name(lambda session: conversation.session_exists(name, session)), "new"
     )
-    if there.notice:
-        chat.output.note(there.notice)
-    words = f"now talking to {name}, in the new session {conversation.name}"
-    chat.output.note(words + (f"; back: /resume {safe_line(back)}" if back else ""))
+    if loaded.notice:
+        chat.output.note(loaded.notice)
+    notice = f"now talking to {name}, in the new session {conversation.name}"
+    chat.output.note(notice + (f"; back: /resume {safe_line(back)}" if back else ""))
 
 
 def reload_agent_command(argument: str, chat: ChatContext) -> None:
-    """Take the agent's file as it is now; session and data stay."""
+    """Load the agent's file again; session and data stay."""
     refuse_argument(argument, "/reload")
     reload_agent(chat.conversation, chat.output, chat.cancellation)
 

@@ -1,4 +1,4 @@
-"""The parts slash commands share: their context, the next action, and parsing of arguments."""
+"""Parts that slash commands share: their context, the next action, and parsing of arguments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flue_cli.turns.cancellation import Cancellation, SignalRoute
 class ChatContext(NamedTuple):
     """The context of a slash command; `pause` waits behind another process's turn.
 
-    `cancellation` is what Ctrl-C asks; by `cancelling` something else is asked for a while.
+    Ctrl-C and signals request `cancellation`; `cancelling` routes them to something else for a while.
     """
 
     conversation: Conversation
@@ -37,9 +37,9 @@ class NextAction(NamedTuple):
 
 
 SlashCommand = Callable[[str, ChatContext], NextAction | None]
-"""`(argument, chat)`: what is to be done next; None: ask for the next line.
+"""`(argument, chat)` to the next action; None reads the next line.
 
-The first line of its docstring is its help, and says after a colon how it is typed.
+The first line of its docstring is its help, and ends in a colon and the usage if it takes an argument.
 """
 
 
@@ -49,13 +49,13 @@ def is_command(line: str) -> bool:
 
 
 def split_command(line: str) -> tuple[str, str]:
-    """A command's name and its argument, without the blanks and line breaks around them."""
+    """Split a line into the command's name and its argument, without white space around them."""
     name, *rest = line.split(None, 1)
     return name, "".join(rest).rstrip()
 
 
 def show_paged(chat: ChatContext, renderable: Any) -> None:
-    """Show what may be longer than the screen; a pager finds the keyboard as it expects it."""
+    """Show a text or table, in the pager if it is longer than the screen."""
     with cooked_mode():
         show_paged_renderable(chat.output, renderable)
 
@@ -63,7 +63,7 @@ def show_paged(chat: ChatContext, renderable: Any) -> None:
 def parse_number(
     argument: str, command: str, expected: str, *, default: int | None = None, minimum: int = 0
 ) -> int:
-    """The number that `argument` is, `default` if it is empty; UsageError that `command` takes `what`."""
+    """Parse `argument` as a number, `default` if it is empty. UsageError says what `command` expects."""
     if not argument and default is not None:
         return default
     if not (argument.isascii() and argument.isdigit() and len(argument) < 10 and int(argument) >= minimum):
@@ -72,6 +72,6 @@ def parse_number(
 
 
 def refuse_argument(argument: str, command: str) -> None:
-    """UsageError if `command` was given something that it does not take."""
+    """Raise UsageError if `command`, which takes no argument, was given one."""
     if argument:
-        raise UsageError(f"{command} takes nothing more")
+        raise UsageError(f"{command} takes no argument")

@@ -10,30 +10,31 @@ from flue_cli.turns.result import parse_data
 
 
 def data_command(argument: str, chat: ChatContext) -> None:
-    """Show the data or change it: /data [PATH], set PATH V, unset, edit.
+    """Show or edit the data: /data [PATH], set PATH V, unset, edit.
 
-    /data            the data as a tree; what the last turn changed is marked
-    /data PATH       what is there, as JSON: /data tasks[0].title
-    /data set PATH VALUE, /data unset PATH
-                     a change by hand, a turn of its own that /undo takes back
-    /data edit       all of it in the editor
+    /data                  show it as a tree, with the changes of the last turn
+    /data PATH             show one value as JSON: /data tasks[0].title
+    /data set PATH VALUE   set a value, given as JSON
+    /data unset PATH       remove a value
+    /data edit             open all of the data in your editor
+    An edit is an entry of the timeline: /undo takes it back.
     """
     from flue_cli.jsondata.path import get_value, parse_path, split_after_path
 
-    what, _, rest = argument.partition(" ")
+    verb, _, rest = argument.partition(" ")
     if not argument:
         _show_data_tree(chat)
-    elif what == "edit" and not rest:
+    elif verb == "edit" and not rest:
         with cooked_mode():
-            words = chat.conversation.edit_data(chat.output.note, chat.pause)
-        chat.output.note(words)
-    elif what == "set" and rest:
+            notice = chat.conversation.edit_data(chat.output.note, chat.pause)
+        chat.output.note(notice)
+    elif verb == "set" and rest:
         chat.output.note(chat.conversation.set_data(*split_after_path(rest.strip()), chat.pause))
-    elif what == "unset" and rest:
+    elif verb == "unset" and rest:
         chat.output.note(chat.conversation.unset_data(rest.strip(), chat.pause))
     else:
-        found = get_value(json.loads(chat.conversation.data()), parse_path(argument))
-        chat.output.result(json.dumps(found, indent=2))
+        value = get_value(json.loads(chat.conversation.data()), parse_path(argument))
+        chat.output.result(json.dumps(value, indent=2))
 
 
 def _show_data_tree(chat: ChatContext) -> None:

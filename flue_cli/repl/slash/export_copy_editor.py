@@ -1,4 +1,4 @@
-"""Slash commands that take texts elsewhere: to a file, to the clipboard, to the editor and back."""
+"""Slash commands that take texts to a file, to the clipboard, and to the editor and back."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from flue_cli.transcripts import exporter, format_of
 
 
 def export_session(argument: str, chat: ChatContext) -> None:
-    """Write the session to a file, its ending says how: /export [FILE].
+    """Write the session to a file: /export [FILE].
 
-    Endings: json, jsonl, md, html, txt, openai.json, flue (a script for flue test).
-    Without FILE it is AGENT_NAME.json, in the current folder.
+    The file's ending chooses the format: json, jsonl, md, html, txt, openai.json, or flue (a conversation
+    test for flue test). Without FILE it is AGENT_NAME.json in the current folder.
     """
     head = chat.conversation.head()
     if head.uid == ABSENT:
@@ -33,16 +33,15 @@ def export_session(argument: str, chat: ChatContext) -> None:
 
 def copy_reply(argument: str, chat: ChatContext) -> None:
     """Copy the last reply to the clipboard."""
-    from flue_cli.repl.clipboard import copy_to_clipboard as put
+    from flue_cli.repl.clipboard import copy_to_clipboard
 
     refuse_argument(argument, "/copy")
     entries = entries_backwards(chat.conversation.store, chat.conversation.head())
     reply = next((entry.reply for entry in entries if entry.reply is not None), None)
     if reply is None:
         raise NotFound("there is no reply to copy")
-    chat.output.note(
-        f"the last reply ({pluralize(len(reply), 'character')}) is copied by {put(reply, chat.output)}"
-    )
+    ways = copy_to_clipboard(reply, chat.output)
+    chat.output.note(f"the last reply ({pluralize(len(reply), 'character')}) is copied by {ways}")
 
 
 def write_in_editor(argument: str, chat: ChatContext) -> NextAction | None:

@@ -1,4 +1,4 @@
-"""Slash commands about how replies look."""
+"""The slash command that chooses the format of replies."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from flue_cli.errors import UsageError
 from flue_cli.repl.slash.command_context import ChatContext, SlashCommand
 
 _FORMATS = {"on": "markdown", "off": "text"}
-_NOTICES = {"markdown": "replies are laid out as markdown", "text": "replies are shown as they come"}
+_NOTICES = {"markdown": "replies are laid out as Markdown", "text": "replies are shown as they come"}
 
 
 def set_markdown(argument: str, chat: ChatContext) -> None:
-    """Lay replies out as markdown, or not: /markdown [on|off]."""
+    """Lay replies out as Markdown, or not: /markdown [on|off]."""
     if argument and argument not in _FORMATS:
         raise UsageError("/markdown takes on or off")
     if argument:

@@ -1,4 +1,4 @@
-"""Slash commands about sessions: which one we are in, which there are, what was said."""
+"""Slash commands about sessions: begin, resume, rename, choose, read and search them."""
 
 from __future__ import annotations
 
@@ -33,49 +33,50 @@ _MAX_LISTED_SESSIONS = 50
 
 
 def begin_new_session(argument: str, chat: ChatContext) -> None:
-    """Begin another session: /new [NAME]."""
+    """Begin a new session: /new [NAME]."""
     conversation = chat.conversation
-    ours = conversation.agent.name
+    agent = conversation.agent.name
     conversation.begin_session(
-        bare_name(argument, ours)
+        bare_name(argument, agent)
         if argument
-        else find_free_name(lambda name: conversation.session_exists(ours, name))
+        else find_free_name(lambda name: conversation.session_exists(agent, name))
     )
     chat.output.note(f"new session {conversation.name}")
 
 
 def resume_session(argument: str, chat: ChatContext) -> None:
-    """Go on with another session: /resume NAME, or AGENT/NAME."""
+    """Continue another session: /resume NAME, or AGENT/NAME."""
     if not argument:
         raise UsageError("/resume takes the name of a session")
     conversation = chat.conversation
     agent, slash, name = argument.partition("/")
-    is_whole = conversation.session_exists(conversation.agent.name, check_session_name(argument))
-    if slash and agent and name and not is_whole:
+    # A session's name may contain a slash: the whole argument comes first.
+    is_session_name = conversation.session_exists(conversation.agent.name, check_session_name(argument))
+    if slash and agent and name and not is_session_name:
         enter_session(chat, check_agent_name(agent), check_session_name(name))
     else:
         enter_session(chat, conversation.agent.name, check_session_name(argument))
 
 
 def rename_current_session(argument: str, chat: ChatContext) -> None:
-    """Give this session another name: /rename NEW."""
+    """Rename this session: /rename NEW."""
     if not argument:
         raise UsageError("/rename takes the new name")
-    before = chat.conversation.rename(bare_name(argument, chat.conversation.agent.name), chat.pause)
-    chat.output.note(f"{safe_line(before)} is now {chat.conversation.name}")
+    old_name = chat.conversation.rename(bare_name(argument, chat.conversation.agent.name), chat.pause)
+    chat.output.note(f"{safe_line(old_name)} is now {chat.conversation.name}")
 
 
 def choose_from_sessions(argument: str, chat: ChatContext) -> None:
-    """Choose a session from a list, and go on with it.
+    """Choose another session from a list.
 
-    Type to filter, Enter goes there, Ctrl-R renames, Ctrl-X deletes, Esc comes back here.
+    Type to filter, Enter opens a session, Ctrl-R renames, Ctrl-X deletes, Esc comes back here.
     """
     refuse_argument(argument, "/sessions")
-    found = chat.conversation.store.sessions(limit=_MAX_LISTED_SESSIONS)
-    if not found:
+    sessions = chat.conversation.store.sessions(limit=_MAX_LISTED_SESSIONS)
+    if not sessions:
         chat.output.note("there are no sessions yet")
-    elif os.environ.get("TERM") == "dumb":  # no cursor to choose with
-        show_paged_renderable(chat.output, session_table(TreeNode(summary) for summary in found))
+    elif os.environ.get("TERM") == "dumb":  # without a movable cursor there is no picker
+        show_paged_renderable(chat.output, session_table(TreeNode(summary) for summary in sessions))
     else:
         _pick_from_list(chat)
 
@@ -95,23 +96,23 @@ def show_history(argument: str, chat: ChatContext) -> None:
 
 
 def search_turns(argument: str, chat: ChatContext) -> None:
-    """Look for words in all sessions: /search WORDS."""
+    """Search all sessions for words: /search WORDS."""
     from flue_cli.stores.search_query import SearchQuery
 
     words = argument.split()
     if not words:
         raise UsageError("/search takes the words to look for")
-    found = chat.conversation.store.search(words, limit=_MAX_HITS)
-    if found:
-        show_paged(chat, hit_table(found, SearchQuery(words)))
+    hits = chat.conversation.store.search(words, limit=_MAX_HITS)
+    if hits:
+        show_paged(chat, hit_table(hits, SearchQuery(words)))
     else:
         chat.output.note("nothing was found")
 
 
 def enter_session(chat: ChatContext, agent: str, name: str) -> None:
-    """Go on with the session `name` of `agent`, which is loaded if it is not the one that we talk to.
+    """Continue the session `name` of `agent`, which is loaded if it is not the current one.
 
-    SessionNotFound, and as Agents.load; then we stay where we are.
+    Raises SessionNotFound, and as AgentLoader.load; then the chat stays in its session.
     """
     conversation = chat.conversation
     if not conversation.session_exists(agent, name):
@@ -121,8 +122,8 @@ def enter_session(chat: ChatContext, agent: str, name: str) -> None:
         show_session_start(conversation, chat.output, 1)
     else:
         with no_input_for_agents():
-            there = load_interruptibly(lambda: conversation.agent_loader.load(agent), chat.cancellation)
-        conversation.switch_agent(there, name, "existing")
+            loaded = load_interruptibly(lambda: conversation.agent_loader.load(agent), chat.cancellation)
+        conversation.switch_agent(loaded, name, "existing")
         open_conversation(conversation, chat.output, 1)
 
 
@@ -131,9 +132,9 @@ def _pick_from_list(chat: ChatContext) -> None:
 
     head = chat.conversation.head()
     with cooked_mode():
-        chosen = pick_session(chat.conversation.store, chat.output, chat.cancelling, current_uid=head.uid)
-    if chosen and chosen.uid != head.uid:
-        enter_session(chat, chosen.agent, chosen.name)
+        session = pick_session(chat.conversation.store, chat.output, chat.cancelling, current_uid=head.uid)
+    if session and session.uid != head.uid:
+        enter_session(chat, session.agent, session.name)
 
 
 COMMANDS: dict[str, SlashCommand] = {

@@ -1,4 +1,4 @@
-"""Slash commands about how things stand: who, where, since when, and what it took."""
+"""Slash commands that show the chat's state and the usage of its turns."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ _DEFAULT_TURNS = 10
 def show_usage(argument: str, chat: ChatContext) -> None:
     """Sum up time and recorded usage (tokens, cost): /usage [N].
 
-    The newest N turns one by one, 10 unless said otherwise, then all of them. Usage is what the agent gives
-    as meta["usage"] of its Reply: numbers, or objects with numbers in them.
+    Shows the newest N turns (default 10) one by one, then the sum of all. Usage is meta["usage"] of the
+    agent's Reply: numbers, or objects with numbers in them.
     """
     newest = parse_number(argument, "/usage", "a number of turns", default=_DEFAULT_TURNS)
     head = chat.conversation.head()
-    found = session_usage(chat.conversation.store.entries(head, 1, head.turn), newest)
-    if not found.prompts:
+    session = session_usage(chat.conversation.store.entries(head, 1, head.turn), newest)
+    if not session.prompts:
         chat.output.note("nothing has been said yet")
         return
     lines = [
-        _usage_row(f"turn {spent.turn}", format_duration(spent.duration), _format_figures(spent.figures))
-        for spent in found.newest
+        _usage_row(f"turn {usage.turn}", format_duration(usage.duration), _format_figures(usage.figures))
+        for usage in session.newest
     ]
-    total = _format_figures(found.total.figures) or "the agent recorded no usage"
-    lines.append(_usage_row(format_turns(found.prompts), format_duration(found.total.duration), total))
+    figures = _format_figures(session.total.figures) or "the agent recorded no usage"
+    lines.append(_usage_row(format_turns(session.prompts), format_duration(session.total.duration), figures))
     chat.output.result("\n".join(lines))
 
 
 def show_status(argument: str, chat: ChatContext) -> None:
-    """Show how things stand: agent, session, sizes, store, who answers."""
+    """Show agent, session, sizes, store, and a turn that runs."""
     refuse_argument(argument, "/status")
     chat.output.result(
-        "\n".join(f"{name:<8} {safe_line(words)}" for name, words in _status_facts(chat.conversation))
+        "\n".join(f"{name:<8} {safe_line(fact)}" for name, fact in _status_facts(chat.conversation))
     )
 
 
@@ -49,7 +49,7 @@ def _status_facts(conversation: Conversation) -> Iterator[tuple[str, str]]:
     now = times.now()
     yield "agent", loaded.agent.name
     if loaded.source:
-        stale = "" if loaded.current_stamp() == loaded.stamp else ", changed since: /reload takes it"
+        stale = "" if loaded.current_stamp() == loaded.stamp else ", changed since: /reload loads it"
         yield "file", f"{loaded.source.path} ({loaded.source.origin})"
         yield "loaded", f"{format_ago(loaded.loaded_at, now)}, source {loaded.agent.fingerprint}{stale}"
     yield "session", f"{conversation.name} ({_describe_age(head, now)})"
@@ -60,10 +60,10 @@ def _status_facts(conversation: Conversation) -> Iterator[tuple[str, str]]:
     yield "turn", f"{head.turn}, {undone} undone: /redo" if undone else str(head.turn)
     yield "history", pluralize(head.messages, "message")
     yield "data", format_bytes(len(store.data_at(head, head.turn).encode()))
-    yield "store", store.url if conversation.options.is_saved else "memory: nothing is kept"
+    yield "store", store.url if conversation.options.is_saved else "memory: nothing is saved"
     timeout = conversation.options.timeout
-    bound = f", {timeout:g} s for an answer" if timeout else ""
-    yield "waits", f"{conversation.options.wait:g} s behind another turn{bound}"
+    limit = f", {timeout:g} s for an answer" if timeout else ""
+    yield "waits", f"{conversation.options.wait:g} s behind another turn{limit}"
     yield "now", _describe_activity(conversation, now)
 
 
@@ -74,14 +74,14 @@ def _describe_age(head: SessionHead, now: int) -> str:
 def _describe_activity(conversation: Conversation, now: int) -> str:
     for entry in conversation.unsettled_prompts():
         if entry.outcome == "running":
-            took = format_duration(max(0, now - entry.started_at))
-            return f"another process has been answering turn {entry.turn} for {took}"
+            duration = format_duration(max(0, now - entry.started_at))
+            return f"another process has been answering turn {entry.turn} for {duration}"
         return f"turn {entry.turn} was interrupted: /retry, /edit or /discard"
     return "idle"
 
 
-def _usage_row(name: str, took: str, figures: str) -> str:
-    return f"{name:<10} {took:>11}  {figures}".rstrip()
+def _usage_row(name: str, duration: str, figures: str) -> str:
+    return f"{name:<10} {duration:>11}  {figures}".rstrip()
 
 
 def _format_figures(figures: Mapping[str, float]) -> str:
@@ -89,7 +89,7 @@ def _format_figures(figures: Mapping[str, float]) -> str:
 
 
 def _format_figure(figure: float) -> str:
-    """A number as people read it: whole ones with separators, others with six digits that count."""
+    """Format a number for people: thousands separators, or six significant digits for a fraction."""
     return f"{figure:,}" if isinstance(figure, int) else f"{figure:,.6g}"
 
 

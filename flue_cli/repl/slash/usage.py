@@ -9,7 +9,7 @@ from flue_cli.stores.records import Entry
 
 
 class TurnUsage(NamedTuple):
-    """Usage of one or several turns: microseconds, and every recorded figure by name."""
+    """Usage of one or several turns: duration in microseconds, and every recorded figure by name."""
 
     turn: int
     duration: int
@@ -27,29 +27,29 @@ class SessionUsage(NamedTuple):
 def session_usage(entries: Iterable[Entry], newest: int) -> SessionUsage:
     """Add up the usage of the prompts among `entries`, whatever their outcome."""
     last: list[TurnUsage] = []
-    prompts, took, figures = 0, 0, dict[str, float]()
+    prompts, duration, figures = 0, 0, dict[str, float]()
     for entry in entries:
         if entry.kind != "prompt":
             continue
-        spent = TurnUsage(
+        usage = TurnUsage(
             entry.turn, (entry.finished_at or entry.started_at) - entry.started_at, _usage_figures(entry)
         )
-        prompts, took = prompts + 1, took + spent.duration
-        for name, figure in spent.figures.items():
+        prompts, duration = prompts + 1, duration + usage.duration
+        for name, figure in usage.figures.items():
             figures[name] = figures.get(name, 0) + figure
-        last = [*last, spent][-newest:]
-    return SessionUsage(prompts, last, TurnUsage(0, took, figures))
+        last = [*last, usage][-newest:]
+    return SessionUsage(prompts, last, TurnUsage(0, duration, figures))
 
 
 def _usage_figures(entry: Entry) -> dict[str, float]:
-    """The numbers in `meta["usage"]`, those in objects inside it as `outer.inner`."""
-    found: dict[str, float] = {}
-    waiting: list[tuple[str, Any]] = [("", entry.meta.get("usage"))]
-    while waiting:
-        name, value = waiting.pop()
+    """Collect the numbers in `meta["usage"]`; one inside an object is called `outer.inner`."""
+    figures: dict[str, float] = {}
+    stack: list[tuple[str, Any]] = [("", entry.meta.get("usage"))]  # no recursion: any depth is possible
+    while stack:
+        name, value = stack.pop()
         if isinstance(value, Mapping):
-            inner = [(f"{name}.{key}" if name else str(key), one) for key, one in value.items()]
-            waiting += reversed(inner)
+            items = [(f"{name}.{key}" if name else str(key), item) for key, item in value.items()]
+            stack += reversed(items)
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            found[name or "usage"] = value
-    return found
+            figures[name or "usage"] = value
+    return figures
