@@ -1,11 +1,11 @@
-"""Conversation scripts in a person's own tests: pytest collects `*.flue` files, each as one test.
+"""Plugin for pytest that collects conversation scripts (`*.flue`), each as one test.
 
-Agents are looked for in the folders of the ini option `flue_agents`, in `agents` below the root folder and
-below the folder that pytest was started from, then where `flue` looks. A person's `config.toml` says nothing
-here: tests are the same for everybody.
-
-Every pytest run of the environment loads this file, so it imports nothing until there is a script.
+Agents are searched in the folders of the ini option `flue_agents`, in `agents` below the root folder
+and below the folder in which pytest was started, then on the search path of `flue`. `config.toml` is
+ignored, so that tests are the same for everybody.
 """
+
+# Every pytest run of the environment loads this file, so it imports nothing until there is a script.
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Make `flue_agents` known."""
+    """Register the ini option `flue_agents`."""
     parser.addini("flue_agents", "folders in which *.flue files find their agents first", type="paths")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Take a `*.flue` file."""
+    """Collect a `*.flue` file."""
     return ScriptFile.from_parent(parent, path=file_path) if file_path.suffix == ".flue" else None
 
 
@@ -39,7 +39,7 @@ class ScriptFile(pytest.File):
     """A conversation script."""
 
     def collect(self) -> Iterator[ScriptItem]:
-        """The one test that it is; a script that cannot be understood is an error of collection."""
+        """Yield the script as one test; an invalid script is an error of collection."""
         from flue_cli.errors import UsageError
         from flue_cli.script_tests.parser import read_script
 
@@ -67,7 +67,7 @@ class ScriptItem(pytest.Item):
             raise ScriptFailed(result)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What is not as expected, with its places; an agent that cannot be had as its error."""
+        """Format the failures with their lines, or the error of loading the agent."""
         from flue_cli.errors import AgentError, FlueError
 
         error = excinfo.value
@@ -81,12 +81,12 @@ class ScriptItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where it is, and what it is called."""
+        """Return the file, the line and the title of the test."""
         return self.path, self._script.agent_line - 1, f"script: {self.name}"
 
 
 class ScriptFailed(Exception):
-    """A script did not go as it says."""
+    """A script's expectations were not met."""
 
     def __init__(self, result: ScriptResult) -> None:
         super().__init__(result)
@@ -97,7 +97,7 @@ _LOADED_AGENTS = pytest.StashKey[dict[str, "Agent"]]()
 
 
 def _load_script_agent(config: pytest.Config, name: str) -> Agent:
-    """The agent, loaded once a run; raises AgentNotFound and AgentError."""
+    """Load the agent, once in a run; raises AgentNotFound and AgentError."""
     from flue_cli.agents import discovery
 
     loaded = config.stash.setdefault(_LOADED_AGENTS, {})
@@ -112,17 +112,17 @@ def _pytest_settings(config: pytest.Config) -> Settings:
     from flue_cli.errors import UsageError
     from flue_cli.settings import Settings
 
-    named = config.getini("flue_agents")
-    for folder in named:
+    configured = config.getini("flue_agents")
+    for folder in configured:
         if not folder.is_dir():
             raise UsageError(f"flue_agents: there is no folder {folder}")
-    usual = [folder / "agents" for folder in (config.rootpath, config.invocation_params.dir)]
-    folders = [*named, *(folder for folder in usual if folder.is_dir())]
+    default = [folder / "agents" for folder in (config.rootpath, config.invocation_params.dir)]
+    folders = [*configured, *(folder for folder in default if folder.is_dir())]
     return Settings.load(os.environ, agents=[str(folder) for folder in dict.fromkeys(folders)], file="")
 
 
 def _play_cancellably(agent: Agent, script: Script) -> Iterator[Any]:
-    """The turns of the script; KeyboardInterrupt when a person ends it."""
+    """Play the script and yield its turns; KeyboardInterrupt if the user cancels it."""
     from flue_cli.errors import TurnCancelled
     from flue_cli.script_tests.runner import play_script
     from flue_cli.turns.dry_run import AgentRun, DryRunner
@@ -136,7 +136,7 @@ def _play_cancellably(agent: Agent, script: Script) -> Iterator[Any]:
 
 @contextmanager
 def _cancel_on_interrupt() -> Iterator[Cancellation]:
-    """A cancellation that Ctrl-C asks for while the turn runs; a second one ends pytest as it is."""
+    """Make a cancellation that Ctrl-C requests while the turn runs; a second Ctrl-C ends pytest."""
     import signal
     import threading
 
@@ -148,11 +148,11 @@ def _cancel_on_interrupt() -> Iterator[Cancellation]:
         yield cancellation
         return
 
-    def interrupted(signum: int, frame: object) -> None:
+    def cancel(signum: int, frame: object) -> None:
         signal.signal(signum, signal.SIG_DFL)
         cancellation.request(cancelled_by(signum))
 
-    before = signal.signal(signal.SIGINT, interrupted)
+    before = signal.signal(signal.SIGINT, cancel)
     try:
         yield cancellation
     finally:

@@ -1,1 +1,1 @@
-"""Agents: their interface, where they are found, how they are loaded."""
+"""Agents: their interface, discovery, loading, and the recording of their calls."""

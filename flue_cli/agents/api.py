@@ -1,4 +1,4 @@
-"""The interface of agents: what they are called with and what they may return."""
+"""Interface of agents: the objects that they get and may return."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Data = TypeVar("Data", bound=Mapping[str, Any])
-"""The shape of `session.data`: a TypedDict of the agent's own, or `dict[str, Any]`."""
+"""The shape of `session.data`: the agent's own TypedDict, or `dict[str, Any]`."""
 
 
 class _MessageFields(NamedTuple):
@@ -28,23 +28,23 @@ class _MessageFields(NamedTuple):
 class Message(_MessageFields):
     """One message of a conversation.
 
-    `role` is "user", "assistant", "tool" or "system"; `extra` holds whatever else belongs to it
-    (`tool_calls`, `tool_call_id`, `name`): JSON values under names of their own.
+    `role` is "user", "assistant", "tool" or "system". `content` is text, or any JSON value that the model
+    API takes. `extra` maps the names of further fields to JSON values: `tool_calls`, `tool_call_id`, `name`.
     """
 
     __slots__ = ()
 
     def __new__(cls, role: str, content: Any, extra: Mapping[str, Any] | None = None) -> Self:
-        """Make a message that shares nothing with others."""
+        """Make a message; without `extra` it gets an empty dict of its own."""
         return super().__new__(cls, role, content, {} if extra is None else extra)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the message as the JSON object that most model APIs take: `{"role", "content", …}`."""
+        """Return the message as the dict that most model APIs take: `role`, `content`, extra fields."""
         return {"role": self.role, "content": self.content, **self.extra}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Message:
-        """Make a message from what `as_dict` gives; raises KeyError without `role` and `content`."""
+        """Make a message from a dict as `as_dict` returns it; KeyError without `role` or `content`."""
         extra = {key: value for key, value in fields.items() if key not in ("role", "content")}
         return cls(fields["role"], fields["content"], extra)
 
@@ -56,12 +56,15 @@ class _ReplyFields(NamedTuple):
 
 
 class Reply(_ReplyFields):
-    """A reply that brings more than its text.
+    """A reply with more than its text.
 
-    `messages` are those that came between the prompt and the reply (tool calls and their results),
-    oldest first, as Message or as dicts with `role` and `content`; they become part of the history.
-    `meta` is kept with the turn and shown in exports: usage, model name, anything JSON holds.
-    A generator may yield a Reply as its last piece.
+    `messages` are the messages between prompt and reply (tool calls and their results), oldest first, as
+    Message or as dicts with `role` and `content`; they become part of the history. `meta` holds JSON values
+    to store with the turn, such as the model's name and its usage of tokens; exports contain them.
+
+    A generator may yield a Reply as its last piece: its text is the end of the streamed text. The turn fails
+    with the error type "bad_reply" if `text` is not a str of at most 16 MiB, and with "bad_data" if JSON
+    cannot hold `messages` or `meta`.
     """
 
     __slots__ = ()
@@ -72,7 +75,7 @@ class Reply(_ReplyFields):
         messages: Sequence[Message | Mapping[str, Any]] = (),
         meta: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Make a reply that shares nothing with others."""
+        """Make a reply; without `meta` it gets an empty dict of its own."""
         return super().__new__(cls, text, messages, {} if meta is None else meta)
 
 
@@ -80,13 +83,15 @@ _PAGE_SIZE = 256
 
 
 class History(Sequence[Message]):
-    """Every earlier message of completed turns, oldest first, without the prompt being answered.
+    """The messages of all completed turns of a session, oldest first, without the present prompt.
 
-    Lazy: `len` costs nothing, an index or a slice reads just that, iteration reads in pages.
+    A read-only sequence of Message. It is lazy: `len` reads nothing, an index or a slice reads only these
+    messages, and iteration reads pages of 256. Reading raises IndexError for a position out of range, and
+    ends the turn with a StoreError if the store cannot be read.
     """
 
     def __init__(self, length: int, read: Callable[[int, int], Sequence[Message]]) -> None:
-        """`read(start, stop)` gives the messages of that range of positions, within 0..length."""
+        """`read(start, stop)` returns these messages; it is called with 0 <= start < stop <= length."""
         self._length = length
         self._read = read
 
@@ -118,7 +123,7 @@ class History(Sequence[Message]):
             yield from reversed(self._read(max(stop - _PAGE_SIZE, 0), stop))
 
     def last(self, count: int) -> list[Message]:
-        """Read the newest `count` messages, oldest of them first; fewer if there are fewer."""
+        """Read the newest `count` messages, oldest first; all if there are fewer, none if `count` <= 0."""
         if count <= 0:
             return []
         return list(self._read(max(self._length - count, 0), self._length))
@@ -128,14 +133,15 @@ class History(Sequence[Message]):
 
 
 class AgentSession(Generic[Data]):
-    """One conversation's memory.
+    """Memory of one conversation.
 
-    `id` is the name the caller gave the session. `data` is a plain dict that starts empty; whatever
-    the agent leaves in it, nested changes included, is kept if the turn completes and dropped if it
-    does not. `history` is every earlier message (see History).
+    `id` is the session's name. `data` is a dict of JSON values, empty in a new session; it is stored if the
+    turn completes, with nested changes, and unchanged otherwise. `history` has the messages of all earlier
+    turns (see History). The turn fails with the error type "bad_data" if `data` is not a dict, if JSON
+    cannot hold it, or if it exceeds 16 MiB or 200 levels.
     """
 
-    def __init__(self, id: str, data: Data, history: History) -> None:  # noqa: A002 - the origin's word
+    def __init__(self, id: str, data: Data, history: History) -> None:  # noqa: A002 - part of the public interface
         self.id = id
         self.data = data
         self.history = history
@@ -147,10 +153,10 @@ class AgentSession(Generic[Data]):
 class AgentContext:
     """Facts about the current turn: agent, number, start time, seed, cancellation.
 
-    `agent` is the agent's name, `turn` the number of this turn, `now` the instant it began (aware,
-    UTC; the same for the whole turn), `random` a generator seeded for this turn. Clock and seed are
-    recorded, so an agent that takes time and chance from here can be replayed; `record` does the same
-    for calls to the world outside.
+    `agent` is the agent's name, `turn` the number of this turn, counted from 1. `now` is the time at which
+    the turn began (an aware datetime in UTC, constant during the turn) and `random` a random.Random seeded
+    for this turn. Both are recorded, so a turn that uses them can be replayed; `record` does the same for
+    calls to services. `cancelled` is True once the turn is to end.
     """
 
     def __init__(
@@ -174,12 +180,12 @@ class AgentContext:
 
     @property
     def now(self) -> datetime:
-        """The instant this turn began, aware, UTC."""
+        """Time at which this turn began: an aware datetime in UTC."""
         return to_datetime(self._started_at)
 
     @property
     def random(self) -> Random:
-        """This turn's random numbers; the seed is recorded with the turn."""
+        """Generator of this turn's random numbers; its 48-bit seed is recorded with the turn."""
         if self._random is None:
             from random import Random
 
@@ -187,17 +193,20 @@ class AgentContext:
         return self._random
 
     def record(self, name: str, call: Callable[[], Result]) -> Result:
-        """Make the call and store its result with the turn; a replay is answered from there instead.
+        """Make the call and store its result with the turn; a replay returns the stored result instead.
 
             answer = context.record("weather", lambda: fetch("https://…"))
 
-        What it returns must be what JSON holds; you get a copy. It may be a coroutine, to be awaited, or
-        an iterator of either kind, to be read. What it raises is kept too. Calls of one name are told
-        apart by their order.
+        Returns a copy of the call's result, a JSON value. If the call returns a coroutine or an iterator,
+        sync or async, await or iterate over the return value as usual. An exception of the call is stored
+        and raised again. Calls with the same `name` are distinguished by their order.
+
+        Raises AgentError if `name` is not a str, if JSON cannot hold the result, if the results of this turn
+        exceed 16 MiB, and in a replay for a call that was not recorded.
         """
         return cast("Result", self._recording.record(name, call))
 
     @property
     def cancelled(self) -> bool:
-        """True if the turn was cancelled or ran out of time; a long loop checks it and ends."""
+        """True if the turn was cancelled or exceeded its time limit; a long loop should check it and end."""
         return self._is_cancelled()

@@ -1,10 +1,10 @@
-"""Recording of calls that leave an agent (a model, a web service), and replay from the records.
+"""Recording of an agent's calls to a model or a web service, and replay from the records.
 
-A call's record is a JSON object. Beside its `name` it has `result` (what it returned), `awaited` (the same,
-by a coroutine), `pieces` (what an iterator gave, as far as it was read) or `awaited_pieces` (the same, by
-an asynchronous one). `error` says what it raised (see recorded_errors.py), instead of a result or after the
-pieces. `more` marks an iterator that was not read to its end; `unanswered` a coroutine that was given up,
-after so many seconds.
+A call's record is a JSON object. It has a `name`, and one of: `result` (of a function), `awaited` (result of
+a coroutine), `pieces` (items read from an iterator), `awaited_pieces` (items read from an async iterator).
+`error` is the exception (see recorded_errors.py), instead of a result or after the pieces. `more` marks an
+iterator that was not read to its end. `unanswered` marks a coroutine that the agent gave up, with the seconds
+that it had waited.
 """
 
 from __future__ import annotations
@@ -29,39 +29,39 @@ ANSWER_SHAPES = ("result", "awaited", "pieces", "awaited_pieces", "unanswered")
 _STREAM_SHAPES = ("pieces", "awaited_pieces")
 _ERROR_KEYS = ("type", "message")
 _MAX_MISSING_CALLS = 100
-"""How many missing calls are named: an agent may try for ever."""
+"""Missing calls that are named at most: an agent may try for ever."""
 _REPLAY_MARGIN = 0.5
-"""Seconds that a replay waits longer, where the agent gave a call up."""
+"""Seconds that a replay waits longer for a call that the agent gave up."""
 
 
 class CallSource(Protocol):
     """Source of the answers that `context.record` gives."""
 
     def record(self, name: str, function: Callable[[], Any]) -> Any:
-        """Return what `function()` gives, or gave when it was recorded."""
+        """Return the result of `function()`, made now or recorded."""
 
     def as_meta(self) -> dict[str, Any]:
         """Return the calls for the turn's meta: `{"calls": […]}`, or nothing without calls."""
 
 
 class CallRecorder:
-    """Makes calls and keeps what they give, in the order in which they began."""
+    """Makes calls and records their results, in the order in which they began."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self._size = 0
 
     def record(self, name: str, function: Callable[[], Any]) -> Any:
-        """Return what `function()` gives, as a copy that holds no more than JSON does, as a replay's will.
+        """Call `function` and return a copy of its result, made from its JSON as in a replay.
 
-        A coroutine is awaited by the caller, an iterator read by the caller, and so kept. Raises
-        AgentError for what JSON cannot hold and for more than 16 MiB, and whatever the call raises.
+        A coroutine is recorded when the caller awaits it, an iterator as the caller reads it. Raises
+        AgentError for a result that JSON cannot hold and for more than 16 MiB, and the call's own exception.
         """
         call: Call = {"name": _check_call_name(name)}
         self.calls.append(call)
         with _record_errors(call):
             result = function()
-            # Known at once, since it may never be awaited, or read.
+            # The record has its shape at once, since the result may never be awaited or read.
             if hasattr(result, "__await__"):
                 call["unanswered"] = 0.0
                 return self._record_awaited(call, result)
@@ -84,16 +84,16 @@ class CallRecorder:
         return {"calls": calls} if calls else {}
 
     async def _record_awaited(self, call: Call, result: Awaitable[Any]) -> Any:
-        began = time.monotonic()
+        began_at = time.monotonic()
         try:
             with _record_errors(call):
                 value = await result
-                kept, copy = self._copy_twice(call, value)
+                recorded, copy = self._copy_twice(call, value)
         finally:
             if "unanswered" in call:
-                call["unanswered"] = _seconds_since(began)
+                call["unanswered"] = _seconds_since(began_at)
         del call["unanswered"]
-        call["awaited"] = kept
+        call["awaited"] = recorded
         return copy
 
     def _record_stream(self, call: Call, result: Iterator[Any]) -> Iterator[Any]:
@@ -105,8 +105,8 @@ class CallRecorder:
                     except StopIteration:
                         del call["more"]
                         return
-                    kept, copy = self._copy_twice(call, piece)
-                call["pieces"].append(kept)
+                    recorded, copy = self._copy_twice(call, piece)
+                call["pieces"].append(recorded)
                 yield copy
         finally:
             close = getattr(result, "close", None)
@@ -116,7 +116,7 @@ class CallRecorder:
     async def _record_async_stream(self, call: Call, result: AsyncIterator[Any]) -> AsyncIterator[Any]:
         try:
             while True:
-                began = time.monotonic()
+                began_at = time.monotonic()
                 with _record_errors(call):
                     try:
                         piece = await anext(result)
@@ -125,10 +125,10 @@ class CallRecorder:
                         return
                     except BaseException as error:
                         if _is_abandoned_by_agent(error):
-                            call["unanswered"] = _seconds_since(began)
+                            call["unanswered"] = _seconds_since(began_at)
                         raise
-                    kept, copy = self._copy_twice(call, piece)
-                call["awaited_pieces"].append(kept)
+                    recorded, copy = self._copy_twice(call, piece)
+                call["awaited_pieces"].append(recorded)
                 yield copy
         finally:
             close = getattr(result, "aclose", None)
@@ -136,19 +136,19 @@ class CallRecorder:
                 await close()
 
     def _copy_twice(self, call: Call, value: Any) -> tuple[Any, Any]:
-        """Two copies of what a call gave: one to keep, one for the agent to do with as it likes."""
+        """Copy the result of a call twice: for the record, and for the agent, which may change it."""
         try:
             text = dumps(value, root="result")
         except DataError as error:
             raise AgentError(
-                f"what the call '{call['name']}' gave cannot be kept: {error}",
+                f"the result of the call '{call['name']}' cannot be kept: {error}",
                 type="bad_call",
                 hint="have it return what JSON holds: dict, list, str, int, float, bool, None",
             ) from error
         self._size += len(text)
         if self._size > MAX_BYTES:
             raise AgentError(
-                f"what the calls of this turn gave cannot be kept: more than {MAX_BYTES // 2**20} MiB",
+                f"the results of this turn's calls cannot be kept: more than {MAX_BYTES // 2**20} MiB",
                 type="bad_call",
                 hint="have them return no more than the agent needs",
             )
@@ -158,12 +158,12 @@ class CallRecorder:
 class CallReplayer:
     """Answers calls from their records, by name and in order; nothing is called.
 
-    `missing` has the names of calls of which there is no record: each raises AgentError in the agent,
-    which may swallow it.
+    `missing_calls` has the names of calls without a record. Each raises AgentError in the agent, which may
+    catch it.
     """
 
     def __init__(self, calls: Sequence[Mapping[str, Any]]) -> None:
-        """Raises ValueError, which says where, for what is no record of a call."""
+        """`calls` are the records; ValueError names the first invalid one."""
         self.missing_calls: list[str] = []
         self._calls = calls
         self._unused_calls: dict[str, deque[Mapping[str, Any]]] = {}
@@ -173,7 +173,7 @@ class CallReplayer:
             self._unused_calls.setdefault(call["name"], deque()).append(call)
 
     def record(self, name: str, function: Callable[[], Any]) -> Any:
-        """Return what the call gave when it was recorded, in the same shape."""
+        """Return the recorded result, in the shape of the original one."""
         try:
             call = self._unused_calls[_check_call_name(name)].popleft()
         except (KeyError, IndexError):
@@ -235,9 +235,9 @@ def _check_call_name(name: object) -> str:
 
 
 def _call_problem(call: Any) -> str:
-    """Describe why `call` is not a valid record of a call; "" if it is."""
+    """Describe the first fault of a call's record; "" if it is valid."""
     if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
-        return " is no object with a name"
+        return " is not an object with a name"
     if "error" in call:
         error = call["error"]
         if not isinstance(error, Mapping) or not all(isinstance(error.get(key), str) for key in _ERROR_KEYS):
@@ -246,21 +246,21 @@ def _call_problem(call: Any) -> str:
         return f" needs one of {', '.join(ANSWER_SHAPES)}, error"
     for shape in _STREAM_SHAPES:
         if not isinstance(call.get(shape, []), list):
-            return f".{shape} is no list"
-    return "" if isinstance(call.get("unanswered", 0), int | float) else ".unanswered is no number"
+            return f".{shape} is not a list"
+    return "" if isinstance(call.get("unanswered", 0), int | float) else ".unanswered is not a number"
 
 
 def _copy_json(value: Any) -> Any:
     return loads(dumps(value))
 
 
-def _seconds_since(began: float) -> float:
-    return round(time.monotonic() - began, 3)
+def _seconds_since(began_at: float) -> float:
+    return round(time.monotonic() - began_at, 3)
 
 
 @contextmanager
 def _record_errors(call: Call) -> Iterator[None]:
-    """Keep what is raised inside, unless the agent itself gave the call up."""
+    """Record an exception raised inside, unless the agent itself gave up the call."""
     try:
         yield
     except BaseException as error:
@@ -276,8 +276,8 @@ def _is_abandoned_by_agent(error: BaseException) -> bool:
     if "asyncio" in sys.modules:
         from asyncio import CancelledError, current_task
 
-        if isinstance(error, CancelledError):  # ours, or of something that we wait for?
-            with suppress(RuntimeError):  # no loop runs here
+        if isinstance(error, CancelledError):  # of this task, or of the awaited call?
+            with suppress(RuntimeError):  # no event loop runs in this thread
                 task = current_task()
                 return task is not None and task.cancelling() > 0
     return isinstance(error, GeneratorExit)

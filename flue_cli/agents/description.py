@@ -13,7 +13,7 @@ from flue_cli.names import check_agent_name
 
 
 class Description(NamedTuple):
-    """Docstring of an agent's file, or why the file is broken (else "")."""
+    """Docstring of an agent's file and its first line; `problem` describes a broken file, else ""."""
 
     summary: str
     docstring: str
@@ -21,7 +21,7 @@ class Description(NamedTuple):
 
     @property
     def problem_or_summary(self) -> str:
-        """One line for a list."""
+        """Line for a list of agents."""
         return f"broken: {self.problem}" if self.problem else self.summary
 
 
@@ -57,7 +57,7 @@ def _module_level_nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _binds_name(node: ast.AST, name: str) -> bool:
-    """True if a node of a syntax tree binds `name`, as far as reading can tell."""
+    """True if a node of a syntax tree binds `name`; a star import may bind any name."""
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return bool(node.name == name)

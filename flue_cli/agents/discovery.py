@@ -1,8 +1,7 @@
-"""Find an agent, and load it.
+"""Discovery and loading of agents.
 
 An agent is a module `NAME.py` (or a folder with `__init__.py`) that has a callable `agent`. Folders
-are searched in a fixed order and the first match wins; only the file of the agent that was asked
-for is ever executed.
+are searched in a fixed order and the first match wins; only the file of the requested agent is executed.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ AgentFunction = Callable[..., Any]
 SIGNATURE_HINT = "define: def agent(prompt, session, context): ..."
 
 REPLY_FORMATS = ("text", "markdown")
-"""What the module of an agent may have as its `reply_format`."""
+"""Values of `reply_format` in the module of an agent."""
 
 ENTRY_POINTS = "flue.agents"
 """The entry-point group under which an installed package offers agents."""
 
 
 class AgentSource(NamedTuple):
-    """An agent that was found, not run: its name, file and where that was.
+    """Source of an agent: its name, its file, and the place of discovery.
 
-    `origin` is `--agents`, `FLUE_AGENTS`, `config.toml`, `./agents`, `user`, `sample` or `package NAME`;
-    for a package's agent, `module` is what to import and `attribute` what to take from it.
+    `origin` is `--agents`, `FLUE_AGENTS`, `config.toml`, `./agents`, `user`, `sample` or `package NAME`.
+    For a package's agent, `module` is the module to import and `attribute` the dotted name in it.
     """
 
     name: str
@@ -50,9 +49,10 @@ class AgentSource(NamedTuple):
 
 
 class Agent(NamedTuple):
-    """A loaded agent. `fingerprint` tells one version of its source from another.
+    """A loaded agent.
 
-    `reply_format` is one of REPLY_FORMATS: how its replies are meant to be shown to a person.
+    `fingerprint` is a checksum of its source file. `reply_format` is one of REPLY_FORMATS, the format in
+    which a terminal shows its replies.
     """
 
     name: str
@@ -64,8 +64,8 @@ class Agent(NamedTuple):
 def find_agent(settings: Settings, name: str) -> AgentSource:
     """Find the first agent called `name` on the search path.
 
-    Raises BadName, AgentNotFound (with near misses), and UsageError when it lies in a `./agents`
-    folder of somebody else's.
+    Raises BadName, AgentNotFound (its hint suggests similar names), and UsageError if the agent is in a
+    `./agents` folder of another user.
     """
     wanted = check_agent_name(name)
     for origin, folder in _agent_search_path(settings):
@@ -84,7 +84,7 @@ def find_agent(settings: Settings, name: str) -> AgentSource:
 
 
 def list_agents(settings: Settings) -> list[AgentSource]:
-    """List every agent that a name would find, by name, without shadowed ones."""
+    """List the agents that `find_agent` can find, sorted by name."""
     winners: dict[str, AgentSource] = {}
     for origin, folder in _agent_search_path(settings):
         for source in _agents_in_folder(origin, folder):
@@ -106,10 +106,10 @@ def hides_sample(source: AgentSource) -> bool:
 
 
 def load_agent(source: AgentSource) -> Agent:
-    """Execute the agent's file and take its `agent`.
+    """Execute the agent's file and return its `agent`.
 
-    Raises AgentError (type "load") for whatever goes wrong: unreadable, not Python, raising,
-    exiting, without a callable `agent`, or with a `reply_format` that there is not.
+    Raises AgentError (type "load") if the file cannot be read or executed, has no callable `agent`, or has
+    an unknown `reply_format`.
     """
     import zlib
     from importlib import import_module
@@ -126,9 +126,11 @@ def load_agent(source: AgentSource) -> Agent:
     except BaseException as error:  # a module may raise anything, SystemExit included
         raise _load_failure(source, error) from error
     if not callable(function):
-        what = "has no" if function is None else "has something that cannot be called as its"
+        name = source.attribute
+        problem = f"has no '{name}'" if function is None else f"its '{name}' is not callable"
+        separator = " " if function is None else ": "
         raise AgentError(
-            f"agent '{source.name}' cannot be loaded: {source.path} {what} '{source.attribute}'",
+            f"agent '{source.name}' cannot be loaded: {source.path}{separator}{problem}",
             type="load",
             hint=SIGNATURE_HINT,
         )
@@ -139,12 +141,12 @@ def load_agent(source: AgentSource) -> Agent:
             type="load",
             hint=f"look at {source.path}",
         )
-    # Tells versions apart, no more; hashlib would cost a third of a start-up.
+    # A checksum is enough to distinguish versions; importing hashlib would take a third of a start-up.
     return Agent(source.name, function, f"crc32:{zlib.crc32(code):08x}", reply_format)
 
 
 def _execute_source(source: AgentSource, code: bytes) -> Any:
-    """Run the source in a module of its own, under a private name, without touching sys.path."""
+    """Execute the source as a module with a private name, without changing sys.path."""
     import sys
     from importlib.util import module_from_spec, spec_from_file_location
 
@@ -154,17 +156,17 @@ def _execute_source(source: AgentSource, code: bytes) -> Any:
     if spec is None:
         raise ImportError("not a Python module")
     module = module_from_spec(spec)
-    # Compiled here and not by the loader: what ran is then exactly what the fingerprint names, never
-    # a cached .pyc of the same second, and no __pycache__ appears in people's folders.
+    # Compiled here and not by the loader: the code is exactly the fingerprinted one, never a cached .pyc of
+    # the same second, and no __pycache__ appears in the agent's folder.
     program = compile(code, source.path, "exec", dont_inherit=True)
     before = _unload_module(name)
     sys.modules[name] = module  # where pickling, dataclasses and relative imports look
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        exec(program, module.__dict__)  # noqa: S102 - running the user's agent is what we are for
+        exec(program, module.__dict__)  # noqa: S102 - running the user's agent is the purpose
     except BaseException:  # raised again: a module may end with SystemExit, and a signal may stop it
         _unload_module(name)
-        sys.modules.update(before)  # the agent that was loaded before stays whole
+        sys.modules.update(before)  # the agent that was loaded before stays usable
         raise
     finally:
         sys.dont_write_bytecode = writes
@@ -172,7 +174,7 @@ def _execute_source(source: AgentSource, code: bytes) -> Any:
 
 
 def _unload_module(name: str) -> dict[str, Any]:
-    """Drop a module and its parts, so that a mended file is loaded whole; what was dropped."""
+    """Remove a module and its submodules from sys.modules, so that all are loaded again; returns them."""
     import sys
 
     loaded = [other for other in sys.modules if other == name or other.startswith(f"{name}.")]
@@ -189,7 +191,7 @@ def _load_failure(source: AgentSource, error: BaseException) -> AgentError:
 
 
 def _agent_search_path(settings: Settings) -> Iterator[tuple[str, str]]:
-    """(origin, folder) in the order of search; folders that are not there are skipped."""
+    """Yield (origin, folder) in the order of search; UsageError if a folder of `--agents` does not exist."""
     for folder in settings.agent_dirs:
         if not os.path.isdir(folder):
             raise UsageError(f"--agents: there is no folder {safe_line(folder)}")
@@ -224,7 +226,7 @@ def _agents_in_folder(origin: str, folder: str) -> Iterator[AgentSource]:
 
 
 def _agents_in_packages() -> Iterator[AgentSource]:
-    """Agents of installed packages, located without importing them."""
+    """Locate the agents of installed packages, without importing them."""
     from flue_cli.agents.entry_points import may_have_entry_points
 
     if not may_have_entry_points(ENTRY_POINTS):
@@ -240,7 +242,8 @@ def _agents_in_packages() -> Iterator[AgentSource]:
 
 
 def _find_module_file(module: str) -> str:
-    """Return the source file of a dotted module, "" if there is none; find_spec would import its parents."""
+    """Return the source file of a dotted module, "" if there is none."""
+    # Not importlib.util.find_spec, which would import the parents of the module.
     from importlib.machinery import PathFinder
 
     search: list[str] | None = None
@@ -257,7 +260,8 @@ def _find_module_file(module: str) -> str:
 
 
 def _refuse_foreign_folder(source: AgentSource, folder: str) -> None:
-    """Somebody else's ./agents in a shared folder is not ours to run (as git's safe.directory)."""
+    """Raise UsageError if `source` is in a ./agents folder of another user."""
+    # As git's safe.directory: in a shared folder anybody could place an ./agents.
     if source.origin != "./agents":
         return
     if {os.stat(folder).st_uid, os.stat(source.path).st_uid} != {os.geteuid()}:

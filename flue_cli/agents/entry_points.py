@@ -1,4 +1,4 @@
-"""Cheap check for installed packages that offer agents: file names only, nothing is imported."""
+"""Cheap check for installed packages that offer agents: it reads file names and imports nothing."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ import sys
 
 
 def may_have_entry_points(group: str) -> bool:
-    """True if some package on the import path has entry points of `group`.
-
-    importlib.metadata, which tells which ones, costs as much as all of Typer. In doubt, as for an archive on
-    the path, the answer is yes.
-    """
+    """True if a package on the import path may have entry points of `group`; in doubt, as for an archive."""
+    # importlib.metadata would list them, but importing it takes as long as importing Typer.
     return any(_may_have_entry_points_in(folder, group.encode()) for folder in sys.path)
 
 
@@ -24,13 +21,13 @@ def _may_have_entry_points_in(folder: str, group: bytes) -> bool:
         return False
     if any(name.endswith(".egg") for name in names):
         return True
-    described = (name for name in names if name.endswith((".dist-info", ".egg-info")))
-    return any(_mentions_group(os.path.join(folder, name, "entry_points.txt"), group) for name in described)
+    packages = (name for name in names if name.endswith((".dist-info", ".egg-info")))
+    return any(_mentions_group(os.path.join(folder, name, "entry_points.txt"), group) for name in packages)
 
 
 def _mentions_group(file: str, group: bytes) -> bool:
     try:
         with open(file, "rb") as points:
             return group in points.read()
-    except OSError:  # most have none
+    except OSError:  # most packages have no such file
         return False

@@ -1,7 +1,7 @@
-"""Check that an agent can be loaded, in a process of its own.
+"""Check that an agent can be loaded, in a child process.
 
-A module may do anything while it is imported: end its process, never come back, spoil what others
-share. So each is loaded in a child, which tells its parent by a pipe.
+A module may do anything while it is imported: end its process, never return, change global state. So each is
+loaded in a child, which sends the result through a pipe.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ from flue_cli.errors import AgentError
 
 
 class LoadCheck(NamedTuple):
-    """Problem of an agent, "" if it loads; `traceback` is the agent's, if it raised."""
+    """Problem of loading an agent, "" if it loads; `traceback` is that of its exception, if it raised one."""
 
     problem: str
     traceback: str = ""
 
 
 def check_agent(source: AgentSource) -> LoadCheck:
-    """Load the agent in a child process, and see whether it can be called as Flue will call it."""
-    reading, writing = os.pipe()
-    # A signal must find us ready to end the child.
+    """Load the agent in a child process, and check that it takes the three arguments of an agent."""
+    read_end, write_end = os.pipe()
+    # Signals wait until the child's number is known: the handler of one ends the child.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     child = os.fork()
     if not child:
-        _load_in_child(source, writing, mask)
+        _load_in_child(source, write_end, mask)
     try:
-        os.close(writing)
+        os.close(write_end)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        with open(reading, "rb") as pipe:
-            told = pipe.read()
+        with open(read_end, "rb") as pipe:
+            answer = pipe.read()
     except BaseException:  # raised again: the child must not outlive a signal either
         os.kill(child, signal.SIGKILL)
         raise
     finally:
         _, status = os.waitpid(child, 0)
-    if told:
-        return LoadCheck(*json.loads(told))
+    if answer:
+        return LoadCheck(*json.loads(answer))
     code = os.waitstatus_to_exitcode(status)
-    how = f"is ended by {signal.Signals(-code).name}" if code < 0 else f"ends with {code}"
-    return LoadCheck(f"its process {how} while it is loaded")
+    end = f"is ended by {signal.Signals(-code).name}" if code < 0 else f"ends with {code}"
+    return LoadCheck(f"its process {end} while it is loaded")
 
 
-def _load_in_child(source: AgentSource, writing: int, mask: Iterable[int]) -> None:
+def _load_in_child(source: AgentSource, write_end: int, mask: Iterable[int]) -> None:
     """Load the agent in the child, write the result to the pipe, and end."""
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        told = json.dumps(_try_to_load(source)).encode()
+        answer = json.dumps(_try_to_load(source)).encode()
         sys.stderr.flush()
-        with open(writing, "wb") as pipe:
-            pipe.write(told)
+        with open(write_end, "wb") as pipe:
+            pipe.write(answer)
     finally:
-        os._exit(1)  # only reached without a word if a signal came
+        os._exit(1)  # the parent reads this code only if no answer was written
 
 
 def _try_to_load(source: AgentSource) -> LoadCheck:
@@ -72,5 +72,5 @@ def _try_to_load(source: AgentSource) -> LoadCheck:
     except TypeError as error:
         return LoadCheck(f"its '{source.attribute}' does not take three arguments: {error}; {SIGNATURE_HINT}")
     except ValueError:
-        pass  # something built in that does not tell its parameters
+        pass  # a built-in function without a signature
     return LoadCheck("")

@@ -1,1 +1,1 @@
-"""JSON values: checked on their way in and out, addressed and compared."""
+"""JSON values: strict encoding and decoding, paths into them, and diffs."""

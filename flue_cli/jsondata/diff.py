@@ -1,6 +1,6 @@
-"""Diff of two JSON values, place by place, and applying it to another value.
+"""Diff of two JSON values, and its application to another value.
 
-Two values are the same if their JSON is, but for the order of keys: 1, 1.0 and true are three values.
+Two values are equal if their JSON is, except for the order of keys: 1, 1.0 and true are three values.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from flue_cli.jsondata.path import Path, format_path, get_value, put_value, remo
 
 
 class _Absent:
-    """Marker for no value at all, where None is a value."""
+    """Marker for a missing value, since None is a value."""
 
     def __repr__(self) -> str:
         return "absent"
@@ -23,13 +23,13 @@ class _Absent:
 _ABSENT: Final = _Absent()
 
 _CLOSE_WORK = 100_000
-"""Lists are matched entry by entry up to this many pairs; at worst that takes half a second."""
+"""Largest product of two lists' lengths for matching entry by entry; it takes half a second at worst."""
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 class Change(NamedTuple):
-    """One place that differs: what was `before` and what is `after`.
+    """A difference at `path`: the value `before` and the value `after`.
 
     A list index in `path` refers to the old list for a removal, otherwise to the new one.
     """
@@ -40,20 +40,20 @@ class Change(NamedTuple):
 
     @property
     def added(self) -> bool:
-        """True if nothing was there; `before` has no meaning then."""
+        """True if the value is new; `before` has no meaning then."""
         return self.before is _ABSENT
 
     @property
     def removed(self) -> bool:
-        """True if nothing is there any more; `after` has no meaning then."""
+        """True if the value was removed; `after` has no meaning then."""
         return self.after is _ABSENT
 
 
 def find_changes(before: Any, after: Any) -> list[Change]:
-    """Compare two values: objects key by key, lists with what they have in common kept.
+    """Compare two values: objects key by key, lists by their longest common entries.
 
-    In an object, what is gone or differs comes in the order of `before`, then what is new in that of
-    `after`; in a list, first what is gone.
+    In an object, removed and different keys come in the order of `before`, then new ones in that of `after`.
+    In a list, removed entries come first.
     """
     found: list[Change] = []
     _compare_values((), before, after, found)
@@ -61,11 +61,10 @@ def find_changes(before: Any, after: Any) -> list[Change]:
 
 
 def apply_changes(value: Any, changes: Iterable[Change]) -> Any:
-    """Make the changes to `value`, in their order; Conflict names the first that does not fit.
+    """Apply the changes to `value`, in their order; Conflict names the first that does not fit.
 
-    A key of an object that is there can always be set or removed; a place in a list fits where there is
-    what was before the change, or already what is after it. Changed keys keep their place, new ones come
-    last.
+    A key of an existing object can always be set or removed. A change of a list's entry fits if the entry is
+    as before the change, or already as after it. Changed keys keep their order, new ones come last.
     """
     for change in _order_for_applying(changes):
         value = _apply_change(value, change)
@@ -73,7 +72,7 @@ def apply_changes(value: Any, changes: Iterable[Change]) -> Any:
 
 
 def diff_ranges(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
-    """Find the ranges that two lists do not share, as (start, stop) before and (begin, end) after."""
+    """Find the ranges in which two lists differ, as (start, stop) before and (begin, end) after."""
     head, shorter = 0, min(len(before), len(after))
     while head < shorter and before[head] == after[head]:
         head += 1
@@ -112,7 +111,7 @@ def _compare_values(path: Path, before: Any, after: Any, changes: list[Change]) 
 
 def _compare_lists(path: Path, before: list[Any], after: list[Any], changes: list[Change]) -> None:
     pairs, gone, new = _match_lists(
-        [_canonical_json(one) for one in before], [_canonical_json(one) for one in after]
+        [_canonical_json(entry) for entry in before], [_canonical_json(entry) for entry in after]
     )
     changes += [Change((*path, index), before[index], _ABSENT) for index in gone]
     for index in range(len(after)):
@@ -123,7 +122,7 @@ def _compare_lists(path: Path, before: list[Any], after: list[Any], changes: lis
 
 
 def _match_lists(before: list[str], after: list[str]) -> tuple[dict[int, int], list[int], set[int]]:
-    """Match two lists: map indexes after to those before, and list what is gone and what is new."""
+    """Match two lists: returns indexes after mapped to those before, removed indexes, and new ones."""
     pairs: dict[int, int] = {}
     gone: list[int] = []
     new: set[int] = set()
@@ -136,7 +135,7 @@ def _match_lists(before: list[str], after: list[str]) -> tuple[dict[int, int], l
 
 
 def _order_for_applying(changes: Iterable[Change]) -> Iterator[Change]:
-    """Order the changes so that they can be made one by one: removals from one list from its end."""
+    """Order the changes for applying them one by one: removals from one list start at its end."""
     gone: list[Change] = []
     for change in changes:
         if gone and not (change.removed and change.path[:-1] == gone[0].path[:-1]):
@@ -152,17 +151,17 @@ def _order_for_applying(changes: Iterable[Change]) -> Iterator[Change]:
 def _apply_change(value: Any, change: Change) -> Any:
     path = change.path
     holder = _value_at(value, path[:-1]) if path else _ABSENT
-    one = path[-1] if path else None
-    if isinstance(one, int) and change.added:
-        if isinstance(holder, list) and one <= len(holder):
-            return put_value(value, path[:-1], [*holder[:one], change.after, *holder[one:]])
+    step = path[-1] if path else None
+    if isinstance(step, int) and change.added:
+        if isinstance(holder, list) and step <= len(holder):
+            return put_value(value, path[:-1], [*holder[:step], change.after, *holder[step:]])
         raise _changed_meanwhile_error(change, holder)
     now = _value_at(value, path)
     if _canonical_json(now) == _canonical_json(change.after) and not (
-        isinstance(one, int) and change.removed
+        isinstance(step, int) and change.removed
     ):
         return value
-    if isinstance(one, str):
+    if isinstance(step, str):
         if not isinstance(holder, dict):
             raise _changed_meanwhile_error(change, now)
     elif _canonical_json(now) != _canonical_json(change.before):
@@ -180,7 +179,7 @@ def _value_at(value: Any, path: Path) -> Any:
 
 
 def _changed_meanwhile_error(change: Change, now: Any) -> Conflict:
-    """Make the error for a change that does not fit what is there now."""
+    """Make the error for a change that does not fit the present value."""
     found = "nothing" if now is _ABSENT else _brief_value(now)
     expected = "a list with such a place" if change.added and isinstance(change.path[-1], int) else ""
     expected = expected or ("nothing" if change.added else _brief_value(change.before))

@@ -1,8 +1,8 @@
 """Paths into JSON data, written `tasks[0].title`: parsing them, getting, putting and removing values.
 
-Keys by dots, `[N]` an entry of a list (`[-1]` is the last), `["any key"]`, a JSON string, for keys
-that are no plain words. An empty path is the whole. A normalized path of JSONPath (RFC 9535, 2.7),
-`$['tasks'][0]['title']`, is read too. Values are never changed, only made anew.
+Dots separate keys; `[N]` is an entry of a list (`[-1]` is the last); `["any key"]`, a JSON string, is a key
+that is not a plain word. An empty path is the whole value. A normalized path of JSONPath (RFC 9535, 2.7),
+`$['tasks'][0]['title']`, is also valid. Functions never change a value; they return a changed copy.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _SINGLE = r"\[('(?:[^'\\]|\\.)*')\]"
 
 
 class BadPath(UsageError):
-    """A path that cannot be read, or that leads where nothing can be put."""
+    """A path that is not valid, or at which no value can be put."""
 
     type = "bad_path"
 
 
 def parse_path(text: str) -> Path:
-    """Parse a path; BadPath says at which character it cannot be read."""
+    """Parse a path; BadPath names the first invalid character."""
     bracket = re.compile(f"{_INDEX}|{_QUOTED}|{_SINGLE}", re.DOTALL)
     first, later = re.compile(f"({_KEY})"), re.compile(rf"\.({_KEY})")
     steps: list[str | int] = []
@@ -53,18 +53,18 @@ def parse_path(text: str) -> Path:
 
 def split_after_path(text: str) -> tuple[str, str]:
     """Split `text` after its path, at the first white space outside of quotes; returns both parts."""
-    found = re.match(rf"(?:{_QUOTED}|{_SINGLE}|\S)*", text, re.DOTALL)
-    end = found.end() if found else 0
+    match = re.match(rf"(?:{_QUOTED}|{_SINGLE}|\S)*", text, re.DOTALL)
+    end = match.end() if match else 0
     return text[:end], text[end:].strip()
 
 
 def format_path(path: Path) -> str:
-    """Format a path as `parse` reads it: `tasks[0].title`, "" for the whole."""
-    return "".join(format_step(one) for one in path).removeprefix(".")
+    """Format a path for `parse_path`: `tasks[0].title`, "" for the whole value."""
+    return "".join(format_step(step) for step in path).removeprefix(".")
 
 
 def format_step(step: str | int) -> str:
-    """Format one step as it stands behind others: `.title`, `[0]`, `["any key"]`."""
+    """Format one step after others: `.title`, `[0]`, `["any key"]`."""
     if isinstance(step, int):
         return f"[{step}]"
     is_plain = re.fullmatch(_PLAIN, step) and _normalized_key(step) == step
@@ -72,44 +72,44 @@ def format_step(step: str | int) -> str:
 
 
 def get_value(value: Any, path: Path) -> Any:
-    """Get the value at `path`; NotFound names the longest part that is there."""
-    for depth, one in enumerate(path):
-        if not _has_step(value, one):
+    """Get the value at `path`; NotFound names the longest existing part."""
+    for depth, step in enumerate(path):
+        if not _has_step(value, step):
             raise _missing_error(path, depth, value)
-        value = value[one]
+        value = value[step]
     return value
 
 
 def put_value(value: Any, path: Path, new: Any) -> Any:
-    """Copy `value` with `new` at `path`; objects that are missing on the way are made.
+    """Copy `value` with `new` at `path`; missing objects on the way are created.
 
-    The index just past a list's end appends. BadPath if a list would have to be made or would get a
-    gap, or if there is something on the way that has no such places.
+    The index just past a list's end appends. BadPath if a list is missing or would get a gap, or if a value
+    on the way is neither an object nor a list.
     """
     if not path:
         return new
     whole = holder = _shallow_copy(value)
-    for depth, one in enumerate(path):
-        _check_place(holder, path[:depth], one)
+    for depth, step in enumerate(path):
+        _check_place(holder, path[:depth], step)
         last = depth == len(path) - 1
-        inside = new if last else _shallow_copy(holder[one]) if _has_step(holder, one) else {}
-        if isinstance(holder, list) and one == len(holder):
+        inside = new if last else _shallow_copy(holder[step]) if _has_step(holder, step) else {}
+        if isinstance(holder, list) and step == len(holder):
             holder.append(inside)
         else:
-            holder[one] = inside
+            holder[step] = inside
         holder = inside
     return whole
 
 
 def remove_value(value: Any, path: Path) -> Any:
-    """Copy `value` without what is at `path`; NotFound as `get`, BadPath for the whole."""
+    """Copy `value` without the value at `path`; NotFound as `get_value`, BadPath for an empty path."""
     if not path:
         raise BadPath("all of the data cannot be removed: name a part of it")
     get_value(value, path)
     whole = holder = _shallow_copy(value)
-    for one in path[:-1]:
-        holder[one] = _shallow_copy(holder[one])
-        holder = holder[one]
+    for step in path[:-1]:
+        holder[step] = _shallow_copy(holder[step])
+        holder = holder[step]
     del holder[path[-1]]
     return whole
 
@@ -128,7 +128,7 @@ def describe_kind(value: Any) -> str:
 
 
 def _normalized_key(key: str) -> str:
-    """Normalise a key to what keyboards of all kinds give (NFC); one in quotes is taken as it stands."""
+    """Normalise a key without quotes to Unicode NFC, since keyboards differ."""
     if key.isascii():
         return key
     from unicodedata import normalize
@@ -147,7 +147,7 @@ def _shallow_copy(value: Any) -> Any:
 
 
 def _check_place(holder: Any, place: Path, step: str | int) -> None:
-    """Raise BadPath unless something can be put at `one` in `holder`, which is at `where`."""
+    """Raise BadPath unless a value can be put at `step` in `holder`, which is at `place`."""
     if isinstance(step, str):
         if not isinstance(holder, dict):
             raise BadPath(
@@ -167,7 +167,7 @@ def _check_place(holder: Any, place: Path, step: str | int) -> None:
 
 
 def _kind_or_new(holder: Any) -> str:
-    return "no list" if holder == {} else describe_kind(holder)
+    return "not a list" if holder == {} else describe_kind(holder)
 
 
 def _describe_place(place: Path) -> str:
@@ -175,16 +175,16 @@ def _describe_place(place: Path) -> str:
 
 
 def _missing_error(path: Path, depth: int, value: Any) -> NotFound:
-    """Make the error for `there`, at the first `depth` steps of `path`, which has no next one."""
-    one, where = path[depth], path[:depth]
+    """Make the error for `value`, at the first `depth` steps of `path`, in which the next one is missing."""
+    step, where = path[depth], path[:depth]
     hint = ""
-    if isinstance(one, str) and isinstance(value, dict):
+    if isinstance(step, str) and isinstance(value, dict):
         from difflib import get_close_matches
 
-        near = [format_path((*where, key)) for key in get_close_matches(one, value, n=3)]
+        near = [format_path((*where, key)) for key in get_close_matches(step, value, n=3)]
         hint = f"did you mean {' or '.join(near)}?" if near else ""
     found = f"{_describe_place(where)} is {describe_kind(value)}"
-    if isinstance(one, str) and isinstance(value, dict) and value:
+    if isinstance(step, str) and isinstance(value, dict) and value:
         found = f"{_describe_place(where)} has {_list_keys(value)}"
     return NotFound(f"there is no {format_path(path)}: {found}", hint=hint)
 
@@ -202,7 +202,7 @@ def _unquote_key(text: str, at: int, quoted: str) -> str:
     try:
         key = json.loads(quoted)
         key.encode()
-    except ValueError:  # malformed, or half a character
+    except ValueError:  # malformed, or a lone surrogate
         raise _syntax_error(text, at, "expected a key as a JSON string") from None
     return str(key)
 
@@ -214,6 +214,6 @@ def _double_quoted(match: re.Match[str]) -> str:
 
 def _syntax_error(text: str, at: int, expectation: str) -> BadPath:
     return BadPath(
-        f"'{text}' is no path: {expectation} at character {at + 1}",
+        f"'{text}' is not a valid path: {expectation} at character {at + 1}",
         hint='a path is written tasks[0].title, other keys as ["any key"]',
     )

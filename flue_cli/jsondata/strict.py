@@ -1,11 +1,11 @@
-"""JSON that gives back exactly what it was given, or says where it cannot.
+"""Strict JSON: decoding returns exactly the encoded value, and errors name the place of a fault.
 
-Python's encoder quietly turns tuples into lists and numbers into keys, and emits NaN, which is not
-JSON. A conversation's data must not change by being saved, so here all of that is refused, with the
-path of the value: `data.tasks[3]: set`.
+Python's encoder silently converts tuples to lists and numbers to keys, and emits NaN, which is not JSON. A
+conversation's data must not change when it is saved, so all of this is an error, with the path of the value:
+`data.tasks[3]: set`.
 
-`dumps` and `loads` serve what agents leave and the store holds, `parse_typed` what a person typed, and
-`parse_foreign` what other programs wrote: errors say where, and nothing is guessed.
+`dumps` and `loads` are for data of agents and the store, `parse_typed` for JSON that a person typed, and
+`parse_foreign` for JSON of other programs.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from flue_cli.jsondata.path import describe_kind, format_step
 MAX_BYTES = 16 * 1024 * 1024
 """The largest data, reply or prompt, in bytes."""
 WARN_BYTES = 1024 * 1024
-"""Data this large still works, but every turn pays for reading it."""
+"""Size of data from which a warning is due: every turn takes time to read it."""
 
 _BOM = b"\xef\xbb\xbf"
 _SURROGATE = "[\ud800-\udfff]"
 
 MAX_DEPTH = 200
-"""The deepest nesting: Python's own JSON gives up near 1,000 levels less the caller's stack."""
+"""The deepest nesting: Python's own JSON fails near 1,000 levels, less the depth of the caller's stack."""
 
 
 def dumps(value: Any, *, root: str = "data") -> str:
-    """`value` as compact ASCII JSON whose `loads` equals `value`; key order is kept.
+    """Encode `value` as compact ASCII JSON whose `loads` equals `value`; key order is kept.
 
-    Raises DataError for what JSON cannot hold (set, NaN, bytes, datetime, a cycle, a key that is no
+    Raises DataError for values that JSON cannot hold (set, NaN, bytes, datetime, a cycle, a key that is no
     string, a lone surrogate, a tuple, an integer past Python's 4,300 digits), for more than 200
-    levels and for more than 16 MiB. `root` is how the paths in those errors begin.
+    levels and for more than 16 MiB. `root` is the beginning of the paths in these errors.
     """
     _refuse_oversized(value, root)
     try:
@@ -53,7 +53,7 @@ def dumps(value: Any, *, root: str = "data") -> str:
 
 
 def loads(text: str) -> Any:
-    """The value of JSON `text`; raises ValueError for NaN, Infinity and anything malformed or bottomless."""
+    """Decode JSON; raises ValueError for NaN, Infinity, malformed text and too deep nesting."""
     try:
         return _DECODER.decode(text)
     except RecursionError:
@@ -61,7 +61,7 @@ def loads(text: str) -> Any:
 
 
 def parse_typed(text: str, label: str) -> Any:
-    """Read JSON that a person typed; UsageError, which calls it `what`, with line and column of the fault."""
+    """Read JSON that a person typed; UsageError names `label`, and line and column of the fault."""
     try:
         loads(text)
         value = json.loads(text, object_pairs_hook=_refuse_duplicate_keys)
@@ -100,15 +100,13 @@ def parse_foreign(text: str, label: str) -> Any:
     try:
         return _FOREIGN_DECODER.decode(text)
     except (ValueError, RecursionError) as error:
-        parse_typed(text, label)  # says it in more words, and with the place
+        parse_typed(text, label)  # raises an error with line and column
         raise UsageError(f"{label} is not JSON: {error}") from error
 
 
 def pack_foreign(value: Any, label: str) -> str:
-    """Encode a value that parse_foreign gave, as the store keeps it; UsageError if it cannot be kept.
-
-    Faster than `dumps`, since a value that was parsed can have no other faults.
-    """
+    """Encode a value of parse_foreign for the store; UsageError if it cannot be kept."""
+    # Faster than `dumps`: a parsed value can only be too large or too deep, or have a lone surrogate.
     try:
         text = _ENCODER.encode(value)
     except (ValueError, RecursionError) as error:
@@ -123,7 +121,7 @@ def pack_foreign(value: Any, label: str) -> str:
 
 
 def check_text_size(text: str, label: str) -> str:
-    """Give the text if it may be kept; UsageError for more than 16 MiB and for half a surrogate pair."""
+    """Return the text unchanged; UsageError for more than 16 MiB and for a lone surrogate."""
     if not text.isascii():
         if re.search(_SURROGATE, text):
             raise UsageError(f"{label} has a lone surrogate")
@@ -136,10 +134,10 @@ def check_text_size(text: str, label: str) -> str:
 
 
 def readable_json(value: Any, *, indent: int | None = None) -> str:
-    """Encode JSON to read and edit: letters of all languages stay, what is not printable is escaped."""
+    """Encode JSON for reading and editing: printable characters stay, others are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return re.sub(
-        r"[^\n -~]", lambda found: found[0] if found[0].isprintable() else _escape_character(found[0]), text
+        r"[^\n -~]", lambda match: match[0] if match[0].isprintable() else _escape_character(match[0]), text
     )
 
 
@@ -156,10 +154,8 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _find_fault(value: Any, path: str) -> None:
-    """Raise DataError for the first fault below `value`, in the order of the data.
-
-    Iterative, so that depth is no limit.
-    """
+    """Raise DataError for the first fault below `value`, in the order of the data."""
+    # Iterative, so that nesting cannot exhaust Python's stack.
     stack: list[tuple[Any, str, tuple[int, ...]]] = [(value, path, ())]
     while stack:
         node, where, above = stack.pop()
@@ -196,11 +192,8 @@ def _has_lone_surrogate(value: Any, text: str) -> bool:
 
 
 def _refuse_oversized(value: Any, root: str) -> None:
-    """Raise DataError for more levels or more values than are allowed, a level at a time.
-
-    Before anything is encoded: a list that holds the same list twice, twenty times over, is small in
-    memory and endless as JSON.
-    """
+    """Raise DataError for too many levels or values, before anything is encoded."""
+    # A list that holds the same list twice, nested twenty times, is small in memory and huge as JSON.
     level, depth, count = [value], 0, 0
     while level:
         if depth == MAX_DEPTH:
@@ -247,12 +240,12 @@ def _shorten_path(path: str) -> str:
 
 
 def _refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in result:
             raise ValueError(f"an object has the key {json.dumps(key)} twice")
-        found[key] = value
-    return found
+        result[key] = value
+    return result
 
 
 def _line_and_column(text: str, at: int) -> str:
@@ -261,10 +254,10 @@ def _line_and_column(text: str, at: int) -> str:
 
 
 def _describe_constant(text: str) -> str:
-    """The NaN or Infinity that stands in `text` outside of strings, and where; "" if none does."""
-    for found in re.finditer(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN', text):
-        if not found[0].startswith('"'):
-            return f"{found[0]} {_line_and_column(text, found.start())}"
+    """Describe the first NaN or Infinity in `text`, outside of strings, with its place; else ""."""
+    for match in re.finditer(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN', text):
+        if not match[0].startswith('"'):
+            return f"{match[0]} {_line_and_column(text, match.start())}"
     return ""
 
 
@@ -273,10 +266,10 @@ def _lower_first(words: str) -> str:
 
 
 def _refuse_duplicates_quickly(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    result = dict(pairs)
+    if len(result) != len(pairs):
         raise ValueError("an object has a key twice")
-    return found
+    return result
 
 
 def _finite_float(digits: str) -> float:

@@ -1,4 +1,4 @@
-"""Checks of a turn against what a script expects, with the differences."""
+"""Checks of a turn against the expectations of a script, with diffs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from flue_cli.text import safe_text
 
 
 class StepOutcome(NamedTuple):
-    """Outcome of a turn: its reply, or its error. `data` is the data after it, parsed; `before` before.
+    """Outcome of a turn: its reply, or its error.
 
-    `missing` names the calls that the agent wanted to make and that the script has no answer to.
+    `data` is the parsed data after the turn, `data_before` that before it. `missing_calls` names the calls of
+    the agent that the script does not answer.
     """
 
     reply: str | None
@@ -24,10 +25,10 @@ class StepOutcome(NamedTuple):
 
 
 class FailedCheck(NamedTuple):
-    """Something that is not as expected, at a line of the script.
+    """Failure of a turn, at a line of the script.
 
-    `expected` is the expectation that does not hold, None if the turn went wrong otherwise. `details` are
-    lines, made safe: those of a diff begin with '-' (expected), '+' (found), ' ' or '@'.
+    `expectation` is the one that was not met, None for a different problem. `details` are safe lines: those
+    of a diff begin with '-' (expected), '+' (actual), ' ' or '@'.
     """
 
     line: int
@@ -37,27 +38,27 @@ class FailedCheck(NamedTuple):
 
 
 def check_step(step: Step, outcome: StepOutcome) -> tuple[FailedCheck, ...]:
-    """Check the turn against its step; returns the failures in the order of the file."""
+    """Check the turn against its step; returns the failures in the order of the script."""
     kinds = {expected.kind for expected in step.expectations}
     if outcome.error and FAILS not in kinds:
         return (FailedCheck(step.line, f"the turn failed: {outcome.error.message}"),)
-    found = [_CHECKS[expected.kind](expected, outcome) for expected in step.expectations]
+    unmet = [_CHECKS[expected.kind](expected, outcome) for expected in step.expectations]
     unanswered = [
         FailedCheck(step.line, f"the agent made the call '{name}', which has no answer here")
         for name in (() if outcome.error else outcome.missing_calls)
     ]
-    return (*filter(None, found), *unanswered)
+    return (*filter(None, unmet), *unanswered)
 
 
 def matching_part(data: Any, wanted: Any) -> Any:
-    """Of `data`, what `wanted` names: of objects the same keys, also inside; anything else whole."""
+    """Reduce `data` to the keys of `wanted`, also in nested objects; other values stay as they are."""
     if not (isinstance(data, dict) and isinstance(wanted, dict)):
         return data
     return {key: matching_part(data[key], value) for key, value in wanted.items() if key in data}
 
 
 def json_equal(left: Any, right: Any) -> bool:
-    """True if two JSON values are equal. As in JSON true is not 1, and 1.0 is."""
+    """True if two JSON values are equal: 1 and 1.0 are, 1 and true are not."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, dict) and isinstance(right, dict):
@@ -71,22 +72,22 @@ def _check_reply(expected: Expectation, outcome: StepOutcome) -> FailedCheck | N
     if outcome.reply == expected.value:
         return None
     details = _diff_texts(expected.value, outcome.reply or "")
-    return FailedCheck(expected.first_line, "the reply is another", expected, details)
+    return FailedCheck(expected.first_line, "the reply differs", expected, details)
 
 
 def _check_pattern(expected: Expectation, outcome: StepOutcome) -> FailedCheck | None:
     if outcome.reply is not None and expected.value.fullmatch(outcome.reply):
         return None
-    details = (f"-{safe_text(expected.value.pattern)}", *_found_lines(outcome.reply or ""))
+    details = (f"-{safe_text(expected.value.pattern)}", *_actual_lines(outcome.reply or ""))
     return FailedCheck(expected.first_line, "the reply does not match", expected, details)
 
 
 def _check_data(expected: Expectation, outcome: StepOutcome) -> FailedCheck | None:
     if expected.value == UNCHANGED:
         before = expected._replace(value=outcome.data_before or {})
-        failure = _compare_data(before, outcome.data, "the data have changed")
+        failure = _compare_data(before, outcome.data, "the data has changed")
         return failure and failure._replace(expectation=expected)
-    return _compare_data(expected, outcome.data, "the data is another")
+    return _compare_data(expected, outcome.data, "the data differs")
 
 
 def _check_included_data(expected: Expectation, outcome: StepOutcome) -> FailedCheck | None:
@@ -95,22 +96,22 @@ def _check_included_data(expected: Expectation, outcome: StepOutcome) -> FailedC
     )
 
 
-def _compare_data(expected: Expectation, found: Any, problem: str) -> FailedCheck | None:
-    if json_equal(expected.value, found):
+def _compare_data(expected: Expectation, actual: Any, problem: str) -> FailedCheck | None:
+    if json_equal(expected.value, actual):
         return None
-    details = _diff_texts(_indented_json(expected.value), _indented_json(found))
+    details = _diff_texts(_indented_json(expected.value), _indented_json(actual))
     return FailedCheck(expected.first_line, problem, expected, details)
 
 
 def _check_failure(expected: Expectation, outcome: StepOutcome) -> FailedCheck | None:
     if outcome.error is None:
         return FailedCheck(
-            expected.first_line, "the turn did not fail", expected, _found_lines(outcome.reply or "")
+            expected.first_line, "the turn did not fail", expected, _actual_lines(outcome.reply or "")
         )
     if expected.value in ("", outcome.error.type):
         return None
     details = (f"-{expected.value}", f"+{outcome.error.type}: {safe_text(outcome.error.message)}")
-    return FailedCheck(expected.first_line, "the turn failed otherwise", expected, details)
+    return FailedCheck(expected.first_line, "the turn failed with a different error", expected, details)
 
 
 _CHECKS: Mapping[str, Callable[[Expectation, StepOutcome], FailedCheck | None]] = {
@@ -122,30 +123,30 @@ _CHECKS: Mapping[str, Callable[[Expectation, StepOutcome], FailedCheck | None]] 
 }
 
 
-def _found_lines(text: str) -> tuple[str, ...]:
+def _actual_lines(text: str) -> tuple[str, ...]:
     return tuple(f"+{line}" for line in safe_text(text).split("\n"))
 
 
 def _indented_json(value: Any) -> str:
-    """JSON over several lines, so that a diff finds its place; the order of keys says nothing."""
+    """Format JSON for a line diff, with sorted keys."""
     import json
 
     return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
 
 
-def _diff_texts(expected: str, found: str) -> tuple[str, ...]:
-    """Make a unified diff of two texts that are not the same, without its heading."""
-    one, other = safe_text(expected), safe_text(found)
-    if one.split() == other.split():  # the eye would see no difference
-        one, other = "\n".join(_json_quoted_lines(expected)), "\n".join(_json_quoted_lines(found))
-    return tuple(_unified_diff(one.split("\n"), other.split("\n")))
+def _diff_texts(expected: str, actual: str) -> tuple[str, ...]:
+    """Make a unified diff of two different texts, without its heading."""
+    before, after = safe_text(expected), safe_text(actual)
+    if before.split() == after.split():  # they differ only in white space, which a reader would not see
+        before, after = "\n".join(_json_quoted_lines(expected)), "\n".join(_json_quoted_lines(actual))
+    return tuple(_unified_diff(before.split("\n"), after.split("\n")))
 
 
 def _json_quoted_lines(text: str) -> Iterator[str]:
     import json
 
-    *ended, last = text.split("\n")
-    yield from (json.dumps(f"{line}\n") for line in ended)
+    *full_lines, last = text.split("\n")
+    yield from (json.dumps(f"{line}\n") for line in full_lines)
     if last:
         yield json.dumps(last)
 
@@ -154,6 +155,6 @@ def _unified_diff(before: Sequence[str], after: Sequence[str]) -> list[str]:
     from difflib import unified_diff
 
     _, _, *lines = unified_diff(before, after, lineterm="")
-    places = [line for line in lines if line.startswith("@")]
-    # Where all of it is from the top, a place says nothing.
-    return lines[1:] if len(places) == 1 and places[0].startswith(("@@ -1 ", "@@ -1,")) else lines
+    positions = [line for line in lines if line.startswith("@")]
+    # A single hunk from the first line needs no position.
+    return lines[1:] if len(positions) == 1 and positions[0].startswith(("@@ -1 ", "@@ -1,")) else lines

@@ -1,4 +1,4 @@
-"""Search for scripts: files as they are named, folders with all scripts below them."""
+"""Discovery of scripts: the given files, and all scripts below the given folders."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ SCRIPT_SUFFIX = ".flue"
 
 
 def find_scripts(paths: Iterable[str]) -> list[str]:
-    """Find the files to play, each once, folders in order of name; NotFound where there is none."""
+    """Find the scripts, each once, sorted within a folder; NotFound for a path without any."""
     files: dict[str, str] = {}
     for path in paths:
-        below = [path]
+        scripts = [path]
         if os.path.isdir(path):
-            below = list(_scripts_below(path))
-            if not below:
+            scripts = list(_scripts_below(path))
+            if not scripts:
                 raise NotFound(f"there is no *{SCRIPT_SUFFIX} file in {safe_line(path)}", hint=_HINT)
         elif not os.path.exists(path):
             raise NotFound(f"there is no file {safe_line(path)}")
-        for file in below:
+        for file in scripts:
             files.setdefault(os.path.realpath(file), file)
     return list(files.values())
 
@@ -31,15 +31,15 @@ _HINT = "write one, or: flue sessions export SESSION -o NAME.flue"
 
 
 def _scripts_below(folder: str) -> Iterator[str]:
-    for place, folders, names in os.walk(folder):
-        # What others have installed here is not ours to test.
+    for parent, folders, names in os.walk(folder):
+        # Installed packages and virtual environments have scripts of other people.
         folders[:] = sorted(
             name
             for name in folders
             if not name.startswith(".")
             and name != "node_modules"
-            and not os.path.exists(os.path.join(place, name, "pyvenv.cfg"))
+            and not os.path.exists(os.path.join(parent, name, "pyvenv.cfg"))
         )
         for name in sorted(names):
             if name.endswith(SCRIPT_SUFFIX) and not name.startswith("."):
-                yield os.path.normpath(os.path.join(place, name))
+                yield os.path.normpath(os.path.join(parent, name))

@@ -1,4 +1,4 @@
-"""The values of a script's fields, from text; each raises ValueError for what is none."""
+"""Parsers for the values of a script's fields; each raises ValueError for an invalid one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def parse_json_string(text: str) -> str:
     value = _parse_json(text)
     if isinstance(value, str):
         return value
-    raise ValueError("this is no JSON string")
+    raise ValueError("not a JSON string")
 
 
 def parse_json_object(text: str) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def parse_json_object(text: str) -> dict[str, Any]:
     value = _parse_json(text)
     if isinstance(value, dict):
         return value
-    raise ValueError("this is no JSON object")
+    raise ValueError("not a JSON object")
 
 
 def parse_expected_data(text: str) -> dict[str, Any] | str:
@@ -34,7 +34,7 @@ def parse_expected_data(text: str) -> dict[str, Any] | str:
 
 
 def parse_data_text(text: str) -> str:
-    """Parse a JSON object, and return it as the text that data is stored as."""
+    """Parse a JSON object; returns it as the JSON text that a store keeps."""
     return dumps(parse_json_object(text))
 
 
@@ -48,7 +48,7 @@ def parse_call_record(text: str) -> dict[str, Any]:
 
 
 def call_record_error(record: Any) -> str:
-    """Describe why `record` is not a valid record of a call; "" if it is."""
+    """Describe the first fault of a call's record; "" if it is valid."""
     try:
         CallReplayer([record])
     except ValueError as error:
@@ -62,19 +62,19 @@ def parse_pattern(text: str) -> re.Pattern[str]:
         return re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(
-            f"this is no regular expression: {describe_exception(error).partition(': ')[2]}"
+            f"not a valid regular expression: {describe_exception(error).partition(': ')[2]}"
         ) from error
 
 
 def parse_whole_number(text: str) -> int:
     """Parse a whole number, zero or more."""
     if not (text.isascii() and text.isdigit() and len(text) <= 20):
-        raise ValueError("this is no whole number")
+        raise ValueError("not a whole number")
     return int(text)
 
 
 def parse_turn_number(text: str) -> int:
-    """Parse the number of a turn, which begin with 1."""
+    """Parse the number of a turn, 1 or more."""
     number = parse_whole_number(text)
     if not number:
         raise ValueError("turns begin with 1")
@@ -82,11 +82,11 @@ def parse_turn_number(text: str) -> int:
 
 
 def parse_time(text: str) -> int:
-    """Parse an ISO 8601 time to microseconds since the epoch; UTC unless it says otherwise."""
-    found = parse_iso(text)
-    if found is None:
-        raise ValueError("this is no time like 2026-01-31T09:00:00Z")
-    return found
+    """Parse an ISO 8601 time to microseconds since the epoch; UTC unless it has an offset."""
+    microseconds = parse_iso(text)
+    if microseconds is None:
+        raise ValueError("not a time like 2026-01-31T09:00:00Z")
+    return microseconds
 
 
 def _parse_json(text: str) -> Any:
@@ -95,6 +95,6 @@ def _parse_json(text: str) -> Any:
     try:
         value = loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"this is no JSON: {error.msg} at character {error.pos + 1} of it") from error
-    dumps(value, root="it")  # what no agent could have left is a mistake here too
+        raise ValueError(f"not valid JSON: {error.msg} at character {error.pos + 1}") from error
+    dumps(value, root="it")  # data that no agent could leave is a mistake in a script, too
     return value

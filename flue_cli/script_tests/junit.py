@@ -1,6 +1,6 @@
-"""A report for programs, in the form that JUnit made common: a suite a script, a case a turn.
+"""Report in the JUnit XML format: each script is a suite, each turn a case.
 
-https://github.com/testmoapp/junitxml collects what of it is understood where.
+https://github.com/testmoapp/junitxml describes the parts that common readers support.
 """
 
 from __future__ import annotations
@@ -83,5 +83,5 @@ def _suite_counts(turns: Sequence[PlayedTurn], results: Sequence[ScriptResult]) 
 
 
 def _xml_text(text: str) -> str:
-    """`text`, which was made safe, without the characters that XML 1.0 (section 2.2) has no way to hold."""
+    """Replace the characters that XML 1.0 (section 2.2) cannot represent in a safe text."""
     return re.sub("[\ufffe\uffff]", lambda match: f"<U+{ord(match[0]):04X}>", text)

@@ -1,4 +1,4 @@
-"""A conversation script, read: its steps, what each expects, and where in the file that stands."""
+"""Model of a conversation script: its steps with their expectations and lines in the file."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 REPLY, MATCHES, DATA, INCLUDES, FAILS = "reply", "matches", "data", "data includes", "fails"
-"""What can be expected of a turn; but for the reply, the names of fields."""
+"""Kinds of expectations; all except the reply are also names of fields."""
 
 UNCHANGED = "unchanged"
-"""What `data:` says of a turn that must leave the data as they were."""
+"""Value of `data:` for a turn that must not change the data."""
 
 FIRST_NOW = 1_767_225_600_000_000
-"""The clock of a script's first turn unless it says otherwise: 2026-01-01T00:00:00Z."""
+"""Default clock of a script's first turn, in microseconds since the epoch: 2026-01-01T00:00:00Z."""
 FIRST_SEED = 1
 
 
 class Expectation(NamedTuple):
-    """One expectation, and its first and last line in the file.
+    """An expectation, with its first and last line in the file.
 
-    `value` is the reply, the regular expression, the data (parsed), or the type of error ("": any).
+    `value` is the reply, the compiled regular expression, the parsed data, or the type of error ("" for any).
     """
 
     kind: str
@@ -31,9 +31,8 @@ class Expectation(NamedTuple):
 class Step(NamedTuple):
     """A prompt, or an edit of the data (`prompt` is None, `edit` the JSON text).
 
-    `line` and `last` are the first and last line of the prompt itself. `now` (microseconds since the
-    epoch), `seed` and `turn` are None where the script leaves them to their order; `calls` is None where
-    calls are to be made.
+    `line` and `last_line` are the first and last line of the prompt. `now` (microseconds since the epoch),
+    `seed` and `turn` are None if the script does not set them; `calls` is None if calls are to be made.
     """
 
     line: int
@@ -48,7 +47,7 @@ class Step(NamedTuple):
 
 
 class Script(NamedTuple):
-    """A script; `text` is the whole file, `agent_line` where it names its agent."""
+    """A script; `text` is the whole file, `agent_line` the line that names the agent."""
 
     path: str
     text: str

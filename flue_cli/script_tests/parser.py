@@ -1,4 +1,4 @@
-"""Reading a script: every line is understood, or refused with its number."""
+"""Parser of scripts: an invalid line is an error with its number."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def parse_script(text: str, path: str) -> Script:
 
 
 class _StepDraft:
-    """A step whose lines are still being read."""
+    """A step under construction."""
 
     def __init__(self, line: int, last: int, prompt: str | None, edit: str = "") -> None:
         self.line, self.last_line = line, last
@@ -77,7 +77,7 @@ class _StepDraft:
 
 
 class _ScriptParser:
-    """Goes through the lines of a script once. Line numbers begin with 1, as in every editor."""
+    """Parser that reads the lines of a script once. Line numbers begin with 1, indexes (`at`) with 0."""
 
     def __init__(self, text: str, path: str) -> None:
         self._text, self._path = text, path
@@ -99,9 +99,7 @@ class _ScriptParser:
             else:
                 at = self._read_field(at)
         if "agent" not in self._header:
-            self._refuse(
-                1, "it does not say which agent", hint="a script begins with a line like: agent: NAME"
-            )
+            self._refuse(1, "the agent is missing", hint="a script begins with a line like: agent: NAME")
         return Script(
             self._path,
             self._text,
@@ -114,14 +112,14 @@ class _ScriptParser:
         )
 
     def _read_prompt(self, at: int) -> int:
-        """Read lines behind '>'; returns the index of the line after them."""
+        """Read the lines of a prompt after '>'; returns the index of the line after them."""
         end = self._end_of_block(at, lambda line: line.startswith(">"))
-        said = [line[1:].removeprefix(" ") for line in self._lines[at:end]]
-        self._drafts.append(_StepDraft(at + 1, end, "\n".join(said)))
+        prompt_lines = [line[1:].removeprefix(" ") for line in self._lines[at:end]]
+        self._drafts.append(_StepDraft(at + 1, end, "\n".join(prompt_lines)))
         return end
 
     def _read_reply(self, at: int) -> int:
-        """Read indented lines, with the empty ones between them; returns the index of the line after them."""
+        """Read the indented lines of a reply and empty ones between; returns the index of the line after."""
         end = last = at + 1
         while end < len(self._lines) and (
             self._lines[end].startswith("  ") or not self._lines[end].strip(_BLANKS)
@@ -134,7 +132,7 @@ class _ScriptParser:
         return last
 
     def _read_field(self, at: int) -> int:
-        """Read a field, or several that are one text; returns the index of the line after them."""
+        """Read a field, or successive ones that are one text; returns the index of the line after."""
         name, colon, value = self._lines[at].partition(":")
         if not colon or name not in _FIELDS:
             self._refuse_unknown_line(at + 1, name if colon else "")
@@ -150,17 +148,17 @@ class _ScriptParser:
             else:
                 self._add_expectation(Expectation(REPLY, text, at + 1, end))
             return end
-        found = self._parse_value(at + 1, _FIELDS[name], value)
+        parsed = self._parse_value(at + 1, _FIELDS[name], value)
         if name == "edit":
-            self._drafts.append(_StepDraft(at + 1, at + 1, None, found))
+            self._drafts.append(_StepDraft(at + 1, at + 1, None, parsed))
         elif name in (MATCHES, DATA, INCLUDES, FAILS):
-            self._add_expectation(Expectation(name, found, at + 1, at + 1))
+            self._add_expectation(Expectation(name, parsed, at + 1, at + 1))
         else:
-            self._set_field(at + 1, name, found)
+            self._set_field(at + 1, name, parsed)
         return at + 1
 
     def _set_field(self, line: int, name: str, value: Any) -> None:
-        """Set a field: of the script before its first step, of the step later."""
+        """Set a field of the header, or after the first prompt a field of the last step."""
         if not self._drafts:
             if name not in ("agent", "session", "now", "seed"):
                 self._refuse(line, f"'{name}:' belongs below a prompt")
@@ -174,7 +172,7 @@ class _ScriptParser:
         if name in ("agent", "session"):
             self._refuse(line, f"'{name}:' belongs above the first prompt")
         if draft.prompt is None and name != "turn":
-            self._refuse(line, f"'{name}:' belongs below a prompt, and an edit is none")
+            self._refuse(line, f"'{name}:' belongs below a prompt, not below an edit")
         if name == "call":
             draft.calls.append(value)
             return
@@ -184,13 +182,15 @@ class _ScriptParser:
 
     def _add_expectation(self, expected: Expectation) -> None:
         if not self._drafts or self._drafts[-1].prompt is None:
-            what = "a reply" if expected.kind == REPLY else f"'{expected.kind}:'"
+            label = "a reply" if expected.kind == REPLY else f"'{expected.kind}:'"
             self._refuse(
-                expected.first_line, f"{what} belongs below a prompt", hint="a prompt is a line like: > hello"
+                expected.first_line,
+                f"{label} belongs below a prompt",
+                hint="a prompt is a line like: > hello",
             )
-        there = {other.kind for other in self._drafts[-1].expectations}
+        kinds_so_far = {other.kind for other in self._drafts[-1].expectations}
         for kinds, problem in _AT_MOST_ONE:
-            if expected.kind in kinds and there & kinds:
+            if expected.kind in kinds and kinds_so_far & kinds:
                 self._refuse(expected.first_line, problem)
         self._drafts[-1].expectations.append(expected)
 
@@ -211,8 +211,8 @@ class _ScriptParser:
         from difflib import get_close_matches
 
         if name.strip() != name or not name:
-            hint = "a prompt is behind '>', a reply indented by two spaces, a comment behind '#'"
-            self._refuse(line, "this is neither said, nor a reply, nor a field", hint=hint)
+            hint = "a prompt begins with '>', a reply with two spaces, a comment with '#'"
+            self._refuse(line, "not a prompt, reply or field", hint=hint)
         near = get_close_matches(name, _FIELDS, n=1)
         hint = f"did you mean {near[0]}?" if near else "a line of a reply is indented by two spaces"
         self._refuse(line, f"there is no field '{name}'", hint=hint)
@@ -240,10 +240,10 @@ _FIELDS: Mapping[str, Callable[[str], Any]] = {
     "call": parse_call_record,
     "edit": parse_data_text,
 }
-"""Field to what reads its value; raises ValueError or BadName for one that is none."""
+"""Parsers of the values of fields; they raise ValueError or BadName."""
 
 _AT_MOST_ONE = (
-    (frozenset({REPLY, MATCHES}), "this turn has a reply to expect already"),
+    (frozenset({REPLY, MATCHES}), "this turn already expects a reply"),
     (frozenset({FAILS}), "there is a second 'fails:' of this turn"),
     (frozenset({REPLY, FAILS}), "a turn that fails has no reply"),
     (frozenset({MATCHES, FAILS}), "a turn that fails has no reply"),

@@ -1,4 +1,4 @@
-"""Playing a script: its turns are dry runs, one after another."""
+"""Runner of scripts: their turns are dry runs, one after another."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ _SECOND = 1_000_000
 
 
 class PlayedTurn(NamedTuple):
-    """A turn of a script, what became of it, and what of that is not as expected.
-
-    `seconds` is how long it took.
-    """
+    """A turn of a script with its outcome, its failures, and its duration in seconds."""
 
     step: Step
     turn: int
@@ -32,7 +29,7 @@ class PlayedTurn(NamedTuple):
 
 
 class ScriptResult(NamedTuple):
-    """A script and its turns, as far as they were played; `error` is why its agent could not be loaded."""
+    """A script and the turns that were played; `error` is set if its agent could not be loaded."""
 
     script: Script
     turns: tuple[PlayedTurn, ...] = ()
@@ -40,22 +37,22 @@ class ScriptResult(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """True if everything was as expected."""
+        """True if the agent was loaded and every expectation was met."""
         return self.error is None and not any(turn.failures for turn in self.turns)
 
 
 def play_script(run: AgentRun[PlayedTurn], agent: Agent, script: Script) -> Iterator[PlayedTurn]:
-    """Play `script`, and yield each turn as it ends. A failed turn changes nothing, and the rest goes on.
+    """Play `script` and yield each turn as it ends. A failed turn changes nothing, and the next one follows.
 
-    Raises TurnCancelled when a person ends it.
+    Raises TurnCancelled when the user cancels it.
     """
-    memory = _ScriptSession(script)
+    session = _ScriptSession(script)
     for step in script.steps:
-        memory.advance(step)
+        session.advance(step)
         if step.prompt is None:
-            memory.data = step.edit
+            session.data = step.edit
         else:
-            yield _play_turn(run, agent, memory, step, step.prompt)
+            yield _play_turn(run, agent, session, step, step.prompt)
 
 
 class _ScriptSession:
@@ -66,7 +63,7 @@ class _ScriptSession:
         self.data = "{}"
         self.turn = 0
         self.now = script.now
-        self._messages: list[str] = []  # as JSON: what an agent does to a message is not remembered
+        self._messages: list[str] = []  # as JSON, since an agent may change the messages that it reads
         self._is_first = True
 
     def advance(self, step: Step) -> None:
@@ -86,10 +83,10 @@ class _ScriptSession:
         return TurnInput(script.session, prompt, self.data, history, self.turn, self.now, seed, step.calls)
 
     def add_turn(self, prompt: str, result: TurnResult) -> None:
-        """Remember a turn that completed."""
+        """Add a completed turn."""
         self.data = result.data
-        said = (Message("user", prompt), *result.messages, Message("assistant", result.reply))
-        self._messages += [dumps(message.as_dict()) for message in said]
+        messages = (Message("user", prompt), *result.messages, Message("assistant", result.reply))
+        self._messages += [dumps(message.as_dict()) for message in messages]
 
     def _read_messages(self, start: int, stop: int) -> list[Message]:
         return [Message.from_dict(loads(text)) for text in self._messages[start:stop]]
@@ -98,20 +95,25 @@ class _ScriptSession:
 def _play_turn(
     run: AgentRun[PlayedTurn], agent: Agent, session: _ScriptSession, step: Step, prompt: str
 ) -> PlayedTurn:
-    began = time.monotonic()
+    began_at = time.monotonic()
 
-    def played(done: DryRunResult) -> PlayedTurn:
-        result = done.result
-        data = loads(result.data if result else session.data)
-        before = loads(session.data)
-        outcome = StepOutcome(result.reply if result else None, data, done.error, done.missing_calls, before)
-        return PlayedTurn(step, session.turn, outcome, check_step(step, outcome), time.monotonic() - began)
+    def played_turn(dry_run: DryRunResult) -> PlayedTurn:
+        result = dry_run.result
+        outcome = StepOutcome(
+            reply=result.reply if result else None,
+            data=loads(result.data if result else session.data),
+            error=dry_run.error,
+            missing_calls=dry_run.missing_calls,
+            data_before=loads(session.data),
+        )
+        failures = check_step(step, outcome)
+        return PlayedTurn(step, session.turn, outcome, failures, time.monotonic() - began_at)
 
     with run.make_cancellation() as cancellation:
-        done = run.run(agent, session.turn_input(step, prompt), cancellation, played)
+        dry_run = run.run(agent, session.turn_input(step, prompt), cancellation, played_turn)
     if isinstance(cancellation.reason, TurnCancelled):
         raise cancellation.reason
-    turn = played(done)
-    if done.result:
-        session.add_turn(prompt, done.result)
+    turn = played_turn(dry_run)
+    if dry_run.result:
+        session.add_turn(prompt, dry_run.result)
     return turn

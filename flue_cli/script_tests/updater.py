@@ -1,4 +1,4 @@
-"""Rewriting what a script expects, where it stands; every other byte of the file stays."""
+"""Update of the expectations in a script; every other byte of the file stays."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from flue_cli.script_tests.writer import format_json_field, format_reply
 
 
 class Update(NamedTuple):
-    """A script once it is updated: its text, its turns without the failures that the new text mends.
+    """An updated script: its text, and its turns without the failures that the update mends.
 
-    `mended` is how many of the turns pass only by the new text.
+    `mended_count` is the number of turns that pass only with the new text.
     """
 
     text: str
@@ -26,11 +26,13 @@ class Update(NamedTuple):
 
 
 def update_script(script: Script, turns: Iterable[PlayedTurn]) -> Update:
-    """Rewrite the script so that it would have passed. A turn that went wrong stays as it is."""
+    """Replace the expectations that were not met; other failures stay."""
     played = tuple(turns)
     lines = script.text.split("\n")
     ending = "\r" if lines[0].endswith("\r") else ""
-    for first, last, new in sorted((one for turn in played for one in _line_changes(turn)), reverse=True):
+    for first, last, new in sorted(
+        (change for turn in played for change in _line_changes(turn)), reverse=True
+    ):
         lines[first - 1 : last] = [line + ending for line in new]
     return Update(
         "\n".join(lines),
@@ -40,37 +42,37 @@ def update_script(script: Script, turns: Iterable[PlayedTurn]) -> Update:
 
 
 def would_pass_after_update(turn: PlayedTurn) -> bool:
-    """True if the turn passes once its script is updated, and not before."""
+    """True if the turn fails now and passes after an update of its script."""
     return bool(_line_changes(turn)) and not _without_mended_failures(turn).failures
 
 
 def rewrite_script(path: str, before: str, after: str) -> None:
-    """Replace the text of the file at `path`, whole or not at all; its permissions stay.
+    """Replace the text of the file at `path` atomically; its permissions stay.
 
-    Raises Conflict if it is not `before` any more, OutputFailed when it cannot be written.
+    Raises Conflict if its text is no longer `before`, OutputFailed if it cannot be written.
     """
-    place = os.path.realpath(path)  # a link stays one
+    target = os.path.realpath(path)  # a symbolic link stays
     try:
-        with open(place, "rb") as file:
+        with open(target, "rb") as file:
             if file.read() != before.encode():
                 raise Conflict(f"{path} was changed meanwhile, and is not updated", hint="run it again")
-        atomic_write(place, [after.encode()], replace=True, mode=os.stat(place).st_mode & 0o7777)
+        atomic_write(target, [after.encode()], replace=True, mode=os.stat(target).st_mode & 0o7777)
     except OSError as error:
         raise OutputFailed(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _without_mended_failures(turn: PlayedTurn) -> PlayedTurn:
-    left = tuple(failure for failure in turn.failures if failure.expectation is None)
-    return turn._replace(failures=left)
+    other_failures = tuple(failure for failure in turn.failures if failure.expectation is None)
+    return turn._replace(failures=other_failures)
 
 
 def _line_changes(turn: PlayedTurn) -> list[tuple[int, int, list[str]]]:
-    """(first line, last line, new lines) of what does not hold; a last line before the first is none."""
+    """List the lines to replace: (first, last, new lines); with last < first, the new lines are inserted."""
     step, outcome = turn.step, turn.outcome
     if not step.expectations and outcome.reply is not None:
         return [(step.last_line + 1, step.last_line, format_reply(outcome.reply))]
-    failing = [failure.expectation for failure in turn.failures if failure.expectation]
-    return [(old.first_line, old.last_line, _UPDATED_LINES[old.kind](old, outcome)) for old in failing]
+    unmet = [failure.expectation for failure in turn.failures if failure.expectation]
+    return [(old.first_line, old.last_line, _UPDATED_LINES[old.kind](old, outcome)) for old in unmet]
 
 
 def _updated_reply(old: Expectation, outcome: StepOutcome) -> list[str]:

@@ -1,1 +1,1 @@
-"""Sessions: moving on the timeline, comparing, following, and editing data."""
+"""Sessions: moves on the timeline, comparison, following, and edits of data."""

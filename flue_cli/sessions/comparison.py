@@ -1,4 +1,4 @@
-"""Comparison of two sessions, or of one session at two turns: what was said, turn by turn, and the data."""
+"""Comparison of two sessions, or of one session at two turns: the turns one by one, and the data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SessionAtTurn(NamedTuple):
 
 
 class TurnPair(NamedTuple):
-    """The same turn of two sessions; None where one has no such turn. The entries come without data."""
+    """The same turn of two sessions, None for a missing one. The entries come without data."""
 
     before: Entry | None
     after: Entry | None
@@ -33,7 +33,7 @@ class TurnPair(NamedTuple):
 
     @property
     def differs_only_in_data(self) -> bool:
-        """True if prompt, reply and outcome are equal, and only the data differ."""
+        """True if prompt, reply and outcome are equal, so that only the data differs."""
         return bool(
             self.before and self.after and _visible_fields(self.before) == _visible_fields(self.after)
         )
@@ -42,8 +42,8 @@ class TurnPair(NamedTuple):
 class Comparison(NamedTuple):
     """Differences between two sessions, or one session at two turns.
 
-    `common` turns at the beginning are the same, in words and data. `turns`, to be read once, are later
-    ones that differ; in `data` is what makes the data at `after` of that at `before`.
+    The first `common` turns are equal, also in their data. `turns` iterates once over the later ones that
+    differ. `data` lists the changes from the data at `before` to the data at `after`.
     """
 
     before: SessionAtTurn
@@ -54,7 +54,7 @@ class Comparison(NamedTuple):
 
 
 def compare_sessions(store: Store, before: SessionAtTurn, after: SessionAtTurn) -> Comparison:
-    """Compare `before` with `after`; raises TurnNotFound, and StoreDamaged where data cannot be read."""
+    """Compare `before` with `after`; raises TurnNotFound, and StoreDamaged if data cannot be read."""
     data = find_changes(
         *(parse_data(store.data_at(moment.head, moment.turn), moment.head.name) for moment in (before, after))
     )
@@ -63,16 +63,16 @@ def compare_sessions(store: Store, before: SessionAtTurn, after: SessionAtTurn) 
         return Comparison(before, after, common, _turns_between(store, before, after), data)
     pairs = zip_longest(_entries_until(store, before), _entries_until(store, after))
     common = 0
-    for one, other in pairs:
-        if one and other and _are_entries_equal(one, other, after.head.name):
+    for old, new in pairs:
+        if old and new and _are_entries_equal(old, new, after.head.name):
             common += 1
             continue
-        return Comparison(before, after, common, _differing_pairs(one, other, pairs), data)
+        return Comparison(before, after, common, _differing_pairs(old, new, pairs), data)
     return Comparison(before, after, common, iter(()), data)
 
 
 def _turns_between(store: Store, before: SessionAtTurn, after: SessionAtTurn) -> Iterator[TurnPair]:
-    """Read the turns of one session that lie between: made since, or undone."""
+    """Read the turns of one session that were added or undone between two turns."""
     for entry in store.entries(after.head, before.turn + 1, after.turn):
         yield TurnPair(None, entry)
     for entry in store.entries(before.head, after.turn + 1, before.turn):
@@ -84,24 +84,24 @@ def _entries_until(store: Store, moment: SessionAtTurn) -> Iterator[Entry]:
 
 
 def _differing_pairs(
-    one: Entry | None, other: Entry | None, later: Iterator[tuple[Entry | None, Entry | None]]
+    old: Entry | None, new: Entry | None, later: Iterator[tuple[Entry | None, Entry | None]]
 ) -> Iterator[TurnPair]:
-    """Give the first differing pair, and those after it in which prompt, reply or outcome differ."""
-    yield _pair_without_data(one, other)
+    """Yield the first differing pair, and later ones whose prompt, reply or outcome differ."""
+    yield _pair_without_data(old, new)
     for pair in starmap(_pair_without_data, later):
         if not pair.differs_only_in_data:
             yield pair
 
 
-def _pair_without_data(one: Entry | None, other: Entry | None) -> TurnPair:
-    return TurnPair(one and one._replace(data=""), other and other._replace(data=""))
+def _pair_without_data(old: Entry | None, new: Entry | None) -> TurnPair:
+    return TurnPair(old and old._replace(data=""), new and new._replace(data=""))
 
 
-def _are_entries_equal(one: Entry, other: Entry, session: str) -> bool:
-    if _visible_fields(one) != _visible_fields(other):
+def _are_entries_equal(old: Entry, new: Entry, session: str) -> bool:
+    if _visible_fields(old) != _visible_fields(new):
         return False
-    return one.data == other.data or not find_changes(
-        parse_data(one.data, session), parse_data(other.data, session)
+    return old.data == new.data or not find_changes(
+        parse_data(old.data, session), parse_data(new.data, session)
     )
 
 

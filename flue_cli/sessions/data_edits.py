@@ -1,6 +1,6 @@
 """Edits of a session's data by a person: set a value, unset one, edit all of it in an editor.
 
-Each change is a turn of its own. What is said of it is safe to show.
+Each edit is an entry of its own on the timeline. The messages are safe to show on a terminal.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 
 class WaitOptions(NamedTuple):
-    """Options for waiting behind a running turn: at most `seconds`, with `pause` in between."""
+    """Options for waiting behind a running turn: for at most `seconds`, with `pause` between attempts."""
 
     seconds: float
     pause: Pause
 
 
 class DataEdit(NamedTuple):
-    """The session after a change, and what is to be said of it."""
+    """The session after an edit, and the message about it."""
 
     head: SessionHead
     message: str
 
 
 class DraftFolder(NamedTuple):
-    """Folder for rejected text, the command that retries it (`again`), and how to tell the user."""
+    """Folder for rejected text, the command that retries it, and the function that informs the user."""
 
     folder: str
     retry_command: str
@@ -50,9 +50,9 @@ class DraftFolder(NamedTuple):
 
 
 def set_value(store: Store, head: SessionHead, path: str, value: str, wait_options: WaitOptions) -> DataEdit:
-    """Put the JSON `value` at `path`; objects on the way are made.
+    """Put the JSON `value` at `path`; missing objects on the way are created.
 
-    Raises BadPath, UsageError for what is no JSON, and as timeline.edit_data.
+    Raises BadPath, UsageError if `value` is not valid JSON, and as timeline.edit_data.
     """
     steps = data_path.parse_path(path)
     new = _parse_value_argument(value) if steps else parse_typed_object(value, "VALUE")
@@ -66,17 +66,17 @@ def set_value(store: Store, head: SessionHead, path: str, value: str, wait_optio
 
 
 def unset_value(store: Store, head: SessionHead, path: str, wait_options: WaitOptions) -> DataEdit:
-    """Remove what is at `path`; NotFound if nothing is, BadPath, and as timeline.edit_data."""
+    """Remove the value at `path`; NotFound if there is none, BadPath, and as timeline.edit_data."""
     steps = data_path.parse_path(path)
     edited, _ = _change_data(store, head, lambda data: data_path.remove_value(data, steps), wait_options)
     return DataEdit(edited, f"{_describe_path(edited, steps)} is removed{_describe_new_turn(store, edited)}")
 
 
 def edit_as_text(store: Store, head: SessionHead, drafts: DraftFolder, wait_options: WaitOptions) -> DataEdit:
-    """Have the person edit all of the data (VISUAL, EDITOR, else vi). No lease is held meanwhile.
+    """Open all of the data in the user's editor (VISUAL, EDITOR, else vi). No lease is held meanwhile.
 
-    Raises UsageError for what cannot be kept, SessionChanged if the session is not as `head` says any
-    more; the text is kept in a file then, and named.
+    Raises UsageError for a text that is not valid data, SessionChanged if the session has changed since
+    `head`. In both cases the text stays in a file, whose name the user is told.
     """
     before = store.data_at(head, head.turn)
     start = readable_json(parse_data(before, head.name), indent=2) + "\n"
@@ -98,21 +98,23 @@ def _change_data(
     """Change the data; returns the session after that, and True if the data differ."""
     differs = False
 
-    def noticed(data: Any) -> Any:
+    def change_and_compare(data: Any) -> Any:
         nonlocal differs
         after = change(data)
         differs = bool(find_changes(data, after))
         return after
 
     try:
-        edited = edit_data(store, head, noticed, wait=wait_options.seconds, pause=wait_options.pause)
+        edited = edit_data(
+            store, head, change_and_compare, wait=wait_options.seconds, pause=wait_options.pause
+        )
     except DataError as error:
         raise UsageError(f"the data cannot be kept like this: {error}") from error
     return edited, differs
 
 
 def _describe_new_turn(store: Store, edited: SessionHead) -> str:
-    """Say which turn an edit is, and where the turns are that were undone before it."""
+    """Name the turn of an edit, and the fork with the turns that were undone before it."""
     fork = undone_fork(store, edited)
     return f" (turn {edited.turn})" + (f"\n{undone_fork_notice(fork)}" if fork else "")
 
@@ -128,7 +130,7 @@ def _parse_value_argument(text: str) -> Any:
 
 @contextmanager
 def _draft_file(drafts: DraftFolder, text: str) -> Iterator[str]:
-    """Make a private file with `text` to edit; a rejected edit stays in it, and the user is told where."""
+    """Make a private file with `text`; a rejected edit stays in it, and the user is told its name."""
     path = os.path.join(drafts.folder, f"{os.urandom(4).hex()}.json")
     try:
         make_private_folder(drafts.folder)
@@ -137,7 +139,7 @@ def _draft_file(drafts: DraftFolder, text: str) -> Iterator[str]:
     write_whole(path, [text], force=False)
     try:
         yield path
-    except BaseException:  # raised again: a text must not be lost to a signal either
+    except BaseException:  # raised again: a signal must not lose the text either
         if os.path.exists(path) and not _file_holds(path, text):
             drafts.notify(f"nothing was saved; your text is kept in {path}")
             drafts.notify(f'when it is right: {drafts.retry_command} "$(cat {shlex.quote(path)})"')

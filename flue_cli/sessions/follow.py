@@ -1,4 +1,4 @@
-"""Following a session that other processes talk to."""
+"""Events of a session that other processes write to."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.stores.rules import INTERRUPTED
 
 POLL_SECONDS = 0.2
-"""Seconds between two looks at whether anything was written."""
+"""Seconds between two polls for new entries."""
 _LIVENESS_SECONDS = 1.0
-"""Seconds between two looks at a prompt that runs: a process that is killed writes nothing any more."""
+"""Seconds between two polls during a running turn: a killed process writes nothing more."""
 
 
 class TurnBegan(NamedTuple):
@@ -25,20 +25,20 @@ class TurnBegan(NamedTuple):
 
 
 class TurnSettled(NamedTuple):
-    """A turn has its outcome, or the data was edited; `entry` has its data if that was asked for."""
+    """A turn has its outcome, or the data was edited; `entry` has its data only if `with_data` was set."""
 
     entry: Entry
 
 
 class TurnsUndone(NamedTuple):
-    """Turns `first` to `last` were taken back."""
+    """Turns `first` to `last` were undone."""
 
     first: int
     last: int
 
 
 class SessionRenamed(NamedTuple):
-    """The session has another name now."""
+    """The session was renamed."""
 
     head: SessionHead
 
@@ -47,9 +47,9 @@ SessionEvent = TurnBegan | TurnSettled | TurnsUndone | SessionRenamed
 
 
 def follow(store: Store, head: SessionHead, *, with_data: bool = False) -> Iterator[SessionEvent]:
-    """Yield the events of a session after `head`; first the prompt that runs, or was interrupted.
+    """Yield the events of a session after `head`; first for a running or interrupted prompt.
 
-    Does not end by itself. Raises SessionChanged when the session is deleted.
+    Never ends. Raises SessionChanged when the session is deleted.
     """
     follower = Follower(store, head, with_data=with_data)
     while True:
@@ -58,7 +58,7 @@ def follow(store: Store, head: SessionHead, *, with_data: bool = False) -> Itera
 
 
 class Follower:
-    """The same, for whoever waits in a way of their own: `look` every INTERVAL, always in the same thread."""
+    """Source of the same events for a caller that polls: every POLL_SECONDS, always in the same thread."""
 
     def __init__(self, store: Store, head: SessionHead, *, with_data: bool = False) -> None:
         self._store = store
@@ -68,57 +68,57 @@ class Follower:
 
     @property
     def head(self) -> SessionHead:
-        """The session as of the last look."""
+        """The session at the last poll."""
         return self._watcher.head
 
     def poll(self) -> Iterator[SessionEvent]:
-        """Yield the events since the last look; cheap if there are none. Raises as follow."""
-        stamp = self._store.change_token()  # first: what is written while we look is seen the next time
-        if stamp != self._change_token or time.monotonic() >= self._next_poll:
+        """Yield the events since the last poll; cheap if there are none. Raises as follow."""
+        token = self._store.change_token()  # read first: later writes change it again
+        if token != self._change_token or time.monotonic() >= self._next_poll:
             yield from self._watcher.poll()
-            self._change_token = stamp
+            self._change_token = token
             self._next_poll = (
                 time.monotonic() + _LIVENESS_SECONDS if self._watcher.is_running else float("inf")
             )
 
 
 class _Watcher:
-    """State of following: the session as of the last look, and the prompts already reported."""
+    """State of following: the session at the last poll, and the prompts already reported."""
 
     def __init__(self, store: Store, head: SessionHead, *, with_data: bool) -> None:
         self._store = store
         self._head = head
-        self._redo_head = store.redo_head(head)  # where what was undone ends
+        self._redo_head = store.redo_head(head)
         self._with_data = with_data
         self._running_turn: tuple[int, int] | None = None
         self._interrupted_turn: tuple[int, int] | None = None
 
     @property
     def head(self) -> SessionHead:
-        """The session as of the last look."""
+        """The session at the last poll."""
         return self._head
 
     @property
     def is_running(self) -> bool:
-        """True if a prompt was running at the last look."""
+        """True if a prompt was running at the last poll."""
         return self._running_turn is not None
 
     def poll(self) -> Iterator[SessionEvent]:
-        """Yield the events since the last look."""
+        """Yield the events since the last poll."""
         now = self._current_head()
         try:
             tip = self._store.redo_head(now)
-            happened = list(self._changes_between(now, tip))
-        except SessionChanged:  # between two of our steps: the next look sees it
+            events = list(self._changes_between(now, tip))
+        except SessionChanged:  # between two of our reads: the next poll sees it
             return
         if now.name != self._head.name:
             yield SessionRenamed(now)
         self._head, self._redo_head = now, tip
-        yield from happened
+        yield from events
         yield from self._unsettled_events(now)
 
     def _changes_between(self, now: SessionHead, tip: SessionHead) -> Iterator[SessionEvent]:
-        """Yield undone and new turns, also those that came and were undone between two looks."""
+        """Yield undone and new turns, also those that were added and undone between two polls."""
         missed = find_missed_changes(self._store, self._head, now)
         lost = [
             entry
@@ -137,25 +137,25 @@ class _Watcher:
             yield TurnsUndone(undone[0] if undone else now.turn + 1, lost[-1].turn)
 
     def _unsettled_events(self, now: SessionHead) -> Iterator[SessionEvent]:
-        running = self._store.unsettled_prompt(now)
-        if running is None or running.turn != now.turn + 1:
+        prompt = self._store.unsettled_prompt(now)
+        if prompt is None or prompt.turn != now.turn + 1:
             self._running_turn = None
-        elif running.outcome == "running":
-            if self._running_turn != _turn_identity(running):
-                self._running_turn = _turn_identity(running)
-                yield TurnBegan(running)
+        elif prompt.outcome == "running":
+            if self._running_turn != _turn_identity(prompt):
+                self._running_turn = _turn_identity(prompt)
+                yield TurnBegan(prompt)
         else:
             self._running_turn = None
-            if self._interrupted_turn != _turn_identity(running):
-                self._interrupted_turn = _turn_identity(running)
+            if self._interrupted_turn != _turn_identity(prompt):
+                self._interrupted_turn = _turn_identity(prompt)
                 data = self._store.data_at(now, now.turn) if self._with_data else ""
-                yield TurnSettled(running._replace(error=INTERRUPTED, data=data))
+                yield TurnSettled(prompt._replace(error=INTERRUPTED, data=data))
 
     def _add_data(self, now: SessionHead, entry: Entry) -> Entry:
         return entry._replace(data=self._store.data_at(now, entry.turn)) if self._with_data else entry
 
     def _current_head(self) -> SessionHead:
-        """Read the session as it stands now, even if it was renamed."""
+        """Read the present head of the session, even if it was renamed."""
         seen = self._head
         now = self._store.head(seen.agent, seen.name)
         if now.uid == seen.uid:
@@ -169,5 +169,5 @@ class _Watcher:
 
 
 def _turn_identity(entry: Entry) -> tuple[int, int]:
-    """Return what distinguishes a turn from others that had its number."""
+    """Identify a turn among all that ever had its number."""
     return entry.turn, entry.started_at

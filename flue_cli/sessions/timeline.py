@@ -1,4 +1,4 @@
-"""Going back and forth on a session's timeline, and editing it. History and data move together."""
+"""Moves on a session's timeline, and edits of it. History and data always move together."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class TimelineMove(NamedTuple):
 
     @property
     def turns(self) -> range:
-        """The numbers of the turns that were undone or done again, failed ones included."""
+        """Numbers of the turns that were undone or redone, including failed ones."""
         low, high = sorted((self.before.turn, self.after.turn))
         return range(low + 1, high + 1)
 
 
 def undo_turns(store: Store, head: SessionHead, count: int = 1, *, wait: float, pause: Pause) -> TimelineMove:
-    """Go back `count` completed turns or edits, and the failed ones after them.
+    """Go back `count` completed turns or edits, and the failed turns after them.
 
-    Raises NothingToMove if there are fewer, and what Store.move raises.
+    Raises NothingToMove if there are fewer, and as Store.move_head.
     """
     undone = 0
     for entry in entries_backwards(store, head):
@@ -42,10 +42,7 @@ def undo_turns(store: Store, head: SessionHead, count: int = 1, *, wait: float, 
 
 
 def redo_turns(store: Store, head: SessionHead, count: int = 1, *, wait: float, pause: Pause) -> TimelineMove:
-    """Go forward again over `count` completed turns or edits that were undone: the reverse of undo.
-
-    Raises as undo.
-    """
+    """Go forward again over `count` undone completed turns or edits. Raises as undo_turns."""
     tip = store.redo_head(head)
     done, target = 0, tip.turn
     for entry in store.entries(tip, head.turn + 1, tip.turn):
@@ -60,7 +57,7 @@ def redo_turns(store: Store, head: SessionHead, count: int = 1, *, wait: float, 
 
 
 def rewind_to_turn(store: Store, head: SessionHead, turn: int, *, wait: float, pause: Pause) -> TimelineMove:
-    """Go to `turn` of the branch, back or forward to what was undone; TurnNotFound, and as Store.move."""
+    """Go back or forward to `turn`; TurnNotFound if the branch has no such turn, and as Store.move_head."""
     tip = store.redo_head(head)
     if not 0 <= turn <= tip.turn:
         raise TurnNotFound(
@@ -72,19 +69,19 @@ def rewind_to_turn(store: Store, head: SessionHead, turn: int, *, wait: float, p
 def move_when_idle(
     store: Store, head: SessionHead, move: Callable[..., TimelineMove], *, wait: float, pause: Pause
 ) -> TimelineMove:
-    """Do `move(store, head, wait=…, pause=…)` to the session as it is once no turn runs any more.
+    """Call `move(store, head, wait=…, pause=…)` with the newest head, once no turn runs.
 
-    For a caller that means the newest state, not one that they have seen. Raises as `move`; SessionBusy past
-    `wait` seconds; SessionChanged if it was deleted or renamed.
+    For a caller that refers to the newest state, not to `head`. Raises as `move`; SessionBusy after `wait`
+    seconds; SessionChanged if the session was deleted or renamed.
     """
     deadline = time.monotonic() + wait
     while True:
-        left = max(0.0, deadline - time.monotonic())
+        seconds_left = max(0.0, deadline - time.monotonic())
         running = store.unsettled_prompt(head)
         try:
             if running and running.outcome == "running":
-                store.move_head(head, head.turn, wait=left, pause=pause)  # moves nothing, but waits
-            return move(store, head, wait=left, pause=pause)
+                store.move_head(head, head.turn, wait=seconds_left, pause=pause)  # only waits
+            return move(store, head, wait=seconds_left, pause=pause)
         except SessionChanged:
             now = store.head(head.agent, head.name)
             if now.uid != head.uid or now.version == head.version:
@@ -93,7 +90,7 @@ def move_when_idle(
 
 
 def undone_fork(store: Store, head: SessionHead) -> str:
-    """Name the fork that keeps what was undone before the entry at `head` was added; "" if nothing was."""
+    """Name the fork with the turns undone before the entry at `head` was added; "" if there is none."""
     for fork in sorted(store.undone_forks(head), reverse=True):  # newest first
         origin = store.origin(fork)
         if origin and origin.uid == head.uid:
@@ -104,11 +101,10 @@ def undone_fork(store: Store, head: SessionHead) -> str:
 def edit_data(
     store: Store, head: SessionHead, change: Callable[[Any], Any], *, wait: float, pause: Pause
 ) -> SessionHead:
-    """Make the data what `change` makes of it, as an entry of its own; nothing if that is the same.
+    """Replace the data by the result of `change`, as an entry of its own; no entry if they are equal.
 
-    It is given the newest data, also if turns were made since `head`: they are not undone by it.
-    Raises DataError for what JSON cannot hold, SessionBusy past `wait` seconds, SessionChanged if the
-    session was deleted or renamed.
+    `change` gets the newest data, also if turns were added since `head`. Raises DataError for a result that
+    JSON cannot hold, SessionBusy after `wait` seconds, SessionChanged if the session was deleted or renamed.
     """
     deadline = time.monotonic() + wait
     while True:
@@ -127,9 +123,9 @@ def edit_data(
 
 
 def replace_data(store: Store, head: SessionHead, data: str, *, wait: float, pause: Pause) -> SessionHead:
-    """Make the data the JSON text `data`, as an entry of its own; nothing if that is the same.
+    """Replace the data by the JSON text `data`, as an entry of its own; no entry if they are equal.
 
-    Raises SessionChanged if the session is no longer as `head` says, SessionBusy past `wait` seconds.
+    Raises SessionChanged if the session has changed since `head`, SessionBusy after `wait` seconds.
     """
     if data == store.data_at(head, head.turn):
         return head
@@ -137,14 +133,14 @@ def replace_data(store: Store, head: SessionHead, data: str, *, wait: float, pau
 
 
 class MissedChanges(NamedTuple):
-    """Changes of a session since it was last seen: `undone` turns by number, and the new `turns`."""
+    """Changes of a session between two heads: the numbers of `undone` turns, and the new `turns`."""
 
     undone: Sequence[int] = ()
     turns: Sequence[Entry] = ()
 
 
 def find_missed_changes(store: Store, seen: SessionHead, now: SessionHead) -> MissedChanges:
-    """Compare two looks at a session; `seen` may be from before it existed."""
+    """List the changes from `seen` to `now`, two heads of a session; it may be new since `seen`."""
     if seen.version == now.version and seen.uid == now.uid:
         return MissedChanges()
     common = _last_common_turn(store, seen, now)
@@ -152,7 +148,7 @@ def find_missed_changes(store: Store, seen: SessionHead, now: SessionHead) -> Mi
 
 
 def last_turns(store: Store, head: SessionHead, count: int) -> list[Entry]:
-    """Read the newest `count` turns, oldest of them first, then the prompt that is not settled."""
+    """Read the newest `count` turns, oldest first, and after them the unsettled prompt."""
     turns = store.entries(head, max(1, head.turn - count + 1), head.turn)
     running = store.unsettled_prompt(head)
     return [*turns, running] if running else [*turns]
@@ -165,14 +161,15 @@ def entries_backwards(store: Store, head: SessionHead) -> Iterator[Entry]:
 
 
 def _last_common_turn(store: Store, seen: SessionHead, now: SessionHead) -> int:
-    """Find the last turn that two looks at a session share: they agree up to some turn and never after it."""
+    """Find the last turn that two heads of a session share."""
+    # Binary search: two heads agree up to some turn, and on no turn after it.
 
     def agree(turn: int) -> bool:
         try:
-            one, other = store.head_at(seen, turn), store.head_at(now, turn)
-        except (StoreError, SessionChanged):  # what was undone has been deleted since
+            old, new = store.head_at(seen, turn), store.head_at(now, turn)
+        except (StoreError, SessionChanged):  # the undone turns have been deleted since
             return False
-        return (one.branch, one.turn) == (other.branch, other.turn)
+        return (old.branch, old.turn) == (new.branch, new.turn)
 
     low, high = 0, min(seen.turn, now.turn)
     if agree(high):

@@ -1,8 +1,8 @@
 """Calling an agent of any kind, in this thread.
 
 An agent may be a function or a coroutine function, may return its reply or yield it in pieces, and
-may do anything at all: raise, exit, return the wrong thing, never come back. What comes out of
-`call_function` is a Reply, or a FlueError that says what happened.
+may do anything at all: raise, exit, return the wrong type, never return. `call_function` turns all of
+this into a checked Reply or a FlueError.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ OnPiece = Callable[[str], None]
 """Called with each piece of a streamed reply; may raise a FlueError to end the turn."""
 
 
+def do_nothing(*_: object) -> None:
+    """Ignore the arguments: the default of a callback."""
+
+
 def run_agent(
     agent: Agent,
     turn_input: TurnInput,
@@ -35,9 +39,10 @@ def run_agent(
     watch: AbstractContextManager[None],
     on_piece: OnPiece,
 ) -> TurnResult:
-    """Have `agent` answer the prompt of `start`, inside of `watch`; returns the parts of the turn to store.
+    """Have `agent` answer the prompt of `turn_input`, inside of `watch`; returns the parts to store.
 
-    `session` is that of `start`. Calls go through `recording`. Raises as `call_function`.
+    `session` was made from `turn_input`. `calls` answers the agent's `context.record`. Raises as
+    `call_function`.
     """
     context = AgentContext(
         agent=agent.name,
@@ -74,28 +79,28 @@ def call_function(
     on_piece: OnPiece,
     check: Callable[[Reply], CheckedReply],
 ) -> CheckedReply:
-    """Return what `check` makes of the agent's reply; pieces go to `on_piece` as they come.
+    """Call the agent and return the result of `check` for its reply; pieces go to `on_piece` at once.
 
-    `check` runs where the agent can still be stopped, since it reads objects of the agent's making.
-    Raises AgentError for whatever the agent does wrong, the reason of `cancellation` if that ended it
-    (or came while it ran), StoreError if reading the history failed, and what `on_piece` raised.
+    Raises AgentError for any fault of the agent, the reason of `cancellation` if the turn was cancelled
+    meanwhile, StoreError if reading the history failed, and the error that `on_piece` raised.
     """
-    pieces = _ReplyStream(on_piece, cancellation)
+    stream = _ReplyStream(on_piece, cancellation)
     process = os.getpid()
     try:
         with cancellation.thread_stop():
             cancellation.check()
             result = function(prompt, session, context)
             if hasattr(result, "__await__") or hasattr(result, "__anext__"):
-                result = _run_async(result, pieces, cancellation)
+                result = _run_async(result, stream, cancellation)
             elif hasattr(result, "__next__"):
-                result = _read_generator(result, pieces)
+                result = _read_generator(result, stream)
+            # Inside of the stop: `check` reads objects of the agent's own classes, which may never end.
             checked = check(_make_reply(result))
     except BaseException as error:  # agents raise SystemExit, KeyboardInterrupt and worse
         if os.getpid() != process:
             _end_forked_process(error)
-        if pieces.failure:
-            raise pieces.failure from None
+        if stream.output_error:
+            raise stream.output_error from None
         if cancellation.reason:
             raise cancellation.reason from None
         if isinstance(error, AgentError | StoreError):
@@ -108,16 +113,16 @@ def call_function(
 
 
 def _end_forked_process(error: BaseException | None) -> NoReturn:
-    """End a process that the agent forked and that came back here: the turn is its parent's alone."""
+    """End a process that the agent forked and that returned here: the turn belongs to its parent."""
     code = error.code if isinstance(error, SystemExit) else 1 if error else 0
     os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
 class _ReplyStream:
-    """The pieces of a streamed reply, passed on and kept."""
+    """Collector of a streamed reply, which also passes each piece on."""
 
     def __init__(self, on_piece: OnPiece, cancellation: Cancellation) -> None:
-        self.failure: FlueError | None = None
+        self.output_error: FlueError | None = None
         self._cancellation = cancellation
         self._on_piece = on_piece
         self._texts: list[str] = []
@@ -125,8 +130,8 @@ class _ReplyStream:
         self._final_reply: Reply | None = None
 
     def add(self, piece: object) -> None:
-        """Take the next piece; AgentError if it is none."""
-        if self._cancellation.reason:  # an agent that swallowed the stop does not go on talking
+        """Add the next piece; AgentError if it is not valid."""
+        if self._cancellation.reason:  # the agent caught the stop and goes on: nothing more is shown
             raise AgentStopped
         if self._final_reply is not None:
             raise _bad_reply_error("the agent yielded more after its Reply")
@@ -144,7 +149,7 @@ class _ReplyStream:
         try:
             self._on_piece(piece)
         except FlueError as error:  # our output's failure, not the agent's
-            self.failure = error
+            self.output_error = error
             raise AgentStopped from error
 
     def reply(self) -> Reply:
@@ -217,7 +222,7 @@ def _make_reply(result: object) -> Reply:
 
 
 def _check_reply_text(text: str) -> str:
-    """`text` as a str and no subclass of it, fit for being kept; AgentError if it is not."""
+    """Convert a subclass of str to str; AgentError for a text that cannot be stored."""
     text = str.__str__(text)
     if not text.isascii():
         try:

@@ -1,4 +1,4 @@
-"""Ending a turn before its agent does: by a signal, a clock, or another thread."""
+"""Cancellation of a turn by a signal, a time limit, or another thread."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ class AgentStopped(BaseException):
 
 
 class Stoppable(Protocol):
-    """Something that a signal can ask to end."""
+    """Work that a signal can ask to end."""
 
     def request(self, reason: TurnCancelled) -> None:
-        """End because of `why`; called from a signal handler."""
+        """End because of `reason`; called from a signal handler."""
 
 
 SignalRoute = Callable[[Stoppable], AbstractContextManager[None]]
-"""While inside, a signal makes a request instead of ending the command."""
+"""Context in which a signal requests the end of the given work instead of ending the command."""
 
 
 class Cancellation:
-    """A request to end a turn, made by a signal, a clock, or another thread.
+    """A request to end a turn, made by a signal, a time limit, or another thread.
 
-    `why` is what the turn will report, None as long as nobody asked; `reasons` are all that came.
-    While the agent runs it is stopped where it stands; before and after, only the wish is noted, so a
-    commit is never cut.
-    `on_request` is called at every request, from whichever thread makes it; so is `stop`, which ends the
-    agent that runs, unless the request only takes note. `lock` keeps either from being called once it was
-    taken away.
+    `reason` is the error that the turn will report, None before the first request; `reasons` lists one for
+    each request. A running agent is stopped at once. Before and after it runs the request is only recorded,
+    so a commit is never cut.
+
+    Each request calls `on_request` and then `stop`, which ends the running agent, in the thread that made
+    the request. `lock` is held while either is called or cleared, so that neither is called afterwards.
     """
 
     def __init__(self, *, wake_by: int = 0) -> None:
-        """`wake_by` is a signal whose handler calls `request`, for waking the main thread; 0 for none."""
+        """`wake_by` is a signal whose handler calls `request`, to wake the main thread; 0 if none."""
         self.reason: FlueError | None = None
         self.requested_at = 0.0
         self.reasons: list[FlueError] = []
@@ -51,7 +51,7 @@ class Cancellation:
         self.stop: Callable[[], None] | None = None
 
     def request(self, reason: FlueError, *, stop: bool = True) -> None:
-        """End the turn because of `why`; the first reason stands. Without `stop`, only take note."""
+        """End the turn because of `reason`; the first reason counts. Without `stop`, only record it."""
         self.reasons.append(reason)
         if self.reason is None:
             self.requested_at = time.monotonic()
@@ -63,12 +63,12 @@ class Cancellation:
                 self.stop()
 
     def listen(self, on_request: Callable[[], None] | None) -> None:
-        """Set or clear `on_request`; once this returns the old one is not called any more."""
+        """Set or clear `on_request`; after this returns the old one is never called."""
         with self.lock:
             self.on_request = on_request
 
     def check(self) -> None:
-        """Raise the reason, if there is one."""
+        """Raise the reason if the turn is cancelled."""
         if self.reason is not None:
             raise self.reason
 
@@ -78,7 +78,7 @@ class Cancellation:
 
     @contextmanager
     def custom_stop(self, stop: Callable[[], None]) -> Iterator[None]:
-        """Make requests call `stop` instead, which may be gentler; used inside of `stops_thread`."""
+        """Return a context in which a request calls `stop` instead; use it inside of `thread_stop`."""
         outer = self.stop
         self.stop = stop
         try:
@@ -101,15 +101,15 @@ class _ThreadStop:
         self._is_raised = self._is_sent = False
 
     def __enter__(self) -> None:
-        """Be what stops the agent."""
+        """Let requests stop this thread."""
         self._cancellation.stop = self._stop
 
     def __exit__(self, *_: object) -> None:
-        """Stop nothing any more."""
+        """Let requests stop nothing, and take back an exception that is still on its way."""
         with self._cancellation.lock:
             self._cancellation.stop = None
         if self._is_sent:
-            _raise_in_thread(self._thread, None)  # it may still be on its way
+            _raise_in_thread(self._thread, None)
 
     def _stop(self) -> None:
         if threading.get_ident() == self._thread:
@@ -126,8 +126,8 @@ class _ThreadStop:
 
 
 def _raise_in_thread(thread: int, exception: type[BaseException] | None) -> None:
-    """Have `exception` raised in another thread at its next bytecode; None takes it back."""
+    """Raise `exception` in another thread at its next bytecode; None takes it back."""
     import ctypes
 
-    what = ctypes.py_object(exception) if exception else None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
+    pending = ctypes.py_object(exception) if exception else None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), pending)

@@ -16,7 +16,7 @@ from flue_cli.agents.discovery import Agent
 from flue_cli.errors import FlueError, StoreDamaged
 from flue_cli.jsondata.diff import Change, find_changes
 from flue_cli.stores.records import SessionHead
-from flue_cli.turns.call_agent import OnPiece, run_agent
+from flue_cli.turns.call_agent import OnPiece, do_nothing, run_agent
 from flue_cli.turns.cancellation import Cancellation
 from flue_cli.turns.result import TurnInput, TurnResult, history_before, new_seed, parse_data
 from flue_cli.turns.watchdog import Watchdog
@@ -30,7 +30,7 @@ Outcome = TypeVar("Outcome")
 class DryRunResult(NamedTuple):
     """Result of a dry run: what a stored turn would have held, or the error.
 
-    `missing` names the calls that the agent wanted to make and that have no recorded answer.
+    `missing_calls` names the calls of the agent that have no recorded answer.
     """
 
     turn_input: TurnInput
@@ -48,12 +48,8 @@ class DryRunResult(NamedTuple):
         return find_changes(before, after)
 
 
-def _ignore(*_: object) -> None:
-    """Default of a callback."""
-
-
 class DryRunner:
-    """Runs agents without a store, in whichever thread calls. It keeps a watchdog thread: close it."""
+    """Runs agents without a store, in the calling thread. It keeps a watchdog thread: close it."""
 
     def __init__(self) -> None:
         self._watchdog = Watchdog(None)
@@ -65,19 +61,19 @@ class DryRunner:
         *,
         cancellation: Cancellation,
         timeout: float | None = None,
-        on_piece: OnPiece = _ignore,
-        on_stuck: Callable[[DryRunResult], None] = _ignore,
+        on_piece: OnPiece = do_nothing,
+        on_stuck: Callable[[DryRunResult], None] = do_nothing,
     ) -> DryRunResult:
-        """Have `agent` answer `start`, within `timeout` seconds.
+        """Have `agent` answer `turn_input`, within `timeout` seconds.
 
-        Whatever the agent does wrong is the result's `error`.
-        `on_piece` gets each piece of a streamed reply, and what it raises is the error. `stuck` is called,
-        from another thread, when a cancelled agent does not stop. Raises StoreDamaged if the data or the
-        calls of `start` are invalid.
+        An error of the agent is the result's `error`. `on_piece` gets each piece of a streamed reply; a
+        FlueError that it raises is the result's `error`, too. `on_stuck` is called from another thread
+        when a cancelled agent does not stop. Raises StoreDamaged if the data or the calls of `turn_input`
+        are invalid.
         """
         session = turn_input.make_session()
-        player = _make_replayer(turn_input)
-        missing = player.missing_calls if player else ()
+        replayer = _make_replayer(turn_input)
+        missing = replayer.missing_calls if replayer else ()
         watch = self._watchdog.watch(
             None,
             cancellation,
@@ -89,7 +85,7 @@ class DryRunner:
                 agent,
                 turn_input,
                 session,
-                player or CallRecorder(),
+                replayer or CallRecorder(),
                 cancellation=cancellation,
                 watch=watch,
                 on_piece=on_piece,
@@ -106,14 +102,14 @@ class DryRunner:
 class AgentRun(NamedTuple, Generic[Outcome]):
     """The setting of a series of dry runs.
 
-    `cancelling` gives every turn its cancellation; `timeout` bounds the agent in each turn, in seconds.
-    `stuck` gets the turn, from another thread, when a cancelled agent does not stop.
+    `make_cancellation` gives each turn its cancellation; `timeout` limits the agent in each turn, in
+    seconds. `on_stuck` gets the turn, from another thread, when a cancelled agent does not stop.
     """
 
     dry_runner: DryRunner
     make_cancellation: Callable[[], AbstractContextManager[Cancellation]]
     timeout: float | None = None
-    on_stuck: Callable[[Outcome], Any] = _ignore
+    on_stuck: Callable[[Outcome], Any] = do_nothing
 
     def run(
         self,
@@ -122,7 +118,7 @@ class AgentRun(NamedTuple, Generic[Outcome]):
         cancellation: Cancellation,
         make_outcome: Callable[[DryRunResult], Outcome],
     ) -> DryRunResult:
-        """Have `agent` answer `start`; `make_outcome` makes of the result what `stuck` is given."""
+        """Have `agent` answer `turn_input`; `make_outcome` converts a result for `on_stuck`."""
         return self.dry_runner.run(
             agent,
             turn_input,
@@ -133,7 +129,7 @@ class AgentRun(NamedTuple, Generic[Outcome]):
 
 
 def next_turn_input(store: Store, head: SessionHead, prompt: str) -> TurnInput:
-    """Return the input that `prompt` would have as the turn after `head`, now and with a new seed."""
+    """Return the input of the turn after `head` for `prompt`, with the present time and a new seed."""
     return TurnInput(
         session=head.name,
         prompt=prompt,
@@ -150,5 +146,6 @@ def _make_replayer(turn_input: TurnInput) -> CallReplayer | None:
         return CallReplayer(turn_input.calls) if turn_input.calls is not None else None
     except ValueError as error:
         raise StoreDamaged(
-            f"the recorded calls of turn {turn_input.turn} of session '{turn_input.session}' are none: {error}"
+            f"the recorded calls of turn {turn_input.turn} of session '{turn_input.session}'"
+            f" are invalid: {error}"
         ) from error

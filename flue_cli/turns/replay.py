@@ -1,7 +1,7 @@
-"""Replay: every recorded prompt of a session against the current agent.
+"""Replay: every recorded prompt of a session is given to the current agent.
 
-Each turn starts from its recorded data, history, clock and seed, so that one change does not cascade; or,
-run through, from what the turns before it gave this time. Calls are answered from the recording.
+Each turn starts from its recorded data, history, clock and seed, so that one difference does not cascade. In
+sequence, it starts from the results of the replayed turns before it. Calls are answered from the recording.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from flue_cli.agents.api import History, Message
 from flue_cli.agents.discovery import Agent
@@ -25,16 +25,16 @@ from flue_cli.errors import (
 from flue_cli.jsondata.diff import Change, apply_changes, find_changes
 from flue_cli.jsondata.strict import dumps
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Entry, Failure, SessionHead
+from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.stores.rules import messages_of_entry
 from flue_cli.turns.dry_run import AgentRun, DryRunResult
-from flue_cli.turns.result import TurnInput, history_before, parse_data
+from flue_cli.turns.result import TurnInput, failure_of, history_before, parse_data
 
 Record = TypeVar("Record")
 
 
 class TurnOutcome(NamedTuple):
-    """Outcome of a turn: reply, the messages before it, the data (JSON text) after it; or the error."""
+    """Outcome of a turn: reply, messages in between, data after it (JSON text); or the error."""
 
     reply: str | None
     messages: Sequence[Message]
@@ -45,8 +45,8 @@ class TurnOutcome(NamedTuple):
 class TurnComparison(NamedTuple):
     """Comparison of a recorded turn with its replay.
 
-    `what` differs: some of "reply", "messages", "data", "calls", or "error" alone. `data` is what makes
-    the data now of those recorded; `missing` names calls that were not recorded.
+    `differing_parts` has some of "reply", "messages", "data" and "calls", or "error" alone. `data` lists the
+    changes from the recorded data to the data now. `missing_calls` names calls that were not recorded.
     """
 
     turn: int
@@ -59,7 +59,7 @@ class TurnComparison(NamedTuple):
 
 
 class SkippedTurn(NamedTuple):
-    """A prompt that has no recorded answer and is not replayed."""
+    """A prompt without a recorded answer, which is not replayed."""
 
     turn: int
     outcome: str
@@ -89,36 +89,36 @@ def replay_in_sequence(
     run: AgentRun[TurnComparison],
     add_entry: Callable[[Entry], None],
 ) -> Iterator[TurnComparison | SkippedTurn]:
-    """Replay each turn from the results of those before it; `keep` gets every entry of the new branch.
+    """Replay each turn from the results of those before it; `add_entry` gets every entry of the new branch.
 
-    Edits are made again, what was not answered stays so under its number. A turn that fails now, or lacks
-    a call, is kept as failed. Raises Conflict where an edit does not fit; else as `replay_turns`.
+    Edits are applied again; a prompt that was not answered stays so, under its number. A turn that fails
+    now, or lacks a call, is stored as failed. Raises Conflict if an edit does not fit, and as `replay_turns`.
     """
     recorded, data = "{}", "{}"
-    said: list[Message] = []
+    messages: list[Message] = []
     for entry in store.entries(head, 1, head.turn, with_data=True):
         if _is_completed_prompt(entry):
-            compared, made = _replay_turn(
-                agent, run, _recorded_input(head, entry, data, _copied_history(said)), entry
+            comparison, new_entry = _replay_turn(
+                agent, run, _recorded_input(head, entry, data, _copied_history(messages)), entry
             )
-            yield compared
+            yield comparison
         elif entry.kind == "prompt":
-            made = entry._replace(data=data)
+            new_entry = entry._replace(data=data)
             yield SkippedTurn(entry.turn, entry.outcome)
         else:
-            made = entry._replace(data=_reapply_edit(head, entry, recorded, data))
-        add_entry(made)
-        said += messages_of_entry(made)
-        recorded, data = entry.data, made.data
+            new_entry = entry._replace(data=_reapply_edit(head, entry, recorded, data))
+        add_entry(new_entry)
+        messages += messages_of_entry(new_entry)
+        recorded, data = entry.data, new_entry.data
 
 
 def _is_completed_prompt(entry: Entry) -> bool:
     return entry.kind == "prompt" and entry.outcome == "completed"
 
 
-def _copied_history(said: Sequence[Message]) -> History:
-    # Whoever reads may change what it read.
-    return History(len(said), lambda start, stop: deepcopy(said[start:stop]))
+def _copied_history(messages: Sequence[Message]) -> History:
+    # Copies, since an agent may change the messages that it reads.
+    return History(len(messages), lambda start, stop: deepcopy(messages[start:stop]))
 
 
 def _recorded_input(head: SessionHead, entry: Entry, data: str, history: History) -> TurnInput:
@@ -136,55 +136,63 @@ def _recorded_input(head: SessionHead, entry: Entry, data: str, history: History
 
 
 def _replay_turn(
-    agent: Agent, run: AgentRun[TurnComparison], scene: TurnInput, entry: Entry
+    agent: Agent, run: AgentRun[TurnComparison], turn_input: TurnInput, entry: Entry
 ) -> tuple[TurnComparison, Entry]:
-    """Replay one turn; returns the comparison, and the entry that it would make."""
-    began = time.monotonic()
+    """Replay one turn; returns the comparison and the entry for the new branch."""
+    began_at = time.monotonic()
     with run.make_cancellation() as cancellation:
-        done = run.run(agent, scene, cancellation, lambda result: _compare_turn(entry, result))
-    why = done.error or cancellation.reason  # a signal may have come when the agent was done
-    if isinstance(why, TurnCancelled | StoreError):
-        raise why
-    microseconds = int((time.monotonic() - began) * 1_000_000)
-    made = _replayed_entry(agent, entry, done)._replace(finished_at=entry.started_at + microseconds)
-    return _compare_turn(entry, done), made
+        replayed = run.run(agent, turn_input, cancellation, lambda result: _compare_turn(entry, result))
+    error = replayed.error or cancellation.reason  # a signal may have come after the agent ended
+    if isinstance(error, TurnCancelled | StoreError):
+        raise error
+    microseconds = int((time.monotonic() - began_at) * 1_000_000)
+    new_entry = _replayed_entry(agent, entry, replayed)._replace(finished_at=entry.started_at + microseconds)
+    return _compare_turn(entry, replayed), new_entry
 
 
-def _compare_turn(entry: Entry, result: DryRunResult) -> TurnComparison:
-    start = result.turn_input
+def _compare_turn(entry: Entry, replayed: DryRunResult) -> TurnComparison:
     recorded = TurnOutcome(entry.reply, entry.messages, entry.data)
-    if not result.result:
-        now = TurnOutcome(None, (), start.data, result.error)
-        return TurnComparison(entry.turn, entry.prompt, recorded, now, ("error",), (), result.missing_calls)
-    now = TurnOutcome(result.result.reply, result.result.messages, result.result.data)
-    both = (parse_data(side.data, start.session) for side in (recorded, now))
-    made = find_changes(*both) if recorded.data != now.data else []
-    differs = {
+    data_before, result = replayed.turn_input.data, replayed.result
+    if result is None:
+        now = TurnOutcome(None, (), data_before, replayed.error)
+        return TurnComparison(entry.turn, entry.prompt, recorded, now, ("error",), (), replayed.missing_calls)
+    now = TurnOutcome(result.reply, result.messages, result.data)
+    data_changes: Sequence[Change] = ()
+    if recorded.data != now.data:
+        session = replayed.turn_input.session
+        data_changes = find_changes(parse_data(recorded.data, session), parse_data(now.data, session))
+    differences = {
         "reply": recorded.reply != now.reply,
-        "messages": find_changes(*([one.as_dict() for one in side.messages] for side in (recorded, now))),
-        "data": made,
-        "calls": result.missing_calls,
+        "messages": find_changes(_messages_as_dicts(recorded), _messages_as_dicts(now)),
+        "data": data_changes,
+        "calls": replayed.missing_calls,
     }
-    what = tuple(part for part, found in differs.items() if found)
-    return TurnComparison(entry.turn, entry.prompt, recorded, now, what, made, result.missing_calls)
-
-
-def _replayed_entry(agent: Agent, entry: Entry, result: DryRunResult) -> Entry:
-    """Make the entry of the new branch from a replayed turn."""
-    error = result.error
-    if result.missing_calls:  # also where the agent swallowed it
-        error = AgentError(
-            f"the call '{result.missing_calls[0]}' was not recorded, and is not made", type="not_recorded"
-        )
-    if result.result and not error:
-        kept = result.result
-        return entry._replace(reply=kept.reply, messages=tuple(kept.messages), meta=kept.meta, data=kept.data)
-    failure = (
-        Failure(error.type, error.message.encode("utf-8", "backslashreplace").decode()) if error else None
+    differing_parts = tuple(part for part, differs in differences.items() if differs)
+    return TurnComparison(
+        entry.turn, entry.prompt, recorded, now, differing_parts, data_changes, replayed.missing_calls
     )
-    meta = {"source": agent.fingerprint, "seed": result.turn_input.seed}
+
+
+def _messages_as_dicts(outcome: TurnOutcome) -> list[dict[str, Any]]:
+    return [message.as_dict() for message in outcome.messages]
+
+
+def _replayed_entry(agent: Agent, entry: Entry, replayed: DryRunResult) -> Entry:
+    """Make the entry of the new branch from a replayed turn."""
+    error, result = replayed.error, replayed.result
+    if replayed.missing_calls:  # also if the agent caught that error
+        error = AgentError(
+            f"the call '{replayed.missing_calls[0]}' was not recorded, and is not made", type="not_recorded"
+        )
+    if result and not error:
+        return entry._replace(
+            reply=result.reply, messages=tuple(result.messages), meta=result.meta, data=result.data
+        )
+    failure = failure_of(error) if error else None
+    turn_input = replayed.turn_input
+    meta = {"source": agent.fingerprint, "seed": turn_input.seed}
     return entry._replace(
-        outcome="failed", reply=None, messages=(), error=failure, meta=meta, data=result.turn_input.data
+        outcome="failed", reply=None, messages=(), error=failure, meta=meta, data=turn_input.data
     )
 
 
@@ -197,13 +205,15 @@ def _reapply_edit(head: SessionHead, entry: Entry, recorded: str, data: str) -> 
         return dumps(apply_changes(now, find_changes(before, after)))
     except (Conflict, DataError) as error:
         raise Conflict(
-            f"the edit of turn {entry.turn} does not fit what the turns before it gave now: {error}",
+            f"the edit of turn {entry.turn} does not fit the replayed data: {error}",
             hint=f"leave it out: --at {entry.turn - 1}",
         ) from error
 
 
 class RecordBuffer(Generic[Record]):
-    """Buffer of records in a private temporary file, so that memory is no limit; read in order of writing."""
+    """Buffer of records in a private temporary file, read in the order of writing."""
+
+    # A file, since the records of a long session may not fit into memory.
 
     def __init__(self) -> None:
         import tempfile
@@ -217,7 +227,7 @@ class RecordBuffer(Generic[Record]):
         try:
             pickle.dump(record, self._file)
         except OSError as error:
-            raise OutputFailed(f"no room for what is to be kept: {error.strerror}") from error
+            raise OutputFailed(f"the replayed turns cannot be buffered: {error.strerror}") from error
 
     def __iter__(self) -> Iterator[Record]:
         import pickle
@@ -225,7 +235,7 @@ class RecordBuffer(Generic[Record]):
         self._file.seek(0)
         while True:
             try:
-                yield pickle.load(self._file)  # noqa: S301 - what we wrote ourselves
+                yield pickle.load(self._file)  # noqa: S301 - our own file
             except EOFError:
                 return
 

@@ -1,4 +1,4 @@
-"""Input and result of a turn: between the objects of an agent and JSON text."""
+"""Input and result of a turn: conversion between the objects of an agent and stored JSON."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flue_cli.agents.api import AgentSession, History, Message, Reply
-from flue_cli.errors import AgentError, DataError, StoreDamaged, describe_exception
+from flue_cli.agents.recorded_errors import escape_surrogates
+from flue_cli.errors import AgentError, DataError, FlueError, StoreDamaged, describe_exception
 from flue_cli.jsondata.strict import dumps, loads
+from flue_cli.stores.records import Failure
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -16,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class TurnInput(NamedTuple):
-    """Input of a turn: what the agent's answer depends on.
+    """Input of a turn: everything that the agent's answer may depend on.
 
-    `data` is JSON text, `started_at` microseconds since the epoch. With `calls`, those of the agent's
-    context.record are answered from there and none is made; None: they are made.
+    `data` is JSON text, `started_at` microseconds since the epoch, UTC. `calls` are records that answer the
+    agent's `context.record`, so that no call is made; None if calls are to be made.
     """
 
     session: str
@@ -48,10 +50,10 @@ class TurnResult(NamedTuple):
 def make_result(reply: Reply, session: AgentSession[Any], recorded: Mapping[str, Any]) -> TurnResult:
     """Convert reply and session to storage form; AgentError for what JSON cannot hold."""
     try:
-        found = getattr(session, "data", None)
-        if not isinstance(found, dict):
-            raise DataError("data", f"{type(found).__name__}, not dict")
-        data = dumps(found)
+        agent_data = getattr(session, "data", None)
+        if not isinstance(agent_data, dict):
+            raise DataError("data", f"{type(agent_data).__name__}, not dict")
+        data = dumps(agent_data)
         between = [
             _message_fields(message, f"messages[{number}]") for number, message in enumerate(reply.messages)
         ]
@@ -62,13 +64,13 @@ def make_result(reply: Reply, session: AgentSession[Any], recorded: Mapping[str,
             dumps(meta, root="meta")
     except DataError as error:
         raise AgentError(
-            f"what the agent left cannot be kept: {error}",
+            f"the agent's result cannot be kept: {error}",
             type="bad_data",
             hint=""
             if "MiB" in error.problem
             else "JSON holds dict with str keys, list, str, int, float, bool, None",
         ) from error
-    except Exception as error:  # all of this is the agent's objects, and they may do anything
+    except Exception as error:  # objects of the agent's own classes may raise anything
         raise AgentError(
             f"the agent's Reply cannot be read: {describe_exception(error)}", type="bad_reply"
         ) from error
@@ -82,7 +84,7 @@ def parse_data(text: str, session: str) -> dict[str, Any]:
     except ValueError as error:
         raise StoreDamaged(f"the data of session '{session}' is not JSON: {error}") from error
     if not isinstance(data, dict):
-        raise StoreDamaged(f"the data of session '{session}' is no JSON object")
+        raise StoreDamaged(f"the data of session '{session}' is not a JSON object")
     return data
 
 
@@ -92,8 +94,14 @@ def new_seed() -> int:
 
 
 def history_before(store: Store, head: SessionHead) -> History:
-    """Return the history up to `head`. Messages are read when they are asked for."""
+    """Return the history up to `head`; it reads messages from the store on access."""
     return History(head.messages, lambda start, stop: store.messages(head, start, stop))
+
+
+def failure_of(error: FlueError) -> Failure:
+    """Convert an error to the form in which a turn stores it."""
+    # The message may quote a file name with a lone surrogate, which no store takes.
+    return Failure(error.type, escape_surrogates(error.message))
 
 
 def _message_fields(message: Message | Mapping[str, Any], label: str) -> dict[str, Any]:

@@ -1,9 +1,7 @@
-"""Running one turn: the function that CLI, REPL, pipe and HTTP call.
+"""Runner of turns: the function that CLI, REPL, pipe and HTTP call.
 
-    prompt - begin - agent - commit - shown
-
-`begin` makes the prompt durable and takes the session; the agent thinks while no transaction is
-open; `commit` makes reply, history and data visible together, or nothing at all.
+A turn has three steps. `begin` stores the prompt and takes the session; the agent runs, with no transaction
+open; `commit` makes reply, history and data visible together, or `abandon` stores why there is no reply.
 """
 
 from __future__ import annotations
@@ -24,17 +22,10 @@ from flue_cli.errors import (
     describe_exception,
 )
 from flue_cli.log import Log
-from flue_cli.stores.records import (
-    BegunTurn,
-    Failure,
-    LeaseHolder,
-    Pause,
-    ReplayedTurn,
-    TurnRequest,
-)
-from flue_cli.turns.call_agent import OnPiece, run_agent
+from flue_cli.stores.records import BegunTurn, LeaseHolder, Pause, ReplayedTurn, TurnRequest
+from flue_cli.turns.call_agent import OnPiece, do_nothing, run_agent
 from flue_cli.turns.cancellation import Cancellation
-from flue_cli.turns.result import TurnInput, TurnResult, history_before, new_seed
+from flue_cli.turns.result import TurnInput, TurnResult, failure_of, history_before, new_seed
 from flue_cli.turns.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -44,9 +35,9 @@ if TYPE_CHECKING:
 class Turn(NamedTuple):
     """A prompt and its outcome.
 
-    `outcome` is completed, failed, cancelled or interrupted; for all but the first, `error` says
-    why and `data` (JSON text) is what it was before. `replayed`: the turn was completed earlier
-    under the same key, and the agent did not run.
+    `outcome` is "completed", "failed", "cancelled" or "interrupted"; for all except the first, `error` is the
+    reason and `data` (JSON text) is the data before the turn. `replayed` is True if an earlier turn with the
+    same key was completed, so that the agent did not run.
     """
 
     agent: str
@@ -63,29 +54,25 @@ class Turn(NamedTuple):
     error: FlueError | None = None
 
 
-def _ignore(*_: object) -> None:
-    """Default of a callback."""
-
-
 class Listener(NamedTuple):
-    """Callbacks that follow a turn. A FlueError that one raises ends the turn.
+    """Callbacks that follow a turn. A FlueError raised by one of them ends the turn.
 
-    `waiting` is called now and then while the turn waits behind another's; `begun` when the prompt is
-    durable, with what was found then, perhaps an earlier prompt that a crash left unanswered; `piece`
-    with each piece of a streamed reply. `stuck` gets the turn, from another thread, when a cancelled
-    agent does not stop: the turn is settled by then, and what `run` returns later says no more.
+    `on_wait` is called repeatedly while the turn waits in the queue, with the turn that holds the session.
+    `on_begin` is called once the prompt is stored; it also gets the earlier prompt that a crash left
+    unanswered. `on_piece` gets each piece of a streamed reply. `on_stuck` gets the settled turn, from another
+    thread, when a cancelled agent does not stop.
     """
 
-    on_wait: Callable[[LeaseHolder], None] = _ignore
-    on_begin: Callable[[BegunTurn], None] = _ignore
-    on_piece: OnPiece = _ignore
-    on_stuck: Callable[[Turn], None] = _ignore
+    on_wait: Callable[[LeaseHolder], None] = do_nothing
+    on_begin: Callable[[BegunTurn], None] = do_nothing
+    on_piece: OnPiece = do_nothing
+    on_stuck: Callable[[Turn], None] = do_nothing
 
 
 class Runner:
-    """Runs turns on `store` in whichever thread calls, and writes each into `log`.
+    """Runs turns on `store` in the calling thread, and writes each into `log`.
 
-    It keeps a watchdog thread: close it when no more turns are to run.
+    It keeps a watchdog thread: close it after the last turn.
     """
 
     def __init__(self, store: Store, log: Log | None = None) -> None:
@@ -102,86 +89,88 @@ class Runner:
         cancellation: Cancellation,
         timeout: float | None = None,
     ) -> Turn:
-        """Answer one prompt in the calling thread; `timeout` bounds the agent, in seconds.
+        """Answer one prompt in the calling thread; `timeout` limits the agent, in seconds.
 
-        Whatever the agent does wrong is the turn's `error`. Raises only if the turn does not begin:
-        SessionBusy, SessionExists, SessionNotFound, SessionChanged, KeyConflict,
-        TurnCancelled while waiting, StoreError.
+        An error of the agent is the turn's `error`. Raises only if the turn does not begin: UsageError,
+        SessionBusy, SessionExists, SessionNotFound, SessionChanged, KeyConflict, TurnCancelled while
+        waiting, StoreError.
         """
-        store = self.store
         _refuse_lone_surrogates(request)
-        begun = store.begin(request, cancellable_pause(cancellation, listener.on_wait))
+        begun = self.store.begin(request, cancellable_pause(cancellation, listener.on_wait))
         if isinstance(begun, ReplayedTurn):
             return _make_replayed_turn(begun)
+        began_at = time.monotonic()
         lease = begun.lease
-        began = time.monotonic()
-        seed = new_seed()
-        recorder = CallRecorder()
-        recorded = {"source": agent.fingerprint, "seed": seed}
+        turn_input = TurnInput(
+            session=lease.head.name,
+            prompt=request.prompt,
+            data=lease.data,
+            history=history_before(self.store, lease.head),
+            turn=lease.turn,
+            started_at=lease.started_at,
+            seed=new_seed(),
+        )
+        meta = {"source": agent.fingerprint, "seed": turn_input.seed}
 
-        def ended(turn: Turn) -> Turn:
-            if self._log:
-                _log_turn(self._log, turn, time.monotonic() - began)
+        def abandon(error: FlueError) -> Turn:
+            turn = _abandon_turn(self.store, begun, error, meta)
+            self._log_turn(turn, began_at)
             return turn
-
-        def give_up(why: FlueError) -> None:
-            listener.on_stuck(ended(_abandon_turn(store, begun, why, recorded)))
 
         try:
             listener.on_begin(begun)
-            start = TurnInput(
-                session=lease.head.name,
-                prompt=request.prompt,
-                data=lease.data,
-                history=history_before(store, lease.head),
-                turn=lease.turn,
-                started_at=lease.started_at,
-                seed=seed,
-            )
             result = run_agent(
                 agent,
-                start,
-                start.make_session(),
-                recorder,
+                turn_input,
+                turn_input.make_session(),
+                CallRecorder(),
                 cancellation=cancellation,
-                watch=self._watchdog.watch(lease, cancellation, timeout=timeout, give_up=give_up),
+                watch=self._watchdog.watch(
+                    lease,
+                    cancellation,
+                    timeout=timeout,
+                    give_up=lambda reason: listener.on_stuck(abandon(reason)),
+                ),
                 on_piece=listener.on_piece,
             )
         except FlueError as error:
-            return ended(_abandon_turn(store, begun, error, recorded))
+            return abandon(error)
         except BaseException as error:
             # A bug of ours must not leave the session held.
-            _abandon_turn(store, begun, FlueError(describe_exception(error)), recorded)
+            _abandon_turn(self.store, begun, FlueError(describe_exception(error)), meta)
             raise
-        return ended(_commit_turn(store, begun, result))
+        turn = _commit_turn(self.store, begun, result)
+        self._log_turn(turn, began_at)
+        return turn
 
     def close(self) -> None:
         """End the watchdog thread; the store stays open."""
         self._watchdog.close()
 
-
-def _log_turn(log: Log, turn: Turn, seconds: float) -> None:
-    log.write(
-        "turn",
-        agent=turn.agent,
-        session=turn.session,
-        turn=turn.turn,
-        outcome=turn.outcome,
-        error=turn.error.type if turn.error else None,
-        milliseconds=round(seconds * 1000),
-    )
+    def _log_turn(self, turn: Turn, began_at: float) -> None:
+        if self._log is None:
+            return
+        self._log.write(
+            "turn",
+            agent=turn.agent,
+            session=turn.session,
+            turn=turn.turn,
+            outcome=turn.outcome,
+            error=turn.error.type if turn.error else None,
+            milliseconds=round((time.monotonic() - began_at) * 1000),
+        )
 
 
 def _refuse_lone_surrogates(request: TurnRequest) -> None:
-    for what, text in (("prompt", request.prompt), ("turn key", request.key or "")):
+    for label, text in (("prompt", request.prompt), ("turn key", request.key or "")):
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise UsageError(f"the {what} is not UTF-8") from None
+            raise UsageError(f"the {label} is not UTF-8") from None
 
 
 def cancellable_pause(cancellation: Cancellation, on_wait: Callable[[LeaseHolder], None]) -> Pause:
-    """Make the pause for a turn that waits: it tells `waiting` the holder, and ends when cancelled."""
+    """Make the pause of a turn in the wait queue: it reports the holder, and raises once cancelled."""
 
     def pause(seconds: float, holder: LeaseHolder) -> None:
         cancellation.check()
@@ -199,22 +188,20 @@ def _commit_turn(store: Store, begun: BegunTurn, result: TurnResult) -> Turn:
             lease, reply=result.reply, messages=result.messages, data=result.data, meta=result.meta
         )
     except (LeaseLost, StoreError) as error:
-        # The agent's work is done and cannot be kept: the reply is still worth showing.
+        # The agent's work is done and cannot be stored: the reply is still worth showing.
         return _make_turn(begun, "interrupted", lease.head.version, reply=result.reply, error=error)
     return _make_turn(begun, "completed", head.version, reply=result.reply, data=result.data)
 
 
 def _abandon_turn(store: Store, begun: BegunTurn, error: FlueError, meta: Mapping[str, Any]) -> Turn:
-    """Settle the turn as what `error` makes of it; data and history stay as they were."""
+    """Settle the turn as failed or cancelled because of `error`; data and history stay as they were."""
     outcome = "cancelled" if isinstance(error, TurnCancelled | OutputClosed) else "failed"
-    # An exception about a file's name may hold half a character, which no store would take.
-    message = error.message.encode("utf-8", "backslashreplace").decode()
     try:
-        version = store.abandon(begun.lease, outcome, Failure(error.type, message), meta).version
+        version = store.abandon(begun.lease, outcome, failure_of(error), meta).version
     except LeaseLost:
         version = begun.lease.head.version  # settled already, by the watchdog or by another process
-    except StoreError as failure:
-        return _make_turn(begun, "interrupted", begun.lease.head.version, error=failure)
+    except StoreError as store_error:
+        return _make_turn(begun, "interrupted", begun.lease.head.version, error=store_error)
     return _make_turn(begun, outcome, version, error=error)
 
 
@@ -243,8 +230,8 @@ def _make_turn(
     )
 
 
-def _make_replayed_turn(found: ReplayedTurn) -> Turn:
-    entry, head = found.entry, found.head
+def _make_replayed_turn(replayed: ReplayedTurn) -> Turn:
+    entry, head = replayed.entry, replayed.head
     return Turn(
         agent=head.agent,
         session=head.name,

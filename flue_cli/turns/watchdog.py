@@ -1,4 +1,4 @@
-"""The thread that watches over running turns while their agents think."""
+"""Watchdog: a thread that renews leases, ends late turns and gives up on agents that do not stop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
 
 GRACE_SECONDS = 2.0
-"""How long an agent that was told to stop may take to do so."""
+"""Seconds that a cancelled agent has for stopping."""
 
 _LONGEST_SLEEP = 3600.0
 _CHECK, _DRAIN, _END = 0, 254, 255
@@ -31,21 +31,21 @@ _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Watchdog:
-    """Renews leases, ends turns whose time is up, and gives up on agents that will not stop.
+    """Renews leases, ends turns at their time limit, and gives up on agents that do not stop.
 
-    One thread for all turns of a store, since starting one costs as much as a commit. It sleeps until
-    the next moment that may matter.
-
-    A signal reaches this thread through a wake-up descriptor, since a handler only runs once the main
-    thread comes back from C code, and an agent may never.
+    One thread serves all turns of a store. It sleeps until the next renewal or deadline.
     """
 
+    # One thread, since starting one costs as much as a commit.
+    # Signals reach it through a wake-up descriptor: a Python handler runs only after the main thread returns
+    # from C code, and an agent may stay there for ever.
+
     def __init__(self, store: Store | None) -> None:
-        """`store` has the leases to renew; None: turns are watched that have none."""
+        """`store` renews the leases; None if the turns have none."""
         self._store = store
         self._lock = threading.Lock()
         self._watched: list[_WatchedTurn] = []
-        self._wakes_at = 0.0  # when the thread will look again by itself; 0: not before it is woken
+        self._wakes_at = 0.0  # end of the present sleep, in monotonic seconds; 0 for an endless one
         self._thread: threading.Thread | None = None
         self._drained = threading.Event()
         self._read_end, self._write_end = -1, -1
@@ -59,12 +59,10 @@ class Watchdog:
         timeout: float | None,
         give_up: Callable[[FlueError], None],
     ) -> Iterator[None]:
-        """Watch over the turn of `lease` (None: it has none) while inside.
+        """Watch a turn inside of the context; `lease` is None for a turn that is not stored.
 
-        `timeout` bounds it, in seconds.
-
-        `give_up` is called, from the watchdog's thread, when a cancelled agent has not stopped within
-        GRACE_SECONDS.
+        `timeout` limits the turn, in seconds. `give_up` is called from the watchdog's thread when a cancelled
+        agent has not stopped within GRACE_SECONDS.
         """
         self._start()
         renew = partial(self._store.renew, lease) if self._store and lease else None
@@ -77,7 +75,7 @@ class Watchdog:
             self._remove(turn, old_wakeup)
 
     def _add(self, turn: _WatchedTurn) -> int:
-        """Begin to watch over a turn; returns the wake-up descriptor that was set before."""
+        """Begin to watch a turn; returns the wake-up descriptor that was set before."""
         with self._lock:
             self._watched.append(turn)
             is_earlier = not self._wakes_at or turn.next_check() < self._wakes_at
@@ -88,7 +86,7 @@ class Watchdog:
         return old_wakeup
 
     def _remove(self, turn: _WatchedTurn, old_wakeup: int) -> None:
-        """End watching: once this returns, nothing more is done for the turn."""
+        """End watching: after this returns, nothing more is done for the turn."""
         if turn.in_main:
             signal.set_wakeup_fd(old_wakeup)
         turn.cancellation.listen(None)
@@ -100,7 +98,7 @@ class Watchdog:
             self._drain_signals()
 
     def close(self) -> None:
-        """End the thread, and let go of what it holds."""
+        """End the thread and close its pipe."""
         if self._thread is None:
             return
         self._wake(_END)
@@ -124,7 +122,7 @@ class Watchdog:
             self._thread.start()
 
     def _drain_signals(self) -> None:
-        """Have the thread see the signals of a turn that is over, not take them for the next one's."""
+        """Have the thread read the signals of an ended turn, so that they do not cancel the next one."""
         self._drained.clear()
         self._wake(_DRAIN)
         self._drained.wait(1.0)
@@ -140,9 +138,9 @@ class Watchdog:
         try:
             os.write(self._write_end, bytes([byte]))
         except BlockingIOError:
-            return  # a pipe full of reasons to wake up is one already
+            return  # the pipe is full: the thread wakes up anyway
         except OSError as error:
-            if error.errno != errno.EBADF:  # an agent closed what is not its own: see _sleep
+            if error.errno != errno.EBADF:  # an agent closed the pipe: see _wait_for_wakeup
                 raise
 
     def _run(self) -> None:
@@ -167,19 +165,19 @@ class Watchdog:
             self._store.disconnect()
 
     def _wait_for_wakeup(self, until: float) -> bool:
-        """Wait until then (0: for ever), unless something happens; True if it is time to end."""
+        """Wait until `until` (0: for ever) or a wake-up; True if the thread is to end."""
         seconds = min(max(0.0, until - time.monotonic()), _LONGEST_SLEEP) if until else None
-        poll = select.poll()  # select() knows no descriptors from 1024 on, of which a server may have many
+        poll = select.poll()  # select() fails for descriptors from 1024 on, and a server may have many
         poll.register(self._read_end, select.POLLIN)
         try:
             ready = poll.poll(None if seconds is None else math.ceil(seconds * 1000))
-            said = os.read(self._read_end, 64) if ready else b""
+            wakeups = os.read(self._read_end, 64) if ready else b""
         except OSError as error:
             if error.errno != errno.EBADF:
                 raise
-            self._make_pipe()  # an agent closed every descriptor that it found
+            self._make_pipe()  # an agent closed every open descriptor
             return False
-        for byte in said:
+        for byte in wakeups:
             if byte == _END:
                 return True
             if byte == _DRAIN:
@@ -192,7 +190,7 @@ class Watchdog:
 
 
 def _clear_wakeup_in_child(watchdog: Watchdog | None) -> None:
-    """In a process that an agent forked: signals that it gets are not its parent's."""
+    """Clear the wake-up descriptor in a process that an agent forked: its signals are not its parent's."""
     if watchdog is not None:
         descriptor = signal.set_wakeup_fd(-1)
         if descriptor != watchdog._write_end:  # noqa: SLF001 - the rest of the class, for a child without threads
@@ -200,7 +198,7 @@ def _clear_wakeup_in_child(watchdog: Watchdog | None) -> None:
 
 
 class _WatchedTurn:
-    """A running turn, and what is to be done about it when. All moments are monotonic seconds."""
+    """A running turn with the times of its next actions, in monotonic seconds."""
 
     def __init__(
         self,
@@ -224,7 +222,7 @@ class _WatchedTurn:
         self.in_main = threading.get_ident() == threading.main_thread().ident
 
     def next_check(self) -> float:
-        """Return the next moment to look at it."""
+        """Return the time of the next action."""
         if self.is_over:
             return math.inf
         if self.cancellation.reason:
@@ -232,29 +230,29 @@ class _WatchedTurn:
         return min(self._renew_at, self._deadline)
 
     def note_signal(self, signum: int) -> None:
-        """Note a signal; its handler may still have to wait for the agent."""
+        """Record a signal; its handler may still have to wait for the agent."""
         if self.in_main:
             self.cancellation.request(cancelled_by(signum), stop=False)
 
     def act_if_due(self) -> None:
-        """Do what is due."""
-        why = self.cancellation.reason
+        """Give up, cancel or renew, if its time has come."""
+        reason = self.cancellation.reason
         now = time.monotonic()
-        if why and now >= self.cancellation.requested_at + GRACE_SECONDS:
+        if reason and now >= self.cancellation.requested_at + GRACE_SECONDS:
             self.is_over = True
-            self._give_up(why)
+            self._give_up(reason)
             return
-        if not why and now >= self._deadline:
+        if not reason and now >= self._deadline:
             self.cancellation.request(TurnTimeout(f"the agent took longer than {self._timeout:g} s"))
         if self._renew and now >= self._renew_at:
             self._renew_at = self._renew_lease(self._renew, now)
 
     def _renew_lease(self, renew: Callable[[], None], now: float) -> float:
-        """Renew the lease; returns when to do so next."""
+        """Renew the lease; returns the time of the next renewal."""
         try:
             renew()
         except LeaseLost:
-            return math.inf  # the commit will say so; the agent may still have something to show
+            return math.inf  # the commit will report it; the reply is still worth showing
         except FlueError:
-            return now + self._renew_every / 5  # a store in trouble may be well again before the lease ends
+            return now + self._renew_every / 5  # the store may work again before the lease ends
         return now + self._renew_every

@@ -201,7 +201,7 @@ BROKEN = {
         "its process is ended by SIGSEGV while it is loaded",
     ),
     "empty": ("", "has no 'agent'"),
-    "number": ("agent = 3", "has something that cannot be called as its 'agent'"),
+    "number": ("agent = 3", "its 'agent' is not callable"),
     "typo": ("def agent(:", "cannot be loaded: SyntaxError: invalid syntax"),
     "few": ("def agent(prompt): ...", "does not take three arguments: too many positional arguments"),
     "many": ("def agent(a, b, c, d): ...", "does not take three arguments: missing a required argument: 'd'"),

@@ -43,9 +43,7 @@ def test_a_failure_is_readable(pytester: pytest.Pytester) -> None:
     done = pytester.runpytest()
 
     done.assert_outcomes(failed=1)
-    done.stdout.fnmatch_lines(
-        ["*one.flue:5: the reply is another", "> a", "-b", "+a", "*one.flue:7: *", "> c"]
-    )
+    done.stdout.fnmatch_lines(["*one.flue:5: the reply differs", "> a", "-b", "+a", "*one.flue:7: *", "> c"])
     done.stdout.no_fnmatch_line("*Traceback*")
 
 

@@ -382,7 +382,7 @@ def test_an_edit_that_does_not_fit(flue: Flue) -> None:
 
     assert done.code == 4
     assert (
-        "error: the edit of turn 2 does not fit what the turns before it gave now:"
+        "error: the edit of turn 2 does not fit the replayed data:"
         ' list[0]: expected "old", found "new"\n' in done.err
     )
     assert done.err.endswith("hint: leave it out: --at 1\n")

@@ -88,8 +88,8 @@ def test_what_is_different_is_shown(flue: Flue) -> None:
     report, _, summary = done.out.rpartition("\n\n")
     assert report == (
         "x.flue FFFF.\n\n"
-        "x.flue:6: the reply is another\n> one\n> two\n one\n-three\n+two\n\n"
-        'x.flue:10: the data is another\n> a\n {\n-  "n": 3\n+  "n": 2\n }\n\n'
+        "x.flue:6: the reply differs\n> one\n> two\n one\n-three\n+two\n\n"
+        'x.flue:10: the data differs\n> a\n {\n-  "n": 3\n+  "n": 2\n }\n\n'
         "x.flue:13: the reply does not match\n> now\n-\\d\\d\\.\n+2026-01-01T00:00:02+00:00\n\n"
         "x.flue:15: the turn failed: the agent failed: ValueError: as asked\n> fail"
     )
@@ -141,7 +141,7 @@ def test_a_turn_may_have_to_fail(flue: Flue) -> None:
     done = flue("test", "x.flue", stdin=None)
 
     assert done.out.startswith(
-        "x.flue ...F\n\nx.flue:10: the turn failed otherwise\n> fail\n-exit\n+exception: "
+        "x.flue ...F\n\nx.flue:10: the turn failed with a different error\n> fail\n-exit\n+exception: "
     )
 
 
@@ -194,30 +194,30 @@ def test_history_and_edits(flue: Flue) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("> hi\n", 1, "it does not say which agent"),
+        ("> hi\n", 1, "the agent is missing"),
         ("agent: Wild!\n", 1, "agent: 'Wild!' cannot be an agent's name"),
         ("agent: wild\nagent: wild\n", 2, "there is a second 'agent:'"),
         ("agent: wild\nsession: -x\n", 2, "session: a session name cannot start with a hyphen"),
         ("agent: wild\ndata: {}\n", 2, "'data:' belongs below a prompt"),
         ("agent: wild\n  reply\n", 2, "a reply belongs below a prompt"),
         ("agent: wild\n> a\nagent: wild\n", 3, "'agent:' belongs above the first prompt"),
-        ("agent: wild\n> a\n  b\n# c\n  d\n", 5, "this turn has a reply to expect already"),
-        ("agent: wild\n> a\n  b\nmatches: b\n", 4, "this turn has a reply to expect already"),
+        ("agent: wild\n> a\n  b\n# c\n  d\n", 5, "this turn already expects a reply"),
+        ("agent: wild\n> a\n  b\nmatches: b\n", 4, "this turn already expects a reply"),
         ("agent: wild\n> a\nfails:\n  b\n", 4, "a turn that fails has no reply"),
         ("agent: wild\n> a\ndata: {}\ndata: {}\n", 4, "there is a second 'data:'"),
         ("agent: wild\n> a\ndata: {\"a\": NaN}\n", 3, "data: NaN is not JSON"),
-        ("agent: wild\n> a\ndata: []\n", 3, "data: this is no JSON object"),
-        ("agent: wild\n> a\ndata: {\n", 3, "data: this is no JSON"),
-        ("agent: wild\n> a\nreply: \"a\"\nreply: a\n", 4, "reply: this is no JSON"),
+        ("agent: wild\n> a\ndata: []\n", 3, "data: not a JSON object"),
+        ("agent: wild\n> a\ndata: {\n", 3, "data: not valid JSON"),
+        ("agent: wild\n> a\nreply: \"a\"\nreply: a\n", 4, "reply: not valid JSON"),
         ("agent: wild\nprompt: \"\\ud800\"\n", 2, "prompt: it: lone surrogate"),
-        ("agent: wild\n> a\nmatches: (\n", 3, "matches: this is no regular expression: missing )"),
-        ("agent: wild\n> a\nnow: yesterday\n", 3, "now: this is no time"),
-        ("agent: wild\n> a\nseed: -1\n", 3, "seed: this is no whole number"),
+        ("agent: wild\n> a\nmatches: (\n", 3, "matches: not a valid regular expression: missing )"),
+        ("agent: wild\n> a\nnow: yesterday\n", 3, "now: not a time like"),
+        ("agent: wild\n> a\nseed: -1\n", 3, "seed: not a whole number"),
         ("agent: wild\n> a\nturn: 0\n", 3, "turn: turns begin with 1"),
         ("agent: wild\n> a\ncall: {\"name\": \"x\", \"reslt\": 1}\n", 3, "call: it needs one of result, "),
-        ("agent: wild\nedit: {}\nseed: 1\n", 3, "'seed:' belongs below a prompt, and an edit is none"),
+        ("agent: wild\nedit: {}\nseed: 1\n", 3, "'seed:' belongs below a prompt, not below an edit"),
         ("agent: wild\n> a\nreplay: \"a\"\n", 3, "there is no field 'replay'\nhint: did you mean reply?"),
-        ("agent: wild\n\n a\n", 3, "this is neither said, nor a reply, nor a field"),
+        ("agent: wild\n\n a\n", 3, "not a prompt, reply or field"),
         ("agent: wild\n\x1b[31m: a\n", 2, "there is no field '^[[31m'"),
     ],
 )  # fmt: skip
@@ -347,7 +347,7 @@ def test_junit(flue: Flue) -> None:
     assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("3", "1", "1")
     assert [case.get("line") for case in root.iter("testcase")] == ["1", "2", "4"]
     (failure,) = root.iter("failure")
-    assert failure.get("message") == "b.flue:3: the reply is another"
+    assert failure.get("message") == "b.flue:3: the reply differs"
     assert failure.text
     assert "-else\n" in failure.text
     assert "<U+FFFE><U+FFFF>^@ ]]> <&" in failure.text
@@ -380,7 +380,7 @@ def test_a_signal_ends_the_run(flue: Flue, signum: int) -> None:
     out, err = process.communicate(timeout=30)
 
     assert process.returncode == -signum
-    assert out.startswith(b"x.flue F\n\nx.flue:3: the reply is another\n")
+    assert out.startswith(b"x.flue F\n\nx.flue:3: the reply differs\n")
     assert b"\n1 failed in " in out
     assert err.endswith(b"error: cancelled\n")
     assert len(list(ElementTree.parse(flue.folder / "x.xml").getroot().iter("testcase"))) == 1

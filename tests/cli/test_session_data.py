@@ -148,7 +148,7 @@ UNUSABLE = [
     ("", "[1]", "VALUE is a list of 1: a session's data is an object, {…}"),
     ("tasks[5]", "1", "tasks is a list of 1: it has no entry [5]\nhint: the next one is tasks[1]"),
     ("n.x", "1", 'n is a number: it has no key "x"'),
-    ("a b", "1", "'a b' is no path: expected .key or [ at character 2\nhint: a path is written tasks[0].title, other keys as [\"any key\"]"),
+    ("a b", "1", "'a b' is not a valid path: expected .key or [ at character 2\nhint: a path is written tasks[0].title, other keys as [\"any key\"]"),
 ]  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def test_what_was_undone_is_kept_when_something_else_is_said(driver: ChatDriver)
         ("/try", "error: /try takes a prompt"),
         ("/resume", "error: /resume takes the name of a session"),
         ("/resume nobody", "error: there is no session 'nobody' of agent 'tester'"),
-        ("/data said[", "error: 'said[' is no path: "),
+        ("/data said[", "error: 'said[' is not a valid path: "),
         ("/data set said 1", "error: nothing has been said yet"),
         ("/data edit", "error: nothing has been said yet"),
     ],

@@ -378,9 +378,7 @@ def test_what_json_cannot_hold_is_named(value: Any, problem: str) -> None:
 
     live, replayed, _ = live_and_replayed(agent)
     assert replayed == live
-    assert all(
-        words[0] == "AgentError" and f"gave cannot be kept: {problem}" in words[1] for words in live
-    ), live
+    assert all(words[0] == "AgentError" and f"cannot be kept: {problem}" in words[1] for words in live), live
 
 
 def test_calls_are_bounded() -> None:
@@ -422,12 +420,12 @@ def test_a_call_that_was_not_recorded_is_not_made() -> None:
 @pytest.mark.parametrize(
     ("call", "problem"),
     [
-        (7, "calls[0] is no object with a name"),
-        ({"result": 1}, "calls[0] is no object with a name"),
+        (7, "calls[0] is not an object with a name"),
+        ({"result": 1}, "calls[0] is not an object with a name"),
         ({"name": "a"}, "calls[0] needs one of"),
-        ({"name": "a", "pieces": "abc"}, "calls[0].pieces is no list"),
+        ({"name": "a", "pieces": "abc"}, "calls[0].pieces is not a list"),
         ({"name": "a", "error": {"type": "ValueError"}}, "calls[0].error needs type and message"),
-        ({"name": "a", "unanswered": "long"}, "calls[0].unanswered is no number"),
+        ({"name": "a", "unanswered": "long"}, "calls[0].unanswered is not a number"),
     ],
 )
 def test_what_is_no_record_is_refused(call: Any, problem: str) -> None:
@@ -471,7 +469,7 @@ def test_a_call_that_cannot_be_kept_fails_the_turn(flue: Flue) -> None:
 
     assert (done.code, done.out) == (1, "")
     assert done.err == (
-        "error: what the call 'all' gave cannot be kept: result.x: set\n"
+        "error: the result of the call 'all' cannot be kept: result.x: set\n"
         "hint: have it return what JSON holds: dict, list, str, int, float, bool, None\n"
     )
 

@@ -159,9 +159,12 @@ def test_a_call_that_was_swallowed_is_told(dry_runner: DryRunner) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"data": "[]"}, "the data of session 'a' is no JSON object"),
+        ({"data": "[]"}, "the data of session 'a' is not a JSON object"),
         ({"data": "{"}, "the data of session 'a' is not JSON"),
-        ({"calls": [7]}, "the recorded calls of turn 1 of session 'a' are none: calls[0] is no object"),
+        (
+            {"calls": [7]},
+            "the recorded calls of turn 1 of session 'a' are invalid: calls[0] is not an object",
+        ),
     ],
 )
 def test_a_scene_that_makes_no_sense(dry_runner: DryRunner, fields: dict[str, Any], words: str) -> None:
@@ -238,7 +241,7 @@ def test_an_agent_that_will_not_stop_is_told(dry_runner: DryRunner, monkeypatch:
                 time.sleep(0.001)
         return "done at last"
 
-    done = dry_run(dry_runner, stubborn, timeout=0.05, stuck=told.append)
+    done = dry_run(dry_runner, stubborn, timeout=0.05, on_stuck=told.append)
 
     assert isinstance(told[0].error, TurnTimeout)
     assert isinstance(done.error, TurnTimeout)

@@ -116,7 +116,7 @@ def with_an_event_loop_of_its_own(prompt: str, session: Any, context: Any) -> st
 def test_an_agent_may_be_anything_that_can_be_called(quick: Host, agent: Any, pieces: list[str]) -> None:
     """Functions, coroutines, generators of both kinds, objects and partials all answer."""
     heard: list[str] = []
-    answered = quick.turn(agent, piece=heard.append)
+    answered = quick.turn(agent, on_piece=heard.append)
 
     assert (answered.outcome, answered.reply, answered.error) == ("completed", "you said hi", None)
     assert type(answered.reply) is str
@@ -140,7 +140,7 @@ def test_pieces_arrive_as_they_are_made(quick: Host) -> None:
             log.append(f"made {piece}")
             yield piece
 
-    quick.turn(agent, piece=lambda piece: log.append(f"heard {piece}"))
+    quick.turn(agent, on_piece=lambda piece: log.append(f"heard {piece}"))
 
     assert log == ["made a", "heard a", "made b", "heard b", "made c", "heard c"]
 
@@ -174,7 +174,7 @@ def test_a_stream_may_end_with_a_reply(host: Host) -> None:
         yield "one "
         yield Reply("two", [Message("tool", "t")], {"tokens": 7})
 
-    answered = host.turn(agent, piece=heard.append)
+    answered = host.turn(agent, on_piece=heard.append)
 
     assert (answered.reply, heard) == ("one two", ["one ", "two"])
     assert [message.role for message in host.history] == ["user", "tool", "assistant"]

@@ -227,7 +227,7 @@ def test_whatever_an_agent_does_wrong_is_its_failure(host: Host, agent: Any, kin
         return agent(prompt, session, context)
 
     before = host.turn(remember, "before")
-    failed = host.turn(meddling_first, piece=lambda piece: None)
+    failed = host.turn(meddling_first, on_piece=lambda piece: None)
     error = failed.error
 
     assert (failed.outcome, failed.reply, failed.turn) == ("failed", None, 2)
@@ -319,7 +319,7 @@ def test_a_failure_has_the_agents_traceback(quick: Host) -> None:
 def test_a_stream_that_fails_was_heard_so_far(quick: Host) -> None:
     """The pieces before a failure were shown, and none of them is kept as a reply."""
     heard: list[str] = []
-    failed = quick.turn(streaming_then_broken_by(ValueError("boom")), piece=heard.append)
+    failed = quick.turn(streaming_then_broken_by(ValueError("boom")), on_piece=heard.append)
 
     assert (heard, failed.reply, quick.history) == (["so far "], None, [])
 

@@ -327,7 +327,7 @@ def test_an_agent_that_will_not_stop_is_given_up(
 
     host.turn(remember, "before")
     call = in_thread(
-        host.turn, kind(until, running), cancellation=cancellation, timeout=timeout, stuck=on_stuck
+        host.turn, kind(until, running), cancellation=cancellation, timeout=timeout, on_stuck=on_stuck
     )
     while not running:
         time.sleep(0.001)
@@ -359,7 +359,7 @@ def test_an_agent_has_two_seconds_to_stop(quick: Host, in_thread: Any) -> None:
         quick.turn,
         stubborn(given_up, running),
         cancellation=cancellation,
-        stuck=lambda settled: given_up.set(),
+        on_stuck=lambda settled: given_up.set(),
     )
     while not running:
         time.sleep(0.001)
@@ -436,7 +436,7 @@ def test_when_nobody_listens_the_agent_is_closed(
         if len(heard) == 3:
             raise error
 
-    settled = quick.turn(getattr(agent, kind), piece=on_piece)
+    settled = quick.turn(getattr(agent, kind), on_piece=on_piece)
 
     assert (settled.outcome, settled.error, settled.reply) == (outcome, error, None)
     assert settled.error is not None

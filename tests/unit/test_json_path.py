@@ -150,7 +150,7 @@ def test_put_makes_objects_and_appends() -> None:
         ("tasks[3]", "tasks is a list of 2: it has no entry [3]"),
         ("tasks[-3]", "tasks is a list of 2: it has no entry [-3]"),
         ("tasks.x", 'tasks is a list of 2: it has no key "x"'),
-        ("new[0]", "new is no list: it has no entry [0]"),
+        ("new[0]", "new is not a list: it has no entry [0]"),
         ("done.x", 'done is true: it has no key "x"'),
         ('["user name"][0]', '["user name"] is text: it has no entry [0]'),
         ("[0]", "the data is an object: it has no entry [0]"),

@@ -66,7 +66,8 @@ def copy_branch(db: sqlite3.Connection, head: SessionHead, name: str) -> Session
         done = db.execute(
             f"""
             INSERT INTO entry (id, session, line, turn, parent, {_COPIED_COLUMNS})
-            SELECT :first + turn - 1, :uid, :first, turn, nullif(:first + turn - 2, :first - 1), {_COPIED_COLUMNS}
+            SELECT :first + turn - 1, :uid, :first, turn, nullif(:first + turn - 2, :first - 1),
+                {_COPIED_COLUMNS}
             FROM entry WHERE session = :session AND line = :line AND turn BETWEEN :low AND :high
             """,  # noqa: S608 - our own words
             {"first": first, "uid": made.uid, "session": segment.session, "line": segment.branch,
