@@ -69,7 +69,7 @@ def summary_document(summary: SessionSummary, *, with_origin: bool = False) -> d
 
 
 def origin_document(agent: str, origin: ForkOrigin | None) -> dict[str, Any] | None:
-    """Return the origin of a fork, which has its parent's agent; None if it is no fork."""
+    """Return the origin of a fork, which has its parent's agent; None if it is not a fork."""
     return {"agent": agent, "session": origin.name, "turn": origin.turn} if origin else None
 
 

@@ -18,7 +18,7 @@ _CHARACTERS_BEFORE_HIT = 30
 
 
 def hit_excerpt(hit: SearchHit, query: SearchQuery) -> list[tuple[str, bool]]:
-    """What stands around the first match, in pieces, each with whether it is a word that was looked for.
+    """Return the text around the first match in pieces, each with True if it is a word of the query.
 
     From the prompt, unless more of the words are in the reply. A cut is marked with an ellipsis.
     """

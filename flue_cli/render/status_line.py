@@ -1,4 +1,4 @@
-"""What stands below the cursor while an agent works: how long it has been, for whom a turn waits.
+"""The lines below the cursor while an agent works: the time it has taken, the holder that a turn waits for.
 
 It is drawn again and again, always below where the cursor is and never where it is: whatever others write
 (an agent, the programs that it starts) goes on where it stopped, and what is cleared away later leaves
@@ -168,7 +168,7 @@ def wrap_words(words: Sequence[str], columns: int, between: str) -> list[str]:
 
 
 def draw_below_cursor(lines: Sequence[str]) -> str:
-    """What draws the lines below the cursor, which stays where it is, in its column.
+    """Return the text that draws lines below the cursor and leaves the cursor in its place.
 
     The screen scrolls first if there are too few rows: then the cursor has moved along with its text.
     """

@@ -22,7 +22,7 @@ from flue_cli.text import SafeStream, safe_line, safe_text
 
 
 class TerminalLock:
-    """Where the cursor stands: one thread at a time writes there, and what is drawn there makes way.
+    """The lock of the terminal: one thread at a time writes at the cursor, and drawn lines make way.
 
     That is, `with room.lock: room.clear(); ...; room.draw()`, and nothing cleverer: an agent's thread may
     be stopped between any two instructions but in the `with` itself, and must not take the lock along.
@@ -195,7 +195,7 @@ class SafeWriter(io.TextIOBase):
         return self._stream.encoding
 
     def reconfigure(self, **settings: object) -> None:
-        """What some programs do to their stdout changes nothing here."""
+        """Ignore the settings: programs that reconfigure their stdout change nothing here."""
 
     def isatty(self) -> bool:
         return self._stream.isatty()
@@ -205,7 +205,7 @@ class SafeWriter(io.TextIOBase):
 
 
 class _SafeBytes(io.RawIOBase):
-    """What `print`'s stream offers as `buffer`: bytes go the same way as text."""
+    """The `buffer` of the stream that `print` writes to: bytes go the same way as text."""
 
     def __init__(self, writer: SafeWriter) -> None:
         self._writer = writer

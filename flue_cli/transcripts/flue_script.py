@@ -1,4 +1,4 @@
-"""A session as a conversation script: `flue test` plays it against today's agent, and compares.
+"""A session as a conversation script: `flue test` plays it against the current agent, and compares.
 
 Its clock, seeds and recorded calls are those of the session, so the agent that made it passes.
 """

@@ -18,7 +18,7 @@ MAX_LINE = 256 * 2**20
 """The longest line, in bytes: a turn has several texts of up to 16 MiB, and JSON may escape each byte."""
 
 MAX_DOCUMENT = 2**30
-"""The largest document that is no lines: it is read into memory whole."""
+"""The largest document that is not in lines: it is read into memory whole."""
 
 _SQLITE = b"SQLite format 3\0"
 

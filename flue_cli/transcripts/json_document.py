@@ -33,7 +33,7 @@ def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
     fields = read_header(source.document, source.called)
     turns = fields.get("turns")
     if not isinstance(turns, list):
-        raise UsageError(f'{source.called}: "turns" is no list')
+        raise UsageError(f'{source.called}: "turns" is not a list')
     numbered = ((f"turns[{number}]", turn) for number, turn in enumerate(turns))
     found = turns_of(fields, numbered, source.called)
     yield ImportedSession(fields["agent"], fields["session"], found, read_origin(fields, source.called))

@@ -131,7 +131,7 @@ def _list_of(value: Any, where: str) -> list[Any]:
         return [value]
     messages = value.get("messages") if isinstance(value, dict) else value
     if not isinstance(messages, list):
-        raise UsageError(f"{where} is no list of messages")
+        raise UsageError(f"{where} is not a list of messages")
     return messages
 
 
@@ -145,7 +145,7 @@ def _said(messages: list[Any], where: str) -> list[Said]:
 
 
 def _read_message(message: Any, where: str) -> dict[str, Any]:
-    """A message; UsageError if it is none."""
+    """Return a message; UsageError if it is not valid."""
     if not _is_message(message) or message["role"] not in _ROLES:
         raise UsageError(f'{where} needs a "role": {", ".join(_ROLES)}')
     if "content" not in message and not {"tool_calls", "function_call", "refusal"} & set(message):

@@ -215,7 +215,7 @@ def test_a_bad_list_keeps_no_other_list_out(flue: Flue) -> None:
     assert (code, names(flue)) == (2, {"in-1", "in-5"})
     assert "in-2: there is no message by the user" in said
     assert "line 3 is not JSON" in said
-    assert "line 4 is no list of messages" in said
+    assert "line 4 is not a list of messages" in said
 
 
 def test_one_message_is_a_list_of_one(flue: Flue) -> None:

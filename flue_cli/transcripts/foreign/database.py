@@ -58,7 +58,7 @@ def open_foreign_database(source: Source) -> Iterator[sqlite3.Connection]:
     with ExitStack() as stack, translate_errors(source):
         db = stack.enter_context(_connected(os.path.realpath(source.path)))
         db.row_factory = _row
-        db.text_factory = str  # what is no text is the file's fault
+        db.text_factory = str  # invalid text is the file's fault
         db.execute("PRAGMA query_only = ON")
         db.execute("BEGIN")
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from here on nothing changes for us

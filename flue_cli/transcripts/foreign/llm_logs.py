@@ -281,7 +281,7 @@ def _attachment(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def _times(row: sqlite3.Row) -> tuple[int, int]:
-    """When a response began and when it had come."""
+    """Return the times at which a response began and was complete."""
     since = parse_iso(row["datetime_utc"])
     if since is None:
         return UNDATED, UNDATED
