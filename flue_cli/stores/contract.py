@@ -15,15 +15,14 @@ Every method may raise StoreError (exit 5) when the store itself fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from flue_cli.agents.api import Message
     from flue_cli.stores.records import (
         BegunTurn,
         Entry,
-        Failure,
         ForkOrigin,
         HealthFinding,
         Lease,
@@ -32,7 +31,9 @@ if TYPE_CHECKING:
         SearchHit,
         SessionHead,
         SessionSummary,
+        TurnFailure,
         TurnRequest,
+        TurnResult,
     )
     from flue_cli.stores.statistics import Statistics
 
@@ -79,9 +80,7 @@ class Store(Protocol):
         """Hold the lease for another `lease_seconds`; LeaseLost if somebody took it."""
         ...
 
-    def commit(
-        self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
-    ) -> SessionHead:
+    def commit(self, lease: Lease, result: TurnResult) -> SessionHead:
         """Complete the turn: reply, history, data, head and version in one transaction.
 
         LeaseLost, with nothing changed, unless fence and version are still the lease's; an expired
@@ -89,7 +88,7 @@ class Store(Protocol):
         """
         ...
 
-    def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> SessionHead:
+    def abandon(self, lease: Lease, failure: TurnFailure) -> SessionHead:
         """Settle the turn as "failed" or "cancelled"; data and history stay. LeaseLost as for commit."""
         ...
 

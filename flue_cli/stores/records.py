@@ -67,6 +67,23 @@ class Entry(NamedTuple):
     data: str = ""
 
 
+class TurnResult(NamedTuple):
+    """The result of a completed turn. Each field is the field of that name in the turn's entry."""
+
+    reply: str
+    messages: tuple[Message, ...]
+    data: str
+    meta: Mapping[str, Any]
+
+
+class TurnFailure(NamedTuple):
+    """The end of a turn that did not complete. Each field is the field of that name in the turn's entry."""
+
+    outcome: str
+    error: Failure
+    meta: Mapping[str, Any]
+
+
 class LeaseHolder(NamedTuple):
     """The process that runs a turn on a session: `pid` and `host` where known, `since` its beginning."""
 

@@ -30,11 +30,13 @@ from flue_cli.stores.records import (
     LeaseHolder,
     Pause,
     ReplayedTurn,
+    TurnFailure,
     TurnRequest,
+    TurnResult,
 )
 from flue_cli.turns.call_agent import OnPiece, run_agent
 from flue_cli.turns.cancellation import Cancellation
-from flue_cli.turns.result import TurnInput, TurnResult, history_before, new_seed
+from flue_cli.turns.result import TurnInput, history_before, new_seed
 from flue_cli.turns.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -195,9 +197,7 @@ def cancellable_pause(cancellation: Cancellation, on_wait: Callable[[LeaseHolder
 def _commit_turn(store: Store, begun: BegunTurn, result: TurnResult) -> Turn:
     lease = begun.lease
     try:
-        head = store.commit(
-            lease, reply=result.reply, messages=result.messages, data=result.data, meta=result.meta
-        )
+        head = store.commit(lease, result)
     except (LeaseLost, StoreError) as error:
         # The agent's work is done and cannot be kept: the reply is still worth showing.
         return _make_turn(begun, "interrupted", lease.head.version, reply=result.reply, error=error)
@@ -210,11 +210,12 @@ def _abandon_turn(store: Store, begun: BegunTurn, error: FlueError, meta: Mappin
     # An exception about a file's name may hold half a character, which no store would take.
     message = error.message.encode("utf-8", "backslashreplace").decode()
     try:
-        version = store.abandon(begun.lease, outcome, Failure(error.type, message), meta).version
+        failure = TurnFailure(outcome, Failure(error.type, message), meta)
+        version = store.abandon(begun.lease, failure).version
     except LeaseLost:
         version = begun.lease.head.version  # settled already, by the watchdog or by another process
-    except StoreError as failure:
-        return _make_turn(begun, "interrupted", begun.lease.head.version, error=failure)
+    except StoreError as store_error:
+        return _make_turn(begun, "interrupted", begun.lease.head.version, error=store_error)
     return _make_turn(begun, outcome, version, error=error)
 
 

@@ -22,7 +22,7 @@ from flue_cli.agents.api import Message
 from flue_cli.errors import SessionBusy, StoreDamaged, StoreError, StoreNewer
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Failure, SessionHead
+from flue_cli.stores.records import Failure, SessionHead, TurnFailure
 from flue_cli.stores.sqlite.store import SqliteStore
 from flue_cli.testing.run_turns import (
     AGENT,
@@ -189,7 +189,9 @@ def test_a_deleted_session_leaves_no_trace_in_the_files(path: Path, file_store: 
             meta={"m": secret},
             key=f"{secret}{number}",
         )
-    file_store.abandon(begin_turn(file_store, secret, "secret").lease, "failed", Failure("e", secret), {})
+    file_store.abandon(
+        begin_turn(file_store, secret, "secret").lease, TurnFailure("failed", Failure("e", secret), {})
+    )
     begin_expired_turn(file_store, secret, "secret")
     assert any(secret.encode() in content for content in files_below(path.parent).values())
     other = open_store(str(path))

@@ -16,7 +16,7 @@ from flue_cli.stores.contract import Store
 from flue_cli.stores.contract_errors import session_busy_error
 from flue_cli.stores.memory.sessions import Session, Sessions
 from flue_cli.stores.memory.store import MemoryStore
-from flue_cli.stores.records import LeaseHolder, TurnRequest
+from flue_cli.stores.records import LeaseHolder, TurnRequest, TurnResult
 from flue_cli.testing import StoreContract
 from flue_cli.testing.timeline import CHANGES
 
@@ -108,8 +108,8 @@ class ForgetsKeys(MemoryStore):
 class KeepsWhatFailed(MemoryStore):
     """Takes the data of the running turn over, whatever becomes of it."""
 
-    def abandon(self, lease: Any, outcome: str, error: Any, meta: Any) -> Any:
-        self.commit(lease, reply="", messages=[], data='{"half":1}', meta={})
+    def abandon(self, lease: Any, failure: Any) -> Any:
+        self.commit(lease, TurnResult(reply="", messages=(), data='{"half":1}', meta={}))
         return self.head(lease.head.agent, lease.head.name)
 
 

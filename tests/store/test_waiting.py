@@ -21,7 +21,7 @@ import pytest
 
 from flue_cli.errors import FlueError, SessionBusy, StoreError
 from flue_cli.stores import open_store
-from flue_cli.stores.records import LEASE_SECONDS
+from flue_cli.stores.records import LEASE_SECONDS, TurnFailure
 from flue_cli.testing.run_turns import (
     BROKEN,
     begin_turn,
@@ -433,7 +433,7 @@ def test_a_command_lets_the_one_behind_it_go_on(tmp_path: Path, stores: list[Sto
         partial(stores[1].rename, lease.head, "other", wait=30, pause=sleep),
         partial(stores[2].rename, lease.head, "another", wait=30, pause=sleep),
     )
-    stores[0].abandon(lease, "failed", BROKEN, {})
+    stores[0].abandon(lease, TurnFailure("failed", BROKEN, {}))
     join(threads)
     assert [summary.name for summary in stores[0].sessions()] == ["other"]
     assert in_line(path) == 0

@@ -24,7 +24,7 @@ from flue_cli.stores.sqlite.session_rows import (
     parse_session_row,
 )
 
-_COPIED_COLUMNS = ", ".join(name for name in EntryRow._fields + StoredData._fields if name != "turn")
+_COPIED = ", ".join(name for name in EntryRow._fields + StoredData._fields if name != "turn")
 """The columns of an entry that its copy on another line has too."""
 
 
@@ -65,8 +65,8 @@ def copy_branch(db: sqlite3.Connection, head: SessionHead, name: str) -> Session
     for segment in entry_queries.branch_segments(db, head, 1, head.turn):
         done = db.execute(
             f"""
-            INSERT INTO entry (id, session, line, turn, parent, {_COPIED_COLUMNS})
-            SELECT :first + turn - 1, :uid, :first, turn, nullif(:first + turn - 2, :first - 1), {_COPIED_COLUMNS}
+            INSERT INTO entry (id, session, line, turn, parent, {_COPIED})
+            SELECT :first + turn - 1, :uid, :first, turn, nullif(:first + turn - 2, :first - 1), {_COPIED}
             FROM entry WHERE session = :session AND line = :line AND turn BETWEEN :low AND :high
             """,  # noqa: S608 - our own words
             {"first": first, "uid": made.uid, "session": segment.session, "line": segment.branch,
