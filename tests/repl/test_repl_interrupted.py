@@ -341,7 +341,7 @@ def test_a_session_deleted_meanwhile_stays_deleted(driver: ChatDriver, made_anew
     driver.page.when("<one>\n", delete)
     page = driver.chat(echo, "one" + ENTER, "two" + ENTER, "/new fresh" + ENTER, "three" + ENTER, CTRL_D)
 
-    assert "<one>\nerror: session 'work' was deleted, renamed or made anew meanwhile\n" in page
+    assert "<one>\nerror: session 'work' was deleted, renamed or replaced meanwhile\n" in page
     assert driver.sent() == (["somebody else's"] if made_anew else [])
     assert driver.sent("fresh") == ["three"]
     assert "-r work" not in page

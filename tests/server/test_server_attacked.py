@@ -218,7 +218,7 @@ def test_what_cannot_be_taken_back_is_not_kept(sharing: SqliteStore) -> None:
     begun = [begin(sharing, f"s{number}") for number in range(4)]
     begun[1] = begun[1]._replace(lease=begun[1].lease._replace(fence=99))
     broken = Broken(sharing)
-    broken.statement = "ROLLBACK TO one"
+    broken.statement = "ROLLBACK TO member"
     raised = settle_together(sharing, begun, broken)
     kept = [sharing.head("parrot", f"s{number}").turn for number in range(4)]
     assert kept[1] == 0

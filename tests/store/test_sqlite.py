@@ -456,7 +456,7 @@ def test_a_turn_whose_end_could_not_be_written_is_over(
         raise StoreError("the disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr("flue_cli.stores.sqlite.store.release", full)
+        broken.setattr("flue_cli.stores.sqlite.store.release_lease", full)
         with pytest.raises(StoreError):
             complete_turn(store, lease)
     again = begin_turn(store, "second", wait=0)

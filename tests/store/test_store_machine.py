@@ -827,7 +827,7 @@ class IndexedMachine(SqliteMachine):
 
     def __init__(self) -> None:
         self.patches = [
-            patch("flue_cli.stores.sqlite.search.fts_index.LOOKED_THROUGH", 0),
+            patch("flue_cli.stores.sqlite.search.fts_index.SCANNED_ENTRIES", 0),
             patch("flue_cli.stores.sqlite.search.fts_index.BATCH_ENTRIES", 3),
         ]
         for one in self.patches:

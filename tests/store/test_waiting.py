@@ -246,7 +246,7 @@ def test_a_prompt_that_waits_for_a_renamed_session_ends(gated: Flue) -> None:
     assert ended(rename) == (0, "", "gated/a is now gated/b\n")
     code, out, err = ended(waiter)
     assert (code, out) == (4, "")
-    assert "session 'a' was deleted, renamed or made anew meanwhile" in err
+    assert "session 'a' was deleted, renamed or replaced meanwhile" in err
     assert [line.split("\t")[1] for line in gated("sessions", "list", stdin=None).out.splitlines()] == ["b"]
     assert order(gated, "b") == ["hold"]
 
@@ -267,7 +267,7 @@ def test_a_prompt_that_waits_for_a_deleted_session_ends(gated: Flue, anew: bool)
     waiter.send_signal(signal.SIGCONT)
     code, out, err = ended(waiter)
     assert (code, out) == (4, "")
-    assert "was deleted, renamed or made anew meanwhile" in err
+    assert "was deleted, renamed or replaced meanwhile" in err
     assert gated("sessions", "list", stdin=None).out == before
     assert in_line(gated) == 0
 
