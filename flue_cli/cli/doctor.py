@@ -38,7 +38,10 @@ def doctor(
     app: App = ctx.obj
     found = [(topic, finding) for topic, findings in _look(store, agents_dirs or []) for finding in findings]
     if as_json:
-        documents = [{"topic": topic, **finding._asdict()} for topic, finding in found]
+        documents = [
+            {"topic": topic, "level": finding.level, "what": finding.message, "advice": finding.advice}
+            for topic, finding in found
+        ]
         app.output.result(machine_output.as_json(documents, indent=2))
     elif app.output.is_terminal:
         from flue_cli.render.tables import checkup_text, show_paged_renderable

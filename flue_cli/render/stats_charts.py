@@ -75,7 +75,7 @@ def statistics_charts(found: Statistics) -> RenderableType:
 def _count_lines(found: Statistics) -> Text:
     said = [
         pluralize(found.sessions, "session"),
-        *([pluralize(found.undone_forks, "kept fork")] if found.undone_forks else []),
+        *([pluralize(found.undone_forks, "undone fork")] if found.undone_forks else []),
         pluralize(found.turns, "turn"),
         *([pluralize(found.edits, "edit")] if found.edits else []),
         pluralize(found.messages, "message"),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 COUNT_LABELS = (
     "sessions",
-    "kept_forks",
+    "undone_forks",
     "turns",
     "edits",
     "completed",

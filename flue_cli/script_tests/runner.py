@@ -12,8 +12,9 @@ from flue_cli.errors import FlueError, TurnCancelled
 from flue_cli.jsondata.strict import dumps, loads
 from flue_cli.script_tests.checks import FailedCheck, StepOutcome, check_step
 from flue_cli.script_tests.model import Script, Step
+from flue_cli.stores.records import TurnResult
 from flue_cli.turns.dry_run import AgentRun, DryRunResult
-from flue_cli.turns.result import TurnInput, TurnResult
+from flue_cli.turns.result import TurnInput
 
 _SECOND = 1_000_000
 

@@ -1,29 +1,28 @@
 """The contract of every store: the Store protocol. Its records are in records.py.
 
-A session is known by agent and name and has a `uid` that its store never uses again. Its timeline
-is a tree of entries: every accepted prompt and every edit of the data is one, with a parent. A
-*line* is a run of entries in which each is the next one's parent; turns on the path from the start
-to the head are numbered 1, 2, 3 … without a gap, whatever became of them. The session's head names
-the entry that counts as now; its `version` grows with every change.
+A session is known by agent and name, and has a `uid` that its store never uses again. Its timeline is a
+tree of entries. Each accepted prompt is an entry, and so is each edit of the data; each entry has a parent.
+A *branch* is a run of entries, each the parent of the next. Turns on the path from the start to the head
+have the numbers 1, 2, 3 and so on without a gap, whatever their outcome. The *head* is the entry that counts
+as now. The `version` of a session grows with every change.
 
-Undoing moves the head back, and nothing is thrown away: what was undone can be done again until
-something else is added, and then stays as an *undone fork*, a session of its own named `NAME~1`.
+Undo moves the head back and deletes nothing: redo can move it forward again. When an entry is added
+instead, the undone branch becomes an *undone fork*, a session of its own with the name `NAME~1`.
 
-Times are microseconds since the epoch, UTC. Data travels as JSON text, byte for byte.
-Every method may raise StoreError (exit 5) when the store itself fails.
+Times are microseconds since the epoch, in UTC. Data is JSON text, and comes back byte for byte.
+Every method may raise StoreError (exit code 5) if the store itself fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from flue_cli.agents.api import Message
     from flue_cli.stores.records import (
         BegunTurn,
         Entry,
-        Failure,
         ForkOrigin,
         HealthFinding,
         Lease,
@@ -32,102 +31,111 @@ if TYPE_CHECKING:
         SearchHit,
         SessionHead,
         SessionSummary,
+        TurnFailure,
         TurnRequest,
+        TurnResult,
     )
     from flue_cli.stores.statistics import Statistics
 
 ProgressCallback = Callable[[str, int, int], object]
-"""Called as long work goes on: what is being done ("copying"), how much of it is, of how much.
+"""Called during long work with the name of the step ("copying"), the amount done and the total.
 
-What it raises ends the work."""
+An exception that it raises ends the work."""
 
 
 class Store(Protocol):
-    """A place where sessions are kept. Safe to use from several threads at once."""
+    """Storage for sessions. Safe to use from several threads at once."""
 
     url: str
     """The URL that opens this store again, as `--store` takes it."""
 
     is_ephemeral: bool
-    """True if all of it ends with the process: then nothing else is to be written about it either."""
+    """True if its sessions end with the process. Flue then writes nothing about them into its log either."""
 
     files: tuple[str, ...]
-    """The absolute paths of all files that it may have, the main one first; none if it has no files.
+    """Absolute paths of all files that the store may have, the main file first; empty if it has none.
 
-    They need not be there yet. Nothing but the store may write them."""
+    They need not exist yet. Only the store may write them."""
 
     lease_seconds: float
-    """Duration of the leases that it gives and renews, in seconds: LEASE_SECONDS unless set."""
+    """Duration of the leases that it grants and renews, in seconds: LEASE_SECONDS unless set."""
 
     def head(self, agent: str, name: str) -> SessionHead:
-        """The session as it stands; with uid 0, creating nothing, if there is none."""
+        """Return the session as it stands. If there is none, return a head with uid 0 and create nothing."""
         ...
 
     def begin(self, request: TurnRequest, pause: Pause) -> BegunTurn | ReplayedTurn:
-        """Take the session, creating it if new, and record the prompt as running: one transaction.
+        """Take the session, creating it if it is new, and record the prompt as running, in one transaction.
 
-        Turns of one session are let in in order of arrival. SessionBusy if others hold it past
-        `ask.wait`; SessionExists or SessionNotFound if `ask.expect` says otherwise; SessionChanged
-        if it was deleted, renamed or made anew since `ask.uid` was seen or while waiting;
-        KeyConflict if the key completed another prompt. A key is looked up before `ask.expect`, so
-        that a retry is answered whatever it expects. What `pause` raises passes through, and
-        leaves no trace of the wait.
+        Turns of one session begin in order of arrival. Returns a ReplayedTurn, and runs nothing, if the key
+        completed a turn with the same prompt before; a key is looked up before `request.expect` is checked,
+        so that a retry is answered whatever it expects.
+
+        Raises SessionBusy if the session is still taken after `request.wait` seconds; SessionExists or
+        SessionNotFound if it is not as `request.expect` demands; SessionChanged if it was deleted, renamed
+        or replaced since `request.uid` was seen, or while waiting; KeyConflict if the key completed another
+        prompt. What `pause` raises passes through, and the request leaves the wait queue.
         """
         ...
 
     def renew(self, lease: Lease) -> None:
-        """Hold the lease for another `lease_seconds`; LeaseLost if somebody took it."""
+        """Extend the lease to `lease_seconds` from now; raise LeaseLost if another turn took the session."""
         ...
 
-    def commit(
-        self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
-    ) -> SessionHead:
-        """Complete the turn: reply, history, data, head and version in one transaction.
+    def commit(self, lease: Lease, result: TurnResult) -> SessionHead:
+        """Complete the turn: store reply, history, data, head and version in one transaction.
 
-        LeaseLost, with nothing changed, unless fence and version are still the lease's; an expired
-        lease that nobody took is still good, also if the session was renamed meanwhile.
+        Raises LeaseLost, and changes nothing, unless fence and version are still those of the lease. A lease
+        that expired is valid until another turn takes the session, also if the session was renamed.
         """
         ...
 
-    def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> SessionHead:
-        """Settle the turn as "failed" or "cancelled"; data and history stay. LeaseLost as for commit."""
+    def abandon(self, lease: Lease, failure: TurnFailure) -> SessionHead:
+        """Settle the turn as failed or cancelled; history and data stay. Raises LeaseLost like `commit`."""
         ...
 
     def entries(
         self, head: SessionHead, first: int, last: int, *, with_data: bool = False
     ) -> Iterator[Entry]:
-        """The entries of turns `first` to `last` on the line that ends at `head`, oldest first.
+        """Yield the entries of turns `first` to `last` on the branch that ends at `head`, oldest first.
 
-        Reads in pages: a reader that pauses blocks no writer. StoreDamaged names a corrupt entry.
+        Reads in pages, so that a slow reader blocks no writer. Raises StoreDamaged with the number of the
+        first damaged turn.
         """
         ...
 
     def unsettled_prompt(self, head: SessionHead) -> Entry | None:
-        """The prompt that is being answered now ("running"), or that a crash left ("interrupted")."""
+        """Return the prompt that runs ("running") or that a crash left behind ("interrupted"), or None."""
         ...
 
     def messages(self, head: SessionHead, start: int, stop: int) -> list[Message]:
-        """The messages at positions `start` to `stop` (exclusive) of the history up to `head`."""
+        """Return the messages at positions `start` to `stop` (exclusive) of the history up to `head`."""
         ...
 
     def data_at(self, head: SessionHead, turn: int) -> str:
-        """The JSON text of the data after `turn` on the line that ends at `head`; 0 is `{}`."""
+        """Return the JSON text of the data after `turn`; raise TurnNotFound if it is not before `head`.
+
+        Turn 0 is the empty start, where the data is `{}`.
+        """
         ...
 
     def head_at(self, head: SessionHead, turn: int) -> SessionHead:
-        """The session as of `turn` on the line that ends at `head`, to read from; TurnNotFound."""
+        """Return a head that reads the session as of `turn`; TurnNotFound if that is not before `head`."""
         ...
 
     def redo_head(self, head: SessionHead) -> SessionHead:
-        """The session as it was before turns were undone, to read from; `head` if none were."""
+        """Return the head that reads the session as it was before turns were undone; `head` if none were."""
         ...
 
     def origin(self, head: SessionHead) -> ForkOrigin | None:
-        """Tell which session and turn it was forked from; None if it began by itself."""
+        """Return the session and turn that the session was forked from; None if it is no fork."""
         ...
 
     def undone_forks(self, head: SessionHead) -> list[SessionHead]:
-        """The undone forks of the session, and of those in turn: they go where it goes."""
+        """Return the undone forks of the session, and their undone forks.
+
+        They are renamed and deleted with the session.
+        """
         ...
 
     def sessions(
@@ -138,17 +146,17 @@ class Store(Protocol):
         with_undone_forks: bool = False,
         since: int | None = None,
     ) -> list[SessionSummary]:
-        """Sessions, last used first; with `kept`, also the forks that undoing kept.
+        """Return the sessions, last used first; undone forks only `with_undone_forks`.
 
-        With `since`, only those that were used then or later; one with a turn that began since was.
+        With `since`, a time, only sessions that were used then or later. A turn that runs is a use.
         """
         ...
 
     def resolve(self, name: str, *, agent: str = "") -> list[SessionHead]:
-        """The sessions that `name` may mean.
+        """Return the sessions that `name` may mean, none if there are none.
 
-        With `agent`, the one whose whole name it is. Without, those of any agent whose whole name it
-        is, and the one that it names as AGENT/NAME (first slash).
+        With `agent`, its session of exactly that name. Without, the sessions of any agent with that name, and
+        the one that `name` addresses as AGENT/NAME, split at the first slash.
         """
         ...
 
@@ -161,121 +169,115 @@ class Store(Protocol):
         ranked: bool = False,
         with_undone_forks: bool = False,
     ) -> list[SearchHit]:
-        """The turns that say every one of `words`, in prompt or reply; search_query.py says what that means.
+        """Return the turns whose prompt or reply has every one of `terms`; search_query.py defines a match.
 
-        The newest first, by when their prompts were recorded (copies: when they were made); `ranked`, the
-        best first. Turns that failed, and the one that runs, are found by their prompts. What was undone
-        is found only with `kept`: in the undone fork that has it, or else in the session itself. A turn that
-        a session shares with its undone forks is one hit, the session's. No words find nothing.
+        Newest prompts first (a copied turn counts as new when it was copied); with `ranked`, best matches
+        first. Turns without a reply match by their prompts. Undone turns are found only with
+        `with_undone_forks`: in the undone fork, or in the session itself while redo is possible. A turn that
+        a session shares with its undone forks is one hit, in the session. Without terms there are no hits.
         """
         ...
 
     def reindex(self) -> None:
-        """Make anew whatever `search` looks things up in, if there is something like that."""
+        """Build the full-text index anew, if the store has one."""
         ...
 
     def move_head(self, head: SessionHead, turn: int, *, wait: float, pause: Pause) -> SessionHead:
-        """Make `turn`, of the line that ends at `tip(head)`, the newest one: undo, redo and rewind.
+        """Make `turn`, on the branch that ends at `redo_head(head)`, the head: undo, redo and rewind.
 
-        Changes head and version, and nothing else. After the turns that were there first: SessionBusy
-        past `wait` seconds, SessionChanged if the session is no longer as `head` says, TurnNotFound.
+        Changes head and version and nothing else. Waits for earlier turns of the session. Raises SessionBusy
+        after `wait` seconds; SessionChanged if the version is not that of `head`; TurnNotFound.
         """
         ...
 
     def edit(self, head: SessionHead, data: str, *, wait: float, pause: Pause) -> SessionHead:
-        """Add an entry of kind "edit" after which the data is the JSON text `data`.
-
-        SessionBusy and SessionChanged as for `move`.
-        """
+        """Add an entry of kind "edit", after which the data is `data`; raises as `move_head` does."""
         ...
 
     def fork(self, head: SessionHead, name: str) -> SessionHead:
-        """A session `name` of the same agent that is an independent copy of the line up to `head`.
+        """Create the session `name` of the same agent as an independent copy of the branch up to `head`.
 
-        What was undone and what runs is not copied. Waits for nobody. SessionExists; SessionChanged if
-        the session is gone.
+        Copies neither undone turns nor the one that runs, and waits for nothing. Raises SessionExists if the
+        name is taken; SessionChanged if the session is gone.
         """
         ...
 
     def import_session(
         self, agent: str, name: str, entries: Iterable[Entry], origin: ForkOrigin | None = None
     ) -> SessionHead:
-        """A new session of settled `entries`, each with its data, numbered anew; all of it or nothing.
+        """Create a session from settled `entries`, each with its data, numbered from 1; all or nothing.
 
-        SessionExists if the agent has a session of that name; KeyConflict if a key completed two turns.
+        Raises SessionExists if the name is taken; KeyConflict if one key completed two of the turns.
         """
         ...
 
     def rename(self, head: SessionHead, name: str, *, wait: float, pause: Pause) -> SessionHead:
-        """Give the session another name, and its undone forks too, after the turns that were there first.
+        """Rename the session, and its undone forks after it, once the turns before this call are settled.
 
-        SessionExists if its agent has a session of that name; SessionBusy past `wait` seconds;
-        SessionChanged if it is not the one of `head.uid`. Prompts that wait for it end with that too.
+        Raises SessionExists if the name is taken; SessionBusy after `wait` seconds; SessionChanged if the
+        session is not the one of `head.uid`. Prompts that wait for the old name end with SessionChanged.
         """
         ...
 
     def delete(self, head: SessionHead, *, seen_forks: Sequence[SessionHead] | None = None) -> None:
-        """Remove the session, its undone forks, and every trace of them; other forks stay whole.
+        """Delete the session, its undone forks and every trace of them; other forks stay whole.
 
-        SessionBusy at once while a turn runs; SessionChanged if it is not the one of `head.uid`. With
-        `seen`, its undone forks as they were seen, also if it or one of them has changed since, or if
-        there are others.
+        Raises SessionBusy at once while a turn runs; SessionChanged if the session is not the one of
+        `head.uid`. With `seen_forks`, the undone forks as the caller saw them, SessionChanged also if it or
+        one of them changed since, or if there are others.
         """
         ...
 
     def statistics(self, *, agent: str = "", ahead: int = 0) -> Statistics:
-        """Figures about all sessions, or those of `agent`; days begin `ahead` seconds before those of UTC."""
+        """Return figures about all sessions, or those of `agent`; days begin `ahead` seconds before UTC's."""
         ...
 
     def change_token(self) -> object:
-        """A change token: equal on two calls of one thread if nobody wrote in between.
+        """Return a value that stays equal between two calls of one thread if nobody wrote in between.
 
-        It costs next to nothing, so that a change can be waited for. StoreError if the store was removed.
+        Cheap enough to poll. Raises StoreError if the store was removed.
         """
         ...
 
     def reclaim_space(self, seconds: float) -> int:
-        """Return unused space to the file system within `seconds`.
-
-        Gives the bytes freed, 0 if it could not be done.
-        """
+        """Return unused space to the file system within `seconds`; return the bytes freed, 0 if it failed."""
         ...
 
     def back_up(self, file: str, advance: ProgressCallback, *, force: bool = False) -> None:
-        """Write a copy as of one moment, checked, to the new `file`, whole or not at all; writers go on.
+        """Write a checked snapshot of the store to the new file `file`, whole or not at all; writers go on.
 
-        FileExists unless `force` replaces it; StoreDamaged if the store does not pass the check;
-        OutputFailed; UsageError if it is no store that a file can hold.
+        Raises FileExists unless `force` replaces the file; StoreDamaged if the store does not pass the check;
+        OutputFailed; UsageError if the store has no file.
         """
         ...
 
     def restore(self, file: str, advance: ProgressCallback, *, force: bool = False) -> str:
-        """Put a copy of what `back_up` wrote in the place of this store.
+        """Replace this store with a copy of `file`, a backup; return the path of the old store, "" if none.
 
-        Gives where the store that was there is kept, "" if none was. Conflict while any process uses
-        the store; FileExists if it is there, unless `force`; StoreDamaged and StoreNewer, with nothing
-        changed, if the file does not pass the check; UsageError as above.
+        Raises Conflict while any process uses the store; FileExists if the store exists, unless `force`;
+        StoreDamaged or StoreNewer, with nothing changed, if the file does not pass the check; UsageError if
+        the store has no file.
         """
         ...
 
     def health(self) -> Iterator[HealthFinding]:
-        """A check-up of everything that is kept, damaged turns with their numbers.
+        """Yield the findings of a check of the whole store, with the numbers of damaged turns.
 
-        Changes nothing, and raises nothing: a store that cannot be read is a finding too.
+        Changes nothing and raises nothing: a store that cannot be read is a finding.
         """
         ...
 
     def share_commits(self) -> None:
-        """Many threads are going to make turns: from now on, their commits may become durable together.
+        """Enable group commit: turns of several threads may become durable in one. Call it before any turn.
 
-        What is promised of each stays as it is. To be called before the first turn.
+        The promises for each turn stay the same.
         """
         ...
 
     def disconnect(self) -> None:
-        """Let go of what the calling thread holds (a connection of its own), as it ends."""
+        """Close the calling thread's connection, if it has one, before the thread ends."""
         ...
 
     def close(self) -> None:
-        """Let go of files and connections of all threads; the store opens them again if used again."""
+        """Close the files and connections of all threads; later use opens them again."""
         ...

@@ -7,22 +7,22 @@ from flue_cli.stores.records import Lease, LeaseHolder
 
 
 def session_busy_error(name: str, holder: LeaseHolder, now: int) -> SessionBusy:
-    """The error for a session that stayed taken."""
-    who = "another process" + (f" (pid {holder.pid} on {holder.host})" if holder.pid else "")
+    """Make the error for a session that is still taken."""
+    holder_label = "another process" + (f" (pid {holder.pid} on {holder.host})" if holder.pid else "")
     seconds = max(0, (now - holder.since) // 1_000_000)
     return SessionBusy(
-        f"session '{name}' is busy: {who} has been answering for {seconds} s",
+        f"session '{name}' is busy: {holder_label} has been answering for {seconds} s",
         hint="wait longer with --wait SECONDS, or use another session",
     )
 
 
 def session_not_found_error(agent: str, name: str) -> SessionNotFound:
-    """The error for a session that must exist and does not."""
+    """Make the error for a session that must exist and does not."""
     return SessionNotFound(f"there is no session '{name}' of agent '{agent}'")
 
 
 def session_exists_error(agent: str, name: str) -> SessionExists:
-    """The error for a name that is taken."""
+    """Make the error for a name that is taken."""
     return SessionExists(
         f"session '{name}' of agent '{agent}' exists already",
         hint="choose another name, or go on with it: flue chat AGENT -r NAME",
@@ -30,16 +30,16 @@ def session_exists_error(agent: str, name: str) -> SessionExists:
 
 
 def session_changed_error(name: str) -> SessionChanged:
-    """The error for a session that is no longer the one the caller saw."""
+    """Make the error for a session that is no longer the one the caller saw."""
     return SessionChanged(
-        f"session '{name}' was deleted, renamed or made anew meanwhile",
-        hint="begin another session; see: flue sessions list",
+        f"session '{name}' was deleted, renamed or replaced meanwhile",
+        hint="list the sessions with: flue sessions list",
     )
 
 
 def lease_lost_error(lease: Lease) -> LeaseLost:
-    """The error for a turn whose lease is gone."""
+    """Make the error for a turn whose lease is gone."""
     return LeaseLost(
         f"turn {lease.turn} of session '{lease.head.name}' was not saved: another turn took the session over",
-        hint="a reply that was shown is not kept: send the prompt again",
+        hint="a reply that was shown is not saved: send the prompt again",
     )

@@ -1,4 +1,4 @@
-"""Waiting for a session, the same for every store: ask, pause, ask again."""
+"""The wait for a session that another turn holds: try, pause, try again. The same for every store."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from flue_cli.stores.records import LeaseHolder, Pause, TurnRequest
 Result = TypeVar("Result")
 
 _MAX_INTERVAL = 0.1
-"""Poll interval of a waiter behind a turn that takes long, in seconds."""
+"""Longest time between two attempts, in seconds."""
 
 
 class SessionTaken(NamedTuple):
-    """Result of an attempt that found the session taken; `place` in the queue is 1 for the next waiter."""
+    """Result of an attempt that found the session taken; the next waiter has position 1 in the wait queue."""
 
     holder: LeaseHolder
     position: int
@@ -26,13 +26,12 @@ class SessionTaken(NamedTuple):
 def wait_for_session(
     attempt: Callable[[], Result | SessionTaken], request: TurnRequest, pause: Pause
 ) -> Result:
-    """Call `attempt` until it gives something other than Held; SessionBusy after `ask.wait` seconds.
+    """Call `attempt` until the session is free, and return its result.
 
-    The first waiter polls every millisecond, so that a queue of quick turns moves quickly; later ones, and
-    all once the queue stalls, poll less often.
+    Raises SessionBusy after `request.wait` seconds. What `pause` raises passes through.
     """
-    began = moved = time.monotonic()
-    before: SessionTaken | None = None
+    began = last_change = time.monotonic()
+    last: SessionTaken | None = None
     while True:
         result = attempt()
         if not isinstance(result, SessionTaken):
@@ -40,7 +39,9 @@ def wait_for_session(
         now = time.monotonic()
         if now - began >= request.wait:
             raise session_busy_error(request.name, result.holder, times.now())
-        if result != before:
-            before, moved = result, now
-        interval = min(max(0.001 * result.position, 0.05 * (now - moved)), _MAX_INTERVAL)
+        if result != last:
+            last, last_change = result, now
+        # The next waiter polls every millisecond, so that a queue of quick turns moves quickly. The waiters
+        # behind it poll less often, and all of them do while nothing moves.
+        interval = min(max(0.001 * result.position, 0.05 * (now - last_change)), _MAX_INTERVAL)
         pause(min(interval, request.wait - (now - began)), result.holder)

@@ -1,18 +1,16 @@
 """The records that pass through a store.
 
-Without postponed annotations: making a NamedTuple of strings takes twice as long, and these are made at
-every start.
-
 Times are microseconds since the epoch, UTC. Data travels as JSON text, byte for byte.
 """
 
+# No postponed annotations: they double the time to define a NamedTuple, and every start imports these.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from flue_cli.agents.api import Message
 
 LEASE_SECONDS = 15.0
-"""Duration of a lease that is not renewed, in seconds; a running turn renews it every third of that."""
+"""Duration of a lease that is not renewed, in seconds. A running turn renews it after a third of that."""
 
 PREVIEW_CHARACTERS = 200
 """Length of the last prompt in a list of sessions, in characters."""
@@ -22,9 +20,9 @@ ABSENT = 0
 
 
 class SessionHead(NamedTuple):
-    """A session as of its last settled turn: never its history. `turn` 0 is the empty start.
+    """A session as of its last settled turn, without its history. `turn` 0 is the empty start.
 
-    `line` and `turn` name the head entry, `messages` is the length of the history up to it.
+    `branch` and `turn` name the head entry; `messages` is the length of the history up to it.
     """
 
     uid: int
@@ -48,8 +46,8 @@ class Failure(NamedTuple):
 class Entry(NamedTuple):
     """One entry of a timeline.
 
-    `outcome` is "running", "completed", "failed", "cancelled" or "interrupted"; `messages` came
-    between prompt and reply. `data` is the JSON text of the data after this entry, where it was
+    `kind` is "prompt" or "edit"; `outcome` is "running", "completed", "failed", "cancelled" or "interrupted";
+    `messages` came between prompt and reply. `data` is the JSON text of the data after this entry if it was
     asked for, else "".
     """
 
@@ -67,6 +65,23 @@ class Entry(NamedTuple):
     data: str = ""
 
 
+class TurnResult(NamedTuple):
+    """The result of a completed turn. Each field is the field of that name in the turn's entry."""
+
+    reply: str
+    messages: tuple[Message, ...]
+    data: str
+    meta: Mapping[str, Any]
+
+
+class TurnFailure(NamedTuple):
+    """The end of a turn that did not complete. Each field is the field of that name in the turn's entry."""
+
+    outcome: str
+    error: Failure
+    meta: Mapping[str, Any]
+
+
 class LeaseHolder(NamedTuple):
     """The process that runs a turn on a session: `pid` and `host` where known, `since` its beginning."""
 
@@ -76,10 +91,10 @@ class LeaseHolder(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """The right to answer one prompt, and what its commit will need.
+    """The right to answer one prompt, and the values that its commit needs.
 
-    `fence` is higher for every later lease of the session; `entry`, `line` and `base` are the store's own.
-    `data` is the JSON text that the turn starts from.
+    `fence` grows with every lease of the session; `entry`, `branch` and `base` are for the store alone.
+    `data` is the JSON text of the data before the turn.
     """
 
     head: SessionHead
@@ -95,10 +110,10 @@ class Lease(NamedTuple):
 
 
 class BegunTurn(NamedTuple):
-    """A prompt was accepted and is recorded as running.
+    """A turn that has begun: its prompt is recorded as running.
 
-    `interrupted` is the earlier prompt that a crash left unanswered and this call settled. `undone_fork`
-    names the session that keeps what was undone before this prompt, "" if nothing was.
+    `interrupted` is an earlier prompt that a crash left behind, which is settled now. `undone_fork` is the
+    name of the undone fork that this prompt made, "" if no turns were undone.
     """
 
     lease: Lease
@@ -107,7 +122,7 @@ class BegunTurn(NamedTuple):
 
 
 class ReplayedTurn(NamedTuple):
-    """The key's turn was completed before: here it is, with its data, and nothing runs."""
+    """A turn that was completed before under the same key, with its data; nothing runs."""
 
     head: SessionHead
     entry: Entry
@@ -116,9 +131,9 @@ class ReplayedTurn(NamedTuple):
 class TurnRequest(NamedTuple):
     """A prompt for a session.
 
-    `uid` is 0 or the session that the caller has seen: another one of that name is a conflict.
-    `expect` is "any", "new" (must not exist) or "existing" (must). `wait` is the longest wait
-    behind other turns, in seconds.
+    `uid` is 0, or that of the session that the caller saw: any other session of that name is a conflict.
+    `expect` is "any", "new" (the session must not exist) or "existing" (it must). `wait` is the longest wait
+    for earlier turns, in seconds.
     """
 
     agent: str
@@ -131,14 +146,11 @@ class TurnRequest(NamedTuple):
 
 
 Pause = Callable[[float, LeaseHolder], object]
-"""Called by a store between attempts: sleeps at most so many seconds, raises to give up waiting."""
+"""Called by a store between two attempts: sleeps at most that many seconds; an exception ends the wait."""
 
 
 class ForkOrigin(NamedTuple):
-    """The source of a fork: a session, which may be gone, by uid and name, at `turn`.
-
-    `is_kept`: not by a person, but because turns that were undone had to go somewhere.
-    """
+    """The origin of a fork: `turn` of a session, by uid and name, which may be deleted."""
 
     uid: int
     name: str
@@ -147,7 +159,7 @@ class ForkOrigin(NamedTuple):
 
 
 class SessionSummary(NamedTuple):
-    """A line of a list of sessions; `preview` is the beginning of the last prompt."""
+    """A session in a list; `preview` is the beginning of its last prompt."""
 
     uid: int
     agent: str
@@ -160,7 +172,7 @@ class SessionSummary(NamedTuple):
 
 
 class SearchHit(NamedTuple):
-    """A turn that a search found, of the session `name` with that uid; `reply` is None if it has none."""
+    """A turn that a search found."""
 
     agent: str
     name: str
@@ -172,7 +184,7 @@ class SearchHit(NamedTuple):
 
 
 class HealthFinding(NamedTuple):
-    """One result of a check-up: `level` is "ok", "note" or "problem"; `advice` is what to do about it."""
+    """One result of a check of the store: `level` is "ok", "note" or "problem"."""
 
     level: str
     message: str

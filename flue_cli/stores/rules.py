@@ -1,4 +1,4 @@
-"""The rules that all stores share: checks of a request, the history, and the names of undone forks."""
+"""Rules that all stores share: checks of requests, messages of entries, names of undone forks."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from flue_cli.stores.records import (
 
 
 def check_expectation(request: TurnRequest, seen_uid: int, actual_uid: int) -> None:
-    """Raise what keeps `ask` out of the session of uid `found` (ABSENT: there is none).
+    """Raise unless `request` may enter the session that has its name now (ABSENT: there is none).
 
-    `seen` is the session that it has seen, now or when it began to wait.
+    `seen_uid` is the session that the caller saw, or that had the name when the request began to wait.
+    SessionChanged if it is another one; SessionNotFound or SessionExists as `request.expect` demands.
     """
     if seen_uid not in (ABSENT, actual_uid):
         raise session_changed_error(request.name)
@@ -39,20 +40,20 @@ def check_expectation(request: TurnRequest, seen_uid: int, actual_uid: int) -> N
 
 
 def request_for(head: SessionHead, wait: float) -> TurnRequest:
-    """Make a request for the session of `head` and no other one; SessionChanged if there was none."""
+    """Make a request for exactly the session of `head`; SessionChanged if that has uid 0."""
     if head.uid == ABSENT:
         raise session_changed_error(head.name)
     return TurnRequest(head.agent, head.name, "", uid=head.uid, wait=wait)
 
 
 def check_same_prompt(request: TurnRequest, prompt: str) -> None:
-    """Raise KeyConflict unless the key of `ask` completed this very prompt."""
+    """Raise KeyConflict unless the request has the prompt that its key completed."""
     if request.prompt != prompt:
         raise KeyConflict(f"turn key '{request.key}' was used for another prompt")
 
 
 def check_unchanged(head: SessionHead, current: SessionHead) -> None:
-    """Raise SessionChanged unless the session `found` is still as `head` says."""
+    """Raise SessionChanged unless the versions of `head` and `current` are equal."""
     if head.version != current.version:
         raise SessionChanged(
             f"session '{head.name}' was changed meanwhile: it is at turn {current.turn} now",
@@ -61,7 +62,7 @@ def check_unchanged(head: SessionHead, current: SessionHead) -> None:
 
 
 def check_all_unchanged(heads: Iterable[SessionHead], current: Iterable[SessionHead]) -> None:
-    """Raise SessionChanged unless the sessions `found` are those of `heads`, each still as it says."""
+    """Raise SessionChanged unless both have the same sessions, each with the same version."""
     seen = {head.uid: head for head in heads}
     now = {head.uid: head for head in current}
     if seen.keys() != now.keys():
@@ -71,7 +72,7 @@ def check_all_unchanged(heads: Iterable[SessionHead], current: Iterable[SessionH
 
 
 def check_turn(head: SessionHead, turn: int) -> None:
-    """Raise TurnNotFound unless `turn` is 0 or on the line that ends at `head`."""
+    """Raise TurnNotFound unless `turn` is 0 or on the branch that ends at `head`."""
     if not 0 <= turn <= head.turn:
         raise TurnNotFound(f"session '{head.name}' has no turn {turn}")
 
@@ -81,28 +82,31 @@ INTERRUPTED = Failure("interrupted", "its process ended or was stopped")
 
 
 def messages_of_entry(entry: Entry) -> tuple[Message, ...]:
-    """Messages that `entry` adds to the history: prompt, messages between, reply; none unless completed."""
+    """Return the messages that `entry` adds to the history: prompt, messages between, reply.
+
+    Only completed prompts add messages.
+    """
     return messages_of_fields(entry.kind, entry.outcome, entry.prompt, entry.messages, entry.reply)
 
 
 def messages_of_fields(
     kind: str, outcome: str, prompt: str, between: tuple[Message, ...], reply: str | None
 ) -> tuple[Message, ...]:
-    """Messages that an entry of these fields adds to the history; see `history_of`."""
+    """Return the messages that an entry with these fields adds; see `messages_of_entry`."""
     if outcome != "completed" or kind != "prompt":
         return ()
     return (Message("user", prompt), *between, Message("assistant", reply))
 
 
 def outcome_label(entry: Entry) -> str:
-    """Label of an entry beside its number: "" for an answered prompt, else its outcome."""
+    """Return the label of an entry in lists: "" for an answered prompt, else its outcome."""
     if entry.kind == "edit":
         return "data edited"
     return "" if entry.outcome == "completed" else entry.outcome
 
 
 def check_unique_keys(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """`entries` one by one; KeyConflict if two of them were completed under one key."""
+    """Yield `entries`; KeyConflict if two of them were completed under one key."""
     keys = set()
     for entry in entries:
         if entry.key is not None and entry.outcome == "completed":
@@ -113,24 +117,25 @@ def check_unique_keys(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def undone_fork_name(name: str, others: Iterable[str]) -> str:
-    """The name of the next fork that is kept of session `name`, when its agent has sessions `others`."""
+    """Return the name of the next undone fork of session `name`; `others` are its agent's sessions."""
     others = set(others)
     last = 0
     for other in others:
         base, _, number = other.rpartition("~")
-        is_number = number.isascii() and number.isdigit() and len(number) < 10  # longer ones are people's
+        # A longer number is part of a name that a person gave.
+        is_number = number.isascii() and number.isdigit() and len(number) < 10
         if is_number and base == name[: MAX_NAME_CHARACTERS - 1 - len(number)]:
             last = max(last, int(number))
     while True:
         last += 1
         ending = f"~{last}"
-        free = name[: MAX_NAME_CHARACTERS - len(ending)] + ending
-        if free not in others:
-            return free
+        fork_name = name[: MAX_NAME_CHARACTERS - len(ending)] + ending
+        if fork_name not in others:
+            return fork_name
 
 
 def candidate_names(name: str, agent: str) -> list[tuple[str, str]]:
-    """The (agent, name) pairs that a SESSION argument may mean; an agent of "" stands for any."""
+    """Return the (agent, name) pairs that a SESSION argument may mean; the agent "" is any."""
     if agent:
         return [(agent, name)]
     first, slash, rest = name.partition("/")

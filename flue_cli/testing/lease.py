@@ -12,7 +12,7 @@ from flue_cli.errors import (
     SessionChanged,
 )
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import LeaseHolder
+from flue_cli.stores.records import LeaseHolder, TurnFailure
 from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
@@ -82,7 +82,9 @@ class LeaseCases:
     def test_a_waiter_gets_in_when_the_holder_gives_up(self, store: Store) -> None:
         """An abandoned turn frees the session as a completed one does."""
         lease = begin_turn(store, "one").lease
-        begun = begin_turn(store, "two", wait=10, pause=lambda *_: store.abandon(lease, "failed", BROKEN, {}))
+        begun = begin_turn(
+            store, "two", wait=10, pause=lambda *_: store.abandon(lease, TurnFailure("failed", BROKEN, {}))
+        )
 
         assert begun.lease.turn == 2
 
@@ -247,7 +249,7 @@ class LeaseCases:
         with pytest.raises(LeaseLost):
             store.renew(old)
         with pytest.raises(LeaseLost):
-            store.abandon(old, "failed", BROKEN, {})
+            store.abandon(old, TurnFailure("failed", BROKEN, {}))
         assert store_contents(store) == before
         if not settled:
             complete_turn(store, new)
@@ -257,14 +259,14 @@ class LeaseCases:
         first = begin_turn(store, "one").lease
         complete_turn(store, first)
         second = begin_turn(store, "two").lease
-        store.abandon(second, "cancelled", BROKEN, {})
+        store.abandon(second, TurnFailure("cancelled", BROKEN, {}))
         before = store_contents(store)
 
         for lease in (first, second):
             with pytest.raises(LeaseLost):
                 complete_turn(store, lease)
             with pytest.raises(LeaseLost):
-                store.abandon(lease, "failed", BROKEN, {})
+                store.abandon(lease, TurnFailure("failed", BROKEN, {}))
             with pytest.raises(LeaseLost):
                 store.renew(lease)
         assert store_contents(store) == before
@@ -274,7 +276,7 @@ class LeaseCases:
         head = complete_turn(store, begin_expired_turn(store, "one"), data='{"n":1}')
         assert (head.turn, store.data_at(head, 1)) == (1, '{"n":1}')
 
-        head = store.abandon(begin_expired_turn(store, "two"), "failed", BROKEN, {})
+        head = store.abandon(begin_expired_turn(store, "two"), TurnFailure("failed", BROKEN, {}))
         assert [entry.outcome for entry in timeline_entries(store, head)] == ["completed", "failed"]
 
     def test_renewing_an_expired_lease_holds_the_session_again(self, store: Store) -> None:
@@ -305,7 +307,7 @@ class LeaseCases:
             committed = begin_turn(store, "commit").lease
             complete_turn(store, committed)
             abandoned = begin_turn(store, "abandon").lease
-            store.abandon(abandoned, "failed", BROKEN, {})
+            store.abandon(abandoned, TurnFailure("failed", BROKEN, {}))
             fences += [committed.fence, abandoned.fence, begin_expired_turn(store, "forget").fence]
 
         assert fences == sorted(set(fences))

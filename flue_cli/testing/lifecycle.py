@@ -13,7 +13,7 @@ from flue_cli.errors import (
     SessionExists,
 )
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import ReplayedTurn, SessionHead, TurnRequest
+from flue_cli.stores.records import ReplayedTurn, SessionHead, TurnFailure, TurnRequest
 from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
@@ -111,7 +111,7 @@ class LifecycleCases:
         with pytest.raises(LeaseLost):
             complete_turn(store, late)
         with pytest.raises(LeaseLost):
-            store.abandon(late, "failed", BROKEN, {})
+            store.abandon(late, TurnFailure("failed", BROKEN, {}))
         assert store_contents(store) == before
         complete_turn(store, current)
 

@@ -21,7 +21,9 @@ from flue_cli.stores.records import (
     Pause,
     ReplayedTurn,
     SessionHead,
+    TurnFailure,
     TurnRequest,
+    TurnResult,
 )
 
 AGENT = "parrot"
@@ -60,7 +62,7 @@ def complete_turn(
 ) -> SessionHead:
     """Complete a turn that has begun; the data stays unless given."""
     data = lease.data if data is None else data
-    return store.commit(lease, reply=reply, messages=messages, data=data, meta=meta or {})
+    return store.commit(lease, TurnResult(reply=reply, messages=tuple(messages), data=data, meta=meta or {}))
 
 
 def run_turn(
@@ -81,7 +83,7 @@ def run_turn(
 
 def run_failed_turn(store: Store, prompt: str, name: str = "main", **more: Any) -> SessionHead:
     """A turn whose agent failed."""
-    return store.abandon(begin_turn(store, prompt, name, **more).lease, "failed", BROKEN, {})
+    return store.abandon(begin_turn(store, prompt, name, **more).lease, TurnFailure("failed", BROKEN, {}))
 
 
 def run_turns(store: Store, *prompts: str, name: str = "main") -> SessionHead:

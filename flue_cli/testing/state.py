@@ -14,7 +14,7 @@ from flue_cli.errors import (
 )
 from flue_cli.jsondata.strict import MAX_DEPTH, dumps
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Entry, Failure, SessionHead
+from flue_cli.stores.records import Entry, Failure, SessionHead, TurnFailure
 from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
@@ -220,9 +220,9 @@ class StateCases:
     def test_an_abandoned_turn_keeps_data_and_history(self, store: Store) -> None:
         """A failed or cancelled turn takes a number and tells why, and leaves nothing else behind."""
         run_turn(store, "one", data='{"n":1}')
-        store.abandon(begin_turn(store, "two").lease, "failed", BROKEN, {"seed": 7})
+        store.abandon(begin_turn(store, "two").lease, TurnFailure("failed", BROKEN, {"seed": 7}))
         stop = Failure("cancelled", "cancelled")
-        head = store.abandon(begin_turn(store, "three").lease, "cancelled", stop, {})
+        head = store.abandon(begin_turn(store, "three").lease, TurnFailure("cancelled", stop, {}))
 
         assert (head.turn, head.messages) == (3, 2)
         one, two, three = timeline_entries(store, head, with_data=True)

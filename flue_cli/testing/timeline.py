@@ -9,7 +9,7 @@ import pytest
 
 from flue_cli.errors import KeyConflict, LeaseLost, SessionBusy, SessionChanged, TurnNotFound
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Entry, Pause, SessionHead
+from flue_cli.stores.records import Entry, Pause, SessionHead, TurnFailure
 from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
@@ -249,7 +249,7 @@ class TimelineCases:
 
         for settle in (
             lambda: complete_turn(store, late, data='{"late":1}'),
-            lambda: store.abandon(late, "failed", BROKEN, {}),
+            lambda: store.abandon(late, TurnFailure("failed", BROKEN, {})),
             lambda: store.renew(late),
         ):
             with pytest.raises(LeaseLost):

@@ -13,7 +13,7 @@ from flue_cli.errors import (
     SessionNotFound,
 )
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import ReplayedTurn, TurnRequest
+from flue_cli.stores.records import ReplayedTurn, TurnFailure, TurnRequest
 from flue_cli.testing.run_turns import (
     AGENT,
     BROKEN,
@@ -140,7 +140,7 @@ class TurnCases:
     def test_a_key_that_completed_nothing_runs_anew(self, store: Store) -> None:
         """After a failure, a cancellation or a crash, the same key is answered as if it were new."""
         run_failed_turn(store, "one", key="k")
-        store.abandon(begin_turn(store, "one", key="k").lease, "cancelled", BROKEN, {})
+        store.abandon(begin_turn(store, "one", key="k").lease, TurnFailure("cancelled", BROKEN, {}))
         begin_expired_turn(store, "one", key="k")
 
         head = run_turn(store, "changed my mind", key="k", reply="at last")

@@ -10,7 +10,7 @@ import pytest
 
 from flue_cli.errors import SessionBusy, SessionChanged
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Entry, Failure
+from flue_cli.stores.records import Entry, Failure, TurnFailure
 from flue_cli.testing.run_turns import (
     AGENT,
     begin_expired_turn,
@@ -96,7 +96,7 @@ class UpkeepCases:
         begin_expired_turn(store, "lost", "b")
         run_turn(store, "found", "b")
         lease = begin_turn(store, "stop", "b").lease
-        store.abandon(lease, "cancelled", Failure("cancelled", "as asked"), {})
+        store.abandon(lease, TurnFailure("cancelled", Failure("cancelled", "as asked"), {}))
         run_turn(store, "hello", "x", agent="other")
         begin_turn(store, "runs", "y", agent="other")
         move_head_to(store, 1, "a")

@@ -17,8 +17,9 @@ from flue_cli.agents.call_recording import CallSource
 from flue_cli.agents.discovery import SIGNATURE_HINT, Agent, AgentFunction
 from flue_cli.errors import AgentError, FlueError, StoreError, describe_exception, format_traceback
 from flue_cli.jsondata.strict import MAX_BYTES
+from flue_cli.stores.records import TurnResult
 from flue_cli.turns.cancellation import AgentStopped, Cancellation
-from flue_cli.turns.result import TurnInput, TurnResult, make_result
+from flue_cli.turns.result import TurnInput, make_result
 
 CheckedReply = TypeVar("CheckedReply")
 OnPiece = Callable[[str], None]

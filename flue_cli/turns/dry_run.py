@@ -15,10 +15,10 @@ from flue_cli.agents.call_recording import CallRecorder, CallReplayer
 from flue_cli.agents.discovery import Agent
 from flue_cli.errors import FlueError, StoreDamaged
 from flue_cli.jsondata.diff import Change, find_changes
-from flue_cli.stores.records import SessionHead
+from flue_cli.stores.records import SessionHead, TurnResult
 from flue_cli.turns.call_agent import OnPiece, do_nothing, run_agent
 from flue_cli.turns.cancellation import Cancellation
-from flue_cli.turns.result import TurnInput, TurnResult, history_before, new_seed, parse_data
+from flue_cli.turns.result import TurnInput, history_before, new_seed, parse_data
 from flue_cli.turns.watchdog import Watchdog
 
 if TYPE_CHECKING:

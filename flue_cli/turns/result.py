@@ -10,7 +10,7 @@ from flue_cli.agents.api import AgentSession, History, Message, Reply
 from flue_cli.agents.recorded_errors import escape_surrogates
 from flue_cli.errors import AgentError, DataError, FlueError, StoreDamaged, describe_exception
 from flue_cli.jsondata.strict import dumps, loads
-from flue_cli.stores.records import Failure
+from flue_cli.stores.records import Failure, TurnResult
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -38,15 +38,6 @@ class TurnInput(NamedTuple):
         return AgentSession(self.session, parse_data(self.data, self.session), self.history)
 
 
-class TurnResult(NamedTuple):
-    """The parts of a turn to store, already in storage form."""
-
-    reply: str
-    messages: list[Message]
-    data: str
-    meta: dict[str, Any]
-
-
 def make_result(reply: Reply, session: AgentSession[Any], recorded: Mapping[str, Any]) -> TurnResult:
     """Convert reply and session to storage form; AgentError for what JSON cannot hold."""
     try:
@@ -58,7 +49,7 @@ def make_result(reply: Reply, session: AgentSession[Any], recorded: Mapping[str,
             _message_fields(message, f"messages[{number}]") for number, message in enumerate(reply.messages)
         ]
         copied = loads(dumps(between, root="messages")) if between else []
-        messages = [Message.from_dict(fields) for fields in copied]
+        messages = tuple(Message.from_dict(fields) for fields in copied)
         meta = {**reply.meta, **recorded}
         if reply.meta or "calls" in recorded:
             dumps(meta, root="meta")

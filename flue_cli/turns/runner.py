@@ -22,10 +22,18 @@ from flue_cli.errors import (
     describe_exception,
 )
 from flue_cli.log import Log
-from flue_cli.stores.records import BegunTurn, LeaseHolder, Pause, ReplayedTurn, TurnRequest
+from flue_cli.stores.records import (
+    BegunTurn,
+    LeaseHolder,
+    Pause,
+    ReplayedTurn,
+    TurnFailure,
+    TurnRequest,
+    TurnResult,
+)
 from flue_cli.turns.call_agent import OnPiece, do_nothing, run_agent
 from flue_cli.turns.cancellation import Cancellation
-from flue_cli.turns.result import TurnInput, TurnResult, failure_of, history_before, new_seed
+from flue_cli.turns.result import TurnInput, failure_of, history_before, new_seed
 from flue_cli.turns.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -184,9 +192,7 @@ def cancellable_pause(cancellation: Cancellation, on_wait: Callable[[LeaseHolder
 def _commit_turn(store: Store, begun: BegunTurn, result: TurnResult) -> Turn:
     lease = begun.lease
     try:
-        head = store.commit(
-            lease, reply=result.reply, messages=result.messages, data=result.data, meta=result.meta
-        )
+        head = store.commit(lease, result)
     except (LeaseLost, StoreError) as error:
         # The agent's work is done and cannot be stored: the reply is still worth showing.
         return _make_turn(begun, "interrupted", lease.head.version, reply=result.reply, error=error)
@@ -197,7 +203,8 @@ def _abandon_turn(store: Store, begun: BegunTurn, error: FlueError, meta: Mappin
     """Settle the turn as failed or cancelled because of `error`; data and history stay as they were."""
     outcome = "cancelled" if isinstance(error, TurnCancelled | OutputClosed) else "failed"
     try:
-        version = store.abandon(begun.lease, outcome, failure_of(error), meta).version
+        failure = TurnFailure(outcome, failure_of(error), meta)
+        version = store.abandon(begun.lease, failure).version
     except LeaseLost:
         version = begun.lease.head.version  # settled already, by the watchdog or by another process
     except StoreError as store_error:

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import BegunTurn, SessionHead, TurnRequest
+from flue_cli.stores.records import BegunTurn, SessionHead, TurnRequest, TurnResult
 
 TURNS = 10_000
 ENTRIES = 2_000
@@ -55,7 +55,7 @@ def grow(store: Store, dice: random.Random) -> list[str]:
         data = json.dumps({"entries": entries}, separators=(",", ":"))
         if number % 97 == 0:
             remembered[number] = data
-        store.commit(begun.lease, reply="changed", messages=[], data=data, meta={})
+        store.commit(begun.lease, TurnResult(reply="changed", messages=(), data=data, meta={}))
     return remembered
 
 

@@ -265,7 +265,7 @@ def test_a_network_file_system(flue: Flue, monkeypatch: pytest.MonkeyPatch, tmp_
     (tmp_path / "flue.db").touch()
     monkeypatch.setattr(checkup, "file_system_type", lambda folder: "nfs4")
 
-    assert any("network file system (nfs4)" in finding.what for finding in store.health())
+    assert any("network file system (nfs4)" in finding.message for finding in store.health())
     store.close()
 
 

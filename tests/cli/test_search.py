@@ -243,7 +243,7 @@ def store(path: Path) -> Iterator[Store]:
 @pytest.fixture
 def index_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches look nothing through that they could look up."""
-    monkeypatch.setattr("flue_cli.stores.sqlite.search.fts_index.LOOKED_THROUGH", 0)
+    monkeypatch.setattr("flue_cli.stores.sqlite.search.fts_index.SCANNED_ENTRIES", 0)
 
 
 def upto(path: Path) -> tuple[int, bool, int]:
@@ -377,9 +377,9 @@ def test_what_a_crash_left_in_the_index_goes_with_the_next_search(
     keep_secrets(dying)
     dying.delete(dying.head(AGENT, "secret"))
     with closing(open_store(str(path))) as store:
-        assert any("still in the index" in finding.message for finding in store.health())
+        assert any("still in the full-text index" in finding.message for finding in store.health())
         search_prompts(store, "anything")
-        assert not any("still in the index" in finding.message for finding in store.health())
+        assert not any("still in the full-text index" in finding.message for finding in store.health())
         assert secrets(path) == 0
     dying.close()
 

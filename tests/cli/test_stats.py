@@ -43,7 +43,7 @@ def test_figures_are_names_and_values(flue: Flue) -> None:
 
     counts = {name: int(found[name]) for name in list(found)[:9]}
     assert counts == {
-        "sessions": 3, "kept_forks": 0, "turns": 5, "edits": 1, "completed": 4, "failed": 1, "cancelled": 0,
+        "sessions": 3, "undone_forks": 0, "turns": 5, "edits": 1, "completed": 4, "failed": 1, "cancelled": 0,
         "interrupted": 0, "messages": 8,
     }  # fmt: skip
     assert int(found["bytes"]) >= flue.store.stat().st_size

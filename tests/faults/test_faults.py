@@ -18,7 +18,7 @@ from support.requirements import needs
 
 from flue_cli.jsondata.strict import loads
 from flue_cli.stores import open_store
-from flue_cli.stores.records import BegunTurn, TurnRequest
+from flue_cli.stores.records import BegunTurn, TurnRequest, TurnResult
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -86,7 +86,9 @@ def check(path: Path, turns: list[str], last: str, hit: Hit) -> str:
         history = store.messages(head, 0, head.messages)
         begun = store.begin(TurnRequest("greeting", "a", "after", wait=0), lambda *_: None)
         assert isinstance(begun, BegunTurn)
-        settled = store.commit(begun.lease, reply="ok", messages=[], data=begun.lease.data, meta={})
+        settled = store.commit(
+            begun.lease, TurnResult(reply="ok", messages=(), data=begun.lease.data, meta={})
+        )
         assert store.data_at(settled, settled.turn) == begun.lease.data
 
     completed = [entry.prompt for entry in entries if entry.outcome == "completed"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flue_cli.stores import open_store
-from flue_cli.stores.records import BegunTurn, TurnRequest
+from flue_cli.stores.records import BegunTurn, TurnRequest, TurnResult
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -52,7 +52,7 @@ def test_a_signal_at_any_moment(flue: Flue, signum: signal.Signals) -> None:
             begun = store.begin(TurnRequest("greeting", "a", "next", wait=0), lambda *_: None)
             assert isinstance(begun, BegunTurn)
             assert begun.interrupted is None
-            store.commit(begun.lease, reply="ok", messages=[], data=begun.lease.data, meta={})
+            store.commit(begun.lease, TurnResult(reply="ok", messages=(), data=begun.lease.data, meta={}))
         if last.prompt == "hello":
             assert last.outcome in ("completed", "cancelled")
             if last.outcome == "completed":

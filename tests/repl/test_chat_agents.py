@@ -17,7 +17,7 @@ from support.real_terminal import CTRL_C, CTRL_D, ENTER
 from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.repl.agent_file import LoadedAgent, load_agent_file
 from flue_cli.stores import open_store
-from flue_cli.stores.records import Failure, TurnRequest
+from flue_cli.stores.records import Failure, TurnFailure, TurnRequest, TurnResult
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_an_agent_that_cannot_be_talked_to(
     folder.write("broken", "1 / 0\n")
     ask = TurnRequest("broken", "there", "hi", wait=0)
     begun: Any = driver.store.begin(ask, lambda seconds, holder: None)
-    driver.store.abandon(begun.lease, "failed", Failure("agent", "no"), {})
+    driver.store.abandon(begun.lease, TurnFailure("failed", Failure("agent", "no"), {}))
     page = driver.chat(talking_to(driver, folder), typed + ENTER, "one" + ENTER, CTRL_D)
 
     assert words in page
@@ -321,7 +321,7 @@ def test_a_prompt_that_another_process_answers_is_not_interrupted(driver: ChatDr
         page = driver.chat(
             echo, *(f"/{name}" + ENTER for name in ("retry", "edit", "discard", "status")), CTRL_D
         )
-        other.commit(begun.lease, reply="<theirs>", messages=[], data="{}", meta={})
+        other.commit(begun.lease, TurnResult(reply="<theirs>", messages=(), data="{}", meta={}))
 
     assert "was interrupted" not in page
     assert page.count("error: turn 2 is being answered in another process") == 2

@@ -13,7 +13,7 @@ from flue_cli.agents.discovery import Agent
 
 EXPAND, BACKSPACE = "\x0f", "\x7f"
 GONE = [
-    "error: session 'work' was deleted, renamed or made anew meanwhile",
+    "error: session 'work' was deleted, renamed or replaced meanwhile",
     "hint: /new begins another, /sessions lists the existing ones",
 ]
 LAID_OUT = Agent(

@@ -18,7 +18,7 @@ from flue_cli.agents.api import Reply
 from flue_cli.errors import UsageError
 from flue_cli.repl import clipboard
 from flue_cli.repl.slash import COMMANDS
-from flue_cli.stores.records import ABSENT, TurnRequest
+from flue_cli.stores.records import ABSENT, TurnRequest, TurnResult
 
 OSC_52 = re.compile(r"\x1b\]52;c;([A-Za-z0-9+/=]*)\x07")
 
@@ -217,7 +217,7 @@ def test_a_session_is_chosen_from_a_list(driver: ChatDriver, folder: AgentFolder
     folder.write("other", saying("other"))
     ask = TurnRequest("other", "there", "a question", wait=0)
     begun: Any = driver.store.begin(ask, lambda seconds, holder: None)
-    driver.store.commit(begun.lease, reply="an answer", messages=[], data="{}", meta={})
+    driver.store.commit(begun.lease, TurnResult(reply="an answer", messages=(), data="{}", meta={}))
     driver.page.when("old one\n", lambda: driver.keys.send_text("/sessions" + ENTER + "question" + ENTER))
     driver.page.when("an answer\n", lambda: driver.keys.send_text("two" + ENTER + CTRL_D))
     page = without_colours(driver.chat(talking_to(driver, folder), "one" + ENTER))

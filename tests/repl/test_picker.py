@@ -29,7 +29,7 @@ from flue_cli.repl.picker import pick_session
 from flue_cli.repl.picker.session_list import SessionList
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Entry, Failure, SessionSummary, TurnRequest
+from flue_cli.stores.records import Entry, Failure, SessionSummary, TurnFailure, TurnRequest, TurnResult
 
 ESC, DOWN, PAGE_DOWN, PAGE_UP, HOME, END = "\x1b", "\x1b[B", "\x1b[6~", "\x1b[5~", "\x1b[H", "\x1b[F"
 CTRL_X, DELETE, CTRL_L, CTRL_U = "\x18", "\x1b[3~", "\x0c", "\x15"
@@ -322,7 +322,7 @@ def test_a_session_is_deleted_after_asking(window: Window) -> None:
     store = window.store
     head = store.move_head(store.head("greeting", "gone"), 1, wait=0, pause=lambda *_: None)
     begun: Any = store.begin(TurnRequest("greeting", "gone", "another way"), lambda *_: None)
-    store.commit(begun.lease, reply="so", messages=(), data="{}", meta={})
+    store.commit(begun.lease, TurnResult(reply="so", messages=(), data="{}", meta={}))
     assert names(store) == ["gone", "gone~1", "keep"]
     assert head.turn == 1
 
@@ -365,7 +365,7 @@ def test_a_busy_session_is_left_alone(window: Window) -> None:
 
     assert window.pick(person) is None
     assert names(window.store) == ["busy"]
-    window.store.abandon(begun.lease, "cancelled", Failure("cancelled", "enough"), {})
+    window.store.abandon(begun.lease, TurnFailure("cancelled", Failure("cancelled", "enough"), {}))
 
 
 def test_the_session_one_is_in_stays(window: Window) -> None:
@@ -439,7 +439,7 @@ def test_a_question_is_about_what_it_named(window: Window, tmp_path: Path) -> No
         window.sees("Delete greeting/talk (1 turn) for good? [y/N]")
         with closing(open_store(str(tmp_path / "flue.db"))) as other:
             begun: Any = other.begin(TurnRequest("greeting", "talk", "wait!"), lambda *_: None)
-            other.commit(begun.lease, reply="so", messages=(), data="{}", meta={})
+            other.commit(begun.lease, TurnResult(reply="so", messages=(), data="{}", meta={}))
         window.type("y")
         window.sees("error: session 'talk' was changed meanwhile")
         window.type(ESC)

@@ -23,7 +23,7 @@ from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.history import InputHistory
 from flue_cli.repl.options import ChatOptions
 from flue_cli.stores import open_store
-from flue_cli.stores.records import SessionHead, TurnRequest
+from flue_cli.stores.records import SessionHead, TurnRequest, TurnResult
 from flue_cli.turns import watchdog
 
 # Ctrl-C while an agent works
@@ -256,7 +256,7 @@ def taken(driver: ChatDriver) -> Iterator[None]:
         TurnRequest("tester", "work", "first come", wait=0), lambda seconds, holder: None
     )
     yield
-    other.commit(begun.lease, reply="first served", messages=[], data="{}", meta={})
+    other.commit(begun.lease, TurnResult(reply="first served", messages=(), data="{}", meta={}))
     other.close()
 
 
@@ -341,7 +341,7 @@ def test_a_session_deleted_meanwhile_stays_deleted(driver: ChatDriver, made_anew
     driver.page.when("<one>\n", delete)
     page = driver.chat(echo, "one" + ENTER, "two" + ENTER, "/new fresh" + ENTER, "three" + ENTER, CTRL_D)
 
-    assert "<one>\nerror: session 'work' was deleted, renamed or made anew meanwhile\n" in page
+    assert "<one>\nerror: session 'work' was deleted, renamed or replaced meanwhile\n" in page
     assert driver.sent() == (["somebody else's"] if made_anew else [])
     assert driver.sent("fresh") == ["three"]
     assert "-r work" not in page

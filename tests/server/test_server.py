@@ -18,6 +18,7 @@ from flue_cli.errors import BadName, UsageError
 from flue_cli.server import AgentRouter
 from flue_cli.settings import Settings
 from flue_cli.stores import open_store
+from flue_cli.stores.records import TurnResult
 
 if TYPE_CHECKING:
     from conftest import Flue
@@ -323,7 +324,7 @@ def test_a_session_that_another_process_holds_is_busy(tmp_path: Path) -> None:
         assert client.get("/api/agent/echo/sessions/a").json()["running"]["prompt"] == "x"
         answer = client.delete("/api/agent/echo/sessions/a")
         assert (answer.status_code, error_of(answer)) == (409, "session_busy")
-        other.commit(begun.lease, reply="y", messages=[], data="{}", meta={})
+        other.commit(begun.lease, TurnResult(reply="y", messages=(), data="{}", meta={}))
         assert client.prompt("echo", "x", "a").status_code == 200
     other.close()
 

@@ -28,7 +28,7 @@ from flue_cli.server.errors import Overloaded
 from flue_cli.server.turn_scheduler import TurnScheduler
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import BegunTurn, LeaseHolder, TurnRequest
+from flue_cli.stores.records import BegunTurn, LeaseHolder, TurnRequest, TurnResult
 from flue_cli.stores.sqlite.store import SqliteStore
 from flue_cli.turns.runner import Listener
 
@@ -180,7 +180,7 @@ def settle_together(store: SqliteStore, begun: list[BegunTurn], connection: Conn
 
     def one(number: int) -> None:
         try:
-            store.commit(begun[number].lease, reply="ok", messages=[], data="{}", meta={})
+            store.commit(begun[number].lease, TurnResult(reply="ok", messages=(), data="{}", meta={}))
         except (StoreError, LeaseLost) as error:
             raised[number] = error
 
@@ -218,7 +218,7 @@ def test_what_cannot_be_taken_back_is_not_kept(sharing: SqliteStore) -> None:
     begun = [begin(sharing, f"s{number}") for number in range(4)]
     begun[1] = begun[1]._replace(lease=begun[1].lease._replace(fence=99))
     broken = Broken(sharing)
-    broken.statement = "ROLLBACK TO one"
+    broken.statement = "ROLLBACK TO member"
     raised = settle_together(sharing, begun, broken)
     kept = [sharing.head("parrot", f"s{number}").turn for number in range(4)]
     assert kept[1] == 0
@@ -251,7 +251,7 @@ def test_a_rollback_that_fails_costs_a_connection(sharing: SqliteStore) -> None:
     assert [type(error) for error in raised] == [StoreError] * 3
     again = begin(sharing, "s0")
     assert again.interrupted
-    sharing.commit(again.lease, reply="ok", messages=[], data="{}", meta={})
+    sharing.commit(again.lease, TurnResult(reply="ok", messages=(), data="{}", meta={}))
     assert sharing.head("parrot", "s0").turn == 2
 
 
@@ -261,7 +261,7 @@ def test_waiting_for_another_program_is_bounded_for_each(sharing: SqliteStore) -
     other = sqlite3.connect(sharing.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     ends = threading.Thread(
-        target=lambda: sharing.commit(settling.lease, reply="ok", messages=[], data="{}", meta={})
+        target=lambda: sharing.commit(settling.lease, TurnResult(reply="ok", messages=(), data="{}", meta={}))
     )
     ends.start()
     writer = sharing._connections._group_committer
@@ -289,7 +289,7 @@ TALK = """
 import os, sys, threading
 from flue_cli.errors import FlueError
 from flue_cli.stores import open_store
-from flue_cli.stores.records import Ask
+from flue_cli.stores.records import TurnRequest, TurnResult
 store = open_store(sys.argv[1])
 store.share_commits()
 gate = threading.Barrier(6)
@@ -298,8 +298,8 @@ def talk(name):
     for number in range(5):
         word = f"{name}.{number}"
         try:
-            begun = store.begin(Ask("parrot", name, word), lambda *_: None)
-            store.commit(begun.lease, reply=word, messages=[], data='{"last":"%s"}' % word, meta={})
+            begun = store.begin(TurnRequest("parrot", name, word), lambda *_: None)
+            store.commit(begun.lease, TurnResult(reply=word, messages=(), data='{"last":"%s"}' % word, meta={}))
         except FlueError:
             os.write(1, f"refused {word}\\n".encode())
         else:

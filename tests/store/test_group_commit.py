@@ -15,7 +15,7 @@ from support.group_commit import Connection, begin, wait_for_queue
 from flue_cli.errors import LeaseLost, StoreError
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import BegunTurn
+from flue_cli.stores.records import BegunTurn, TurnResult
 from flue_cli.stores.sqlite.store import SqliteStore
 from flue_cli.testing import StoreContract
 
@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def finish(store: Store, begun: BegunTurn) -> None:
-    store.commit(begun.lease, reply="ok", messages=[], data='{"n":1}', meta={})
+    store.commit(begun.lease, TurnResult(reply="ok", messages=(), data='{"n":1}', meta={}))
 
 
 def all_at_once(store: SqliteStore, connection: Connection, begun: list[BegunTurn]) -> list[Exception | None]:
@@ -127,7 +127,7 @@ def test_a_store_that_was_replaced_is_noticed(store: SqliteStore) -> None:
 TALK = """
 import sys, threading
 from flue_cli.stores import open_store
-from flue_cli.stores.records import TurnRequest
+from flue_cli.stores.records import TurnRequest, TurnResult
 store = open_store(sys.argv[1])
 store.share_commits()
 def talk(name):
@@ -135,7 +135,7 @@ def talk(name):
     while True:
         begun = store.begin(TurnRequest("parrot", name, "hi"), lambda *_: None)
         number += 1
-        store.commit(begun.lease, reply="ok", messages=[], data=f'{{"n":{number}}}', meta={})
+        store.commit(begun.lease, TurnResult(reply="ok", messages=(), data=f'{{"n":{number}}}', meta={}))
         sys.stdout.write(f"{name} {number}\\n")
         sys.stdout.flush()
 for number in range(8):

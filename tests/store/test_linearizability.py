@@ -155,7 +155,7 @@ def test_a_turn_that_was_stopped_too_long(flue: Flue) -> None:
     assert (stopped.returncode, out) == (4, b"answer to one\n")
     assert err.decode().splitlines() == [
         "error: turn 1 of session 'a' was not saved: another turn took the session over",
-        "hint: a reply that was shown is not kept: send the prompt again",
+        "hint: a reply that was shown is not saved: send the prompt again",
     ]
     exported = json.loads(flue("sessions", "export", "a", stdin=None).out)
     assert [(turn["outcome"], turn["messages"][0]["content"]) for turn in exported["turns"]] == [

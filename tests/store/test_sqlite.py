@@ -22,7 +22,7 @@ from flue_cli.agents.api import Message
 from flue_cli.errors import SessionBusy, StoreDamaged, StoreError, StoreNewer
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Failure, SessionHead
+from flue_cli.stores.records import Failure, SessionHead, TurnFailure
 from flue_cli.stores.sqlite.store import SqliteStore
 from flue_cli.testing.run_turns import (
     AGENT,
@@ -189,7 +189,9 @@ def test_a_deleted_session_leaves_no_trace_in_the_files(path: Path, file_store: 
             meta={"m": secret},
             key=f"{secret}{number}",
         )
-    file_store.abandon(begin_turn(file_store, secret, "secret").lease, "failed", Failure("e", secret), {})
+    file_store.abandon(
+        begin_turn(file_store, secret, "secret").lease, TurnFailure("failed", Failure("e", secret), {})
+    )
     begin_expired_turn(file_store, secret, "secret")
     assert any(secret.encode() in content for content in files_below(path.parent).values())
     other = open_store(str(path))
@@ -454,7 +456,7 @@ def test_a_turn_whose_end_could_not_be_written_is_over(
         raise StoreError("the disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr("flue_cli.stores.sqlite.store.release", full)
+        broken.setattr("flue_cli.stores.sqlite.store.release_lease", full)
         with pytest.raises(StoreError):
             complete_turn(store, lease)
     again = begin_turn(store, "second", wait=0)

@@ -22,7 +22,7 @@ from flue_cli.agents.discovery import Agent
 from flue_cli.errors import SessionChanged, StoreDamaged
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import TurnRequest
+from flue_cli.stores.records import TurnFailure, TurnRequest
 from flue_cli.stores.sqlite.database_file import BUSY_SECONDS
 from flue_cli.stores.sqlite.schema import SCHEMA_VERSION
 from flue_cli.stores.sqlite.store import SqliteStore
@@ -147,7 +147,7 @@ def test_two_processes_see_one_conversation(tmp_path: Path, seed: int) -> None:
             lease = begin_turn(store, f"prompt {number}").lease
             assert lease.data == data
             if what == "fail":
-                store.abandon(lease, "failed", BROKEN, {})
+                store.abandon(lease, TurnFailure("failed", BROKEN, {}))
             else:
                 between = [Message("tool", str(number))] * chance.randrange(3)
                 complete_turn(

@@ -16,7 +16,7 @@ from flue_cli.stores.contract import Store
 from flue_cli.stores.contract_errors import session_busy_error
 from flue_cli.stores.memory.sessions import Session, Sessions
 from flue_cli.stores.memory.store import MemoryStore
-from flue_cli.stores.records import LeaseHolder, TurnRequest
+from flue_cli.stores.records import LeaseHolder, TurnRequest, TurnResult
 from flue_cli.testing import StoreContract
 from flue_cli.testing.timeline import CHANGES
 
@@ -56,7 +56,7 @@ def test_busy_tells_who_and_how_long() -> None:
 class ForgetsTheFence(MemoryStore):
     """Lets whoever lost the lease commit."""
 
-    def _owned(self, lease: Any) -> Any:
+    def _leased_session(self, lease: Any) -> Any:
         session = self._sessions.by_name[lease.head.agent, lease.head.name]
         return super()._leased_session(
             lease._replace(head=session.head, fence=session.fence) if session.running else lease
@@ -66,7 +66,7 @@ class ForgetsTheFence(MemoryStore):
 class ForgetsTheVersion(MemoryStore):
     """Settles a turn again and again."""
 
-    def _settle(self, session: Any, entry: Any) -> Any:
+    def _settle_entry(self, session: Any, entry: Any) -> Any:
         running, head = session.running, session.head
         settled = super()._settle_entry(session, entry)
         session.running = running
@@ -101,25 +101,25 @@ class LeavesTraces(MemoryStore):
 class ForgetsKeys(MemoryStore):
     """Runs a retry again."""
 
-    def _replay(self, session: Any, ask: Any) -> Any:
+    def _completed_turn(self, session: Any, request: Any) -> Any:
         return None
 
 
 class KeepsWhatFailed(MemoryStore):
     """Takes the data of the running turn over, whatever becomes of it."""
 
-    def abandon(self, lease: Any, outcome: str, error: Any, meta: Any) -> Any:
-        self.commit(lease, reply="", messages=[], data='{"half":1}', meta={})
+    def abandon(self, lease: Any, failure: Any) -> Any:
+        self.commit(lease, TurnResult(reply="", messages=(), data='{"half":1}', meta={}))
         return self.head(lease.head.agent, lease.head.name)
 
 
 class LetsTheLastInFirst(MemoryStore):
     """Has no line: whoever comes at the right moment gets in."""
 
-    def _when_free(self, ask: Any, pause: Any, act: Any, *, early: Any = None) -> Any:
+    def _run_when_free(self, request: Any, pause: Any, act: Any, *, shortcut: Any = None) -> Any:
         for session in self._sessions.by_name.values():
             session.wait_queue.clear()
-        return super()._run_when_free(ask, pause, act, shortcut=early)
+        return super()._run_when_free(request, pause, act, shortcut=shortcut)
 
 
 class UsesUidsAgain(MemoryStore):
@@ -149,7 +149,7 @@ class ThrowsAwayWhatWasUndone(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self._all = CutsOff()
+        self._sessions = CutsOff()
 
 
 class CutsOff(Sessions):
@@ -197,8 +197,8 @@ class BringsWhatItGot(MemoryStore):
 class ForgetsKeysOfUndoneTurns(MemoryStore):
     """Answers only those keys again whose turns still count."""
 
-    def _replay(self, session: Any, ask: Any) -> Any:
-        replayed = super()._completed_turn(session, ask)
+    def _completed_turn(self, session: Any, request: Any) -> Any:
+        replayed = super()._completed_turn(session, request)
         return replayed if replayed and replayed.entry.turn <= session.head.turn else None
 
 

@@ -40,7 +40,9 @@ from flue_cli.stores.records import (
     ReplayedTurn,
     SearchHit,
     SessionHead,
+    TurnFailure,
     TurnRequest,
+    TurnResult,
 )
 
 AGENTS = ("one", "two")
@@ -423,7 +425,9 @@ class StoreMachine(RuleBasedStateMachine):
         session = self.find(lease)
         text = lease.data if same else dumps(data)
         try:
-            head = store.commit(lease, reply=reply, messages=messages, data=text, meta=meta)
+            head = store.commit(
+                lease, TurnResult(reply=reply, messages=tuple(messages), data=text, meta=meta)
+            )
         except LeaseLost:
             assert session is None
             return
@@ -439,7 +443,7 @@ class StoreMachine(RuleBasedStateMachine):
         store, lease = self.leases[-1 - pick % min(len(self.leases), 4)]
         session = self.find(lease)
         try:
-            head = store.abandon(lease, outcome, Failure("kind", words), {"words": words})
+            head = store.abandon(lease, TurnFailure(outcome, Failure("kind", words), {"words": words}))
         except LeaseLost:
             assert session is None
             return
@@ -812,7 +816,7 @@ class SqliteMachine(StoreMachine):
         first, second = (open_store(str(self.folder / "flue.db")) for _ in range(2))
         begun = first.begin(TurnRequest("one", "a", "hello", wait=0), never)  # so that there is a file
         assert isinstance(begun, BegunTurn)
-        first.abandon(begun.lease, "failed", Failure("kind", ""), {})
+        first.abandon(begun.lease, TurnFailure("failed", Failure("kind", ""), {}))
         first.delete(first.head("one", "a"))
         self.uids.add(begun.lease.head.uid)
         return [first, second]
@@ -823,7 +827,7 @@ class IndexedMachine(SqliteMachine):
 
     def __init__(self) -> None:
         self.patches = [
-            patch("flue_cli.stores.sqlite.search.fts_index.LOOKED_THROUGH", 0),
+            patch("flue_cli.stores.sqlite.search.fts_index.SCANNED_ENTRIES", 0),
             patch("flue_cli.stores.sqlite.search.fts_index.BATCH_ENTRIES", 3),
         ]
         for one in self.patches:

@@ -21,7 +21,7 @@ import pytest
 
 from flue_cli.errors import FlueError, SessionBusy, StoreError
 from flue_cli.stores import open_store
-from flue_cli.stores.records import LEASE_SECONDS
+from flue_cli.stores.records import LEASE_SECONDS, TurnFailure
 from flue_cli.testing.run_turns import (
     BROKEN,
     begin_turn,
@@ -246,7 +246,7 @@ def test_a_prompt_that_waits_for_a_renamed_session_ends(gated: Flue) -> None:
     assert ended(rename) == (0, "", "gated/a is now gated/b\n")
     code, out, err = ended(waiter)
     assert (code, out) == (4, "")
-    assert "session 'a' was deleted, renamed or made anew meanwhile" in err
+    assert "session 'a' was deleted, renamed or replaced meanwhile" in err
     assert [line.split("\t")[1] for line in gated("sessions", "list", stdin=None).out.splitlines()] == ["b"]
     assert order(gated, "b") == ["hold"]
 
@@ -267,7 +267,7 @@ def test_a_prompt_that_waits_for_a_deleted_session_ends(gated: Flue, anew: bool)
     waiter.send_signal(signal.SIGCONT)
     code, out, err = ended(waiter)
     assert (code, out) == (4, "")
-    assert "was deleted, renamed or made anew meanwhile" in err
+    assert "was deleted, renamed or replaced meanwhile" in err
     assert gated("sessions", "list", stdin=None).out == before
     assert in_line(gated) == 0
 
@@ -433,7 +433,7 @@ def test_a_command_lets_the_one_behind_it_go_on(tmp_path: Path, stores: list[Sto
         partial(stores[1].rename, lease.head, "other", wait=30, pause=sleep),
         partial(stores[2].rename, lease.head, "another", wait=30, pause=sleep),
     )
-    stores[0].abandon(lease, "failed", BROKEN, {})
+    stores[0].abandon(lease, TurnFailure("failed", BROKEN, {}))
     join(threads)
     assert [summary.name for summary in stores[0].sessions()] == ["other"]
     assert in_line(path) == 0

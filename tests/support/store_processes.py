@@ -11,7 +11,7 @@ from pathlib import Path
 IMPORTS = """
 import sys
 from flue_cli.stores import open_store
-from flue_cli.stores.records import TurnRequest
+from flue_cli.stores.records import TurnRequest, TurnResult
 store = open_store(sys.argv[1])
 """
 
@@ -23,7 +23,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 for number in range(4):
     begun = store.begin(TurnRequest("parrot", sys.argv[2], f"prompt {number}", wait=0), lambda *_: None)
-    store.commit(begun.lease, reply="ok", messages=[], data=f'{{"n":{number}}}', meta={})
+    store.commit(begun.lease, TurnResult(reply="ok", messages=(), data=f'{{"n":{number}}}', meta={}))
 store.close()
 """
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +25,6 @@ from flue_cli.stores.records import (
     LEASE_SECONDS,
     BegunTurn,
     Entry,
-    Failure,
     ForkOrigin,
     HealthFinding,
     Lease,
@@ -34,7 +33,9 @@ from flue_cli.stores.records import (
     SearchHit,
     SessionHead,
     SessionSummary,
+    TurnFailure,
     TurnRequest,
+    TurnResult,
 )
 from flue_cli.stores.rules import (
     INTERRUPTED,
@@ -244,25 +245,11 @@ class MemoryStore:
         with self._lock:
             self._leased_session(lease)[0].expires = time.monotonic() + self.lease_seconds
 
-    def commit(
-        self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
-    ) -> SessionHead:
-        with self._lock:
-            session, running = self._leased_session(lease)
-            entry = running._replace(
-                outcome="completed",
-                reply=reply,
-                messages=deepcopy(tuple(messages)),
-                meta=deepcopy(dict(meta)),
-                data=data,
-            )
-            return self._settle_entry(session, entry)
+    def commit(self, lease: Lease, result: TurnResult) -> SessionHead:
+        return self._end_turn(lease, outcome="completed", **result._asdict())
 
-    def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> SessionHead:
-        with self._lock:
-            session, running = self._leased_session(lease)
-            entry = running._replace(outcome=outcome, error=error, meta=deepcopy(dict(meta)))
-            return self._settle_entry(session, entry)
+    def abandon(self, lease: Lease, failure: TurnFailure) -> SessionHead:
+        return self._end_turn(lease, **failure._asdict())
 
     # The timeline
 
@@ -419,6 +406,11 @@ class MemoryStore:
         session.branch.add(entry._replace(finished_at=now), session.head.uid, number)
         session.running = None
         return self._sessions.move_head(session, entry.turn, now)
+
+    def _end_turn(self, lease: Lease, **fields: Any) -> SessionHead:
+        with self._lock:
+            session, running = self._leased_session(lease)
+            return self._settle_entry(session, deepcopy(running._replace(**fields)))
 
     def _leased_session(self, lease: Lease) -> tuple[Session, Entry]:
         session = self._sessions.by_uid.get(lease.head.uid)

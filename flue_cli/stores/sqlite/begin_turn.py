@@ -1,4 +1,8 @@
-"""The beginning of a turn: what a crash left is settled, the prompt recorded, the lease taken."""
+"""The start of a turn, in one transaction.
+
+A prompt that a crash left behind is settled, undone turns become a fork, the new prompt is recorded as
+running, and its lease is written.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class TurnStarter:
-    """The beginning of the turns of one store, as this process does it."""
+    """Starts the turns of this process on one store."""
 
     def __init__(self, owner: LeaseOwner, locks: SessionLocks) -> None:
         self._owner = owner
         self._locks = locks
 
     def begin(self, request: TurnRequest, pause: Pause, lease_seconds: float) -> BegunTurn | ReplayedTurn:
-        """Begin a turn; see Store.begin."""
+        """Start a turn as `Store.begin` does."""
 
         def act(db: sqlite3.Connection, state: SessionRow) -> BegunTurn | ReplayedTurn:
             return self._start_turn(db, state, request, lease_seconds)
@@ -39,7 +43,7 @@ class TurnStarter:
     def settle_interrupted(
         self, db: sqlite3.Connection, state: SessionRow
     ) -> tuple[SessionRow, Entry | None]:
-        """The session once the prompt that a crash left unanswered is settled, and that prompt."""
+        """Settle the prompt that a crash left behind, if any; return the session as it is then, and it."""
         if state.running is None:
             return state, None
         interrupted = settle_interrupted_entry(db, state, state.running, times.now())
@@ -48,7 +52,6 @@ class TurnStarter:
     def _start_turn(
         self, db: sqlite3.Connection, state: SessionRow, request: TurnRequest, lease_seconds: float
     ) -> BegunTurn:
-        """Settle what a crash left, record the prompt as running, take the lease."""
         self._owner.acquire()
         now = times.now()
         state, interrupted = self.settle_interrupted(db, state)
@@ -62,14 +65,16 @@ class TurnStarter:
 
 
 def _completed_turn(db: sqlite3.Connection, state: SessionRow, request: TurnRequest) -> ReplayedTurn | None:
-    """The turn that this key completed before, wherever on the session's tree it is."""
+    """Return the turn that the request's key completed before, undone or not; None if there is none."""
     if request.key is None:
         return None
     row = timeline.find_completed_key(db, state, request.key)
     if row is None:
         return None
-    identity, line, turn = row
+    identity, branch, turn = row
     entry = entry_queries.load_entry(db, identity, request.name)
     check_same_prompt(request, entry.prompt)
-    there = state.head._replace(branch=line, turn=turn)
-    return ReplayedTurn(state.head, entry._replace(data=entry_queries.data_after_turn(db, there, turn)))
+    replayed_head = state.head._replace(branch=branch, turn=turn)
+    return ReplayedTurn(
+        state.head, entry._replace(data=entry_queries.data_after_turn(db, replayed_head, turn))
+    )

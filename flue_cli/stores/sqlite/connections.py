@@ -1,4 +1,4 @@
-"""Connections to one store: one for every thread, opened when first needed."""
+"""The connections of a process to one store: one for each thread, opened at its first use."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ class Connections:
         self._group_inode: int | None = None
 
     def share_commits(self) -> None:
-        """From now on, transactions that say `together` share a connection and their commits."""
+        """Enable group commit for transactions that ask for it."""
         from flue_cli.stores.sqlite.group_commit import GroupCommitter
 
         self._group_committer = GroupCommitter(self._connect_group, self._check_group_in_place)
 
     @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection | None]:
-        """A connection to read from, or None where there is no store yet: reading creates nothing."""
+        """Give a connection to read from, or None if there is no store yet: reading creates nothing."""
         with translate_sqlite_errors(self.path):
             try:
                 connection = self._connection()
             except FileNotFoundError:
                 yield None
             except StoreError as error:
-                # Not kept: it sees no changes by others, or keeps them out.
-                with closing(connect_to_read(self.path, error)) as makeshift:
-                    yield makeshift
+                # Used once: it sees no later changes by others, or locks them out.
+                with closing(connect_to_read(self.path, error)) as read_only:
+                    yield read_only
             else:
                 yield connection
 
@@ -62,11 +62,12 @@ class Connections:
         patience: float = 30.0,
         group: bool = False,
     ) -> Iterator[sqlite3.Connection]:
-        """A connection inside a transaction of ours, committed at the end or rolled back.
+        """Give a connection inside a write transaction, committed at the end, rolled back on an exception.
 
-        Not durable: what a power failure may take (leases and queues, never turns) saves an fsync.
-        StoreLocked if another program keeps writing for `patience` seconds. `together`: what is done takes
-        no longer than a turn's own, and may become durable with others'; it is durable in any case then.
+        Raises StoreLocked if another program holds the write lock for `patience` seconds. Without `durable`
+        a power failure may undo the commit, which saves an fsync: for leases and queues, never for turns.
+        With `group`, the commit may be shared with other threads once `share_commits` was called; such a
+        transaction must be as short as that of a turn, and is always durable.
         """
         with translate_sqlite_errors(self.path):
             if group and self._group_committer:
@@ -82,7 +83,7 @@ class Connections:
                 self._check_in_place()
                 db.execute("COMMIT")
             finally:
-                if db.in_transaction:  # a full disk has rolled back already
+                if db.in_transaction:  # on a full disk SQLite has rolled back already
                     db.execute("ROLLBACK")
                 if not durable:
                     db.execute("PRAGMA synchronous = FULL")
@@ -96,7 +97,8 @@ class Connections:
             connection.close()
 
     def close(self) -> None:
-        """Close all that no other living thread may be using; that would crash the interpreter."""
+        """Close the connections of this thread, of group commit and of threads that ended."""
+        # Closing one that another thread is using would crash the interpreter.
         self.disconnect()
         if self._group_committer:
             self._group_committer.close()
@@ -107,16 +109,16 @@ class Connections:
         return self._open_or_create(self._connection, create_store=create_store)
 
     def _open_or_create(
-        self, opened: Callable[[], sqlite3.Connection], *, create_store: bool
+        self, open_connection: Callable[[], sqlite3.Connection], *, create_store: bool
     ) -> sqlite3.Connection:
-        """Give the connection that `opened()` makes, once there is a store."""
+        """Call `open_connection`; if there is no store, create it first or raise."""
         try:
-            return opened()
+            return open_connection()
         except FileNotFoundError:
             if not create_store:
                 raise self._removed_error() from None
         create_database(self.path)
-        return opened()
+        return open_connection()
 
     def _connect_group(self, create_store: bool) -> sqlite3.Connection:
         connection = self._open_or_create(lambda: connect(self.path), create_store=create_store)
@@ -128,7 +130,7 @@ class Connections:
             raise self._removed_error()
 
     def _connection(self) -> sqlite3.Connection:
-        """This thread's connection; FileNotFoundError if there is no store yet."""
+        """Return this thread's connection; FileNotFoundError if there is no store yet."""
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
         if connection is None:
             connection = connect(self.path)
@@ -138,7 +140,7 @@ class Connections:
         return connection
 
     def is_in_place(self) -> bool:
-        """True if the file that this thread has open is still the one at the path."""
+        """True if the file that this thread has open is still at its path."""
         return self._is_same_file(getattr(self._threads, "inode", None))
 
     def _is_same_file(self, inode: int | None) -> bool:
@@ -148,7 +150,7 @@ class Connections:
             return False
 
     def _check_in_place(self) -> None:
-        """Writes to a file that was removed or replaced would succeed, and be lost."""
+        """Raise StoreError if the file was removed or replaced: SQLite would write to it all the same."""
         if not self.is_in_place():
             raise self._removed_error()
 

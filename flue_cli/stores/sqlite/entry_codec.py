@@ -1,4 +1,4 @@
-"""The codec of an entry: what a row says, and the checksum that tells whether it still says so.
+"""The codec of an entry: its columns, and the checksum over them.
 
 The fields of `EntryRow` and `StoredData` are columns of the table `entry`. Every SELECT, INSERT and UPDATE
 takes its columns from them, so a new field of a turn needs a migration (schema.py), a field with a default
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 from flue_cli.agents.api import Message
@@ -21,10 +20,10 @@ from flue_cli.stores.rules import messages_of_fields
 
 
 class EntryRow(NamedTuple):
-    """The part of a row that says what happened; structured values are JSON text, NULL where empty.
+    """The columns of an entry without its data; structured values are JSON text, NULL if empty.
 
-    `total` is the length of the history after the entry. A field with a default is younger than the first
-    schema: rows from before it hold NULL there.
+    `total` is the length of the history after the entry. A field with a default was added after the first
+    schema: older rows have NULL there.
     """
 
     turn: int
@@ -44,9 +43,9 @@ class EntryRow(NamedTuple):
 
 
 class StoredData(NamedTuple):
-    """The part of a row that holds the data after the entry: a snapshot, a delta (`splice`), or neither.
+    """The columns of the data after an entry: a snapshot, a delta (`splice`), or neither if nothing changed.
 
-    `base` is the turn of the last snapshot. The checksum is of the whole data, NULL if there is none yet.
+    `base` is the turn of the last snapshot. The checksum covers the whole data; NULL while the turn runs.
     """
 
     base: int
@@ -63,19 +62,19 @@ ALL_COLUMNS = ", ".join(EntryRow._fields + StoredData._fields)
 SETTLED_COLUMNS = tuple(
     name for name in EntryRow._fields if name not in ("turn", "kind", "key", "prompt", "started_at")
 )
-"""The columns that the end of a turn writes: the others are known when it begins, and are in indexes."""
-_POSITION_FIELDS = ("turn", "kind", "outcome", "total")
+"""The columns that the end of a turn writes; the others do not change, and some are in indexes."""
+_NUMBER_FIELDS = ("turn", "kind", "outcome", "total")
 _UNCHECKED_FIELDS = ("started_at", "finished_at", "checksum")
-_CHECKED_TEXTS = tuple(name for name in EntryRow._fields if name not in _POSITION_FIELDS + _UNCHECKED_FIELDS)
-_LATER_FIELDS = tuple(name for name in _CHECKED_TEXTS if name in EntryRow._field_defaults)
-_first_texts = attrgetter(*(name for name in _CHECKED_TEXTS if name not in _LATER_FIELDS))
-TEXT_COLUMNS = (*_CHECKED_TEXTS, "snapshot", "splice")
-"""The columns that hold what was said: they make up the size of an entry."""
+_TEXT_FIELDS = tuple(name for name in EntryRow._fields if name not in _NUMBER_FIELDS + _UNCHECKED_FIELDS)
+_LATER_FIELDS = tuple(name for name in _TEXT_FIELDS if name in EntryRow._field_defaults)
+_FIRST_FIELDS = tuple(name for name in _TEXT_FIELDS if name not in _LATER_FIELDS)
+TEXT_COLUMNS = (*_TEXT_FIELDS, "snapshot", "splice")
+"""The columns whose text makes up the size of an entry."""
 _encode_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def encode_entry(entry: Entry, total: int) -> EntryRow:
-    """Make the row of an entry, after which the history has `total` messages."""
+    """Make the row of an entry; `total` is the length of the history after it."""
     row = EntryRow(
         turn=entry.turn,
         kind=entry.kind,
@@ -102,13 +101,13 @@ def decode_entry(row: EntryRow, session: str) -> Entry:
 
 
 def split_columns(columns: Sequence[Any]) -> tuple[EntryRow, StoredData]:
-    """Both parts of a row of ALL_COLUMNS."""
+    """Split a row of ALL_COLUMNS."""
     width = len(EntryRow._fields)
     return EntryRow._make(columns[:width]), StoredData._make(columns[width:])
 
 
 def decode_messages(row: EntryRow, session: str) -> AddedMessages:
-    """Tell what an entry adds to the history; StoreDamaged as for `decode`."""
+    """Return the position of an entry's first message, and its messages; StoreDamaged as `decode_entry`."""
     _verify_checksum(row, session)
     messages = messages_of_fields(
         row.kind, row.outcome, row.prompt, _messages_from_json(row.messages), row.reply
@@ -117,21 +116,21 @@ def decode_messages(row: EntryRow, session: str) -> AddedMessages:
 
 
 def data_checksum(data: str) -> int:
-    """CRC-32 over the whole data after an entry, however it is stored."""
+    """Return the CRC-32 of the whole data after an entry."""
     return zlib.crc32(data.encode("utf-8", "surrogatepass"))
 
 
 def verify_data(data: str, checksum: int | None, turn: int, session: str) -> str:
-    """Give the data after `turn` back if it has that checksum, or if there is none; else StoreDamaged."""
+    """Return `data`, the data after `turn`; StoreDamaged if it does not have the checksum."""
     if checksum is not None and checksum != data_checksum(data):
         raise damaged_turn_error(session, turn, "the checksum of its data does not match")
     return data
 
 
-def damaged_turn_error(session: str, turn: int, what: str) -> StoreDamaged:
-    """The error for a turn that is not as it was written."""
+def damaged_turn_error(session: str, turn: int, problem: str) -> StoreDamaged:
+    """Make the error for a turn that differs from what was written."""
     return StoreDamaged(
-        f"turn {turn} of session '{session}' is damaged: {what}", hint="restore the store from a backup"
+        f"turn {turn} of session '{session}' is damaged: {problem}", hint="restore the store from a backup"
     )
 
 
@@ -157,11 +156,9 @@ def _verify_checksum(row: EntryRow, session: str) -> None:
 
 
 def _row_checksum(row: EntryRow) -> int:
-    """CRC-32 over what an entry says: SQLite's own integrity check does not look at contents.
-
-    NULL in a younger field adds nothing, so that the checksums of older rows hold.
-    """
-    texts = ["\0" if text is None else "\1" + text for text in _first_texts(row)]
+    """Return the CRC-32 of an entry's columns, which SQLite's integrity check does not cover."""
+    texts = ["\0" if text is None else "\1" + text for text in (getattr(row, name) for name in _FIRST_FIELDS)]
+    # NULL in a later field adds nothing, so that the checksums of older rows stay valid.
     texts += ["\1" + text for text in (getattr(row, name) for name in _LATER_FIELDS) if text is not None]
     whole = f"({row.turn}, '{row.kind}', '{row.outcome}', {row.total}){''.join(texts)}"
     return zlib.crc32(whole.encode("utf-8", "surrogatepass"))

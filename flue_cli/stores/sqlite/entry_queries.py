@@ -1,4 +1,4 @@
-"""Reading a timeline: ranges of turns, messages by position, the data after any turn."""
+"""Queries on a timeline: entries by turn, messages by position, the data after a turn."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SELECT_ENTRIES = _SELECT_SEGMENT.format(ENTRY_COLUMNS)
 
 
 class Segment(NamedTuple):
-    """The turns `first` to `last` of one line; `session` owns it, which may be an older one than ours."""
+    """The turns `first` to `last` of one branch; `session` owns them, this one or its parent."""
 
     session: int
     branch: int
@@ -43,43 +43,43 @@ class Segment(NamedTuple):
 
 
 def parent_sessions(db: sqlite3.Connection, uid: int) -> list[int]:
-    """The sessions on whose lines an undone fork may begin, nearest first; none for any other session."""
-    found: list[int] = []
+    """Return the sessions that an undone fork was forked from, nearest first; none for any other session."""
+    uids: list[int] = []
     while row := db.execute("SELECT parent FROM session WHERE uid = ? AND kept", (uid,)).fetchone():
         (uid,) = row
-        found.append(uid)
-    return found
+        uids.append(uid)
+    return uids
 
 
 def branch_segments(db: sqlite3.Connection, head: SessionHead, first: int, last: int) -> list[Segment]:
-    """The stretches of lines on which turns `first` to `last` before `head` lie, oldest first."""
-    found: list[Segment] = []
+    """Return the segments of the path to `head` that hold turns `first` to `last`, oldest first."""
+    path: list[Segment] = []
     owners = {head.uid}
-    line, end = head.branch, head.turn
+    branch, end = head.branch, head.turn
     while end >= first and end > 0:
-        row = db.execute("SELECT session, turn, parent FROM entry WHERE id = ?", (line,)).fetchone()
+        row = db.execute("SELECT session, turn, parent FROM entry WHERE id = ?", (branch,)).fetchone()
         if row is None:
-            raise missing_rows_error(db, head, f"entry {line}")
+            raise missing_rows_error(db, head, f"entry {branch}")
         session, start, parent = row
         if session not in owners:
             owners.update(parent_sessions(db, head.uid))
-            if session not in owners:  # the id of a deleted entry, which another one got meanwhile
-                raise missing_rows_error(db, head, f"entry {line}")
+            if session not in owners:  # a deleted entry, whose id was used again
+                raise missing_rows_error(db, head, f"entry {branch}")
         if start <= last:
-            found.append(Segment(session, line, max(start, first), min(end, last)))
+            path.append(Segment(session, branch, max(start, first), min(end, last)))
         if start == 1 or parent is None:
             break
         row = db.execute("SELECT line, turn FROM entry WHERE id = ?", (parent,)).fetchone()
         if row is None:
             raise missing_rows_error(db, head, f"entry {parent}")
-        line, end = row
-    return found[::-1]
+        branch, end = row
+    return path[::-1]
 
 
 def read_entries(
     db: sqlite3.Connection, head: SessionHead, first: int, last: int, *, with_data: bool
 ) -> Iterator[Entry]:
-    """The entries of turns `first` to `last`, oldest first, a page at a time."""
+    """Yield the entries of turns `first` to `last`, oldest first, read in pages."""
     first, last = max(first, 1), min(last, head.turn)
     if first > last:
         return
@@ -97,7 +97,7 @@ def read_entries(
 
 
 def head_at_turn(db: sqlite3.Connection, head: SessionHead, turn: int) -> SessionHead:
-    """The session as of `turn` on the line that ends at `head`, which has it."""
+    """Return the head of `turn`, which is on the branch that ends at `head`."""
     if turn == head.turn:
         return head
     if turn == 0:
@@ -111,7 +111,7 @@ def head_at_turn(db: sqlite3.Connection, head: SessionHead, turn: int) -> Sessio
 
 
 def head_entry_id(db: sqlite3.Connection, head: SessionHead) -> int:
-    """The id of the entry that `head` names."""
+    """Return the id of the entry that `head` names."""
     for segment in branch_segments(db, head, head.turn, head.turn):
         ((entry,),) = _segment_rows(db, head, segment, "id")
         return int(entry)
@@ -119,7 +119,7 @@ def head_entry_id(db: sqlite3.Connection, head: SessionHead) -> int:
 
 
 def load_entry(db: sqlite3.Connection, entry: int, session: str) -> Entry:
-    """The entry with that id, without its data."""
+    """Load the entry with that id, without its data."""
     row = db.execute(f"SELECT {ENTRY_COLUMNS} FROM entry WHERE id = ?", (entry,)).fetchone()  # noqa: S608 - our own words
     if row is None:
         raise StoreDamaged(f"entry {entry} of session '{session}' is missing")
@@ -127,13 +127,13 @@ def load_entry(db: sqlite3.Connection, entry: int, session: str) -> Entry:
 
 
 def read_messages(db: sqlite3.Connection, head: SessionHead, start: int, stop: int) -> list[Message]:
-    """The messages at positions `start` to `stop` (exclusive) of the history up to `head`."""
+    """Return the messages at positions `start` to `stop` (exclusive) of the history up to `head`."""
     stop = min(stop, head.messages)
-    found: list[Message] = []
+    selected: list[Message] = []
     if start >= stop:
-        return found
+        return selected
     wanted = max(stop - start, 2) // 2 + 1  # turns, if each has a prompt and a reply
-    # What is asked for is mostly at the end, and mostly every turn was completed: look there first.
+    # Most reads are of the newest messages, and most turns were completed: guess the turn from that.
     turn = max(1, head.turn - (head.messages - start + 1) // 2 + 1)
     page = _messages_page(db, head, turn, turn + wanted)
     if not page or not page[0][0] <= start < page[-1][0] + len(page[-1][1]):
@@ -142,9 +142,9 @@ def read_messages(db: sqlite3.Connection, head: SessionHead, start: int, stop: i
     while True:
         for before, added in page:
             if before < stop:
-                found += added[max(start - before, 0) : stop - before]
-        if start + len(found) == stop:
-            return found
+                selected += added[max(start - before, 0) : stop - before]
+        if start + len(selected) == stop:
+            return selected
         turn += len(page)
         page = _messages_page(db, head, turn, turn + wanted)
         if not page:
@@ -152,7 +152,7 @@ def read_messages(db: sqlite3.Connection, head: SessionHead, start: int, stop: i
 
 
 def data_after_turn(db: sqlite3.Connection, head: SessionHead, turn: int) -> str:
-    """The JSON text of the data after `turn`, one of `head`'s line; 0 is `{}`."""
+    """Return the JSON text of the data after `turn`, on the branch that ends at `head`; 0 is `{}`."""
     if turn == 0:
         return "{}"
     path = branch_segments(db, head, turn, turn)
@@ -163,13 +163,13 @@ def data_after_turn(db: sqlite3.Connection, head: SessionHead, turn: int) -> str
 
 
 def missing_rows_error(db: sqlite3.Connection, head: SessionHead, part: str) -> FlueError:
-    """The error for rows that should be there: the session is another than `head` says, or damaged."""
+    """Make the error for missing rows: the session changed since `head` was read, or it is damaged."""
     row = db.execute("SELECT version FROM session WHERE uid = ?", (head.uid,)).fetchone()
     if row is None:
         return session_changed_error(head.name)
-    if row[0] != head.version:  # turns that were undone, and whose undone fork was deleted
+    if row[0] != head.version:  # undone turns, whose undone fork was deleted
         return SessionChanged(
-            f"session '{head.name}' was changed meanwhile, and what it was is gone",
+            f"session '{head.name}' was changed meanwhile: the turns that were seen are gone",
             hint="look at it again: flue sessions show",
         )
     return StoreDamaged(f"session '{head.name}' lacks {part}", hint="restore the store from a backup")
@@ -178,7 +178,7 @@ def missing_rows_error(db: sqlite3.Connection, head: SessionHead, part: str) -> 
 def _rebuild_data(
     db: sqlite3.Connection, head: SessionHead, base: int, turn: int, checksum: int | None
 ) -> str:
-    """The data after `turn`: the snapshot of turn `base` (0: the empty start) and the deltas since."""
+    """Build the data after `turn`: the snapshot of turn `base` (0: the empty start) with the deltas since."""
     text = "{}"
     deltas: list[str] = []
     path = branch_segments(db, head, max(base, 1), turn)
@@ -191,17 +191,17 @@ def _rebuild_data(
     try:
         return verify_data(apply_deltas(text, deltas), checksum, turn, head.name)
     except (ValueError, StoreDamaged) as error:
-        for segment in path:
-            _segment_rows(db, head, segment, "id")  # names a gap, or a session that is gone by now
+        for segment in path:  # a gap, or a deleted session, is the better error
+            _segment_rows(db, head, segment, "id")
         if isinstance(error, StoreDamaged):
             raise
         raise damaged_turn_error(head.name, turn, str(error)) from error
 
 
 def _messages_page(db: sqlite3.Connection, head: SessionHead, first: int, last: int) -> list[AddedMessages]:
-    """Messages of turns `first` to `last` on the path to `head`, oldest first; nothing past its end."""
+    """Return the messages of turns `first` to `last` on the path to `head`, oldest first."""
     last = min(last, head.turn)
-    # Mostly all of them lie on the head's own line; only if some do not, the path is looked up.
+    # Usually all of them are on the head's own branch, and the path need not be read.
     rows = db.execute(_SELECT_ENTRIES, (head.uid, head.branch, first, last)).fetchall()
     if len(rows) != last - first + 1:
         path = branch_segments(db, head, first, last)
@@ -212,7 +212,7 @@ def _messages_page(db: sqlite3.Connection, head: SessionHead, first: int, last: 
 def _segment_rows(
     db: sqlite3.Connection, head: SessionHead, segment: Segment, columns: str
 ) -> Iterator[tuple[Any, ...]]:
-    """The rows of a segment, read whole so that no cursor stays open; a gap is damage."""
+    """Read the rows of a segment, all at once so that no cursor stays open; a gap is an error."""
     rows = db.execute(_SELECT_SEGMENT.format(columns), segment).fetchall()
     if len(rows) != segment.last - segment.first + 1:
         raise missing_rows_error(db, head, f"a turn between {segment.first} and {segment.last}")
@@ -220,10 +220,7 @@ def _segment_rows(
 
 
 def _turn_of_message(db: sqlite3.Connection, head: SessionHead, position: int) -> int:
-    """The turn that holds the message at `position`: from the end in doubling steps, then by halving.
-
-    Counts never fall along a line.
-    """
+    """Find the turn with the message at `position`: an exponential, then a binary search from the end."""
     path = branch_segments(db, head, 1, head.turn)
 
     def total(turn: int) -> int:
@@ -248,7 +245,7 @@ def _turn_of_message(db: sqlite3.Connection, head: SessionHead, position: int) -
 
 
 def _data_after(before: str, stored: StoredData, turn: int, session: str) -> str:
-    """The data after one entry, given that before it."""
+    """Return the data after an entry, given the data before it."""
     if stored.snapshot is not None:
         return verify_data(stored.snapshot, stored.data_checksum, turn, session)
     try:

@@ -1,6 +1,6 @@
-"""The rows of entries: a turn as it is recorded, and its end.
+"""The rows of the table `entry`: a turn is inserted as running, and updated when it ends.
 
-Each function works inside a transaction of the caller's, or needs none.
+Each function runs in a transaction of its caller, or needs none.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ _SETTLE_ENTRY_AND_DATA = _update_sql(SETTLED_COLUMNS + StoredData._fields)
 def insert_running_entry(
     db: sqlite3.Connection, state: SessionRow, request: TurnRequest, data: str, now: int
 ) -> Lease:
-    """Insert the running entry after the head; the lease on it.
+    """Insert the running entry after the head; return its lease.
 
-    Data that has not changed for long gets a snapshot here, or finding it would cost ever more.
+    It gets a snapshot of the data if one is due: data that never changes would else be ever further away.
     """
     head, turn = state.head, state.head.turn + 1
     is_due = _is_snapshot_due(data, turn, state.base)
@@ -59,7 +59,7 @@ def insert_running_entry(
 
 
 def running_entry(lease: Lease) -> Entry:
-    """The entry of a lease's turn before its end."""
+    """Return the entry of a lease's turn while it runs."""
     return Entry(
         lease.turn, "prompt", "running", lease.key, lease.prompt, None, (), lease.started_at, None, None, {}
     )
@@ -68,17 +68,14 @@ def running_entry(lease: Lease) -> Entry:
 def append_entry(
     db: sqlite3.Connection, state: SessionRow, row: EntryRow, stored: StoredData
 ) -> tuple[int, int]:
-    """Insert an entry after the head, on the head's line or on a new one; its id, and its line.
-
-    What was undone before is not touched: see forks.fork_undone_branch.
-    """
+    """Insert an entry after the head, on its branch or on a new one; return the ids of entry and branch."""
     head = state.head
     place = {"session": head.uid, "line": head.branch, "parent": state.entry}
     if state.owns_branch:
         try:
             done = db.execute(_INSERT_ENTRY, {**row._asdict(), **stored._asdict(), **place})
             return done.lastrowid or 0, head.branch
-        except sqlite3.IntegrityError:  # the line goes on already: the head was moved back
+        except sqlite3.IntegrityError:  # the branch goes on behind the head, which was moved back
             pass
     entry = next_entry_id(db)
     insert_entry(db, entry, head._replace(branch=entry), state.entry, row, stored)
@@ -93,19 +90,19 @@ def insert_entry(
     row: EntryRow,
     stored: StoredData,
 ) -> None:
-    """Insert an entry with that id behind `parent`, on the line of `head`."""
+    """Insert an entry with that id after `parent`, on the branch of `head`."""
     place = {"id": entry, "session": head.uid, "line": head.branch, "parent": parent}
     db.execute(_INSERT_ENTRY_WITH_ID, {**row._asdict(), **stored._asdict(), **place})
 
 
 def next_entry_id(db: sqlite3.Connection) -> int:
-    """The id of the next entry."""
+    """Return the id for the next entry."""
     (entry,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM entry").fetchone()
     return int(entry)
 
 
 def settle_interrupted_entry(db: sqlite3.Connection, state: SessionRow, running: int, now: int) -> Entry:
-    """Settle the prompt that a crash left unanswered, and free the session; the entry as settled."""
+    """Settle the prompt that a crash left behind, and end its lease; return the settled entry."""
     entry = entry_queries.load_entry(db, running, state.head.name)
     settled = entry._replace(outcome="interrupted", error=INTERRUPTED, finished_at=now)
     settle_entry(db, running, encode_entry(settled, state.head.messages))
@@ -118,7 +115,7 @@ def settle_interrupted_entry(db: sqlite3.Connection, state: SessionRow, running:
 
 
 def settle_entry(db: sqlite3.Connection, entry: int, row: EntryRow, stored: StoredData | None = None) -> None:
-    """Write down the end of the turn that is the entry with that id; without `stored`, its data stays."""
+    """Update the row of the entry with that id at the end of its turn; without `stored`, its data stays."""
     values = {**row._asdict(), **(stored._asdict() if stored else {}), "id": entry}
     done = db.execute(_SETTLE_ENTRY_AND_DATA if stored else _SETTLE_ENTRY, values)
     if not done.rowcount:
@@ -128,9 +125,9 @@ def settle_entry(db: sqlite3.Connection, entry: int, row: EntryRow, stored: Stor
 
 
 def snapshot_or_delta(data: str, before: str, turn: int, base: int) -> StoredData:
-    """Choose the form that is smaller in the long run for the data after `turn`.
+    """Choose the smaller form in which to store the data after `turn`; `before` is the data before it.
 
-    `base` is the turn of the last snapshot; that of `turn` itself if it has one already.
+    `base` is the turn of the last snapshot, which may be `turn` itself.
     """
     checksum = data_checksum(data)
     if base == turn or _is_snapshot_due(data, turn, base):
@@ -144,12 +141,10 @@ def snapshot_or_delta(data: str, before: str, turn: int, base: int) -> StoredDat
 
 
 def _is_snapshot_due(data: str, turn: int, base: int) -> bool:
-    """True if it is time for a snapshot: `base` is the turn of the last one.
-
-    Every 256 turns, so that few are read to find the data after a turn. Of large data that would be
-    most of what a turn adds to the file, so they are further apart; not so far that applying all the
-    deltas since, each of which moves the text behind it, takes longer than a glance.
-    """
+    """True if a snapshot is due; `base` is the turn of the last one."""
+    # Every 256 turns, so that few rows are read to build the data. Snapshots of large data would be most of
+    # the file, so they are further apart; but not so far that applying all deltas since, each of which moves
+    # the text behind it, takes long.
     size = len(data) or 1
     return turn - base >= max(
         _SNAPSHOT_TURNS, min(size // _SNAPSHOT_BYTES_PER_TURN, _MAX_BYTES_MOVED // size)

@@ -1,6 +1,6 @@
-"""Forks: those that undoing leaves, those that people make, and the removal of sessions with them.
+"""Forks and deletes: undone forks, forks that people make, and imported sessions.
 
-Each function works inside a transaction of the caller's.
+Each function runs in a transaction of its caller.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from flue_cli.stores.sqlite.session_rows import (
     parse_session_row,
 )
 
-_COPIED_COLUMNS = ", ".join(name for name in EntryRow._fields + StoredData._fields if name != "turn")
-"""The columns of an entry that its copy on another line has too."""
+_COPIED = ", ".join(name for name in EntryRow._fields + StoredData._fields if name != "turn")
+"""The columns that the copy of an entry on another branch shares."""
 
 
 def fork_undone_branch(db: sqlite3.Connection, state: SessionRow) -> str:
-    """Make a fork of the undone branch, before something is added; it was last used when it was left.
+    """Turn the undone branch, if there is one, into an undone fork, before an entry is added.
 
-    Gives the fork's name, "" if nothing was undone.
+    Returns the fork's name, "" if nothing was undone. Its last use is the time of its last turn.
     """
     if state.tip is None:
         return ""
@@ -54,7 +54,7 @@ def fork_undone_branch(db: sqlite3.Connection, state: SessionRow) -> str:
 
 
 def copy_branch(db: sqlite3.Connection, head: SessionHead, name: str) -> SessionHead:
-    """Make an independent copy of the line up to `head`, in one line of its own."""
+    """Make a session from a copy of the branch up to `head`."""
     row = db.execute("SELECT name FROM session WHERE uid = ?", (head.uid,)).fetchone()
     if row is None:
         raise session_changed_error(head.name)
@@ -65,9 +65,8 @@ def copy_branch(db: sqlite3.Connection, head: SessionHead, name: str) -> Session
     for segment in entry_queries.branch_segments(db, head, 1, head.turn):
         done = db.execute(
             f"""
-            INSERT INTO entry (id, session, line, turn, parent, {_COPIED_COLUMNS})
-            SELECT :first + turn - 1, :uid, :first, turn, nullif(:first + turn - 2, :first - 1),
-                {_COPIED_COLUMNS}
+            INSERT INTO entry (id, session, line, turn, parent, {_COPIED})
+            SELECT :first + turn - 1, :uid, :first, turn, nullif(:first + turn - 2, :first - 1), {_COPIED}
             FROM entry WHERE session = :session AND line = :line AND turn BETWEEN :low AND :high
             """,  # noqa: S608 - our own words
             {"first": first, "uid": made.uid, "session": segment.session, "line": segment.branch,
@@ -84,7 +83,7 @@ def copy_branch(db: sqlite3.Connection, head: SessionHead, name: str) -> Session
 def insert_session(
     db: sqlite3.Connection, agent: str, name: str, entries: Iterable[Entry], origin: ForkOrigin | None
 ) -> SessionHead:
-    """Make a session of settled entries, numbered anew."""
+    """Make a session from settled entries, numbered from 1."""
     made = _insert_empty_session(db, agent, name, origin)
     first = next_entry_id(db)
     turn, total, base, before, parent = 0, 0, 0, "{}", None
@@ -103,7 +102,7 @@ def insert_session(
 def _insert_empty_session(
     db: sqlite3.Connection, agent: str, name: str, origin: ForkOrigin | None
 ) -> SessionHead:
-    """An empty session; SessionExists."""
+    """Insert a session without entries; SessionExists if the name is taken."""
     if load_session(db, agent, name):
         raise session_exists_error(agent, name)
     now = times.now()
@@ -117,7 +116,7 @@ def _insert_empty_session(
 
 
 def fork_origin(db: sqlite3.Connection, uid: int) -> ForkOrigin | None:
-    """The source of a fork; None for a session that began by itself."""
+    """Return the origin of a fork; None for any other session."""
     row = db.execute(
         "SELECT parent, parent_name, parent_turn, kept FROM session WHERE uid = ? AND parent IS NOT NULL",
         (uid,),
@@ -126,13 +125,13 @@ def fork_origin(db: sqlite3.Connection, uid: int) -> ForkOrigin | None:
 
 
 def load_undone_forks(db: sqlite3.Connection, uid: int) -> list[SessionRow]:
-    """The forks kept of a session, and of those in turn."""
+    """Load the undone forks of a session, and their undone forks."""
     rows = db.execute(f"{SELECT_SESSION} WHERE s.parent = ? AND s.kept ORDER BY s.uid", (uid,)).fetchall()
-    return [found for row in rows for found in (parse_session_row(row), *load_undone_forks(db, row[0]))]
+    return [fork for row in rows for fork in (parse_session_row(row), *load_undone_forks(db, row[0]))]
 
 
 def rename_session(db: sqlite3.Connection, head: SessionHead, name: str) -> SessionHead:
-    """Rename the session and its undone forks; SessionExists if its agent has a session of that name."""
+    """Rename the session and its undone forks; SessionExists if the name is taken."""
     if name == head.name:
         return head
     if load_session(db, head.agent, name):
@@ -149,11 +148,11 @@ def rename_session(db: sqlite3.Connection, head: SessionHead, name: str) -> Sess
 
 
 def delete_session(db: sqlite3.Connection, state: SessionRow) -> None:
-    """Remove a session and its undone forks, and what only they could reach of the session they came from."""
+    """Delete a session and its undone forks, and the entries of its parent that no other session reaches."""
     root = _root_session(db, state.head.uid)
-    for one in (*reversed(load_undone_forks(db, state.head.uid)), state):
-        fts_index.delete_entries(db, "session = ?", (one.head.uid,))
-        db.execute("DELETE FROM session WHERE uid = ?", (one.head.uid,))
+    for session in (*reversed(load_undone_forks(db, state.head.uid)), state):
+        fts_index.delete_entries(db, "session = ?", (session.head.uid,))
+        db.execute("DELETE FROM session WHERE uid = ?", (session.head.uid,))
     if root != state.head.uid:
         _delete_unreached_entries(db, root)
     fts_index.clamp_upto(db)
@@ -164,7 +163,7 @@ def _root_session(db: sqlite3.Connection, uid: int) -> int:
 
 
 def _delete_unreached_entries(db: sqlite3.Connection, root: int) -> None:
-    """Remove the entries of a session and its undone forks that none of them reaches any more."""
+    """Delete the entries of a session and its undone forks that none of them reaches."""
     session = load_session_by_uid(db, root)
     family = [*([session] if session else []), *load_undone_forks(db, root)]
     reached: dict[int, int] = {}

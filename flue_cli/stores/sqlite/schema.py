@@ -2,22 +2,24 @@
 
     session   one row a session: its name, its head, and the lease of the turn that runs on it
     entry     one row for every accepted prompt and every edit of the data: the timeline, a tree
-    waiting   prompts that wait for a session, in order of arrival
+    waiting   the wait queues: prompts that wait for a session, in order of arrival
     words     the full-text index that searches use; `indexed`, of one row, tells how far it goes
               (search/fts_index.py)
 
-An entry's `line` is the id of the first entry of its line, its `parent` the entry before it; so a
-range of turns is one index scan, and only where lines meet a step up. Data is kept as the change
-from the parent's: a `snapshot` of the whole text, or a `splice` (see text_delta.py), or neither where
-nothing changed; `base` is the turn of the last snapshot, 0 for the empty start. `total` counts the
-history's messages up to and including the entry. `session.used` orders sessions by use with a
-number, since clocks go back. `head` and `running` are entry ids without a foreign key: deleting an
-entry would have to look through all sessions for one that points at it.
+Some columns have older names than the rest of Flue, and keep them so that old stores open: `line` is the
+branch of an entry, `splice` a delta, `kept` marks an undone fork, `words.said` is the text of an entry.
 
-Undo moves `head` and remembers in `tip` where redo ends; an entry after it starts a new line. The line
-that is left is kept as a session (`kept`) whose head lies on it though its `parent` owns the entries, and
-goes with it; a person's own fork copies them. `parent`, `parent_name` and `parent_turn` say what a fork
-of either kind was forked from: no foreign key, since a person's fork outlives its parent.
+The branch of an entry (`line`) is the id of the branch's first entry; `parent` is the entry before it. So a
+range of turns on one branch is one index scan. Data is stored as a `snapshot` of the whole text, as a delta
+to the parent's data (`splice`, see text_delta.py), or not at all where nothing changed. `base` is the turn
+of the last snapshot, 0 for the empty start. `total` counts the messages of the history up to and including
+the entry. `session.used` orders sessions by use; it is a counter, since clocks go back. `head` and `running`
+are entry ids without a foreign key, or each delete of an entry would scan all sessions.
+
+Undo moves `head` and stores in `tip` the entry where redo ends. An entry that is added then begins a new
+branch, and the undone branch becomes an undone fork: a session with `kept` = 1 whose head is on the branch
+while its `parent` owns the entries. It is deleted with its parent. A fork that a person makes copies the
+entries and outlives its parent, so `parent`, `parent_name` and `parent_turn` have no foreign key.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def sessions_and_entries(db: Database) -> None:
-    """The first schema."""
+    """Create the first schema."""
     for statement in (
         """
         CREATE TABLE session (
@@ -98,7 +100,7 @@ def sessions_and_entries(db: Database) -> None:
 
 
 def undo_and_forks(db: Database) -> None:
-    """Columns for the end of redo, and for the source of a fork."""
+    """Add the columns for redo and for the origin of a fork."""
     for statement in (
         "ALTER TABLE session ADD COLUMN tip INTEGER",
         "ALTER TABLE session ADD COLUMN parent INTEGER",
@@ -111,7 +113,7 @@ def undo_and_forks(db: Database) -> None:
 
 
 def index_of_words(db: Database) -> None:
-    """An index of words, with nothing in it yet: commits and searches bring it up to date."""
+    """Create the full-text index, empty: commits and searches let it catch up."""
     for statement in (
         """
         CREATE VIRTUAL TABLE words USING fts5 (
@@ -131,8 +133,8 @@ SCHEMA_VERSION = len(MIGRATIONS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the tables to today's form, inside the caller's transaction."""
-    # sqlite-utils takes as long to import as six interpreters take to start.
+    """Apply the missing migrations, in the caller's transaction."""
+    # Imported here: it takes as long as six starts of the interpreter.
     from sqlite_utils import Database, Migrations
 
     migrations = Migrations("flue")

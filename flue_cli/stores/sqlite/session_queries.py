@@ -1,4 +1,4 @@
-"""Finding sessions: lists, and what a name may mean."""
+"""Queries for sessions: lists, and the sessions that a name may mean."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flue_cli.stores.rules import candidate_names
 from flue_cli.stores.sqlite.session_rows import SELECT_SESSION, parse_session_row
 
 _MAX_INTEGER = 2**63 - 1
-"""The largest number that SQLite knows."""
+"""The largest integer of SQLite."""
 
 
 def session_summaries(
@@ -22,7 +22,7 @@ def session_summaries(
     with_undone_forks: bool,
     since: int | None = None,
 ) -> list[SessionSummary]:
-    """Sessions of `agent`, or with "" of all, last used first; with `kept`, also what undoing kept."""
+    """Return the sessions of `agent`, or with "" of all, last used first; see Store.sessions."""
     rows = db.execute(
         f"""
         SELECT s.uid, s.agent, s.name, coalesce(h.turn, 0), s.created_at, s.updated_at,
@@ -60,10 +60,12 @@ def _summary_of_row(row: Sequence[Any]) -> SessionSummary:
 
 
 def resolve_name(db: sqlite3.Connection, name: str, agent: str) -> list[SessionHead]:
-    """The sessions that `name` may mean."""
-    found: list[SessionHead] = []
-    for whose, what in candidate_names(name, agent):
-        only = "AND s.agent = :agent" if whose else ""
-        rows = db.execute(f"{SELECT_SESSION} WHERE s.name = :name {only}", {"name": what, "agent": whose})
-        found += [parse_session_row(row).head for row in rows.fetchall()]
-    return found
+    """Return the sessions that `name` may mean; see Store.resolve."""
+    heads: list[SessionHead] = []
+    for agent_name, session_name in candidate_names(name, agent):
+        only = "AND s.agent = :agent" if agent_name else ""
+        rows = db.execute(
+            f"{SELECT_SESSION} WHERE s.name = :name {only}", {"name": session_name, "agent": agent_name}
+        )
+        heads += [parse_session_row(row).head for row in rows.fetchall()]
+    return heads

@@ -1,6 +1,6 @@
-"""The rows of sessions: the head of each, and the lease on it.
+"""The rows of the table `session`: the head of each session, and the lease on it.
 
-Each function works inside a transaction of the caller's.
+Each function runs in a transaction of its caller.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from flue_cli.stores.sqlite.locking.process_liveness import LeaseTerm
 
 
 class SessionRow(NamedTuple):
-    """A session's row: its head, and the lease on it.
+    """The row of a session.
 
-    `entry` is the id of the head entry, `base` the turn of the last snapshot of its data, `tip` the id of
-    the newest entry that was undone. `running` is the id of the entry that runs; `fence`, `owner`, `wall`
-    and `monotonic` (the ends of its lease) and `since` (its beginning) are those of the turn that runs, or
-    ran last. `owns_line`: the line that the head lies on is this session's own. `is_kept`: undoing made
-    the session. `is_newest`: no session was used after it. `is_awaited`: prompts wait for it.
+    The head: `entry` is the id of the head entry, `base` the turn of the last snapshot of its data, `tip` the
+    id of the newest undone entry.
+
+    The lease: `running` is the id of the entry that runs, None if none does. `fence`, `owner`, `wall` and
+    `monotonic` (the end of the lease by both clocks) and `since` (the start of the turn) belong to the turn
+    that runs, or ran last.
+
+    True if: `owns_branch`, the head's branch belongs to this session, and not to the one it was forked from;
+    `is_newest`, no session was used later; `is_awaited`, prompts wait for it.
     """
 
     head: SessionHead
@@ -78,25 +82,25 @@ _EXPRESSIONS = [_HEAD_EXPRESSIONS[name] for name in SessionHead._fields] + [
     _LEASE_EXPRESSIONS[name] for name in SessionRow._fields[1:]
 ]
 SELECT_SESSION = f"SELECT {', '.join(_EXPRESSIONS)} FROM session s LEFT JOIN entry e ON e.id = s.head"  # noqa: S608 - our own words
-"""The SELECT whose rows `session_row` reads; a condition on `s` may follow."""
+"""The SELECT whose rows `parse_session_row` reads; a condition on `s` may follow."""
 _SELECT_BY_NAME = f"{SELECT_SESSION} WHERE s.agent = ? AND s.name = ?"
 _SELECT_BY_UID = f"{SELECT_SESSION} WHERE s.uid = ?"
 
 
 def load_session(db: sqlite3.Connection, agent: str, name: str) -> SessionRow | None:
-    """Load the session of that name, None if there is none."""
+    """Load the session of that name; None if there is none."""
     row = db.execute(_SELECT_BY_NAME, (agent, name)).fetchone()
     return parse_session_row(row) if row else None
 
 
 def load_session_by_uid(db: sqlite3.Connection, uid: int) -> SessionRow | None:
-    """Load the session with that uid, None if there is none."""
+    """Load the session with that uid; None if there is none."""
     row = db.execute(_SELECT_BY_UID, (uid,)).fetchone()
     return parse_session_row(row) if row else None
 
 
 def parse_session_row(columns: Sequence[Any]) -> SessionRow:
-    """Name the columns of a row of SESSION; StoreDamaged if the head entry is missing."""
+    """Make a SessionRow of a row of SELECT_SESSION; StoreDamaged if the head entry is missing."""
     width = len(SessionHead._fields)
     row = SessionRow(SessionHead._make(columns[:width]), *columns[width:])
     if row.entry is not None and not row.head.turn:
@@ -110,7 +114,7 @@ def parse_session_row(columns: Sequence[Any]) -> SessionRow:
 def admit_request(
     db: sqlite3.Connection, state: SessionRow | None, request: TurnRequest, uid: int
 ) -> SessionRow:
-    """Give the session's row, made if it may be; raise whatever forbids the prompt."""
+    """Return the row of the requested session, created if it is new; raises as `check_expectation` does."""
     check_expectation(request, uid, state.head.uid if state else ABSENT)
     if state is None:
         now = times.now()
@@ -120,14 +124,14 @@ def admit_request(
             (request.agent, request.name, now, now),
         )
         state = load_session(db, request.agent, request.name)
-        assert state is not None  # noqa: S101 - inserted one statement ago
+        assert state is not None  # noqa: S101 - inserted by the statement before
     return state
 
 
 def take_lease(
     db: sqlite3.Connection, state: SessionRow, lease: Lease, owner: str, expires: LeaseTerm
 ) -> None:
-    """Give the session to the lease's turn; it is the one used last from here on."""
+    """Write the lease into the session's row; the session is now the one used last."""
     db.execute(
         "UPDATE session SET fence = ?, owner = ?, expires_at = ?, expires_monotonic = ?, running = ?"  # noqa: S608 - our own words
         f"{mark_used_sql(state)} WHERE uid = ?",
@@ -136,12 +140,15 @@ def take_lease(
 
 
 def mark_used_sql(state: SessionRow) -> str:
-    """The end of an UPDATE's SET that makes the session the one used last; "" if it is that already."""
+    """Return the SET clause that makes the session the one used last; "" if it is that already."""
     return "" if state.is_newest else ", used = (SELECT max(used) + 1 FROM session)"
 
 
 def release_lease(db: sqlite3.Connection, lease: Lease, total: int, now: int) -> SessionHead:
-    """Move the head to the lease's entry and free the session; LeaseLost unless both guards hold."""
+    """Move the head to the lease's entry and end the lease.
+
+    Raises LeaseLost unless fence and version in the row are those of the lease.
+    """
     done = db.execute(
         "UPDATE session SET head = running, running = NULL, owner = NULL, version = version + 1,"
         " updated_at = ? WHERE uid = ? AND fence = ? AND version = ? AND running = ?",

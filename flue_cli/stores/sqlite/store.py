@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flue_cli import times
@@ -20,7 +20,6 @@ from flue_cli.stores.records import (
     LEASE_SECONDS,
     BegunTurn,
     Entry,
-    Failure,
     ForkOrigin,
     HealthFinding,
     Lease,
@@ -29,9 +28,17 @@ from flue_cli.stores.records import (
     SearchHit,
     SessionHead,
     SessionSummary,
+    TurnFailure,
     TurnRequest,
+    TurnResult,
 )
-from flue_cli.stores.rules import check_all_unchanged, check_turn, check_unchanged, request_for
+from flue_cli.stores.rules import (
+    check_all_unchanged,
+    check_turn,
+    check_unchanged,
+    messages_of_entry,
+    request_for,
+)
 from flue_cli.stores.sqlite import entry_queries, forks, timeline
 from flue_cli.stores.sqlite.begin_turn import TurnStarter
 from flue_cli.stores.sqlite.connections import Connections
@@ -172,33 +179,26 @@ class SqliteStore:
             if not done.rowcount:
                 raise lease_lost_error(lease)
 
-    def commit(
-        self, lease: Lease, *, reply: str, messages: Sequence[Message], data: str, meta: Mapping[str, Any]
-    ) -> SessionHead:
+    def commit(self, lease: Lease, result: TurnResult) -> SessionHead:
+        return self._end_turn(lease, outcome="completed", **result._asdict())
+
+    def abandon(self, lease: Lease, failure: TurnFailure) -> SessionHead:
+        return self._end_turn(lease, **failure._asdict())
+
+    def _end_turn(self, lease: Lease, **fields: Any) -> SessionHead:
+        """Settle the entry of the lease with `fields` of the result or the failure, and free the session."""
         try:
-            total, now = lease.head.messages + len(messages) + 2, times.now()
-            entry = running_entry(lease)._replace(
-                outcome="completed", reply=reply, messages=tuple(messages), meta=meta, finished_at=now
-            )
+            now = times.now()
+            entry = running_entry(lease)._replace(finished_at=now, **fields)
+            total = lease.head.messages + len(messages_of_entry(entry))
             row = encode_entry(entry, total)
-            stored = snapshot_or_delta(data, lease.data, lease.turn, lease.base)
+            stored = None
+            if entry.outcome == "completed":
+                stored = snapshot_or_delta(entry.data, lease.data, lease.turn, lease.base)
             with self._connections.transaction(group=True) as db:
                 head = release_lease(db, lease, total, now)
                 settle_entry(db, lease.entry, row, stored)
-                fts_index.index_entry(db, lease.entry, len(lease.prompt) + len(reply))
-        finally:
-            self._locks.remove_running_turn(lease)
-        return head
-
-    def abandon(self, lease: Lease, outcome: str, error: Failure, meta: Mapping[str, Any]) -> SessionHead:
-        try:
-            now = times.now()
-            entry = running_entry(lease)._replace(outcome=outcome, error=error, meta=meta, finished_at=now)
-            row = encode_entry(entry, lease.head.messages)
-            with self._connections.transaction(group=True) as db:
-                head = release_lease(db, lease, lease.head.messages, now)
-                settle_entry(db, lease.entry, row)
-                fts_index.index_entry(db, lease.entry, len(lease.prompt))
+                fts_index.index_entry(db, lease.entry, len(entry.prompt) + len(entry.reply or ""))
         finally:
             self._locks.remove_running_turn(lease)
         return head

@@ -1,7 +1,7 @@
-"""The delta between two JSON texts: the text that was replaced between their common ends.
+"""Deltas between JSON texts: the text that was replaced between a common start and a common end.
 
-A JSON Patch would lose the order of keys; a delta gives the text back byte for byte, and appending
-to a list of thousands costs what was appended. Texts are ASCII, so characters are bytes.
+A delta restores the text byte for byte, where a JSON Patch would lose the order of keys; and appending to a
+list of thousands costs only what was appended. Texts are ASCII, so characters are bytes.
 """
 
 from __future__ import annotations
@@ -33,11 +33,8 @@ def apply_deltas(text: str, deltas: Iterable[str]) -> str:
 
 
 def _common_length(limit: int, same: Callable[[int, int], bool]) -> int:
-    """Length, up to `limit`, of what two texts have in common: `same(low, high)` compares a stretch of both.
-
-    Halving keeps the comparing in C: linear in the text, where a loop over characters would cost
-    seconds for megabytes.
-    """
+    """Return the length, up to `limit`, of what two texts share; `same(low, high)` compares a range."""
+    # Binary search compares slices, in C; a loop over characters would take seconds for megabytes.
     low, high = 0, limit
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,6 +1,6 @@
-"""Moving along a session's timeline, and adding edits to it.
+"""Undo, redo and edits of the data on a session's timeline.
 
-Each function works inside a transaction of the caller's.
+Each function runs in a transaction of its caller.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from flue_cli.stores.sqlite.session_rows import SessionRow, mark_used_sql
 
 
 def redo_head(db: sqlite3.Connection, state: SessionRow) -> SessionHead:
-    """The session at the newest turn that was undone; as it stands if none was."""
+    """Return the head at the newest undone turn; the present head if none was undone."""
     if state.tip is None:
         return state.head
     row = db.execute("SELECT line, turn, total FROM entry WHERE id = ?", (state.tip,)).fetchone()
     if row is None:
-        raise StoreDamaged(f"what was undone in session '{state.head.name}' is missing")
-    line, turn, total = row
-    end = state.head._replace(branch=line, turn=turn, messages=total)
+        raise StoreDamaged(f"the undone turns of session '{state.head.name}' are missing")
+    branch, turn, total = row
+    end = state.head._replace(branch=branch, turn=turn, messages=total)
     if state.head.turn and not _is_on_branch(db, end, state.head.branch, state.head.turn):
-        # A Flue that knows no undo, started before the store was made newer, went on.
+        # A Flue that knows no undo, started before the store was migrated, added entries.
         return state.head
     return end
 
 
 def move_head(db: sqlite3.Connection, state: SessionRow, turn: int) -> SessionHead:
-    """Make `turn`, one of the line up to the tip, the newest one."""
+    """Make `turn`, on the branch up to the tip, the head."""
     head, end = state.head, redo_head(db, state)
     if turn == head.turn:
         return head
-    there = entry_queries.head_at_turn(db, end, turn)
-    entry = entry_queries.head_entry_id(db, there) if turn else None
+    target = entry_queries.head_at_turn(db, end, turn)
+    entry = entry_queries.head_entry_id(db, target) if turn else None
     undone = state.tip or state.entry
     now = times.now()
     db.execute(
@@ -45,7 +45,7 @@ def move_head(db: sqlite3.Connection, state: SessionRow, turn: int) -> SessionHe
         " WHERE uid = ?",
         (entry, undone if turn < end.turn else None, now, head.uid),
     )
-    return there._replace(version=head.version + 1, updated_at=now)
+    return target._replace(version=head.version + 1, updated_at=now)
 
 
 def add_edit(db: sqlite3.Connection, state: SessionRow, data: str, before: str) -> SessionHead:
@@ -64,9 +64,9 @@ def add_edit(db: sqlite3.Connection, state: SessionRow, data: str, before: str) 
 
 
 def find_completed_key(db: sqlite3.Connection, state: SessionRow, key: str) -> tuple[int, int, int] | None:
-    """(id, line, turn) of the turn that `key` completed: one of the session's own, undone or not.
+    """Return (id, branch, turn) of the turn of this session that `key` completed, undone or not.
 
-    In an undone fork also one of the sessions that its line begins on, if it lies on that line.
+    For an undone fork, also one of its parents' turns if it is on the fork's branch.
     """
     head = state.head
     for uid in (head.uid, *(entry_queries.parent_sessions(db, head.uid) if state.is_undone_fork else ())):
@@ -80,5 +80,5 @@ def find_completed_key(db: sqlite3.Connection, state: SessionRow, key: str) -> t
 
 
 def _is_on_branch(db: sqlite3.Connection, end: SessionHead, branch: int, turn: int) -> bool:
-    """True if `turn` of the path to `end` is on that line."""
+    """True if `turn` of the path to `end` is on that branch."""
     return any(segment.branch == branch for segment in entry_queries.branch_segments(db, end, turn, turn))

@@ -1,8 +1,8 @@
-"""Process liveness: a locked file for every process that holds leases.
+"""Process liveness: a lease is valid only while its owner, a process, lives.
 
-Every process that answers turns holds a lock (flock) on a file of its own beside the store. The
-kernel lets go of it when the process ends, however it ends, so that the others notice at once.
-A lock works where process ids mislead: across containers, which share ids and not processes.
+Each owner holds a lock (flock) on a file of its own in the folder STORE-owners. The kernel releases the lock
+when the process ends, whatever ends it, so that others see at once that it is dead. Process ids would not
+do: containers that share the store have the same ids for different processes.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from flue_cli.stores.records import LEASE_SECONDS
 
 
 class LeaseTerm(NamedTuple):
-    """The end of a claim in microseconds, by the wall clock and by this host's monotonic clock."""
+    """The end of a lease in microseconds, by the wall clock and by the monotonic clock of its host."""
 
     wall: int
     monotonic: int
 
 
 class LeaseOwner:
-    """This process as a holder of leases. `name` is what the store records: `PID HOST TOKEN`."""
+    """This process as an owner of leases. The store records it by `name`: `PID HOST TOKEN`."""
 
     def __init__(self, store_path: str) -> None:
         self._folder = f"{store_path}-owners"
@@ -36,7 +36,7 @@ class LeaseOwner:
         self.name = f"{os.getpid()} {os.uname().nodename} {self._token}"
 
     def acquire(self) -> None:
-        """Take the lock that tells others we live; once is enough."""
+        """Take the lock on the owner file, unless this process has it."""
         if self._file >= 0:
             return
         with self._lock:
@@ -44,20 +44,20 @@ class LeaseOwner:
                 return
             os.makedirs(self._folder, 0o700, exist_ok=True)
             self._remove_dead_owners()
-            # Locked under another name first: nobody may see the file without its lock.
+            # Locked under another name first: a file without a lock would count as that of a dead owner.
             draft = os.path.join(self._folder, f".{self._token}")
             file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
             fcntl.flock(file, fcntl.LOCK_EX)
             os.rename(draft, os.path.join(self._folder, self._token))
             self._file = file
-            # A process that an agent forked may outlive this one, and must not pass for it.
+            # A child process shares the lock, and would keep it if it outlived this process.
             os.register_at_fork(after_in_child=self._close_after_fork)
 
     def release(self) -> None:
-        """Let go of the lock and remove the file."""
+        """Release the lock and remove the file."""
         if self._file >= 0:
             _remove_owner_file(os.path.join(self._folder, self._token))
-            with suppress(OSError):  # an agent closed every descriptor that it found
+            with suppress(OSError):  # an agent may have closed all file descriptors
                 os.close(self._file)
             self._file = -1
 
@@ -66,25 +66,25 @@ class LeaseOwner:
             os.close(self._file)
             self._file = -1
 
-    def is_lease_valid(self, other: str, expires: LeaseTerm) -> bool:
-        """True if the claim of owner `other` still stands.
+    def is_lease_valid(self, owner: str, expires: LeaseTerm) -> bool:
+        """True if a lease of `owner` that ends at `expires` is still valid.
 
-        On this host the lock decides at once, and the monotonic clock, which nobody can set, decides
-        for a process that lives but is stopped. For another host, whose locks may not reach us, there
-        is also the wall clock.
+        On this host it is valid while the owner holds its lock and the monotonic clock has not reached the
+        end: a process that is stopped lives, but does not renew. Locks of another host may not be visible
+        here, and its monotonic clock is another one; there the wall clock decides too.
         """
-        _, host, token = _parse_owner_name(other)
-        here = host == os.uname().nodename
+        _, host, token = _parse_owner_name(owner)
+        is_local = host == os.uname().nodename
         by_wall = times.now() < expires.wall
         by_monotonic = time.monotonic_ns() // 1000 < expires.monotonic
         if self._is_alive(token):
-            # A name that differs may be a container beside us, which shares the clock, or a host that
-            # does not: believe whichever clock speaks for the turn that is running.
-            return by_monotonic or (by_wall and not here)
-        return by_wall and not here
+            # Another host name may be a container on this host, with the same monotonic clock, or another
+            # host: either clock may show that the lease is valid.
+            return by_monotonic or (by_wall and not is_local)
+        return by_wall and not is_local
 
     def is_other_owner_alive(self) -> bool:
-        """True if another process, or another opening by this one, may answer turns here."""
+        """True if another owner lives: another process, or another store object of this process."""
         if not os.path.isdir(self._folder):
             return False
         tokens = (token for token in os.listdir(self._folder) if not token.startswith("."))
@@ -98,7 +98,7 @@ class LeaseOwner:
             file = os.open(path, os.O_RDWR)
         except FileNotFoundError:
             return False
-        except PermissionError:  # somebody else's file: what we cannot ask, we believe
+        except PermissionError:  # another user's file: count the owner as alive
             return True
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,20 +109,20 @@ class LeaseOwner:
         return False
 
     def _remove_dead_owners(self) -> None:
-        """Remove the files of processes that died; their leases read as dead all the same."""
+        """Remove the files of dead owners; their leases are invalid with or without the file."""
         for name in os.listdir(self._folder):
             if not name.startswith(".") and not self._is_alive(name):
                 _remove_owner_file(os.path.join(self._folder, name))
 
 
 def lease_term(seconds: float = LEASE_SECONDS) -> LeaseTerm:
-    """A claim that begins now and holds that long."""
+    """Return the end of a lease that begins now and lasts `seconds`."""
     length = int(seconds * 1_000_000)
     return LeaseTerm(times.now() + length, time.monotonic_ns() // 1000 + length)
 
 
 def pid_and_host(owner: str) -> tuple[int, str]:
-    """The process id and host that an owner's name speaks of; 0 and "" if it does not."""
+    """Return the process id and the host in an owner's name; 0 and "" where they are missing."""
     pid, host, _ = _parse_owner_name(owner)
     return pid, host
 

@@ -1,4 +1,8 @@
-"""Session locks: a request waits for its place in the queue and for the lease of the turn before it."""
+"""Session locks: one turn at a time on each session, across threads and processes.
+
+The lock is the lease in the session's row. A request that finds it taken joins the wait queue and polls; a
+lease or a place in the queue is valid as long as its owner lives (process_liveness.py).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,10 @@ SessionAction = Callable[[sqlite3.Connection, SessionRow], Result]
 
 
 class _Waiter:
-    """A waiting prompt: the session it has seen (0: none yet), and its ticket in the queue (0: none)."""
+    """A request that waits: the uid of the session it waits for, and its ticket in the wait queue.
+
+    Either is 0 until it is known.
+    """
 
     def __init__(self, uid: int) -> None:
         self.uid = uid
@@ -37,31 +44,31 @@ class SessionLocks:
         self._connections = connections
         self._owner = owner
         self._queue = WaitQueue(connections, owner)
-        self._running_turns: set[tuple[int, int]] = set()  # (uid, fence) of turns that run in this process
+        self._running_turns: set[tuple[int, int]] = set()  # (uid, fence) of those in this process
 
     def run_when_free(
         self,
         request: TurnRequest,
         pause: Pause,
-        act: SessionAction[Result],
+        action: SessionAction[Result],
         *,
         shortcut: SessionAction[Result | None] | None = None,
     ) -> Result:
-        """Do `act` to the session once it is free and ours, in one transaction.
+        """Wait for the session, then run `action` on it in one transaction and return the result.
 
-        What `early` finds, if it finds anything, is the answer without waiting.
+        If `shortcut` has a result, other than None, that is returned without waiting. Raises SessionBusy
+        after `request.wait` seconds, and the errors of `admit_request`.
         """
         waiter = _Waiter(request.uid)
 
         def attempt() -> Result | SessionTaken:
             try:
-                return self._attempt(request, waiter, act, shortcut)
+                return self._attempt(request, waiter, action, shortcut)
             except StoreLocked:
                 if request.wait == 0:
                     raise
-                return SessionTaken(
-                    LeaseHolder(0, "", times.now()), 1
-                )  # some program writes: as good as a turn before us
+                # Another program holds SQLite's write lock: wait for it as for a turn.
+                return SessionTaken(LeaseHolder(0, "", times.now()), 1)
 
         try:
             return wait_for_session(attempt, request, pause)
@@ -73,75 +80,74 @@ class SessionLocks:
         self,
         request: TurnRequest,
         waiter: _Waiter,
-        act: SessionAction[Result],
+        action: SessionAction[Result],
         shortcut: SessionAction[Result | None] | None,
     ) -> Result | SessionTaken:
         if waiter.ticket:
-            held = self._poll(request, waiter)
-            if held:
-                return held
-        # Other sessions' commits take milliseconds each: they are no reason to refuse a --wait 0.
+            taken = self._poll(request, waiter)
+            if taken:
+                return taken
+        # Commits of other sessions take milliseconds each: no reason to refuse a request with wait 0.
         patience = 0.0 if request.wait else 5.0
-        with self._connections.transaction(
-            create_store=waiter.uid == ABSENT,
-            patience=patience,
-            group=True,
-        ) as db:
+        create_store = waiter.uid == ABSENT
+        with self._connections.transaction(create_store=create_store, patience=patience, group=True) as db:
             state = load_session(db, request.agent, request.name)
             if shortcut and state and waiter.uid in (ABSENT, state.head.uid):
-                found = shortcut(db, state)
-                if found is not None:
-                    return found
+                known = shortcut(db, state)
+                if known is not None:
+                    return known
             state = admit_request(db, state, request, waiter.uid)
             waiter.uid = state.head.uid
-            place = self._queue.position(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
-            held = self._session_taken(state, place)
-            if not held:
+            taken = self._session_taken(db, state, waiter)
+            if not taken:
                 if state.is_awaited:
                     self._queue.clear(db, waiter.uid, waiter.ticket)
-                result = act(db, state)
-        if held:
-            return self._in_line(request, waiter, held)
-        waiter.ticket = 0  # cleared, and committed so
+                result = action(db, state)
+        if taken:
+            if not waiter.ticket and request.wait > 0:
+                waiter.ticket = self._queue.join(waiter.uid)
+            return taken
+        waiter.ticket = 0  # the transaction that deleted it is committed
         return result
 
     def _poll(self, request: TurnRequest, waiter: _Waiter) -> SessionTaken | None:
-        """Look whether a waiter has to wait on. This takes no lock and mostly writes nothing."""
+        """Return the turn or the waiters ahead of a waiter that has a ticket; None if it may try.
+
+        Takes no lock, and writes only to renew the ticket, which is rare.
+        """
         with self._connections.reader() as db:
             state = load_session(db, request.agent, request.name) if db else None
             if db is None or state is None or state.head.uid != waiter.uid:
                 return None
             self._queue.renew(db, waiter.ticket)
-            place = self._queue.position(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
-        return self._session_taken(state, place)
+            return self._session_taken(db, state, waiter)
 
-    def _session_taken(self, state: SessionRow, place: int) -> SessionTaken | None:
-        """The turn or the waiters ahead; None if the session is free for the one at `place`."""
-        return None if place == 1 and not self.is_held(state) else SessionTaken(self.holder(state), place)
-
-    def _in_line(self, request: TurnRequest, waiter: _Waiter, held: SessionTaken) -> SessionTaken:
-        """Join the queue if the request may wait at all, and give `held` back."""
-        if not waiter.ticket and request.wait > 0:
-            waiter.ticket = self._queue.join(waiter.uid)
-        return held
+    def _session_taken(
+        self, db: sqlite3.Connection, state: SessionRow, waiter: _Waiter
+    ) -> SessionTaken | None:
+        """Return the turn or the waiters ahead of `waiter`; None if the session is free for it."""
+        position = self._queue.position(db, waiter.uid, waiter.ticket) if state.is_awaited else 1
+        if position == 1 and not self.is_held(state):
+            return None
+        return SessionTaken(self.holder(state), position)
 
     def add_running_turn(self, lease: Lease) -> None:
-        """Note that a turn of this process runs now."""
+        """Remember that a turn of this process holds the session."""
         self._running_turns.add((lease.head.uid, lease.fence))
 
     def remove_running_turn(self, lease: Lease) -> None:
-        """Note that it does not run any more, even if its end could not be written."""
+        """Forget the turn, also if its end could not be written: then nothing else would free the session."""
         self._running_turns.discard((lease.head.uid, lease.fence))
 
     def is_held(self, state: SessionRow) -> bool:
-        """True if a turn of a live process holds the session."""
+        """True if a turn that still runs holds the session."""
         if state.owner is None:
             return False
         if state.owner == self._owner.name and (state.head.uid, state.fence) not in self._running_turns:
-            return False  # a turn of ours whose end could not be written
+            return False  # it ended, but its end could not be written
         return self._owner.is_lease_valid(state.owner, state.expires)
 
     def holder(self, state: SessionRow) -> LeaseHolder:
-        """The process that holds the session."""
+        """Return the process that holds the session."""
         pid, host = pid_and_host(state.owner or "")
         return LeaseHolder(pid, host, state.since or times.now())

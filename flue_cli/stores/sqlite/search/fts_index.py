@@ -1,16 +1,17 @@
-"""The full-text index: candidates for a search. It narrows, and search_query.py decides.
+"""The full-text index: it finds candidates, and search_query.py decides which of them match.
 
-An FTS5 table without content, positions and sizes, which makes it a fifth of the text. What FTS5 takes
-for a text is the words of a turn, each once, as tokenizer.py makes them: no SQLite's idea of a word matters.
+The table `words` is an FTS5 table without content, positions and sizes (`detail=none`), about a fifth of the
+size of the text. Each entry is indexed as the list of its distinct words, made by tokenizer.py, so that the
+tokenizer of the SQLite at hand does not matter.
 
-Entries up to `indexed.upto` are in it with all that they say. The newer ones are looked through, which
-for so few is as fast; a commit brings the index up to date when they get many, since 64 turns at once
-cost FTS5 little more than one. So a fork copies no words, and a Flue that knows no index does no harm.
+The index lags behind. Entries with ids up to `indexed.upto` are in it; a search scans the newer ones. A
+commit lets the index catch up once 64 entries are missing, which costs FTS5 little more than one entry. For
+the same reason forks and older versions of Flue need not write to the index.
 
-What is deleted is deleted here too, but older parts of the index keep its words until FTS5 merges them
-with newer ones; `sweep` makes it do so. `indexed.erased` tells that there is something to sweep.
+Deleting an entry writes a tombstone; its words stay in older segments of the index until FTS5 merges these.
+`purge_deleted_words` forces the merge; `indexed.erased` is 1 while words of deleted entries may remain.
 
-Each function works inside a transaction of the caller's.
+Each function runs in a transaction of its caller.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ from flue_cli.stores.records import HealthFinding
 from flue_cli.stores.sqlite.connections import Connections
 
 SCANNED_ENTRIES = 500
-"""Number of entries that a search scans before it asks the index: common words are found among them."""
+"""Number of newest entries that a search always scans; they show which words are common."""
 BATCH_ENTRIES = 64
-"""Number of entries behind the index at which a commit lets it catch up."""
+"""Number of entries that the index may lag behind before a commit lets it catch up."""
 _LARGE_ENTRY = 65_536
-"""Characters of an entry that is indexed at once: it would be slow to scan."""
+"""Size of an entry, in characters, from which it is indexed at once: it would be slow to scan."""
 _CATCH_UP_SECONDS = 2.0
-"""Time that a search may spend on bringing the index up to date, in seconds."""
+"""Longest time that a search spends on letting the index catch up, in seconds."""
 _CATCH_UP_ENTRIES = 1000
-"""Number of entries that it indexes in one transaction, which keeps other writers out."""
+"""Number of entries that are indexed in one transaction, which keeps other writers out."""
 SMALL_INDEX = 4096
-"""An index of up to so many entries is swept in the time that a few commits take."""
+"""Number of entries up to which a purge takes no longer than a few commits."""
 EntryText = tuple[int, str, str | None]
 """The id of an entry, its prompt, its reply."""
 
 
 class IndexState(NamedTuple):
-    """The newest entry in the index, True if there are deleted words to sweep, the newest entry of all."""
+    """The id of the newest indexed entry and of the newest entry; True if deleted words may remain."""
 
     upto: int
     has_deleted_words: bool
@@ -57,16 +58,16 @@ def index_state(db: sqlite3.Connection) -> IndexState:
 
 
 def index_entry(db: sqlite3.Connection, entry: int, size: int) -> None:
-    """After an entry got its last word, of `size` characters in all: the index never falls far behind."""
+    """Index the settled `entry`, of `size` characters, if it is due: now, with others, or later."""
     (upto,) = db.execute("SELECT upto FROM indexed").fetchone()
-    if entry <= upto:  # when the index came by, it was still running
+    if entry <= upto:  # it was indexed while it ran, without its reply
         _insert_words(db, db.execute("SELECT id, prompt, reply FROM entry WHERE id = ?", (entry,)).fetchall())
     elif entry - upto >= BATCH_ENTRIES or size > _LARGE_ENTRY:
         index_next_entries(db, 2 * BATCH_ENTRIES)
 
 
 def index_next_entries(db: sqlite3.Connection, count: int) -> None:
-    """Bring the next `count` entries into the index."""
+    """Index the next `count` entries."""
     rows = db.execute(
         "SELECT id, prompt, reply FROM entry WHERE id > (SELECT upto FROM indexed) ORDER BY id LIMIT ?",
         (count,),
@@ -77,38 +78,38 @@ def index_next_entries(db: sqlite3.Connection, count: int) -> None:
 
 
 def delete_entries(db: sqlite3.Connection, condition: str, values: Sequence[int]) -> None:
-    """Before entries are deleted, those for which the condition `which` holds."""
-    said = db.execute(
+    """Remove the entries for which the SQL `condition` holds; call it before their rows are deleted."""
+    texts = db.execute(
         f"SELECT id, prompt, reply FROM entry WHERE {condition} AND id <= (SELECT upto FROM indexed)",  # noqa: S608 - our own words
         values,
     )
     done = db.executemany(
-        "INSERT INTO words (words, rowid, said) VALUES ('delete', ?, ?)", _entry_words(said)
+        "INSERT INTO words (words, rowid, said) VALUES ('delete', ?, ?)", _entry_words(texts)
     )
     if done.rowcount > 0:
         db.execute("UPDATE indexed SET erased = 1")
 
 
 def clamp_upto(db: sqlite3.Connection) -> None:
-    """After entries were deleted: new ones may get their ids, and must not pass for old ones."""
+    """Lower `upto` after rows were deleted: new entries may get their ids, and are not indexed yet."""
     db.execute("UPDATE indexed SET upto = min(upto, (SELECT coalesce(max(id), 0) FROM entry))")
 
 
 def purge_deleted_words(db: sqlite3.Connection) -> None:
-    """Leave no word of what was deleted in the index."""
+    """Merge the index into one segment, in which no word of a deleted entry remains."""
     db.execute("INSERT INTO words (words) VALUES ('optimize')")
     db.execute("UPDATE indexed SET erased = 0")
 
 
 def clear_index(db: sqlite3.Connection) -> None:
-    """Begin the index anew: nothing is in it."""
+    """Empty the index."""
     db.execute("INSERT INTO words (words) VALUES ('delete-all')")
     db.execute("UPDATE indexed SET upto = 0, erased = 0")
 
 
 def check_index(db: sqlite3.Connection) -> Iterator[HealthFinding]:
-    """Yield the faults of the index; an entry is looked up by the longest of its words."""
-    advice = "make it anew: flue sessions search --reindex WORD"
+    """Yield the faults of the index. Each entry is looked up by its longest word."""
+    advice = "rebuild it: flue sessions search --reindex WORD"
     upto, erased, _ = index_state(db)
     missing = 0
     try:
@@ -121,47 +122,47 @@ def check_index(db: sqlite3.Connection) -> Iterator[HealthFinding]:
             )
             missing += found.fetchone() is None
     except sqlite3.DatabaseError as error:
-        yield HealthFinding("problem", f"what searches look words up in is damaged: {error}", advice)
+        yield HealthFinding("problem", f"the full-text index is damaged: {error}", advice)
         return
     if missing:
         yield HealthFinding("problem", f"{missing} of {upto} entries are not found by their words", advice)
     if erased:
         yield HealthFinding(
             "note",
-            "words of deleted sessions are still in the index of words",
-            "nothing to do: the next search or delete takes them out",
+            "words of deleted sessions are still in the full-text index",
+            "nothing to do: the next search or delete removes them",
         )
 
 
 class IndexMaintenance:
-    """The index of one store, as this process cares for it."""
+    """The upkeep of one store's index, in transactions of its own."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._is_purge_deferred = False
 
     def catch_up(self) -> None:
-        """Before a search: bring the index up to date if it is far behind, and sweep what a crash left."""
-        enough = time.monotonic() + _CATCH_UP_SECONDS
+        """Let the index catch up before a search, and finish a purge that a crash interrupted."""
+        deadline = time.monotonic() + _CATCH_UP_SECONDS
         try:
-            while time.monotonic() < enough:
+            while time.monotonic() < deadline:
                 with self._connections.reader() as db:
-                    found = index_state(db) if db else None
-                if found is None or (
-                    found.newest - found.upto <= SCANNED_ENTRIES and not found.has_deleted_words
+                    state = index_state(db) if db else None
+                if state is None or (
+                    state.newest - state.upto <= SCANNED_ENTRIES and not state.has_deleted_words
                 ):
                     return
                 with self._connections.transaction(durable=False, patience=0) as db:
-                    purge_deleted_words(db) if found.has_deleted_words else index_next_entries(
+                    purge_deleted_words(db) if state.has_deleted_words else index_next_entries(
                         db, _CATCH_UP_ENTRIES
                     )
-                if found.has_deleted_words:
+                if state.has_deleted_words:
                     self._checkpoint()
-        except StoreError:  # read-only, full or busy: what is not in the index is looked through
+        except StoreError:  # read-only, full or busy: the search scans more
             return
 
     def rebuild(self) -> None:
-        """Make the index anew, of all that there is."""
+        """Build the index anew."""
         with self._connections.reader() as db:
             if db is None:
                 return
@@ -171,23 +172,23 @@ class IndexMaintenance:
         while behind:
             with self._connections.transaction(durable=False) as db:
                 index_next_entries(db, _CATCH_UP_ENTRIES)
-                found = index_state(db)
-                behind = found.upto < found.newest
+                state = index_state(db)
+                behind = state.upto < state.newest
         self._checkpoint()
 
     def purge_or_defer(self, db: sqlite3.Connection) -> None:
-        """In a transaction that deleted something: sweep the index now, or if that takes long, in the end.
+        """Purge deleted words in the transaction of a delete; from a large index, when the store closes.
 
-        Deleting many sessions would else go over all of a large index for each of them.
+        Else each of many deletes would rewrite the whole index.
         """
-        found = index_state(db)
-        if found.has_deleted_words and found.upto <= SMALL_INDEX:
+        state = index_state(db)
+        if state.has_deleted_words and state.upto <= SMALL_INDEX:
             purge_deleted_words(db)
-        elif found.has_deleted_words:
+        elif state.has_deleted_words:
             self._is_purge_deferred = True
 
     def purge_deferred(self) -> None:
-        """Sweep what was left for the end."""
+        """Do the purge that `purge_or_defer` deferred."""
         if not self._is_purge_deferred:
             return
         self._is_purge_deferred = False
@@ -195,25 +196,25 @@ class IndexMaintenance:
             with self._connections.transaction() as db:
                 purge_deleted_words(db)
             self._checkpoint()
-        except StoreError:  # the store remembers, and the next search or delete sees to it
+        except StoreError:  # `indexed.erased` is still 1: the next search purges
             return
 
     def _checkpoint(self) -> None:
-        """The log still has what was just overwritten in the file."""
+        """Empty the WAL, which still has what was just overwritten in the file."""
         with self._connections.reader() as db:
             if db:
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _insert_words(db: sqlite3.Connection, said: Iterable[EntryText]) -> None:
-    db.executemany("INSERT INTO words (rowid, said) VALUES (?, ?)", _entry_words(said))
+def _insert_words(db: sqlite3.Connection, texts: Iterable[EntryText]) -> None:
+    db.executemany("INSERT INTO words (rowid, said) VALUES (?, ?)", _entry_words(texts))
 
 
-def _entry_words(said: Iterable[EntryText]) -> Iterator[tuple[int, str]]:
-    """The words of entries, each once, as a line for FTS5; entries without any are left out."""
+def _entry_words(texts: Iterable[EntryText]) -> Iterator[tuple[int, str]]:
+    """Yield the id and the distinct words of each entry that has any."""
     from flue_cli.stores.sqlite.search.tokenizer import tokenize
 
-    for entry, prompt, reply in said:
+    for entry, prompt, reply in texts:
         words = tokenize(f"{prompt} {reply or ''}")
         if words:
             yield entry, " ".join(words)

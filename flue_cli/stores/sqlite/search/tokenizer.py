@@ -1,7 +1,8 @@
-"""Texts and queries cut into the words that the index knows: runs of letters and digits, folded.
+"""The tokenizer of the full-text index: words are runs of letters and digits, case-folded.
 
-A run of characters that leave no blanks between words becomes its overlapping pairs, and its last
-character alone: so every piece of it can be looked up, and single ones by the pairs they begin.
+Scripts without blanks between words are indexed as bigrams: a run becomes its overlapping pairs of
+characters, and its last character alone. Any part of the run is then found by its pairs, and a single
+character as the prefix of a pair.
 """
 
 from __future__ import annotations
@@ -12,45 +13,43 @@ from collections.abc import Iterable
 from flue_cli.stores.search_query import SPACED, UNSPACED
 
 _MAX_WORD = 64
-"""Length of a word in the index, in characters."""
+"""Length at which a word is cut in the index, in characters."""
 _MAX_QUERY_TERMS = 16
-"""Number of words of a query that are looked up: more narrow no further, and FTS5 has limits."""
+"""Number of terms of a query that are looked up: more hardly narrow it further, and FTS5 has limits."""
 _RUNS = re.compile(f"[{UNSPACED}]+|{SPACED}+")
 _PLAIN_RUNS = re.compile("[a-z0-9]+")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
 def tokenize(text: str) -> set[str]:
-    """All words in `text`."""
+    """Return the distinct words of `text`."""
     folded = text.casefold()
     if folded.isascii():
         return {word[:_MAX_WORD] for word in _PLAIN_RUNS.findall(folded)}
-    found: set[str] = set()
+    words: set[str] = set()
     for run in _RUNS.findall(folded):
         if _UNSPACED.match(run):
-            found.update(_bigrams(run))
+            words.update(_bigrams(run))
         else:
-            found.add(run[:_MAX_WORD])
-    return found
+            words.add(run[:_MAX_WORD])
+    return words
 
 
 def make_fts_query(words: Iterable[str]) -> str:
-    """Make an FTS5 query from folded words; "" if none of them is in the index.
-
-    A run that ends before its word does is in the index as it is; at the end of a word it may go on.
-    """
-    found: dict[str, int] = {}
+    """Make an FTS5 query for entries with all of `words`, which are folded; "" if none is indexed."""
+    lengths: dict[str, int] = {}
     for word in words:
         for run in _RUNS.finditer(word):
             text = run[0]
             if _UNSPACED.match(text):
                 parts = [f'"{pair}"' for pair in _bigrams(text)[:-1]] or [f'"{text}"*']
+            # At the end of the word the text may go on, as in "deploy" for "deployment": a prefix query.
             elif run.end() == len(word) and len(text) < _MAX_WORD:
                 parts = [f'"{text}"*']
             else:
                 parts = [f'"{text[:_MAX_WORD]}"']
-            found |= dict.fromkeys(parts, len(text))
-    return " ".join(sorted(found, key=lambda part: -found[part])[:_MAX_QUERY_TERMS])
+            lengths |= dict.fromkeys(parts, len(text))
+    return " ".join(sorted(lengths, key=lambda part: -lengths[part])[:_MAX_QUERY_TERMS])
 
 
 def _bigrams(run: str) -> list[str]:
