@@ -143,6 +143,11 @@ class Flue:
         return self.home / "flue.db"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Give `-n auto` two workers per core: many tests wait for a process, a terminal or a time limit."""
+    return 2 * (os.cpu_count() or 1)
+
+
 @pytest.fixture(autouse=True)
 def no_real_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test can reach the person's own sessions, agents or settings."""

@@ -165,7 +165,7 @@ WORDLESS = """
         ("", "has no 'agent'"),
         ("def agents(*_): ...", "has no 'agent'"),
         ("agent = None", "has no 'agent'"),
-        ("agent = 'hello'", "cannot be called"),
+        ("agent = 'hello'", "is not callable"),
         ("import sys; del sys.modules[__name__]; raise ValueError('mine')", "ValueError: mine"),
         ("def __getattr__(name): raise RuntimeError('nothing here')", "nothing here"),
         (WORDLESS, "Wordless"),
