@@ -18,18 +18,20 @@ Glossary. Each word means this and nothing else, in code, messages and manual:
 - fork: a session copied from another one; to make such a copy.
 - undone fork: a session with the turns that were undone before the timeline went on (`NAME~1`).
 - undo, redo, rewind: move the head back, forward again, or to a turn.
+- key: an idempotency key of a prompt. A turn is replayed if its key was completed before: the stored reply is
+  given again, and the agent does not run.
 - version: the counter of a session's changes.
 - lease: the right to run a session's turn, for a limited time. holder: the process that has it.
 - fence: the number of a lease; a commit with an older number is refused.
 - wait queue: prompts that wait for the lease, in order of arrival. A prompt in it is queued.
 - watchdog: the thread that renews leases and ends turns that run out of time.
 - cancellation: a request to end a turn before its agent returns.
-- step: a call of an agent that is recorded with its turn (`context.record`).
+- recorded call: a call to the world outside that is kept with its turn (`context.record`).
 - dry run: a turn that is run and not stored (`/try`).
-- replay: recorded prompts given to the current agent, to compare the replies.
+- replay (`flue replay`): recorded prompts given to the current agent, to compare the replies.
 - script test: a conversation with expected replies in a text file (`*.flue`, `flue test`); people read
   "conversation test".
-- store: the place of all sessions. contract: the tests that every store passes.
+- store: the place of all sessions. contract: the protocol that every store follows, and its tests.
 - snapshot, delta: an entry's data stored whole, or as a difference from the entry before.
 - full-text index: the table that `search` reads.
 - export, import: write sessions to a file, read them from one. transcript: such a file.

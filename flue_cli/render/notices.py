@@ -65,7 +65,7 @@ def note_begun_turn(output: Output, begun: BegunTurn) -> None:
 def note_timeline_move(output: Output, moved: TimelineMove) -> None:
     """Say where a session stands after it was moved along its timeline."""
     before, after = moved.before, moved.after
-    what = "undone" if after.turn < before.turn else "done again"
+    what = "undone" if after.turn < before.turn else "redone"
     which = moved.turns
     where = f"{session_label(after)} is at turn {after.turn}"
     output.note(f"{format_turn_numbers(which)} {what}: {where}" if which else where)

@@ -184,8 +184,8 @@ def _last_common_turn(store: Store, seen: SessionHead, now: SessionHead) -> int:
 
 
 def _too_few_turns(move: str, head: SessionHead, count: int) -> str:
-    past = {"undo": "undone", "redo": "done again"}[move]
+    past = {"undo": "undone", "redo": "redone"}[move]
     if not count:
         return f"session '{head.name}' has nothing to {move}"
-    number = "only one answered turn" if count == 1 else f"only {count} answered turns"
+    number = "only one turn or edit" if count == 1 else f"only {count} turns and edits"
     return f"session '{head.name}' has {number} that can be {past}"

@@ -120,10 +120,16 @@ class Runner:
         )
         meta = {"source": agent.fingerprint, "seed": turn_input.seed}
 
-        def abandon(error: FlueError) -> Turn:
-            turn = _abandon_turn(self.store, begun, error, meta)
-            self._log_turn(turn, began_at)
+        ended: list[Turn] = []  # the watchdog may end the turn before the agent returns
+
+        def end(turn: Turn) -> Turn:
+            if not ended:  # one log line for each turn
+                self._log_turn(turn, began_at)
+            ended.append(turn)
             return turn
+
+        def abandon(error: FlueError) -> Turn:
+            return end(_abandon_turn(self.store, begun, error, meta))
 
         try:
             listener.on_begin(begun)
@@ -145,11 +151,9 @@ class Runner:
             return abandon(error)
         except BaseException as error:
             # A bug of ours must not leave the session held.
-            _abandon_turn(self.store, begun, FlueError(describe_exception(error)), meta)
+            abandon(FlueError(describe_exception(error)))
             raise
-        turn = _commit_turn(self.store, begun, result)
-        self._log_turn(turn, began_at)
-        return turn
+        return end(_commit_turn(self.store, begun, result))
 
     def close(self) -> None:
         """End the watchdog thread; the store stays open."""

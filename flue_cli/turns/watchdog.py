@@ -27,6 +27,7 @@ GRACE_SECONDS = 2.0
 
 _LONGEST_SLEEP = 3600.0
 _CHECK, _DRAIN, _END = 0, 254, 255
+"""Bytes in the wake-up pipe; any other byte is the number of a signal."""
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

@@ -71,8 +71,8 @@ def test_undo_and_redo(counting: Flue) -> None:
     assert said(counting, "a") == ["one", "two"]
     assert sessions(counting, "undo", "a", "2").err == "turns 1 to 2 undone: counting/a is at turn 0\n"
     assert sessions(counting, "show", "a") == (0, "", "")
-    assert sessions(counting, "redo", "a").err == "turn 1 done again: counting/a is at turn 1\n"
-    assert sessions(counting, "redo", "a", "2").err == "turns 2 to 3 done again: counting/a is at turn 3\n"
+    assert sessions(counting, "redo", "a").err == "turn 1 redone: counting/a is at turn 1\n"
+    assert sessions(counting, "redo", "a", "2").err == "turns 2 to 3 redone: counting/a is at turn 3\n"
     after = document(counting, "a")
     assert after["version"] > before["version"]
     assert after | {"version": 0, "updated_at": ""} == before | {"version": 0, "updated_at": ""}
@@ -92,8 +92,8 @@ def test_turns_that_failed_are_not_counted(counting: Flue) -> None:
     assert sessions(counting, "undo", "a").err == "turns 4 to 5 undone: counting/a is at turn 3\n"
     assert said(counting, "a") == ["one"]
     assert sessions(counting, "undo", "a").err == "turns 1 to 3 undone: counting/a is at turn 0\n"
-    assert sessions(counting, "redo", "a").err == "turns 1 to 3 done again: counting/a is at turn 3\n"
-    assert sessions(counting, "redo", "a", "2").err == "turns 4 to 6 done again: counting/a is at turn 6\n"
+    assert sessions(counting, "redo", "a").err == "turns 1 to 3 redone: counting/a is at turn 3\n"
+    assert sessions(counting, "redo", "a", "2").err == "turns 4 to 6 redone: counting/a is at turn 6\n"
     assert document(counting, "a")["data"] == {"said": ["one", "two"], "n": 1}
 
 
@@ -104,8 +104,8 @@ def test_more_than_there_are_moves_nothing(counting: Flue) -> None:
     before = document(counting, "a")
 
     for command, words in (
-        (("undo", "a", "3"), "error: session 'a' has only 2 answered turns that can be undone\n"),
-        (("redo", "a", "2"), "error: session 'a' has only one answered turn that can be done again\n"),
+        (("undo", "a", "3"), "error: session 'a' has only 2 turns and edits that can be undone\n"),
+        (("redo", "a", "2"), "error: session 'a' has only one turn or edit that can be redone\n"),
         (
             ("rewind", "a", "--to", "4"),
             "error: session 'a' has no turn 4\nhint: it has turns 1 to 3; 0 is the start\n",
@@ -127,10 +127,10 @@ def test_rewind_goes_to_any_turn(counting: Flue) -> None:
 
     for to, words, remembered in (
         (1, "turns 2 to 3 undone: counting/a is at turn 1\n", ["one"]),
-        (2, "turn 2 done again: counting/a is at turn 2\n", ["one", "two"]),
+        (2, "turn 2 redone: counting/a is at turn 2\n", ["one", "two"]),
         (2, "counting/a is at turn 2\n", ["one", "two"]),
         (0, "turns 1 to 2 undone: counting/a is at turn 0\n", []),
-        (3, "turns 1 to 3 done again: counting/a is at turn 3\n", ["one", "two", "three"]),
+        (3, "turns 1 to 3 redone: counting/a is at turn 3\n", ["one", "two", "three"]),
     ):
         assert sessions(counting, "rewind", "a", "--to", str(to)) == (0, "", words)
         assert said(counting, "a") == remembered
@@ -400,7 +400,7 @@ def test_what_is_said_of_a_session_cannot_harm_a_terminal(counting: Flue) -> Non
 
 
 def test_a_deletion_tells_of_what_was_undone(flue: Flue) -> None:
-    """The question counts the turns that can still be done again: they would be gone too."""
+    """The question counts the turns that can still be redone: they would be gone too."""
     flue("chat", "greeting", "-s", "a", "--lines", stdin="one\ntwo\nthree\n")
     flue("sessions", "rewind", "a", "--to", "1", stdin=None)
 

@@ -56,7 +56,7 @@ def test_history_and_data_go_back_together(driver: ChatDriver) -> None:
         "[",
         '  "one"',
         "]",
-        "turn 2 done again: tester/work is at turn 2",
+        "turn 2 redone: tester/work is at turn 2",
         "[",
         '  "one",',
         '  "two"',
@@ -139,7 +139,7 @@ def test_rewind_goes_forward_too(driver: ChatDriver) -> None:
         *("/rewind 2" + ENTER, CTRL_C, "/rewind 9" + ENTER, CTRL_D),
     )
 
-    assert "turns 1 to 2 done again: tester/work is at turn 2" in page
+    assert "turns 1 to 2 redone: tester/work is at turn 2" in page
     assert "error: session 'work' has no turn 9" in page
     assert driver.sent() == ["one", "two"]
 

@@ -144,6 +144,17 @@ def mark_used_sql(state: SessionRow) -> str:
     return "" if state.is_newest else ", used = (SELECT max(used) + 1 FROM session)"
 
 
+def renew_lease(db: sqlite3.Connection, lease: Lease, expires: LeaseTerm) -> None:
+    """Move the end of the lease to `expires`; LeaseLost unless the session is still the lease's."""
+    cursor = db.execute(
+        "UPDATE session SET expires_at = ?, expires_monotonic = ?"
+        " WHERE uid = ? AND fence = ? AND version = ? AND running = ?",
+        (*expires, lease.head.uid, lease.fence, lease.head.version, lease.entry),
+    )
+    if not cursor.rowcount:
+        raise lease_lost_error(lease)
+
+
 def release_lease(db: sqlite3.Connection, lease: Lease, total: int, now: int) -> SessionHead:
     """Move the head to the lease's entry and end the lease.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flue_cli import times
 from flue_cli.agents.api import Message
 from flue_cli.errors import StoreError, UsageError
-from flue_cli.stores.contract_errors import lease_lost_error, session_busy_error, session_changed_error
+from flue_cli.stores.contract_errors import session_busy_error, session_changed_error
 from flue_cli.stores.records import (
     ABSENT,
     LEASE_SECONDS,
@@ -53,6 +53,7 @@ from flue_cli.stores.sqlite.session_rows import (
     load_session,
     load_session_by_uid,
     release_lease,
+    renew_lease,
 )
 from flue_cli.text import safe_line
 
@@ -169,15 +170,8 @@ class SqliteStore:
 
     def renew(self, lease: Lease) -> None:
         self._owner.acquire()  # the store may have been closed since
-        expires = lease_term(self.lease_seconds)
         with self._connections.transaction(durable=False, patience=0) as db:
-            done = db.execute(
-                "UPDATE session SET expires_at = ?, expires_monotonic = ?"
-                " WHERE uid = ? AND fence = ? AND version = ? AND running = ?",
-                (*expires, lease.head.uid, lease.fence, lease.head.version, lease.entry),
-            )
-            if not done.rowcount:
-                raise lease_lost_error(lease)
+            renew_lease(db, lease, lease_term(self.lease_seconds))
 
     def commit(self, lease: Lease, result: TurnResult) -> SessionHead:
         return self._end_turn(lease, outcome="completed", **result._asdict())

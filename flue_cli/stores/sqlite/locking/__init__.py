@@ -1,1 +1,1 @@
-"""Locks of sessions: leases, the wait queue, and the processes that hold them."""
+"""Waiting for a session: its lock, the wait queue, and the liveness of the processes that hold leases."""

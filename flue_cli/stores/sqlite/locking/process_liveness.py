@@ -13,6 +13,7 @@ import threading
 import time
 from contextlib import suppress
 from typing import NamedTuple
+from weakref import ref
 
 from flue_cli import times
 from flue_cli.stores.records import LEASE_SECONDS
@@ -31,6 +32,7 @@ class LeaseOwner:
     def __init__(self, store_path: str) -> None:
         self._folder = f"{store_path}-owners"
         self._file = -1
+        self._has_fork_handler = False
         self._lock = threading.Lock()
         self._token = os.urandom(8).hex()
         self.name = f"{os.getpid()} {os.uname().nodename} {self._token}"
@@ -46,12 +48,16 @@ class LeaseOwner:
             self._remove_dead_owners()
             # Locked under another name first: a file without a lock would count as that of a dead owner.
             draft = os.path.join(self._folder, f".{self._token}")
-            file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-            fcntl.flock(file, fcntl.LOCK_EX)
-            os.rename(draft, os.path.join(self._folder, self._token))
+            file = os.open(draft, os.O_CREAT | os.O_RDWR, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                os.rename(draft, os.path.join(self._folder, self._token))
+            except OSError:
+                os.close(file)
+                _remove_owner_file(draft)
+                raise
             self._file = file
-            # A child process shares the lock, and would keep it if it outlived this process.
-            os.register_at_fork(after_in_child=self._close_after_fork)
+            self._close_in_children()
 
     def release(self) -> None:
         """Release the lock and remove the file."""
@@ -61,10 +67,12 @@ class LeaseOwner:
                 os.close(self._file)
             self._file = -1
 
-    def _close_after_fork(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+    def _close_in_children(self) -> None:
+        """Have child processes close the file: they share its lock, and could outlive this process."""
+        if not self._has_fork_handler:
+            self._has_fork_handler = True  # a handler cannot be removed, so there is one for each owner
+            owner = ref(self)
+            os.register_at_fork(after_in_child=lambda: _close_owner_file(owner()))
 
     def is_lease_valid(self, owner: str, expires: LeaseTerm) -> bool:
         """True if a lease of `owner` that ends at `expires` is still valid.
@@ -130,8 +138,15 @@ def pid_and_host(owner: str) -> tuple[int, str]:
 def _parse_owner_name(owner: str) -> tuple[int, str, str]:
     pid, _, rest = owner.partition(" ")
     host, _, token = rest.rpartition(" ")
-    token = token.partition(":")[0]  # a waiter of Flue 0.1.0 has its number there
+    token = token.partition(":")[0]  # older stores can have a waiter's number behind the token
     return (int(pid) if pid.isdigit() else 0), host, token
+
+
+def _close_owner_file(owner: LeaseOwner | None) -> None:
+    """Close the file of `owner` in a child process, which must not hold its lock."""
+    if owner is not None and owner._file >= 0:  # noqa: SLF001 - the rest of the class
+        os.close(owner._file)  # noqa: SLF001
+        owner._file = -1  # noqa: SLF001
 
 
 def _remove_owner_file(path: str) -> None:

@@ -26,7 +26,7 @@ class WaitQueue:
     def position(self, db: sqlite3.Connection, session: int, ticket: int) -> int:
         """Return the position of `ticket` in the queue, 1 for the next; ticket 0 stands behind all others.
 
-        Dead waiters in front are not counted.
+        Dead waiters in front are not counted up to the first live one; behind it, all are.
         """
         rows = db.execute(
             "SELECT owner, expires_at, expires_monotonic FROM waiting"
