@@ -30,6 +30,8 @@ HEADER_SECONDS = 10.0
 HEADER_BYTES = 64 * 1024
 _SETTLE_SECONDS = 5.0
 """Seconds for cancelled turns, and then for the last answers, to end."""
+_LEAVE_SECONDS = 1.0
+"""Seconds for cancelled requests to end; the process does not wait for them any longer."""
 _START_ATTEMPTS = 500
 _BACKLOG = 1024
 
@@ -96,7 +98,12 @@ def run(
             await _drain(served.turns, grace, draining)
             await _end(tasks)
 
-    asyncio.run(serve())
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(serve())
+    finally:
+        loop.run_until_complete(_cancel_leftover_tasks())
+        loop.close()
 
 
 def _server(app: Any, place: socket.socket, count: int, header_seconds: float) -> Server:
@@ -156,13 +163,27 @@ async def _drain(turns: TurnScheduler, grace: float, draining: Callable[[int], N
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for the last answers to be sent, but not for ever: a client may not read its own."""
+    """Wait for the last answers to be sent, within a limit: a client may not read its own."""
     await asyncio.wait(tasks, timeout=_SETTLE_SECONDS)
     for task in tasks:
         task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, Exception):
-            raise result
+    ended, _ = await asyncio.wait(tasks, timeout=_LEAVE_SECONDS)
+    for task in ended:
+        if not task.cancelled():
+            task.result()
+
+
+async def _cancel_leftover_tasks() -> None:
+    """Cancel the requests that are left, and wait for them within a limit.
+
+    `asyncio.run` would wait without one, and a request may miss its cancellation, for instance while it
+    awaits a future of the HTTP library. Turns and store are settled before this.
+    """
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=_LEAVE_SECONDS)
 
 
 def _log_instead_of_printing(log: Log) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import http.client
 import json
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from support.app_server import app_server
 from support.flue_serve import PATIENCE, Served
 
 if TYPE_CHECKING:
@@ -145,6 +149,23 @@ def test_a_client_that_does_not_read(served: Served, flue: Flue) -> None:
     assert time.monotonic() - began < 15
     for connection in deaf:
         connection.close()
+
+
+def test_a_request_that_cannot_be_cancelled() -> None:
+    """The server ends within seconds although one of its requests never does."""
+    asked = threading.Event()
+
+    async def stubborn(scope: object, receive: object, send: object) -> None:
+        asked.set()
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    with app_server(stubborn) as port, socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert asked.wait(PATIENCE)
+        began = time.monotonic()
+    assert time.monotonic() - began < 15
 
 
 def test_a_port_that_another_server_is_about_to_take(flue: Flue) -> None:
