@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 20.0
 """Default time for running turns when the server is told to stop."""
 
-_LIBRARIES = ("granian", "starlette")
+_LIBRARIES = ("granian", "starlette", "uvloop")
 
 
 class ServeOptions(NamedTuple):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import uvloop
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
@@ -98,7 +99,7 @@ def run(
             await _drain(served.turns, grace, draining)
             await _end(tasks)
 
-    loop = asyncio.new_event_loop()
+    loop = uvloop.new_event_loop()
     try:
         loop.run_until_complete(serve())
     finally:
