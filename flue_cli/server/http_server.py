@@ -13,7 +13,7 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import uvloop
 from granian.constants import HTTPModes, Interfaces
@@ -23,9 +23,6 @@ from granian.server.embed import Server
 from flue_cli.errors import TurnCancelled, UsageError
 from flue_cli.log import Log, stack_frames
 from flue_cli.server.sockets import connection_limit
-
-if TYPE_CHECKING:
-    from flue_cli.server.turn_scheduler import TurnScheduler
 
 HEADER_SECONDS = 10.0
 HEADER_BYTES = 64 * 1024
@@ -55,12 +52,23 @@ class Shutdown:
             self.wake()
 
 
+class Turns(Protocol):
+    """The turns to drain when the server stops, as TurnScheduler has them."""
+
+    @property
+    def running(self) -> int: ...
+
+    async def drain(self, seconds: float) -> bool: ...
+
+    def cancel_all(self) -> None: ...
+
+
 class Served(NamedTuple):
     """An app to serve: `life` surrounds its requests, `turns` are those to drain at the end."""
 
     app: Callable[..., Coroutine[Any, Any, None]]
     life: AbstractAsyncContextManager[object]
-    turns: TurnScheduler
+    turns: Turns
 
 
 def run(
@@ -155,7 +163,7 @@ async def _accepts(host: str, port: int) -> bool:
     return True
 
 
-async def _drain(turns: TurnScheduler, grace: float, draining: Callable[[int], None]) -> None:
+async def _drain(turns: Turns, grace: float, draining: Callable[[int], None]) -> None:
     if turns.running:
         draining(turns.running)
     if not await turns.drain(grace):

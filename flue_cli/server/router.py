@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from flue_cli.agents.discovery import AgentFunction
 from flue_cli.log import Log
@@ -45,6 +45,12 @@ class AgentRouter:
         url = store if isinstance(store, str) else ""
         self._settings = Settings.load(os.environ, store=url, wait=wait, timeout=timeout)
         self._roster = RegisteredAgents()
+
+    @overload
+    def agent(self, name: str) -> Callable[[Function], Function]: ...
+
+    @overload
+    def agent(self, name: str, function: Function) -> Callable[[Function], Function]: ...
 
     def agent(self, name: str, function: Function | None = None) -> Callable[[Function], Function]:
         """Serve `function` as agent `name`; without a function, decorates one.

@@ -34,7 +34,7 @@ class Asked:
 
     @property
     def error(self) -> str:
-        return json.loads(self.body)["error"]["type"]
+        return str(json.loads(self.body)["error"]["type"])
 
 
 def ask(

@@ -154,7 +154,7 @@ def own_address() -> str:
             probe.connect(("192.0.2.1", 9))  # sends nothing
         except OSError:
             return ""
-        return probe.getsockname()[0]
+        return str(probe.getsockname()[0])
 
 
 def test_a_token_from_the_environment_stays_there(flue: Flue) -> None:

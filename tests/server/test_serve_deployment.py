@@ -30,7 +30,7 @@ TOKEN = "sesame-0123456789"
 def block(language: str) -> str:
     """The page's one block in `language`."""
     (found,) = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    return found
+    return str(found)
 
 
 @pytest.fixture
@@ -112,6 +112,7 @@ def test_behind_nginx(flue: Flue, token_file: Path, tmp_path: Path) -> None:
     )
     with subprocess.Popen([nginx, "-p", tmp_path, "-c", config], stderr=subprocess.PIPE) as proxy:
         try:
+            assert proxy.stderr
             while b"using the" not in proxy.stderr.readline():
                 assert proxy.poll() is None
             says = ask_through(port, certificate)

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -359,7 +359,7 @@ def test_a_disk_that_fails_in_the_middle(tmp_path: Path, calls: str, fault: str)
 # Following
 
 
-def follow(served: Served, mark: str = "") -> Iterator[tuple[str, str]]:
+def follow(served: Served, mark: str = "") -> Generator[tuple[str, str]]:
     """The lines of a session's events: each name and value."""
     headers = {"Last-Event-ID": mark} if mark else {}
     connection = http.client.HTTPConnection(served.host, served.port, timeout=30)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from support.router_server import Client, Gate, serving, together, until
 from flue_cli.sessions import timeline
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
+
+
+def has_prompts(client: Client, number: int) -> bool:
+    """True if the server has accepted `number` prompts that are not answered yet."""
+    return len(client.app.state.turns._prompts) == number
 
 
 @pytest.fixture
@@ -228,8 +234,8 @@ def test_order_of_arrival() -> None:
     with serving(gate=gate) as client:
         waiting = []
         for number in range(8):
-            waiting += in_background(lambda number=number: client.prompt("gate", str(number), "a"))
-            until(lambda number=number: len(client.app.state.turns._prompts) == number + 1)
+            waiting += in_background(partial(client.prompt, "gate", str(number), "a"))
+            until(partial(has_prompts, client, number + 1))
         gate.go.set()
         assert [answer().status_code for answer in waiting] == [200] * 8
         assert gate.prompts == [str(number) for number in range(8)]
@@ -259,7 +265,7 @@ def test_too_many_waiting_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> None
         waiting = []
         for number in range(3):
             waiting += in_background(lambda: client.prompt("gate", "x", "a"))
-            until(lambda number=number: len(client.app.state.turns._prompts) == number + 1)
+            until(partial(has_prompts, client, number + 1))
         answer = client.prompt("gate", "y", "a")
         assert (answer.status_code, answer.json()["error"]["type"]) == (503, "overloaded")
         assert int(answer.headers["retry-after"]) > 0

@@ -28,6 +28,9 @@ class NoTurns:
     async def drain(self, seconds: float) -> bool:
         return True
 
+    def cancel_all(self) -> None:
+        pass
+
 
 @contextlib.contextmanager
 def app_server(app: Any, *, header_seconds: float = HEADER_SECONDS) -> Iterator[int]:

@@ -27,7 +27,7 @@ class Answer(NamedTuple):
 
     @property
     def error(self) -> str:
-        return json.loads(self.text)["error"]["type"]
+        return str(json.loads(self.text)["error"]["type"])
 
 
 class Served:

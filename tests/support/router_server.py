@@ -77,7 +77,8 @@ class Client(httpx.Client):
         """The document of a session."""
         answer = self.get(f"/api/agent/{agent}/sessions/{name}", params=query)
         assert answer.status_code == 200, answer.text
-        return answer.json()
+        document: dict[str, Any] = answer.json()
+        return document
 
 
 def events_of(response: httpx.Response) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -91,7 +92,9 @@ def events_of(response: httpx.Response) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @contextmanager
-def serving(*, store: Any = None, wait: float | None = None, timeout: float | None = None, **agents: Any):
+def serving(
+    *, store: Any = None, wait: float | None = None, timeout: float | None = None, **agents: Any
+) -> Iterator[Client]:
     """A client of a server with these agents, and some that every test has."""
     router = AgentRouter(store, wait=wait, timeout=timeout)
     for name, function in {
