@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from flue_cli.cli import stdin
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.errors import FlueError
 from flue_cli.turns.cancellation import Cancellation
 

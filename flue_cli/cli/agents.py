@@ -10,7 +10,7 @@ import typer
 import flue_cli
 from flue_cli.agents import discovery
 from flue_cli.agents.description import describe
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_agents
 from flue_cli.cli.options import AgentsOption, JsonOption, VerboseOption, load_settings
 from flue_cli.errors import FileExists, FlueError, OutputFailed, UsageError

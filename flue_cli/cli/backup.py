@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 import typer
 
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_files
 from flue_cli.cli.options import StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
@@ -30,7 +30,7 @@ def backup(
         bool,
         typer.Option("--force", help="Replace FILE if it exists; with --restore, the store, which is kept."),
     ] = False,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Copy the store to FILE while it is in use, or restore a copy.
 
@@ -41,12 +41,12 @@ def backup(
     app: App = ctx.obj
     if file in ("", "-"):
         raise UsageError("a backup is a file: name it", hint="flue backup flue-backup.db")
-    with open_run_store(load_settings(store)) as kept, _Steps(app.output) as advance:
+    with open_run_store(load_settings(store_url)) as store, _Steps(app.output) as advance:
         if restore:
-            before = kept.restore(os.path.abspath(file), advance, force=force)
+            before = store.restore(os.path.abspath(file), advance, force=force)
         else:
-            kept.back_up(os.path.abspath(file), advance, force=force)
-    place = kept.files[0] if kept.files else kept.url
+            store.back_up(os.path.abspath(file), advance, force=force)
+    place = store.files[0] if store.files else store.url
     if not restore:
         app.output.note(
             f"{safe_line(place)} is copied to {safe_line(file)} ({format_bytes(os.path.getsize(file))})"

@@ -18,7 +18,7 @@ from flue_cli.cli.agent_run import (
     prepare_for_agents,
     turn_cancellation,
 )
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_agents, complete_sessions
 from flue_cli.cli.options import (
     AgentsOption,
@@ -134,7 +134,7 @@ def chat(
         bool, typer.Option("--no-toolbar", help="In a conversation, show no toolbar at the bottom.")
     ] = False,
     verbose: VerboseOption = False,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
     agents_dirs: AgentsOption = None,
 ) -> None:
     """Talk to an agent.
@@ -143,67 +143,79 @@ def chat(
     terminal without one, a conversation begins. The agent's session is kept: come back to it by name.
     """
     app: App = ctx.obj
-    repeat = repeat_flags(store, agents_dirs)
+    repeated_flags = repeat_flags(store_url, agents_dirs)
     form = output_format_name(output_format, as_json=as_json)
-    how = TurnOptions(lines, form, turn_key, verbose, repeat, watch).checked(prompt)
-    named = SessionFlags(session, resume, pick, latest, new).checked(keeps=not no_save, key=turn_key)
-    settings = load_settings("memory:" if no_save else store, agents_dirs, wait=wait, timeout=timeout)
+    options = TurnOptions(lines, form, turn_key, verbose, repeated_flags, watch).checked(prompt)
+    flags = SessionFlags(session, resume, pick, latest, new).checked(keeps=not no_save, key=turn_key)
+    settings = load_settings("memory:" if no_save else store_url, agents_dirs, wait=wait, timeout=timeout)
     style = settings.chat
     settings = settings._replace(chat=style._replace(toolbar=style.toolbar and not no_toolbar))
-    with open_run_store(settings) as where_kept:
-        where = choose_session(app, where_kept, settings, agent, prompt, named)
-        converse(app, settings, where_kept, where, prompt, how)
+    with open_run_store(settings) as store:
+        target = choose_session(app, store, settings, agent, prompt, flags)
+        converse(app, settings, store, target, prompt, options)
 
 
 def converse(
-    app: App, settings: Settings, store: "Store", where: SessionTarget, prompt: str | None, how: TurnOptions
+    app: App,
+    settings: Settings,
+    store: "Store",
+    target: SessionTarget,
+    prompt: str | None,
+    options: TurnOptions,
 ) -> None:
     """Answer one prompt, a prompt for every line, or talk in the terminal, as the options say."""
-    source = discovery.find_agent(settings, where.agent)
-    if prompt is None and not how.lines and stdin.is_terminal():
-        _talk(app, settings, store, where, source, how)
+    source = discovery.find_agent(settings, target.agent)
+    if prompt is None and not options.lines and stdin.is_terminal():
+        _run_conversation(app, settings, store, target, source, options)
         return
-    if how.watch:
+    if options.watch:
         raise UsageError(_WATCH_TALKS)
     source_of_prompts = prepare_for_agents(app)
-    with _traceback_shown(app, how):
+    with _show_load_traceback(app, options):
         agent = discovery.load_agent(source)
     with closing(Runner(store, log_of(settings, store))) as runner:
-        if how.lines:
+        if options.lines:
             for line in stdin.read_lines(source_of_prompts):
-                where = _one_turn(app, settings, runner, agent, where, line, how)
+                target = _run_one_turn(app, settings, runner, agent, target, line, options)
             return
         text = stdin.read_prompt(prompt, source_of_prompts, app.output)
-        _one_turn(app, settings, runner, agent, where, text, how)
-    if where.expect == "new" and app.output.notices_on_terminal:
-        app.output.note(f"session: {where.name}")
+        _run_one_turn(app, settings, runner, agent, target, text, options)
+    if target.expect == "new" and app.output.notices_on_terminal:
+        app.output.note(f"session: {target.name}")
 
 
-def _talk(
-    app: App, settings: Settings, store: "Store", where: SessionTarget, source: AgentSource, how: TurnOptions
+def _run_conversation(
+    app: App,
+    settings: Settings,
+    store: "Store",
+    target: SessionTarget,
+    source: AgentSource,
+    options: TurnOptions,
 ) -> None:
-    _check_conversation(app, how)
+    _check_conversation(app, options)
     from flue_cli.repl.agent_file import AgentLoader
     from flue_cli.repl.conversation import Conversation
     from flue_cli.repl.loop import run_chat as repl_chat
     from flue_cli.repl.options import ChatOptions
     from flue_cli.repl.terminal import silent_keyboard
 
-    if where.expect == "new" and store.head(where.agent, where.name).uid != ABSENT:
-        raise SessionExists(f"session '{where.name}' exists already", hint="resume it with -r")
+    if target.expect == "new" and store.head(target.agent, target.name).uid != ABSENT:
+        raise SessionExists(f"session '{target.name}' exists already", hint="resume it with -r")
     keeps = not store.is_ephemeral
-    manners = ChatOptions(settings.wait, settings.timeout, keeps, how.verbose, how.repeat, settings.drafts)
-    reach = AgentLoader(
-        lambda name: _loaded(discovery.find_agent(settings, name)),
+    chat_options = ChatOptions(
+        settings.wait, settings.timeout, keeps, options.verbose, options.repeat, settings.drafts
+    )
+    agent_loader = AgentLoader(
+        lambda name: _load_agent_with_notice(discovery.find_agent(settings, name)),
         lambda: discovery.list_agents(settings),
-        reloads_on_change=how.watch,
+        reloads_on_change=options.watch,
     )
     collect_garbage()
     app.output.keep_from_agents()
-    with silent_keyboard(), _traceback_shown(app, how):  # what is typed meanwhile is the first prompt
-        agent = _loaded(source)
+    with silent_keyboard(), _show_load_traceback(app, options):  # what is typed meanwhile is the first prompt
+        agent = _load_agent_with_notice(source)
     with closing(Runner(store, log_of(settings, store))) as runner:
-        conversation = Conversation(runner, agent, where.name, where.expect, manners, reach)
+        conversation = Conversation(runner, agent, target.name, target.expect, chat_options, agent_loader)
         repl_chat(
             conversation,
             app.output,
@@ -213,45 +225,51 @@ def _talk(
         )
 
 
-def _check_conversation(app: App, how: TurnOptions) -> None:
+def _check_conversation(app: App, options: TurnOptions) -> None:
     """Raise UsageError unless a conversation is possible here, with these options."""
     if not app.output.is_terminal:
         raise UsageError("standard output is not a terminal", hint="give a PROMPT, or pipe one in")
-    if how.form != "text" or how.key:
+    if options.form != "text" or options.key:
         option = (
-            "--turn-key" if how.key else "--json" if how.form == "json" else f"--output-format {how.form}"
+            "--turn-key"
+            if options.key
+            else "--json"
+            if options.form == "json"
+            else f"--output-format {options.form}"
         )
         raise UsageError(f"{option} needs a PROMPT, or one on standard input")
 
 
-def _loaded(source: AgentSource) -> "LoadedAgent":
+def _load_agent_with_notice(source: AgentSource) -> "LoadedAgent":
     """Load the agent for a conversation, with a notice if it hides a sample agent."""
     from flue_cli.repl.agent_file import load_agent_file
 
-    remark = f"using {_short(source.path)}" if discovery.hides_sample(source) else ""
+    remark = f"using {_relative_path(source.path)}" if discovery.hides_sample(source) else ""
     return load_agent_file(source)._replace(notice=remark)
 
 
-def _one_turn(
+def _run_one_turn(
     app: App,
     settings: Settings,
     runner: Runner,
     agent: Agent,
-    where: SessionTarget,
+    target: SessionTarget,
     prompt: str,
-    how: TurnOptions,
+    options: TurnOptions,
 ) -> SessionTarget:
     """Run one turn and show it; raises the turn's error after showing what there is."""
-    answer = FORMS[how.form](app.output)
+    answer = FORMS[options.form](app.output)
 
     def begun(found: BegunTurn) -> None:
         note_begun_turn(app.output, found)
         answer.begun(found)
 
     def stuck(turn: Turn) -> None:
-        end_with_stuck_agent(app, turn.error, lambda: _show(app, answer, turn, how))
+        end_with_stuck_agent(app, turn.error, lambda: _show_turn(app, answer, turn, options))
 
-    ask = TurnRequest(where.agent, where.name, prompt, key=how.key, expect=where.expect, wait=settings.wait)
+    ask = TurnRequest(
+        target.agent, target.name, prompt, key=options.key, expect=target.expect, wait=settings.wait
+    )
     with turn_cancellation(app) as cancellation:
         turn = runner.run(
             agent,
@@ -262,34 +280,34 @@ def _one_turn(
             cancellation=cancellation,
             timeout=settings.timeout,
         )
-    _show(app, answer, turn, how)
+    _show_turn(app, answer, turn, options)
     if turn.error:
         raise turn.error
-    if how.lines:
+    if options.lines:
         cancellation.check()  # a signal that came while the turn was being saved
-    return where._replace(expect="existing")
+    return target._replace(expect="existing")
 
 
-def _show(app: App, answer: TurnOutput, turn: Turn, how: TurnOptions) -> None:
+def _show_turn(app: App, answer: TurnOutput, turn: Turn, options: TurnOptions) -> None:
     answer.end(turn)
     if len(turn.data) > WARN_BYTES and not turn.error:
         app.output.note(
             f"warning: the session's data has grown to {format_bytes(len(turn.data))}; every turn reads it"
         )
-    show_traceback(turn.error, app.output, verbose=how.verbose)
+    show_traceback(turn.error, app.output, verbose=options.verbose)
 
 
 @contextmanager
-def _traceback_shown(app: App, how: TurnOptions) -> Iterator[None]:
+def _show_load_traceback(app: App, options: TurnOptions) -> Iterator[None]:
     """Show the traceback of an agent that fails to load, with --verbose."""
     try:
         yield
     except AgentError as error:
-        show_traceback(error, app.output, verbose=how.verbose)
+        show_traceback(error, app.output, verbose=options.verbose)
         raise
 
 
-def _short(path: str) -> str:
+def _relative_path(path: str) -> str:
     """Shorten a path to a relative one if it is below the current folder."""
     below = os.path.relpath(path)
     return path if below.startswith("..") else os.path.join(".", below)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_shells
-from flue_cli.cli.signals import Signals
-from flue_cli.render.streams import Output
 
 COMMANDS = {
     "chat": ("flue_cli.cli.chat:chat", "Talk to an agent, in the terminal or through a pipe."),
@@ -40,13 +39,6 @@ ABOUT_SHELLS = ("--install-completion", "--show-completion")
 """Options that mean the current shell unless they name another."""
 
 GROUPS = tuple(name for name, (target, _) in COMMANDS.items() if target.endswith(":COMMANDS"))
-
-
-class App(NamedTuple):
-    """Objects that every command gets as `ctx.obj`."""
-
-    output: Output
-    signals: Signals
 
 
 def root_command(*, with_options: bool = True) -> Any:

@@ -7,7 +7,7 @@ import os
 import typer
 
 from flue_cli import config_file
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption, load_settings
 from flue_cli.editor import run_editor
 from flue_cli.errors import UsageError
@@ -60,11 +60,11 @@ def edit(ctx: typer.Context) -> None:
     app: App = ctx.obj
     file = os.path.realpath(_file())  # it may be a link into somebody's dotfiles, and stays one
     draft = f"{file}.edit"
-    before = _read(file)
+    before = _read_config(file)
     try:
         make_private_folder(os.path.dirname(file))
         start = config_file.config_template().encode() if before is None else before
-        if _read(draft) is None:
+        if _read_config(draft) is None:
             write_whole(draft, [start.decode()], force=False)
         else:
             app.output.note("going on with the text that could not be saved last time")
@@ -75,7 +75,7 @@ def edit(ctx: typer.Context) -> None:
     except UsageError as error:
         error.hint = error.hint or f"your text is in {draft}"
         raise
-    after = _read(draft) or b""
+    after = _read_config(draft) or b""
     if after == start:
         os.unlink(draft)
         app.output.note("nothing was changed")
@@ -103,7 +103,7 @@ def _file() -> str:
     return file
 
 
-def _read(path: str) -> bytes | None:
+def _read_config(path: str) -> bytes | None:
     try:
         with open(path, "rb") as file:
             return file.read()

@@ -16,7 +16,7 @@ import typer
 import flue_cli
 from flue_cli.agents import discovery
 from flue_cli.agents.description import describe
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.options import AgentsOption, JsonOption, StoreOption
 from flue_cli.errors import FlueError, UsageError
 from flue_cli.installation import install_command
@@ -145,15 +145,15 @@ def _agents(settings: Settings) -> Iterator[HealthFinding]:
 
 def _store(settings: Settings) -> Iterator[HealthFinding]:
     try:
-        kept = open_store(settings.store)
+        store = open_store(settings.store)
     except FlueError as error:
         yield HealthFinding("problem", error.message, error.hint)
         return
-    yield HealthFinding("ok", kept.url)
+    yield HealthFinding("ok", store.url)
     try:
-        yield from kept.health()
+        yield from store.health()
     finally:
-        kept.close()
+        store.close()
 
 
 def _there(path: str) -> str:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.command_table import COMMANDS, App
+from flue_cli.cli.app import App
+from flue_cli.cli.command_table import COMMANDS
 from flue_cli.errors import NotFound
 from flue_cli.text import safe_line
 

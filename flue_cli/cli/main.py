@@ -7,7 +7,8 @@ import os
 
 import typer
 
-from flue_cli.cli.command_table import ABOUT_SHELLS, COMMANDS, GROUPS, App, CommandOSError, root_command
+from flue_cli.cli.app import App
+from flue_cli.cli.command_table import ABOUT_SHELLS, COMMANDS, GROUPS, CommandOSError, root_command
 from flue_cli.cli.signals import Signals
 from flue_cli.errors import (
     FlueError,

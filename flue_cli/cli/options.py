@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import (
     complete_agents,
     complete_files,
@@ -155,8 +155,8 @@ def resolve_session(store: Store, name: str, agent: str = "", *, at: int | None 
     if found:
         which = ", ".join(sorted(session_label(head) for head in found))
         raise AmbiguousName(f"'{name}' could be: {which}", hint="say which: AGENT/NAME, or --agent AGENT")
-    whose = f" of agent '{agent}'" if agent else ""
-    raise SessionNotFound(f"there is no session '{name}'{whose}", hint=_near(store, name))
+    agent_filter = f" of agent '{agent}'" if agent else ""
+    raise SessionNotFound(f"there is no session '{name}'{agent_filter}", hint=_near(store, name))
 
 
 def _as_of(store: Store, head: SessionHead, turn: int) -> SessionHead:

@@ -11,7 +11,7 @@ import typer
 from flue_cli.agents import discovery
 from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.cli.agent_run import end_with_stuck_agent, prepare_for_agents, turn_cancellation
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_files, complete_sessions
 from flue_cli.cli.options import (
     AgentOption,
@@ -69,7 +69,7 @@ def replay(
     as_json: JsonOption = False,
     timeout: TimeoutOption = None,
     verbose: VerboseOption = False,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
     agents_dirs: AgentsOption = None,
 ) -> None:
     """Re-run a recorded session against the current agent.
@@ -78,16 +78,16 @@ def replay(
     answered as recorded. Nothing is kept. Exit code 1 if a reply or the data differ.
     """
     app: App = ctx.obj
-    settings = load_settings(store, agents_dirs, timeout=timeout)
-    with open_run_store(settings) as kept, closing(DryRunner()) as dry_runner:
-        head = resolve_session(kept, session, agent)
-        head = head if at is None else kept.head_at(head, at)
+    settings = load_settings(store_url, agents_dirs, timeout=timeout)
+    with open_run_store(settings) as store, closing(DryRunner()) as dry_runner:
+        head = resolve_session(store, session, agent)
+        head = head if at is None else store.head_at(head, at)
         new = bare_name(accept, head.agent) if accept is not None else ""
         new = bare_name(accept, head.agent) if accept is not None else ""
-        if new and kept.head(head.agent, new).uid != ABSENT:
+        if new and store.head(head.agent, new).uid != ABSENT:
             raise session_exists_error(head.agent, new)
         report = create_report(app, head, as_json=as_json, verbose=verbose)
-        todays = _loaded(app, settings, head, agent_file, verbose=verbose)
+        todays = _load_current_agent(app, settings, head, agent_file, verbose=verbose)
         run = AgentRun[TurnComparison](
             dry_runner,
             lambda: turn_cancellation(app),
@@ -95,9 +95,9 @@ def replay(
             lambda turn: _give_up(app, report, turn),
         )
         if new:
-            _accept(app, kept, head, todays, run, report, new)
+            _accept(app, store, head, todays, run, report, new)
             return
-        report.show(replay_turns(kept, head, todays, run))
+        report.show(replay_turns(store, head, todays, run))
     if report.differing:
         raise typer.Exit(1)
 
@@ -118,7 +118,9 @@ def _accept(
     app.output.note(f"kept as {head.agent}/{safe_line(new)}")
 
 
-def _loaded(app: App, settings: Settings, head: SessionHead, file: str, *, verbose: bool) -> Agent:
+def _load_current_agent(
+    app: App, settings: Settings, head: SessionHead, file: str, *, verbose: bool
+) -> Agent:
     """Load the session's current agent; from here on only results reach stdout."""
     source = _in_file(head.agent, file) if file else discovery.find_agent(settings, head.agent)
     prepare_for_agents(app)

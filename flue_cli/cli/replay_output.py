@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.render.notices import show_traceback
 from flue_cli.render.replay_diff import difference_lines, difference_view, replay_summary, replayed_fields
 from flue_cli.stores.records import SessionHead

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from flue_cli.cli.agent_run import prepare_for_agents
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_files
 from flue_cli.cli.options import (
     AgentsOption,
@@ -74,7 +74,7 @@ def serve(
     wait: WaitOption = None,
     timeout: TimeoutOption = None,
     verbose: VerboseOption = False,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
     agents_dirs: AgentsOption = None,
 ) -> None:
     """Serve the agents and their sessions over HTTP.
@@ -84,7 +84,7 @@ def serve(
     SIGTERM lets running turns finish; a second one ends at once.
     """
     app: App = ctx.obj
-    settings = load_settings(store, agents_dirs, wait=wait, timeout=timeout)
+    settings = load_settings(store_url, agents_dirs, wait=wait, timeout=timeout)
     token = read_token(token_file, os.environ)
     grace = _grace(grace)
     _need_libraries()
@@ -97,9 +97,9 @@ def serve(
             hint="give one with --token-file FILE or in FLUE_TOKEN; or leave out --host",
         )
     allowed = frozenset(_host_name(name) for name in allow_host or ())
-    with open_run_store(settings) as kept:
-        kept.sessions(limit=1)  # a store that cannot be read is better noticed now
-        _serve(app, settings, kept, address, ServeOptions(allowed, token, grace, verbose))
+    with open_run_store(settings) as store:
+        store.sessions(limit=1)  # a store that cannot be read is better noticed now
+        _serve(app, settings, store, address, ServeOptions(allowed, token, grace, verbose))
 
 
 def _serve(app: App, settings: Settings, store: Store, address: Address, options: ServeOptions) -> None:

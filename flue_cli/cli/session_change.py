@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.options import load_settings, open_run_store, pause_with_notice, resolve_session
 from flue_cli.sessions.data_edits import WaitOptions
 from flue_cli.stores.records import SessionHead

@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.cli import stdin
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.options import require_session, resolve_session
 from flue_cli.errors import SessionNotFound, StoppedBySignal, UsageError
 from flue_cli.names import bare_name, check_agent_filter, check_agent_name, check_session_name, find_free_name
@@ -92,11 +92,11 @@ def _name(store: Store, agent: str, name: str) -> str:
 def _last_used(store: Store, agent: str | None, prompt: str | None) -> SessionTarget:
     found = store.sessions(agent=check_agent_filter(agent), limit=1)
     if not found:
-        whose = f" of agent '{agent}'" if agent else ""
+        agent_filter = f" of agent '{agent}'" if agent else ""
         hint = (
             "with -c, a PROMPT needs its AGENT: flue chat -c AGENT PROMPT" if agent and prompt is None else ""
         )
-        raise SessionNotFound(f"there is no session{whose} to continue", hint=hint)
+        raise SessionNotFound(f"there is no session{agent_filter} to continue", hint=hint)
     return SessionTarget(found[0].agent, found[0].name, "existing")
 
 
@@ -119,13 +119,13 @@ def _picked(app: App, store: Store, agent: str | None) -> SessionTarget:
         raise UsageError(
             "--pick needs a terminal", hint="name the session with -r, or continue the last with -c"
         )
-    whose = check_agent_filter(agent)
+    agent_filter = check_agent_filter(agent)
     if os.environ.get("TERM") == "dumb":
-        one: SessionSummary | None = _pick_by_number(app, store, whose)
+        one: SessionSummary | None = _pick_by_number(app, store, agent_filter)
     else:
         from flue_cli.repl.picker import pick_session
 
-        one = pick_session(store, app.output, app.signals.cancelling, agent=whose)
+        one = pick_session(store, app.output, app.signals.cancelling, agent=agent_filter)
     if one is None:  # left without choosing: as if interrupted, which is what fzf says too
         raise StoppedBySignal(signal.SIGINT)
     return SessionTarget(one.agent, one.name, "existing")

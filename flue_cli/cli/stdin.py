@@ -59,7 +59,7 @@ def read_lines(source: int) -> Iterator[str]:
     """Yield every non-blank line of `source` as it comes. Raises UsageError as `read_prompt` does."""
     offset, pending, size = 0, [], 0  # pieces of a line that has not ended yet
     while True:
-        chunk = _read(source)
+        chunk = _read_stream(source)
         pending.append(chunk)
         size += len(chunk)
         if chunk and b"\n" not in chunk:
@@ -102,14 +102,14 @@ def confirm(question: str) -> bool:
 def _read_all(source: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    while chunk := _read(source):
+    while chunk := _read_stream(source):
         size += len(chunk)
         _check_size(size)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def _read(source: int) -> bytes:
+def _read_stream(source: int) -> bytes:
     while True:
         try:
             return os.read(source, _CHUNK)

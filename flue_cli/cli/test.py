@@ -13,7 +13,7 @@ import typer
 from flue_cli.agents import discovery
 from flue_cli.agents.discovery import Agent, AgentSource
 from flue_cli.cli.agent_run import end_with_stuck_agent, prepare_for_agents, turn_cancellation
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_files
 from flue_cli.cli.options import AgentsOption, TimeoutOption, VerboseOption, load_settings
 from flue_cli.errors import AgentError, AgentNotFound, FlueError, StoppedBySignal, TurnCancelled
@@ -97,9 +97,9 @@ def check_scripts(
 class _Run:
     """A run of scripts that shows each turn as it ends, and a summary at the end."""
 
-    def __init__(self, app: App, how: TestOptions, dry_runner: DryRunner, timeout: float | None) -> None:
+    def __init__(self, app: App, options: TestOptions, dry_runner: DryRunner, timeout: float | None) -> None:
         self.results: list[ScriptResult] = []
-        self._app, self._how = app, how
+        self._app, self._how = app, options
         self._agent_run = AgentRun(dry_runner, lambda: turn_cancellation(app), timeout, self._stuck)
         self._loaded: dict[str, Agent | AgentError] = {}
         self._began = time.monotonic()
@@ -158,19 +158,19 @@ class _Run:
         self.results[-1] = result._replace(turns=update.turns)
 
     def _end(self) -> None:
-        output, how = self._app.output, self._how
+        output, options = self._app.output, self._how
         for result in self.results:
-            script_report.show_pieces(output, script_report.failed_script(result, verbose=how.verbose))
+            script_report.show_pieces(output, script_report.failed_script(result, verbose=options.verbose))
         if not all(result.passed for result in self.results):
             script_report.show_pieces(output, [("\n", "")])
         seconds = time.monotonic() - self._began
         script_report.show_pieces(
             output, script_report.run_summary(self.results, updated=self._updated, seconds=seconds)
         )
-        if how.junit:
+        if options.junit:
             from flue_cli.script_tests import junit
 
-            junit.write_junit_report(how.junit, self.results)
+            junit.write_junit_report(options.junit, self.results)
 
     def _stuck(self, turn: PlayedTurn) -> None:
         error = turn.outcome.error

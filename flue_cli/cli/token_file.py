@@ -20,8 +20,8 @@ def read_token(path: str, env: MutableMapping[str, str]) -> bytes:
     """
     said = env.pop("FLUE_TOKEN", "")
     if path:
-        return _checked(_content(path), f"the token file {safe_line(path)}")
-    return _checked(os.fsencode(said), "FLUE_TOKEN") if said else b""
+        return _check_token(_content(path), f"the token file {safe_line(path)}")
+    return _check_token(os.fsencode(said), "FLUE_TOKEN") if said else b""
 
 
 def _content(path: str) -> bytes:
@@ -40,7 +40,7 @@ def _content(path: str) -> bytes:
         raise UsageError(f"the token file {safe_line(path)} cannot be read: {error.strerror}") from error
 
 
-def _checked(content: bytes, where: str) -> bytes:
+def _check_token(content: bytes, where: str) -> bytes:
     token = content.removesuffix(b"\n").removesuffix(b"\r")
     if not token:
         raise UsageError(f"{where} is empty", hint="openssl rand -hex 32 makes a token")

@@ -135,7 +135,7 @@ def test_what_is_empty_goes(flue: Flue, store: Store) -> None:
     assert "of another agent" not in names(store)
 
 
-def test_kept_forks_go_with_their_session(flue: Flue, store: Store) -> None:
+def test_undone_forks_go_with_their_session(flue: Flue, store: Store) -> None:
     """They are counted in the question; one that was used lately keeps all of them; a person's fork stays."""
     run_turns(store, "one", "two")
     store.fork(store.head(AGENT, "main"), "mine")
@@ -147,12 +147,12 @@ def test_kept_forks_go_with_their_session(flue: Flue, store: Store) -> None:
     assert len(names(store)) == 3
     age(flue.store, 40, "main~1")
     done = flue("sessions", "prune", "--older-than", "30d", stdin="y")
-    assert "Delete parrot/main and 1 session kept of it, last used" in done.err
+    assert "Delete parrot/main and 1 undone fork of it, last used" in done.err
     assert "deleted 2 sessions" in done.err
     assert names(store) == ["mine"]
 
 
-def test_kept_forks_of_sessions_that_stay_go_with_all(flue: Flue, store: Store) -> None:
+def test_undone_forks_of_sessions_that_stay_go_with_all(flue: Flue, store: Store) -> None:
     """Only --all prunes a kept fork whose session stays, and a fork that was kept of that one with it."""
     run_turns(store, "one", "two")
     move_head_to(store, 1)
@@ -273,7 +273,7 @@ def test_prune_takes_what_its_criteria_say(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, str, int]], old: set[int], forks: bool
 ) -> None:
     """Whatever was done: exactly the families go of which every member is old and without a completed entry."""
-    from flue_cli.cli.command_table import App
+    from flue_cli.cli.app import App
     from flue_cli.cli.sessions import prune
     from flue_cli.cli.signals import Signals
     from flue_cli.render.streams import Output

@@ -276,7 +276,7 @@ def test_forks_are_drawn_below_their_parent(counting: Flue) -> None:
     ]
 
 
-def test_delete_names_the_kept_forks(counting: Flue) -> None:
+def test_delete_names_the_undone_forks(counting: Flue) -> None:
     """The question lists what goes along; a person's own fork stays, and what was said is in no file."""
     say(counting, "a", "one", "xyzzy-secret")
     sessions(counting, "fork", "a", "mine", "--at", "1")
@@ -304,7 +304,7 @@ def test_an_undone_fork_is_renamed_with_its_session(counting: Flue) -> None:
 
     done = sessions(counting, "rename", "it's~1", "mine")
     assert done.code == 2
-    assert done.err.startswith("error: session 'it's~1' was kept of 'it's', and is named after it\nhint: ")
+    assert done.err.startswith("error: session 'it's~1' has undone turns of 'it's', and is named after it\nhint: ")
     command = shlex.split(done.err.partition(": flue ")[2].replace("NEW", "mine"))
     assert counting(*command, stdin=None).code == 0
     assert said(counting, "mine") == ["one", "two"]

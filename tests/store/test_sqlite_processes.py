@@ -360,7 +360,7 @@ def test_a_change_that_is_killed_is_whole_or_none(
     assert found == sorted(found, key=lambda one: one == after)
 
 
-def test_a_kept_fork_that_is_deleted_leaves_no_trace(path: Path, file_store: Store) -> None:
+def test_a_undone_fork_that_is_deleted_leaves_no_trace(path: Path, file_store: Store) -> None:
     """What only it could reach is in no file any more; what its session has too is all there."""
     secret = "hunter2-"
     run_turns(file_store, "both have this")
@@ -389,7 +389,7 @@ def test_a_kept_fork_that_is_deleted_leaves_no_trace(path: Path, file_store: Sto
     assert timeline_prompts(file_store) == ["both have this", "instead"]
 
 
-def test_a_deleted_session_takes_its_kept_forks_out_of_the_files(path: Path, file_store: Store) -> None:
+def test_a_deleted_session_takes_its_undone_forks_out_of_the_files(path: Path, file_store: Store) -> None:
     """Nothing that was said in a session or in forks that were kept of it can be found in the files."""
     secret = "hunter2-"
     run_turns(file_store, "keep", name="other")

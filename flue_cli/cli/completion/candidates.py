@@ -90,7 +90,7 @@ def _settings(ctx: typer.Context) -> "Settings":
 
     # A shell expands ~ only when it runs the line.
     folders = [os.path.expanduser(folder) for folder in ctx.params.get("agents_dirs") or ()]
-    return load_settings(os.path.expanduser(ctx.params.get("store") or ""), folders)
+    return load_settings(os.path.expanduser(ctx.params.get("store_url") or ""), folders)
 
 
 def _is_allowed(rule: Callable[[str], str], name: str) -> bool:

@@ -96,7 +96,7 @@ def install(shell: str) -> tuple[str, str, bool]:
     shell = _known(shell)
     place = _place(shell, os.path.expanduser("~"))
     try:
-        written = _write(place.script, SHELLS[shell].strip() + "\n")
+        written = _write_script(place.script, SHELLS[shell].strip() + "\n")
         added = bool(place.start_up) and _add_line(place.start_up, place.line)
     except OSError as error:
         raise OutputFailed(f"{error.filename} cannot be written: {error.strerror}") from error
@@ -138,7 +138,7 @@ def _place(shell: str, home: str) -> _Place:
     return _Place(os.path.join(folder, "fish", "completions", "flue.fish"))
 
 
-def _write(path: str, text: str) -> bool:
+def _write_script(path: str, text: str) -> bool:
     """Write a file of ours; return True if it changed."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     if os.path.exists(path):

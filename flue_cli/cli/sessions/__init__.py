@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_sessions
 from flue_cli.cli.options import (
     AgentOption,
@@ -56,18 +56,18 @@ def show(
     at: AtOption = None,
     agent: AgentOption = "",
     as_json: JsonOption = False,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Show a session's conversation; failed turns are marked."""
     app: App = ctx.obj
-    with open_run_store(load_settings(store)) as kept:
-        head = resolve_session(kept, session, agent, at=at)
+    with open_run_store(load_settings(store_url)) as store:
+        head = resolve_session(store, session, agent, at=at)
         first = max(1, head.turn - last + 1) if last else 1
         if as_json:
-            _write(app, kept if at is None else StoreAtTurn(kept), head, "json", first)
+            _write_transcript(app, store if at is None else StoreAtTurn(store), head, "json", first)
             return
-        running = _running(kept, head) if at is None else []
-        turns = [*kept.entries(head, first, head.turn), *running]
+        running = _running(store, head) if at is None else []
+        turns = [*store.entries(head, first, head.turn), *running]
         if app.output.is_terminal:
             from flue_cli.render.tables import show_paged_text, transcript_text
 
@@ -92,7 +92,7 @@ def resume(
     wait: WaitOption = None,
     timeout: TimeoutOption = None,
     verbose: VerboseOption = False,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
     agents_dirs: AgentsOption = None,
 ) -> None:
     """Continue a session, like flue chat AGENT -r NAME."""
@@ -101,13 +101,13 @@ def resume(
     from flue_cli.cli.turn_output import output_format_name
 
     app: App = ctx.obj
-    repeat = repeat_flags(store, agents_dirs)
+    repeat = repeat_flags(store_url, agents_dirs)
     form = output_format_name(output_format, as_json=as_json)
-    how = TurnOptions(lines, form, turn_key, verbose, repeat).checked(prompt)
-    settings = load_settings(store, agents_dirs, wait=wait, timeout=timeout)
-    with open_run_store(settings) as kept:
-        head = resolve_session(kept, session, agent)
-        converse(app, settings, kept, SessionTarget(head.agent, head.name, "existing"), prompt, how)
+    options = TurnOptions(lines, form, turn_key, verbose, repeat).checked(prompt)
+    settings = load_settings(store_url, agents_dirs, wait=wait, timeout=timeout)
+    with open_run_store(settings) as store:
+        head = resolve_session(store, session, agent)
+        converse(app, settings, store, SessionTarget(head.agent, head.name, "existing"), prompt, options)
 
 
 def rename(
@@ -116,20 +116,20 @@ def rename(
     new: Annotated[str, typer.Argument(metavar="NEW", help="The new name, without AGENT/.")],
     agent: AgentOption = "",
     wait: WaitOption = None,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Rename a session."""
     app: App = ctx.obj
-    settings = load_settings(store, wait=wait)
-    with open_run_store(settings) as kept:
-        head = resolve_session(kept, session, agent)
-        origin = kept.origin(head)
+    settings = load_settings(store_url, wait=wait)
+    with open_run_store(settings) as store:
+        head = resolve_session(store, session, agent)
+        origin = store.origin(head)
         if origin and origin.is_undone_fork:
             raise UsageError(
-                f"session '{head.name}' was kept of '{origin.name}', and is named after it",
+                f"session '{head.name}' has undone turns of '{origin.name}', and is named after it",
                 hint=f"make it one of your own: flue sessions fork {quote(head.name)} NEW",
             )
-        renamed = kept.rename(
+        renamed = store.rename(
             head, bare_name(new, head.agent), wait=settings.wait, pause=pause_with_notice(app)
         )
     app.output.note(f"{session_label(head)} is now {session_label(renamed)}")
@@ -140,25 +140,25 @@ def delete(
     sessions: SessionsArgument,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
     agent: AgentOption = "",
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Delete sessions for good, after asking."""
     app: App = ctx.obj
-    settings = load_settings(store)
-    with open_run_store(settings) as kept:
-        named = dict.fromkeys(resolve_session(kept, session, agent) for session in sessions)
-        forks = {head: kept.undone_forks(head) for head in named}
+    settings = load_settings(store_url)
+    with open_run_store(settings) as store:
+        named = dict.fromkeys(resolve_session(store, session, agent) for session in sessions)
+        forks = {head: store.undone_forks(head) for head in named}
         going = {
             head: below for head, below in forks.items() if not any(head in more for more in forks.values())
         }
         heads = [one for head, below in going.items() for one in (head, *below)]
         if not yes and not confirm(
-            f"Delete {', '.join(describe_session(kept, head) for head in heads)} for good?"
+            f"Delete {', '.join(describe_session(store, head) for head in heads)} for good?"
         ):
             app.output.note("nothing was deleted")
             return
         for head, below in going.items():
-            kept.delete(head)
+            store.delete(head)
             for one in (head, *below):
                 app.output.note(f"deleted {session_label(one)}")
     if any(os.path.exists(settings.input_history(head.agent)) for head in heads):
@@ -191,7 +191,7 @@ COMMANDS = {
 """Subcommands of `flue sessions`: functions, or their `module:function`."""
 
 
-def _write(app: App, store: ExportSource, head: SessionHead, form: str, first: int) -> None:
+def _write_transcript(app: App, store: ExportSource, head: SessionHead, form: str, first: int) -> None:
     for piece in exporter(form)(store, head, first):
         app.output.write(piece)
 

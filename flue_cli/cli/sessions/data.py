@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.options import (
     AgentOption,
     AtOption,
@@ -42,14 +42,14 @@ def data(
     ] = "",
     at: AtOption = None,
     agent: AgentOption = "",
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Print a session's data as JSON, all of it or what is at PATH."""
     app: App = ctx.obj
     steps = data_path.parse_path(path)
-    with open_run_store(load_settings(store)) as kept:
-        head = resolve_session(kept, session, agent, at=at)
-        text = kept.data_at(head, head.turn)
+    with open_run_store(load_settings(store_url)) as store:
+        head = resolve_session(store, session, agent, at=at)
+        text = store.data_at(head, head.turn)
     value = data_path.get_value(parse_data(text, head.name), steps)
     app.output.result(machine_output.as_json(value, indent=2))
 

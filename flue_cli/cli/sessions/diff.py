@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_sessions
 from flue_cli.cli.options import (
     AgentOption,
@@ -47,7 +47,7 @@ def diff(
     ] = None,
     agent: AgentOption = "",
     as_json: JsonOption = False,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Show differences of replies and data, side by side.
 
@@ -56,11 +56,11 @@ def diff(
     or as of turns N and M.
     """
     app: App = ctx.obj
-    with open_run_store(load_settings(store)) as kept:
-        found = compare_sessions(kept, *_moments(kept, (session, other), (at, to), agent))
+    with open_run_store(load_settings(store_url)) as store:
+        found = compare_sessions(store, *_moments(store, (session, other), (at, to), agent))
         if as_json:
             app.output.result(machine_output.as_json(diff_lines.comparison_document(found), indent=2))
-        elif not _show(app, found):
+        elif not _show_comparison(app, found):
             before, after = (diff_lines.session_turn_title(side) for side in (found.before, found.after))
             app.output.note(f"no difference: {before}, {after}")
 
@@ -78,7 +78,7 @@ def _moments(
     return SessionAtTurn(before, at), SessionAtTurn(after, to)
 
 
-def _show(app: App, found: Comparison) -> bool:
+def _show_comparison(app: App, found: Comparison) -> bool:
     """Show the differences; return True if there are any."""
     if app.output.is_terminal:
         from flue_cli.render.diff_table import comparison_view

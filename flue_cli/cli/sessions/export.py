@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_files, complete_sessions
 from flue_cli.cli.options import (
     AgentOption,
@@ -80,7 +80,7 @@ def export(
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     everything: Annotated[
-        bool, typer.Option("--all", help="All sessions, and the forks that undoing kept.")
+        bool, typer.Option("--all", help="All sessions, with their undone forks (NAME~1).")
     ] = False,
     redact: Annotated[
         list[str] | None,
@@ -89,7 +89,7 @@ def export(
     last: LastOption = None,
     at: AtOption = None,
     agent: AgentOption = "",
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Export sessions: every turn with its data."""
     app: App = ctx.obj
@@ -105,18 +105,18 @@ def export(
             hint="write a file for each: -o DIR/, or all as lines: --format jsonl",
         )
     redaction = _redaction(redact)
-    with open_run_store(load_settings(store)) as kept:
-        _refuse_the_store(kept, file)
-        heads = _all(kept, agent) if everything else _resolve_all(kept, names, agent, at)
+    with open_run_store(load_settings(store_url)) as store:
+        _refuse_the_store(store, file)
+        heads = _all(store, agent) if everything else _resolve_all(store, names, agent, at)
         if not heads:
             app.output.note("there are no sessions to export")
         job = _ExportJob(heads, form, last, at, redaction)
         if is_folder:
-            _write_folder(app, kept, file, job, force=force)
+            _write_folder(app, store, file, job, force=force)
         elif file not in _STDOUT:
-            write_whole(file, _followed(app, _pieces(kept, job), len(heads)), force=force)
+            write_whole(file, _followed(app, _pieces(store, job), len(heads)), force=force)
         else:
-            for piece in _followed(app, _pieces(kept, job), len(heads)):
+            for piece in _followed(app, _pieces(store, job), len(heads)):
                 app.output.write(piece)
 
 

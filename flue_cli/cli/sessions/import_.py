@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_agents, complete_files
 from flue_cli.cli.options import StoreOption, load_settings, open_run_store
 from flue_cli.errors import Conflict, FlueError, SessionExists, UsageError
@@ -56,7 +56,7 @@ def import_(
     again: Annotated[
         bool, typer.Option("--again", help="If a session of that name exists, use another: NAME-2.")
     ] = False,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Import sessions of Flue, llm, openai-agents, or lists of messages.
 
@@ -74,11 +74,11 @@ def import_(
         tally = _Tally(app)
         found = reader(form or kind_of(source))(source, tally.skipped)
         with (
-            open_run_store(load_settings(store)) as kept,
+            open_run_store(load_settings(store_url)) as store,
             show_progress(app.output, "importing", None) as advance,
         ):
             counted = (one._replace(entries=_counted(one.entries, advance)) for one in found)
-            _bring_all(kept, _only_one(counted, source) if session else counted, names, tally, again=again)
+            _bring_all(store, _only_one(counted, source) if session else counted, names, tally, again=again)
         tally.close(source)
 
 

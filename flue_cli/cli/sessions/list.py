@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flue_cli import times
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
 from flue_cli.names import check_agent_filter
@@ -27,19 +27,19 @@ def list_sessions(
     ] = "",
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, help="At most N sessions.")] = 50,
     everything: Annotated[
-        bool, typer.Option("--all", help="All sessions, however many, and the forks that undoing kept.")
+        bool, typer.Option("--all", help="All sessions, without a limit, and undone forks (NAME~1).")
     ] = False,
     tree: Annotated[bool, typer.Option("--tree", help="Forks below what they were forked from.")] = False,
     as_json: JsonOption = False,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """List sessions, last used first."""
     app: App = ctx.obj
     bound = moment_of("--since", since) if since else None
-    with open_run_store(load_settings(store)) as kept:
-        whose = check_agent_filter(agent)
-        found = kept.sessions(
-            agent=whose, limit=None if everything else limit, with_undone_forks=everything, since=bound
+    with open_run_store(load_settings(store_url)) as store:
+        agent_filter = check_agent_filter(agent)
+        found = store.sessions(
+            agent=agent_filter, limit=None if everything else limit, with_undone_forks=everything, since=bound
         )
     branches = session_tree(found) if tree else [TreeNode(summary) for summary in found]
     if found or as_json or not app.output.is_terminal:

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from flue_cli import times
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.options import AgentOption, StoreOption, load_settings, open_run_store
 from flue_cli.cli.sessions.list import moment_of, show
 from flue_cli.cli.stdin import confirm
@@ -50,15 +50,15 @@ def prune(
     ] = False,
     agent: AgentOption = "",
     everything: Annotated[
-        bool, typer.Option("--all", help="Also forks that undoing kept, of sessions that stay.")
+        bool, typer.Option("--all", help="Also undone forks (NAME~1) of sessions that stay.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Delete sessions that are old, or empty, after asking.
 
-    What is named must hold all at once. The forks that undoing kept go with
+    What is named must hold all at once. The undone forks (NAME~1) go with
     their session, and keep it as long as one of them is not old or empty. A
     session with a turn running stays.
     """
@@ -66,10 +66,10 @@ def prune(
     if not (older_than or empty):
         raise UsageError("prune needs to know what may go", hint="say --older-than 30d, or --empty, or both")
     before = moment_of("--older-than", older_than) if older_than else None
-    settings = load_settings(store)
-    with open_run_store(settings) as kept:
-        whose = check_agent_filter(agent)
-        going = find_prunable(app, kept, whose, before, empty=empty, forks=everything)
+    settings = load_settings(store_url)
+    with open_run_store(settings) as store:
+        agent_filter = check_agent_filter(agent)
+        going = find_prunable(app, store, agent_filter, before, empty=empty, forks=everything)
         if dry_run and going:
             show(app, [TreeNode(summary) for family in going for summary in family.listed])
         if not going:
@@ -79,8 +79,8 @@ def prune(
         if not yes and not confirm(_deletion_question(going)):
             app.output.note("nothing was deleted")
             return
-        deleted = delete_families(app, kept, going)
-        given_back = kept.reclaim_space(_SECONDS_TO_COMPACT) if deleted else 0
+        deleted = delete_families(app, store, going)
+        given_back = store.reclaim_space(_SECONDS_TO_COMPACT) if deleted else 0
     app.output.note(
         f"deleted {pluralize(deleted, 'session')}"
         + (f": {format_bytes(given_back)} less" if given_back else "")
@@ -96,13 +96,13 @@ def find_prunable(
 
     def may_go(head: SessionHead) -> bool:
         old = before is None or head.updated_at < before
-        return old and (not empty or _is_empty(app, store, head))
+        return old and (not empty or _has_no_turns(app, store, head))
 
     found = {summary.uid: summary for summary in store.sessions(agent=agent, with_undone_forks=True)}
     families: list[Family] = []
     gone: set[int] = set()
-    for summary in sorted(found.values(), key=_is_kept):
-        if (_is_kept(summary) and not forks) or summary.uid in gone:
+    for summary in sorted(found.values(), key=_is_undone_fork):
+        if (_is_undone_fork(summary) and not forks) or summary.uid in gone:
             continue
         head = store.head(summary.agent, summary.name)
         if head.uid != summary.uid:  # deleted or renamed meanwhile
@@ -119,7 +119,7 @@ def find_prunable(
     return sorted(families, key=lambda family: -family.last_used)
 
 
-def _is_kept(summary: SessionSummary) -> bool:
+def _is_undone_fork(summary: SessionSummary) -> bool:
     return summary.origin is not None and summary.origin.is_undone_fork
 
 
@@ -128,7 +128,7 @@ def _runs(store: Store, head: SessionHead) -> bool:
     return running is not None and running.outcome == "running"
 
 
-def _is_empty(app: App, store: Store, head: SessionHead) -> bool:
+def _has_no_turns(app: App, store: Store, head: SessionHead) -> bool:
     """True if no turn was ever completed; False if the session is damaged."""
     try:
         tip = store.redo_head(head)
@@ -172,5 +172,5 @@ def _deletion_question(going: list[Family]) -> str:
 
 
 def _family_label(family: Family) -> str:
-    forks = f" and {pluralize(len(family.forks), 'session')} kept of it" if family.forks else ""
+    forks = f" and {pluralize(len(family.forks), 'undone fork')} of it" if family.forks else ""
     return f"{session_label(family.head)}{forks}"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import SessionChanged, StoreDamaged, UsageError
 from flue_cli.installation import install_extra_command
@@ -38,7 +38,7 @@ def query(
     ],
     agent: AgentOption = "",
     as_json: JsonOption = False,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Query the data of all sessions with JSONPath."""
     app: App = ctx.obj
@@ -46,8 +46,8 @@ def query(
         raise UsageError("the query is empty", hint="a query begins with $: '$.tasks[0].title', '$..title'")
     find = _compile_jsonpath(jsonpath)
     damaged: list[StoreDamaged] = []
-    with open_run_store(load_settings(store)) as kept:
-        found = _query_matches(kept, check_agent_filter(agent), find, damaged)
+    with open_run_store(load_settings(store_url)) as store:
+        found = _query_matches(store, check_agent_filter(agent), find, damaged)
         if as_json:
             app.output.result(machine_output.as_json([match._asdict() for match in found], indent=2))
         elif app.output.is_terminal:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.errors import UsageError
 from flue_cli.names import check_agent_filter
@@ -37,7 +37,7 @@ def search(
     ] = False,
     reindex: Annotated[bool, typer.Option("--reindex", help="First rebuild the full-text index.")] = False,
     as_json: JsonOption = False,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Search prompts and replies for words, newest first.
 
@@ -48,10 +48,10 @@ def search(
     if not words:
         raise UsageError("there is nothing to look for", hint="flue sessions search WORD")
     most = limit if limit is not None else None if everything else _LIMIT
-    with open_run_store(load_settings(store)) as kept:
+    with open_run_store(load_settings(store_url)) as store:
         if reindex:
-            kept.reindex()
-        found = kept.search(
+            store.reindex()
+        found = store.search(
             words,
             agent=check_agent_filter(agent),
             limit=None if most is None else most + 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.options import AgentOption, JsonOption, StoreOption, load_settings, open_run_store
 from flue_cli.names import check_agent_filter
 from flue_cli.render import machine_output, stats_output
@@ -12,12 +12,12 @@ from flue_cli.times import utc_offset_seconds
 
 
 def stats(
-    ctx: typer.Context, agent: AgentOption = "", as_json: JsonOption = False, store: StoreOption = ""
+    ctx: typer.Context, agent: AgentOption = "", as_json: JsonOption = False, store_url: StoreOption = ""
 ) -> None:
     """Show statistics: sessions, turns, bytes, the busiest and slowest."""
     app: App = ctx.obj
-    with open_run_store(load_settings(store)) as kept:
-        found = kept.statistics(agent=check_agent_filter(agent), ahead=utc_offset_seconds())
+    with open_run_store(load_settings(store_url)) as store:
+        found = store.statistics(agent=check_agent_filter(agent), ahead=utc_offset_seconds())
     if as_json:
         app.output.result(machine_output.as_json(stats_output.statistics_document(found), indent=2))
     elif app.output.is_terminal:

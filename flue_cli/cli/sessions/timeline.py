@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.options import (
     AgentOption,
     AtOption,
@@ -36,7 +36,7 @@ def undo(
     count: CountArgument = 1,
     agent: AgentOption = "",
     wait: WaitOption = None,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Undo the newest turn, or N: history and data are as before. Failed turns do not count."""
     _move_session(
@@ -44,8 +44,8 @@ def undo(
         session,
         agent,
         wait,
-        store,
-        lambda kept, head, **how: timeline.undo_turns(kept, head, count, **how),
+        store_url,
+        lambda store, head, **waiting: timeline.undo_turns(store, head, count, **waiting),
     )
 
 
@@ -55,7 +55,7 @@ def redo(
     count: CountArgument = 1,
     agent: AgentOption = "",
     wait: WaitOption = None,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Redo the turn that was undone, or N.
 
@@ -66,8 +66,8 @@ def redo(
         session,
         agent,
         wait,
-        store,
-        lambda kept, head, **how: timeline.redo_turns(kept, head, count, **how),
+        store_url,
+        lambda store, head, **waiting: timeline.redo_turns(store, head, count, **waiting),
     )
 
 
@@ -77,7 +77,7 @@ def rewind(
     to: Annotated[int, typer.Option("--to", metavar="N", min=0, help="The turn to go to; 0 is the start.")],
     agent: AgentOption = "",
     wait: WaitOption = None,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Go back or forward to a turn, with the history and data after it."""
     _move_session(
@@ -85,8 +85,8 @@ def rewind(
         session,
         agent,
         wait,
-        store,
-        lambda kept, head, **how: timeline.rewind_to_turn(kept, head, to, **how),
+        store_url,
+        lambda store, head, **waiting: timeline.rewind_to_turn(store, head, to, **waiting),
     )
 
 
@@ -96,16 +96,16 @@ def fork(
     new: Annotated[str, typer.Argument(metavar="NEW", help="The name of the copy, without AGENT/.")],
     at: AtOption = None,
     agent: AgentOption = "",
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Copy a session, as it is now or was at a turn.
 
     The session and its copy go on independently.
     """
     app: App = ctx.obj
-    with open_run_store(load_settings(store)) as kept:
-        head = resolve_session(kept, session, agent, at=at)
-        made = kept.fork(head, bare_name(new, head.agent))
+    with open_run_store(load_settings(store_url)) as store:
+        head = resolve_session(store, session, agent, at=at)
+        made = store.fork(head, bare_name(new, head.agent))
     app.output.note(f"{session_label(made)} is a copy of {session_label(head)} as of turn {head.turn}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flue_cli.cli.command_table import App
+from flue_cli.cli.app import App
 from flue_cli.cli.options import (
     AgentOption,
     JsonOption,
@@ -24,7 +24,7 @@ def watch(
     session: SessionArgument,
     agent: AgentOption = "",
     as_json: JsonOption = False,
-    store: StoreOption = "",
+    store_url: StoreOption = "",
 ) -> None:
     """Follow a session: show the turns of other processes live.
 
@@ -33,11 +33,11 @@ def watch(
     turns.undone, session.renamed.
     """
     app: App = ctx.obj
-    with open_run_store(load_settings(store)) as kept:
-        head = resolve_session(kept, session, agent)
+    with open_run_store(load_settings(store_url)) as store:
+        head = resolve_session(store, session, agent)
         if app.output.notices_on_terminal:
             where = f"{session_label(head)} is at turn {head.turn}"
             app.output.note(f"{where}; what comes is shown here, until Ctrl-C")
         shown = WatchJson(app.output, head) if as_json else WatchText(app.output)
-        for what in follow(kept, head, with_data=as_json):
+        for what in follow(store, head, with_data=as_json):
             shown(what)
