@@ -76,7 +76,7 @@ class RegisteredAgents:
         self._agents: dict[str, Agent] = {}
 
     def add(self, name: str, function: AgentFunction) -> None:
-        """Serve `function` as agent `name`; BadName, UsageError if the name is taken or it is no function."""
+        """Serve `function` as agent `name`; BadName, or UsageError for a taken name or no function."""
         name = check_agent_name(name)
         if name in self._agents:
             raise UsageError(f"there are two agents '{name}'")

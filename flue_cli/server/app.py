@@ -37,7 +37,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def build_app(
     store: Store,
-    roster: AgentRegistry,
+    registry: AgentRegistry,
     *,
     wait: float = WAIT_SECONDS,
     timeout: float | None = None,
@@ -45,7 +45,7 @@ def build_app(
     report: Report | None = None,
     closes_store: bool = False,
 ) -> Starlette:
-    """The agents of `roster` and the sessions of `store` over HTTP; `app.state.turns` runs the turns.
+    """The agents of `registry` and the sessions of `store` over HTTP; `app.state.turns` runs the turns.
 
     `wait` and `timeout` are seconds, as for `flue chat`. `report` is told, from any thread, what was kept
     back from the client. With `closes_store` the end of the app's life closes the store.
@@ -53,14 +53,16 @@ def build_app(
     log = log or Log()
     turns = TurnScheduler(store, log, wait=wait, timeout=timeout, closes_store=closes_store)
     failures = FailureReporter(log, report)
-    reading = SessionEndpoints(turns, roster)
+    reading = SessionEndpoints(turns, registry)
     following = EventsEndpoint(turns, reading, failures)
 
     @asynccontextmanager
     async def life(_: Starlette) -> AsyncIterator[None]:
-        yield
-        await following.close()
-        await turns.close()
+        try:
+            yield
+        finally:
+            await following.close()
+            await turns.close()
 
     async def health(_: Request) -> Response:
         stops = turns.stopping.is_set()
@@ -71,7 +73,7 @@ def build_app(
 
     sessions = "/api/agent/{agent}/sessions"
     table: tuple[tuple[str, str, Endpoint], ...] = (
-        ("POST", "/api/agent/{agent}", TurnEndpoint(turns, roster, failures).post),
+        ("POST", "/api/agent/{agent}", TurnEndpoint(turns, registry, failures).post),
         ("GET", "/api/agents", reading.agents),
         ("GET", sessions, reading.sessions),
         ("GET", sessions + "/{session}", reading.session),

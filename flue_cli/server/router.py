@@ -44,7 +44,7 @@ class AgentRouter:
         self._store = store
         url = store if isinstance(store, str) else ""
         self._settings = Settings.load(os.environ, store=url, wait=wait, timeout=timeout)
-        self._roster = RegisteredAgents()
+        self._registry = RegisteredAgents()
 
     @overload
     def agent(self, name: str) -> Callable[[Function], Function]: ...
@@ -59,7 +59,7 @@ class AgentRouter:
         """
 
         def add(function: Function) -> Function:
-            self._roster.add(name, function)
+            self._registry.add(name, function)
             return function
 
         if function is not None:
@@ -73,7 +73,7 @@ class AgentRouter:
         store = open_store(settings.store) if given is None or isinstance(given, str) else given
         return build_app(
             store,
-            self._roster,
+            self._registry,
             wait=settings.wait,
             timeout=settings.timeout,
             log=Log("" if store.is_ephemeral else settings.log_file),

@@ -37,16 +37,16 @@ LONGEST_PAGE = 1000
 
 
 class SessionEndpoints:
-    """The sessions of one store, as far as a roster serves them."""
+    """The sessions of one store, as far as the registry serves their agents."""
 
-    def __init__(self, turns: TurnScheduler, roster: AgentRegistry) -> None:
+    def __init__(self, turns: TurnScheduler, registry: AgentRegistry) -> None:
         self._turns = turns
         self._store = turns.store
-        self._roster = roster
+        self._registry = registry
 
     async def agents(self, _: Request) -> Response:
         """`GET /api/agents`: names and descriptions."""
-        return json_answer([agent._asdict() for agent in await self._turns.call(self._roster.described)])
+        return json_answer([agent._asdict() for agent in await self._turns.call(self._registry.described)])
 
     async def sessions(self, request: Request) -> Response:
         """`GET …/sessions`: the sessions of an agent, last used first."""
@@ -77,19 +77,19 @@ class SessionEndpoints:
 
     def agent_of(self, request: Request) -> str:
         """The agent that the path names; raises as AgentRegistry.serves."""
-        agent = self._roster.serves(
+        agent = self._registry.serves(
             turn_request.decode_path_name(request.path_params["agent"], "agent's name")
         )
-        _said(request)["agent"] = agent
+        _log_fields(request)["agent"] = agent
         return agent
 
     def of(self, request: Request) -> tuple[str, str]:
-        """The agent and the session that the path names; BadName, and as Roster.serves."""
+        """The agent and the session that the path names; BadName, and as AgentRegistry.serves."""
         agent = self.agent_of(request)
         name = check_session_name(
             turn_request.decode_path_name(request.path_params["session"], "session's name")
         )
-        _said(request)["session"] = name
+        _log_fields(request)["session"] = name
         return agent, name
 
 
@@ -101,7 +101,7 @@ def existing(store: Store, agent: str, name: str) -> SessionHead:
     return head
 
 
-def _said(request: Request) -> dict[str, Any]:
+def _log_fields(request: Request) -> dict[str, Any]:
     said: dict[str, Any] = request.scope.setdefault(REQUEST_SUBJECT, {})
     return said
 

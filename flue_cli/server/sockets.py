@@ -40,7 +40,7 @@ def look_up(host: str, port: int) -> Address:
     try:
         answers = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"--host '{safe_line(host)}' is no address of this machine") from error
+        raise UsageError(f"--host '{safe_line(host)}' is not an address of this machine") from error
     found = dict.fromkeys((family, str(place[0])) for family, _, _, _, place in answers)
     return Address(name, port, tuple(found))
 

@@ -38,24 +38,24 @@ _DELTA = 64 * 1024
 
 
 class TurnEndpoint:
-    """Answers prompts for the agents of a roster."""
+    """Answers prompts for the agents of a registry."""
 
-    def __init__(self, turns: TurnScheduler, roster: AgentRegistry, failures: FailureReporter) -> None:
+    def __init__(self, turns: TurnScheduler, registry: AgentRegistry, failures: FailureReporter) -> None:
         self._turns = turns
-        self._roster = roster
+        self._registry = registry
         self._failures = failures
 
     async def post(self, request: Request) -> Response:
         """One turn."""
         said: dict[str, Any] = request.scope.setdefault(REQUEST_SUBJECT, {})
-        name = self._roster.serves(
+        name = self._registry.serves(
             turn_request.decode_path_name(request.path_params["agent"], "agent's name")
         )
         said["agent"] = name
         asked = await turn_request.read(request, self._turns)
-        agent = self._roster.ready(name)
+        agent = self._registry.ready(name)
         if agent is None:
-            agent = await self._turns.call(lambda: self._roster.load(name))
+            agent = await self._turns.call(lambda: self._registry.load(name))
         exchange = _TurnCall(agent, asked, Client(request.receive), said)
         answer = self._stream if asked.form == "events" else self._whole
         try:
@@ -107,7 +107,7 @@ class TurnEndpoint:
     async def _events(
         self, exchange: _TurnCall, prompt: PendingTurn, heard: _TurnStream, begun: Lease | Turn
     ) -> AsyncGenerator[bytes, None]:
-        agent, session = _named(begun)
+        agent, session = _agent_and_session(begun)
         is_over = False
         try:
             yield event(machine_output.started_event(agent, session, begun))
@@ -230,7 +230,7 @@ async def _outcome(prompt: PendingTurn) -> Turn:
         raise
 
 
-def _named(begun: Lease | Turn) -> tuple[str, str]:
+def _agent_and_session(begun: Lease | Turn) -> tuple[str, str]:
     return (begun.head.agent, begun.head.name) if isinstance(begun, Lease) else (begun.agent, begun.session)
 
 
@@ -245,4 +245,4 @@ def _whose(turn: Turn) -> dict[str, Any]:
 
 def _headers(begun: Lease | Turn) -> dict[str, str]:
     """The session as a path would name it, and the turn."""
-    return {"Flue-Session": quote(_named(begun)[1], safe=""), "Flue-Turn": str(begun.turn)}
+    return {"Flue-Session": quote(_agent_and_session(begun)[1], safe=""), "Flue-Turn": str(begun.turn)}

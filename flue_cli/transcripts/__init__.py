@@ -48,12 +48,12 @@ _FORMATS_OF_ENDINGS = {"flue": "script", "htm": "html"}
 
 def exporter(name: str) -> Export:
     """The function that writes format `name`; raises UsageError for one we do not know."""
-    return cast("Export", _named(name, FORMATS, "formats"))
+    return cast("Export", _load_format(name, FORMATS, "formats"))
 
 
 def reader(name: str) -> Read:
     """The function that reads format `name`; raises UsageError for one we do not know."""
-    return cast("Read", _named(name, READERS, "formats that can be imported"))
+    return cast("Read", _load_format(name, READERS, "formats that can be imported"))
 
 
 def format_of(path: str, default: str = "json") -> str:
@@ -65,7 +65,7 @@ def format_of(path: str, default: str = "json") -> str:
     return ending if ending in FORMATS else default
 
 
-def _named(name: str, table: dict[str, str], what: str) -> Any:
+def _load_format(name: str, table: dict[str, str], what: str) -> Any:
     if name not in table:
         raise UsageError(f"there is no format '{safe_line(name)}'", hint=f"{what} are {', '.join(table)}")
     module, _, function = table[name].partition(":")

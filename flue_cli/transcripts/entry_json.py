@@ -139,7 +139,7 @@ def read_data(fields: dict[str, Any], where: str) -> str:
     """Return the JSON text of `"data"`, as the store keeps it."""
     data = fields.get("data")
     if not isinstance(data, dict):
-        _refuse(where, '"data" is no object')
+        _refuse(where, '"data" is not an object')
     return pack_foreign(data, f"{where}: data")
 
 
@@ -182,7 +182,7 @@ def read_header(fields: Any, where: str) -> dict[str, Any]:
         _refuse(where, f'"flue" is not {VERSION}')
     for key in ("agent", "session"):
         if not isinstance(fields.get(key), str):
-            _refuse(where, f'"{key}" is no text')
+            _refuse(where, f'"{key}" is not text')
     return fields
 
 
@@ -192,7 +192,7 @@ def read_origin(fields: dict[str, Any], where: str) -> tuple[str, int] | None:
     if origin is None:
         return None
     if not isinstance(origin, dict):
-        _refuse(where, '"forked_from" is no object')
+        _refuse(where, '"forked_from" is not an object')
     name, turn = origin.get("session"), origin.get("turn")
     if not isinstance(name, str) or not isinstance(turn, int) or isinstance(turn, bool):
         _refuse(where, '"forked_from" does not name a session and a turn')
@@ -218,14 +218,14 @@ def _read_outcome(fields: dict[str, Any], where: str) -> str:
 def _read_prompt(fields: dict[str, Any], where: str) -> str:
     messages = fields.get("messages", [])
     if not isinstance(messages, list):
-        _refuse(where, '"messages" is no list')
+        _refuse(where, '"messages" is not a list')
     if _is_edit(fields):
         if messages:
             _refuse(where, "an edit has messages")
         return ""
     prompt = _plain_text(messages[:1], "user")
     if prompt is None:
-        _refuse(where, 'the first message is no text by "user"')
+        _refuse(where, 'the first message is not a text by "user"')
     return check_text_size(prompt, f"{where}: messages[0]")
 
 
@@ -235,7 +235,7 @@ def _read_reply(fields: dict[str, Any], where: str) -> str | None:
     messages = fields["messages"]
     reply = _plain_text(messages[-1:], "assistant")
     if reply is None:
-        _refuse(where, 'the last message of a completed turn is no text by "assistant"')
+        _refuse(where, 'the last message of a completed turn is not a text by "assistant"')
     return check_text_size(reply, f"{where}: messages[{len(messages) - 1}]")
 
 
@@ -269,7 +269,7 @@ def _read_time(fields: dict[str, Any], name: str, where: str) -> int | None:
         return None
     time = parse_iso(text)
     if time is None:
-        _refuse(where, f'"{name}" is no time: {_quoted(text)}')
+        _refuse(where, f'"{name}" is not a time: {_quoted(text)}')
     return time
 
 
@@ -278,7 +278,7 @@ def _read_key(fields: dict[str, Any], where: str) -> str | None:
     if key is None:
         return None
     if not isinstance(key, str):
-        _refuse(where, '"key" is no text')
+        _refuse(where, '"key" is not text')
     return check_text_size(key, f"{where}: key")
 
 
@@ -291,7 +291,7 @@ def _read_error(fields: dict[str, Any], where: str) -> Failure | None:
     if error is None:
         return None
     if not isinstance(error, dict):
-        _refuse(where, '"error" is no object')
+        _refuse(where, '"error" is not an object')
     kind, message = error.get("type"), error.get("message")
     if not isinstance(kind, str) or not kind or not isinstance(message, str):
         _refuse(where, '"error" needs a "type" and a "message"')
@@ -301,7 +301,7 @@ def _read_error(fields: dict[str, Any], where: str) -> Failure | None:
 def _read_meta(fields: dict[str, Any], where: str) -> dict[str, Any]:
     meta = fields.get("meta") or {}
     if not isinstance(meta, dict):
-        _refuse(where, '"meta" is no object')
+        _refuse(where, '"meta" is not an object')
     if not _is_simple(meta):
         pack_foreign(meta, f"{where}: meta")
     return meta

@@ -69,7 +69,7 @@ def _turn_html(entry: Entry, before: str) -> Iterator[str]:
     said = messages_of(entry)
     for number, message in enumerate(said):
         is_between = 0 < number < len(said) - 1 or (number > 0 and entry.outcome != "completed")
-        yield _between(message) if is_between else _said(message)
+        yield _between(message) if is_between else _message_html(message)
     if entry.error:
         why = _text(entry.error.message)
         yield f'<section class="error"><p class="text" dir="auto">{why}</p></section>\n'
@@ -77,7 +77,7 @@ def _turn_html(entry: Entry, before: str) -> Iterator[str]:
     yield "</article>\n"
 
 
-def _said(message: Message) -> str:
+def _message_html(message: Message) -> str:
     role = "user" if message.role == "user" else "assistant"
     return (
         f'<section class="{role}"><h3>{_line_html(message.role)}</h3>'

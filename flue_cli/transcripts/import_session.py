@@ -43,7 +43,7 @@ def bring(store: Store, found: ImportedSession, agent: str, name: str, *, again:
             hint="import it under a name that is free: --again, or --session NAME",
         )
     if head.uid != ABSENT:
-        name = _free(store, agent, name)
+        name = _free_session_name(store, agent, name)
     now = times.now()
     dated = (_dated(entry, now) for entry in found.entries)
     return ImportResult(
@@ -86,7 +86,7 @@ def _numbered(name: str, number: int) -> str:
     return name[: MAX_NAME_CHARACTERS - len(ending)] + ending
 
 
-def _free(store: Store, agent: str, name: str) -> str:
+def _free_session_name(store: Store, agent: str, name: str) -> str:
     number, free = 1, name
     while store.head(agent, free).uid != ABSENT:
         number += 1

@@ -31,13 +31,13 @@ def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
     while lines.header is not None:
         where, header = lines.header
         turns = lines.turns()
-        yield _incoming(header, turns, where)
+        yield _session_of_lines(header, turns, where)
         for place, fields in turns:  # those that nobody wanted to see
             if isinstance(fields, UsageError):
                 skipped(fields.message if place in fields.message else f"{place}: {fields.message}")
 
 
-def _incoming(header: Any, turns: Iterator[tuple[str, Any]], where: str) -> ImportedSession:
+def _session_of_lines(header: Any, turns: Iterator[tuple[str, Any]], where: str) -> ImportedSession:
     from flue_cli.transcripts.entry_json import read_header, read_origin
     from flue_cli.transcripts.import_source import ImportedSession, refused
 

@@ -12,7 +12,7 @@ from flue_cli.stores.rules import messages_of_entry
 from flue_cli.transcripts.export_view import ExportSource
 
 if TYPE_CHECKING:
-    from flue_cli.transcripts.foreign.turns import Said
+    from flue_cli.transcripts.foreign.turns import ForeignMessage
     from flue_cli.transcripts.import_source import ImportedSession, Skipped, Source
 
 _PARTS = ("text", "image_url", "input_audio", "file", "refusal")
@@ -87,14 +87,14 @@ def _is_message(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("role"), str)
 
 
-def _lists(source: Source) -> Iterator[list[Said] | UsageError]:
+def _lists(source: Source) -> Iterator[list[ForeignMessage] | UsageError]:
     """The lists of messages, each message with its place; or what is wrong with one."""
     from flue_cli.transcripts.detect_format import is_lines
 
     if not is_lines(source):
-        yield _said(_list_of(source.document, source.called), "messages[{}]")
+        yield _foreign_messages(_list_of(source.document, source.called), "messages[{}]")
         return
-    together: list[Said] = []
+    together: list[ForeignMessage] = []
     wrong: UsageError | None = None
     for number, line in source.raw_lines():
         try:
@@ -112,7 +112,7 @@ def _lists(source: Source) -> Iterator[list[Said] | UsageError]:
         yield wrong or together
 
 
-def _line(source: Source, number: int, line: bytes) -> tuple[list[Said], bool]:
+def _line(source: Source, number: int, line: bytes) -> tuple[list[ForeignMessage], bool]:
     """The messages of a line, and whether they are a list by themselves; UsageError."""
     from flue_cli.jsondata.strict import parse_foreign
 
@@ -122,8 +122,8 @@ def _line(source: Source, number: int, line: bytes) -> tuple[list[Said], bool]:
         return [], False
     value = parse_foreign(text, where)
     if _is_message(value):
-        return _said([value], where), False
-    return _said(_list_of(value, where), where + ": messages[{}]"), True
+        return _foreign_messages([value], where), False
+    return _foreign_messages(_list_of(value, where), where + ": messages[{}]"), True
 
 
 def _list_of(value: Any, where: str) -> list[Any]:
@@ -135,11 +135,11 @@ def _list_of(value: Any, where: str) -> list[Any]:
     return messages
 
 
-def _said(messages: list[Any], where: str) -> list[Said]:
-    from flue_cli.transcripts.foreign.turns import Said
+def _foreign_messages(messages: list[Any], where: str) -> list[ForeignMessage]:
+    from flue_cli.transcripts.foreign.turns import ForeignMessage
 
     return [
-        Said(_read_message(message, where.format(number)), where.format(number))
+        ForeignMessage(_read_message(message, where.format(number)), where.format(number))
         for number, message in enumerate(messages)
     ]
 

@@ -21,7 +21,7 @@ class Redaction:
     """Takes out every match of the regular expressions `patterns`."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        """Raises UsageError for what is no regular expression."""
+        """Raises UsageError for what is not a valid regular expression."""
         self._patterns = [_compiled(pattern) for pattern in patterns]
 
     def text(self, text: str) -> str:
@@ -106,7 +106,9 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        raise UsageError(f"--redact '{safe_line(pattern)}' is no regular expression: {error}") from error
+        raise UsageError(
+            f"--redact '{safe_line(pattern)}' is not a valid regular expression: {error}"
+        ) from error
 
 
 def _free(key: str, taken: dict[str, Any]) -> str:

@@ -304,7 +304,7 @@ def test_redaction_of_many_and_of_nothing(flue: Flue) -> None:
     assert "my name is [redacted] [redacted]" in several
     assert plain == flue("sessions", "export", "a", stdin=None).out
     assert (bad.code, bad.out) == (2, "")
-    assert "no regular expression" in bad.err
+    assert "not a valid regular expression" in bad.err
     assert not (flue.folder / "a.json").exists()
 
 

@@ -179,7 +179,7 @@ def test_a_broken_line_keeps_out_its_session_alone(flue: Flue) -> None:
     assert code == 2
     assert names(flue) == {"first", "second", "third"}
     assert "line 5 is not JSON" in said
-    assert 'line 9: "agent" is no text' in said
+    assert 'line 9: "agent" is not text' in said
     assert "3 imported, 2 not imported" in said
 
 
@@ -191,7 +191,7 @@ def test_an_earlier_problem_is_told_whatever_comes_later(flue: Flue) -> None:
 
     assert code == 2
     assert "session 's' of agent 'a' exists already" in said
-    assert 'line 3: "agent" is no text' in said
+    assert 'line 3: "agent" is not text' in said
 
 
 def test_bytes_that_are_no_text_keep_out_their_session_alone(flue: Flue) -> None:
@@ -229,8 +229,8 @@ def test_one_message_is_a_list_of_one(flue: Flue) -> None:
     [
         ("old", "UPDATE conversations SET name = x'ff00'", "column name holds bytes"),
         ("old", "UPDATE responses SET prompt = x'ff00'", "column prompt holds bytes"),
-        ("old", "UPDATE fragments SET content = x'ff00'", "a fragment is no text"),
-        ("new", "UPDATE parts SET payload = '{\"text_ref\": 3}'", "text_ref is no list of pieces"),
+        ("old", "UPDATE fragments SET content = x'ff00'", "a fragment is not text"),
+        ("new", "UPDATE parts SET payload = '{\"text_ref\": 3}'", "text_ref is not a list of pieces"),
         ("new", "UPDATE messages SET provider_metadata = '{'", "provider_metadata is not JSON"),
         ("agents", "UPDATE agent_messages SET message_data = x'ff00'", "holds bytes where a text must be"),
     ],
@@ -294,7 +294,7 @@ def test_times_outside_of_the_calendar_are_refused(flue: Flue, time: str) -> Non
     code, said = imported(flue, header("s"), turn(started_at=time))
 
     assert (code, names(flue)) == (2, set())
-    assert '"started_at" is no time' in said
+    assert '"started_at" is not a time' in said
 
 
 @given(st.integers(-62_000_000_000_000_000, 253_000_000_000_000_000))

@@ -304,7 +304,9 @@ def test_an_undone_fork_is_renamed_with_its_session(counting: Flue) -> None:
 
     done = sessions(counting, "rename", "it's~1", "mine")
     assert done.code == 2
-    assert done.err.startswith("error: session 'it's~1' has undone turns of 'it's', and is named after it\nhint: ")
+    assert done.err.startswith(
+        "error: session 'it's~1' has undone turns of 'it's', and is named after it\nhint: "
+    )
     command = shlex.split(done.err.partition(": flue ")[2].replace("NEW", "mine"))
     assert counting(*command, stdin=None).code == 0
     assert said(counting, "mine") == ["one", "two"]

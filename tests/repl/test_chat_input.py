@@ -239,7 +239,7 @@ def test_pasted_text_names_no_file(driver: ChatDriver, folder: Path, text: str) 
 def test_a_file_that_cannot_go_along(
     driver: ChatDriver, folder: Path, content: bytes | None, why: str
 ) -> None:
-    """A file that is no text or too large is refused: nothing is sent, and the draft is in the line again."""
+    """A file that is not text or too large is refused: nothing is sent, and the draft is in the line again."""
     if content is None:
         os.mkfifo(folder / "blob")
     else:

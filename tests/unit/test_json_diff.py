@@ -123,7 +123,7 @@ def test_long_lists_take_no_time() -> None:
     ],
 )
 def test_a_key_of_an_object_can_always_be_set(value: Any, expected: Any) -> None:
-    """What a person set is set, whatever was there; where there is no object it is a conflict in words."""
+    """What a person set is set, whatever was there; where there is not an object it is a conflict in words."""
     made = find_changes({"a": 1}, {"a": 2})
     if isinstance(expected, str):
         with pytest.raises(Conflict) as caught:

@@ -80,7 +80,7 @@ def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> sqlite3.Row:
 def text_in(value: Any, where: str) -> str:
     """A text that was found; UsageError for anything else."""
     if not isinstance(value, str):
-        raise UsageError(f"{where} is no text")
+        raise UsageError(f"{where} is not text")
     return value
 
 

@@ -17,7 +17,7 @@ from flue_cli.jsondata.strict import parse_foreign
 from flue_cli.stores.records import Entry
 from flue_cli.times import parse_iso
 from flue_cli.transcripts.foreign.database import open_foreign_database, tables_of, text_in, translate_errors
-from flue_cli.transcripts.foreign.turns import Said, turns_of
+from flue_cli.transcripts.foreign.turns import ForeignMessage, turns_of
 from flue_cli.transcripts.import_source import UNDATED, ImportedSession, Skipped, Source
 
 _AGENT = "llm"
@@ -36,7 +36,7 @@ def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
                 threads = {identity for (identity,) in db.execute("SELECT id FROM threads")}
             for row in db.execute("SELECT id, name FROM conversations ORDER BY id").fetchall():
                 if row["id"] not in threads and _has_responses(db, row["id"]):
-                    yield _incoming(source, row, _responses(db, row["id"]))
+                    yield _session_of_conversation(source, row, _responses(db, row["id"]))
             for (number,) in db.execute(
                 "SELECT rowid FROM responses WHERE conversation_id IS NULL"
                 " OR conversation_id NOT IN (SELECT id FROM conversations) ORDER BY rowid"
@@ -44,7 +44,7 @@ def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
                 skipped(f"responses row {number}: no conversation")
         if "threads" in tables:
             for row in db.execute("SELECT id, name, tip_message_hash FROM threads ORDER BY id").fetchall():
-                yield _incoming(source, row, _thread(db, row))
+                yield _session_of_conversation(source, row, _thread(db, row))
             for (number,) in db.execute(
                 "SELECT rowid FROM turns WHERE thread_id IS NULL"
                 " OR thread_id NOT IN (SELECT id FROM threads) ORDER BY rowid"
@@ -52,7 +52,9 @@ def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
                 skipped(f"turns row {number}: no thread")
 
 
-def _incoming(source: Source, row: sqlite3.Row, said: Iterable[Said]) -> ImportedSession:
+def _session_of_conversation(
+    source: Source, row: sqlite3.Row, said: Iterable[ForeignMessage]
+) -> ImportedSession:
     def entries() -> Iterator[Entry]:
         with translate_errors(source):
             yield from turns_of(said, _AGENT)
@@ -68,7 +70,7 @@ def _has_responses(db: sqlite3.Connection, conversation: str) -> bool:
     return found.fetchone() is not None
 
 
-def _responses(db: sqlite3.Connection, conversation: str) -> Iterator[Said]:
+def _responses(db: sqlite3.Connection, conversation: str) -> Iterator[ForeignMessage]:
     """Its messages: each response has what was sent for it, and what came."""
     tables, system = tables_of(db), None
     rows = db.execute(
@@ -78,22 +80,22 @@ def _responses(db: sqlite3.Connection, conversation: str) -> Iterator[Said]:
         where, since, until = f"responses row {row['number']}", *_times(row)
         told = _joined(db, tables, "system_fragments", row["id"], row["system"])
         if told and told != system:
-            yield Said({"role": "system", "content": told}, where, since)
+            yield ForeignMessage({"role": "system", "content": told}, where, since)
             system = told
         results = list(_rows_of(db, tables, "tool_results", row["id"]))
         for result in results:
-            yield Said(_result(result), where, since)
+            yield ForeignMessage(_result(result), where, since)
         prompt = _joined(db, tables, "prompt_fragments", row["id"], row["prompt"])
         pictures = [_attachment(one) for one in _attachments(db, tables, row["id"])]
         if prompt or pictures or not results:
             content: Any = [{"type": "text", "text": prompt}, *pictures] if pictures else prompt
-            yield Said({"role": "user", "content": content}, where, since)
+            yield ForeignMessage({"role": "user", "content": content}, where, since)
         calls = [_call(call) for call in _rows_of(db, tables, "tool_calls", row["id"])]
         answer: dict[str, Any] = {"role": "assistant", "content": row["response"] or ""}
         if calls:
             answer |= {"content": row["response"] or None, "tool_calls": calls}
         if row["response"] is not None or calls:
-            yield Said(answer, where, since, until, _note(row, where))
+            yield ForeignMessage(answer, where, since, until, _note(row, where))
 
 
 def _joined(db: sqlite3.Connection, tables: set[str], table: str, response: str, text: str | None) -> str:
@@ -143,7 +145,7 @@ def _attachments(db: sqlite3.Connection, tables: set[str], response: str) -> Ite
 # Threads, since 0.36
 
 
-def _thread(db: sqlite3.Connection, thread: sqlite3.Row) -> Iterator[Said]:
+def _thread(db: sqlite3.Connection, thread: sqlite3.Row) -> Iterator[ForeignMessage]:
     """The messages of the chain that ends where the thread is, oldest first."""
     asked: dict[str, sqlite3.Row] = {}
     answered: dict[str, sqlite3.Row] = {}
@@ -160,7 +162,7 @@ def _thread(db: sqlite3.Connection, thread: sqlite3.Row) -> Iterator[Said]:
             since, until = _times(answered[identity])
             note = _note(answered[identity], where)
         for message in _messages(db, identity, row, where):
-            yield Said(message, where, since, until, note)
+            yield ForeignMessage(message, where, since, until, note)
             note = None
 
 
@@ -223,7 +225,7 @@ def _part(db: sqlite3.Connection, row: sqlite3.Row, where: str) -> dict[str, Any
     """A part, with the text of fragments and what was attached put in."""
     payload = parse_foreign(row["payload"], f"parts row {row['id']}") if row["payload"] else {}
     if not isinstance(payload, dict):
-        raise UsageError(f"{where}: part {row['position']} is no object")
+        raise UsageError(f"{where}: part {row['position']} is not an object")
     part = payload | {"type": row["type"]}
     if row["text"] is not None:
         part["text"] = row["text"]
@@ -232,7 +234,7 @@ def _part(db: sqlite3.Connection, row: sqlite3.Row, where: str) -> dict[str, Any
     if row["type"] == "attachment":
         found = part.pop("attachment", None) or {}
         if not isinstance(found, dict):
-            raise UsageError(f"{where}: the attachment of part {row['position']} is no object")
+            raise UsageError(f"{where}: the attachment of part {row['position']} is not an object")
         stored = db.execute("SELECT * FROM attachments WHERE id = ?", (found.get("id"),)).fetchone()
         part["shown"] = _attachment(stored) if stored else {"type": "file", "file": found}
     if row["type"] in ("text", "reasoning"):
@@ -243,7 +245,7 @@ def _part(db: sqlite3.Connection, row: sqlite3.Row, where: str) -> dict[str, Any
 def _pieced(db: sqlite3.Connection, pieces: Any, where: str) -> str:
     """A text that is put together from literal pieces and fragments."""
     if not isinstance(pieces, list) or not all(isinstance(piece, dict) for piece in pieces):
-        raise UsageError(f"{where}: text_ref is no list of pieces")
+        raise UsageError(f"{where}: text_ref is not a list of pieces")
     return "".join(
         text_in(piece["literal"], f"{where}: a piece of text_ref")
         if "literal" in piece

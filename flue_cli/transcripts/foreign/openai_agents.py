@@ -11,7 +11,7 @@ from flue_cli.jsondata.strict import parse_foreign
 from flue_cli.stores.records import Entry
 from flue_cli.times import parse_iso
 from flue_cli.transcripts.foreign.database import open_foreign_database, translate_errors
-from flue_cli.transcripts.foreign.turns import Said, turns_of
+from flue_cli.transcripts.foreign.turns import ForeignMessage, turns_of
 from flue_cli.transcripts.import_source import UNDATED, ImportedSession, Skipped, Source
 
 _CALL = {"type", "call_id", "name", "arguments"}
@@ -40,12 +40,12 @@ def _is_empty(db: sqlite3.Connection, session: str) -> bool:
 
 def _entries(source: Source, db: sqlite3.Connection, session: str) -> Iterator[Entry]:
     with translate_errors(source):
-        yield from turns_of(_said(db, session))
+        yield from turns_of(_session_messages(db, session))
 
 
-def _said(db: sqlite3.Connection, session: str) -> Iterator[Said]:
+def _session_messages(db: sqlite3.Connection, session: str) -> Iterator[ForeignMessage]:
     """Its items as messages; calls that follow each other are made by one message, as models demand."""
-    calls: Said | None = None
+    calls: ForeignMessage | None = None
     rows = db.execute(
         "SELECT id, message_data, created_at FROM agent_messages WHERE session_id = ? ORDER BY id", (session,)
     )
@@ -53,9 +53,9 @@ def _said(db: sqlite3.Connection, session: str) -> Iterator[Said]:
         where = f"agent_messages row {row['id']}"
         item = parse_foreign(row["message_data"], where)
         if not isinstance(item, dict):
-            raise UsageError(f"{where} is no object")
+            raise UsageError(f"{where} is not an object")
         at = parse_iso(row["created_at"])
-        said = Said(_message(item, where), where, *((UNDATED, UNDATED) if at is None else (at, at)))
+        said = ForeignMessage(_message(item, where), where, *((UNDATED, UNDATED) if at is None else (at, at)))
         if item.get("type") == "function_call":
             calls = _together(calls, said)
             continue
@@ -67,7 +67,7 @@ def _said(db: sqlite3.Connection, session: str) -> Iterator[Said]:
         yield calls
 
 
-def _together(calls: Said | None, said: Said) -> Said:
+def _together(calls: ForeignMessage | None, said: ForeignMessage) -> ForeignMessage:
     if calls is None:
         return said
     message = dict(calls.message)

@@ -30,7 +30,7 @@ _INSTRUCTIONS = ("system", "developer")
 _TEXTS = ("text", "input_text", "output_text")
 
 
-class Said(NamedTuple):
+class ForeignMessage(NamedTuple):
     """A message, where it stands, when it was (UNDATED: nobody knows), and what else is known of its turn."""
 
     message: Mapping[str, Any]
@@ -40,13 +40,13 @@ class Said(NamedTuple):
     note: Mapping[str, Any] | None = None
 
 
-def turns_of(said: Iterable[Said], notes: str = "") -> Iterator[Entry]:
+def turns_of(said: Iterable[ForeignMessage], notes: str = "") -> Iterator[Entry]:
     """The entries that messages make; `notes` is the name in meta under which what else is known is listed.
 
     UsageError if there is no message by the user.
     """
-    before: list[Said] = []
-    turn: list[Said] = []
+    before: list[ForeignMessage] = []
+    turn: list[ForeignMessage] = []
     for one in said:
         if one.message["role"] != "user":
             (turn or before).append(one)
@@ -72,7 +72,7 @@ def text_of(content: Any) -> str:
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
-def _trailing(turn: list[Said]) -> list[Said]:
+def _trailing(turn: list[ForeignMessage]) -> list[ForeignMessage]:
     """Take the instructions at the end out of a turn: they are about the next one."""
     at = len(turn)
     while at > 1 and turn[at - 1].message["role"] in _INSTRUCTIONS:
@@ -82,7 +82,9 @@ def _trailing(turn: list[Said]) -> list[Said]:
     return rest
 
 
-def _entry(before: list[Said], turn: list[Said], after: list[Said], notes: str) -> Entry:
+def _entry(
+    before: list[ForeignMessage], turn: list[ForeignMessage], after: list[ForeignMessage], notes: str
+) -> Entry:
     asked, *between = turn
     answer = between.pop() if between and _is_answer(between[-1].message) else None
     original: dict[str, Any] = {}

@@ -174,7 +174,7 @@ def _check_backup_schema(source: sqlite3.Connection, file: str) -> None:
     (application,) = source.execute("PRAGMA application_id").fetchone()
     (version,) = source.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
-        raise StoreDamaged(f"{file} is no backup of a Flue store")
+        raise StoreDamaged(f"{file} is not a backup of a Flue store")
     if version > SCHEMA_VERSION:
         raise StoreNewer(
             f"{file} was made by a newer Flue (its schema is {version}, this one knows {SCHEMA_VERSION})",
