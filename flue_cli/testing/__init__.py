@@ -60,7 +60,7 @@ class StoreContract(
     SearchCases,
     IdentityCases,
 ):
-    """What every store promises, from state and history to kept forks, upkeep and search."""
+    """The promises of every store, from state and history to undone forks, upkeep and search."""
 
     @pytest.fixture
     def store(self) -> Iterator[Store]:

@@ -1,4 +1,4 @@
-"""Sessions made of others: forks, and sessions brought from elsewhere."""
+"""Sessions made from others: forks and imported sessions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from flue_cli.testing.run_turns import (
 
 
 class ForkCases:
-    """Sessions made of others: forks, and sessions brought from elsewhere."""
+    """Sessions made from others: forks and imported sessions."""
 
     # Forks
 
@@ -81,8 +81,8 @@ class ForkCases:
             assert run_turn(store, "next", name).turn == number + 1
         assert store.head(AGENT, "main") == now
 
-    def test_a_fork_copies_keys_but_not_what_was_undone(self, store: Store) -> None:
-        """What the copied turns were asked under a key is answered there too; other keys are free."""
+    def test_a_fork_copies_keys_but_not_undone_turns(self, store: Store) -> None:
+        """The fork replays the keys of the copied turns; other keys are free in it."""
         run_turn(store, "one", key="k", reply="first", data='{"n":1}')
         run_turn(store, "two", key="l")
         run_turn(store, "three", key="m")
@@ -167,23 +167,23 @@ class ForkCases:
 
     # Bringing sessions from elsewhere
 
-    def test_a_session_brought_from_elsewhere_is_whole(self, store: Store) -> None:
+    def test_an_imported_session_is_whole(self, store: Store) -> None:
         """Turns are numbered anew; times, keys, meta, messages, errors, edits and data stay as they are."""
-        brought = store.import_session(AGENT, "main", self._entries())
+        imported = store.import_session(AGENT, "main", self._entries())
 
-        assert brought == store.head(AGENT, "main")
-        assert (brought.turn, brought.messages) == (4, 5)
+        assert imported == store.head(AGENT, "main")
+        assert (imported.turn, imported.messages) == (4, 5)
         expected = [entry._replace(turn=number) for number, entry in enumerate(self._entries(), 1)]
-        assert timeline_entries(store, brought, with_data=True) == expected
-        assert [store.data_at(brought, number) for number in range(5)] == [
+        assert timeline_entries(store, imported, with_data=True) == expected
+        assert [store.data_at(imported, number) for number in range(5)] == [
             *("{}", '{"z":1,"a":1}', '{"z":1,"a":1}', '{"z":"\\u00fc"}', '{"z":2}')
         ]
-        assert [message.content for message in store.messages(brought, 0, 9)] == [
+        assert [message.content for message in store.messages(imported, 0, 9)] == [
             *("one", {"tool": 1}, "first", "four", "last")
         ]
-        assert (store.origin(brought), store.redo_head(brought), store.unsettled_prompt(brought)) == (
+        assert (store.origin(imported), store.redo_head(imported), store.unsettled_prompt(imported)) == (
             None,
-            brought,
+            imported,
             None,
         )
         assert store.sessions()[0][2:4] == ("main", 4)
@@ -194,8 +194,8 @@ class ForkCases:
         assert (begun.turn, begun.data) == (4, '{"z":"\\u00fc"}')
         assert timeline_prompts(store, "main~1")[-1] == "four"
 
-    def test_what_is_brought_is_all_there_or_not_at_all(self, store: Store) -> None:
-        """If what gives the entries breaks half-way, or the name is taken, nothing was brought."""
+    def test_an_import_is_whole_or_nothing(self, store: Store) -> None:
+        """If the iterator of entries fails half-way, or the name is taken, nothing is imported."""
         run_turns(store, "mine", name="taken")
         before = store_contents(store, "taken")
 
@@ -215,13 +215,13 @@ class ForkCases:
         assert store.import_session("another", "taken", []).turn == 0
         assert run_turn(store, "hello", "taken", agent="another").turn == 1
 
-    def test_what_is_brought_may_be_a_fork(self, store: Store) -> None:
-        """What it was forked from is told, though it is not here; and it may come from the store itself."""
+    def test_an_imported_session_may_be_a_fork(self, store: Store) -> None:
+        """An imported session keeps its origin, also one that is not in the store."""
         elsewhere = ForkOrigin(0, "elsewhere", 7)
-        brought = store.import_session(AGENT, "main", self._entries(), elsewhere)
-        assert store.origin(brought) == store.sessions()[0].origin == elsewhere
+        imported = store.import_session(AGENT, "main", self._entries(), elsewhere)
+        assert store.origin(imported) == store.sessions()[0].origin == elsewhere
 
-        copy = store.import_session("another", "copy", store.entries(brought, 2, 3, with_data=True))
+        copy = store.import_session("another", "copy", store.entries(imported, 2, 3, with_data=True))
         assert [entry.data for entry in timeline_entries(store, copy, with_data=True)] == [
             *('{"z":1,"a":1}', '{"z":"\\u00fc"}')
         ]

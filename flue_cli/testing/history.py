@@ -93,7 +93,7 @@ class HistoryCases:
                 talk.store.data_at(talk.head, number)
 
     def test_an_older_head_reads_as_it_did(self, talk: Conversation) -> None:
-        """Whoever saw a session some turns ago still reads what it was then."""
+        """A head read some turns ago still gives the history of that time."""
         entry = timeline_entries(talk.store, talk.head)[400]
         count = sum(2 + (n % 3) for n in range(1, 401) if talk.outcomes[n] == "completed")
         then = talk.head._replace(turn=400, messages=count)
@@ -117,7 +117,7 @@ class HistoryCases:
         assert [summary.name for summary in store.sessions()] == ["a", "b"]
 
     def test_a_reader_that_pauses_blocks_no_writer(self, store: Store) -> None:
-        """Whoever stops in the middle of a timeline holds nobody up, and goes on with what it began."""
+        """A reader that pauses blocks no writer, and then reads on as it began."""
         for number in range(150):
             run_turn(store, str(number), data=f'{{"n":{number}}}')
         run_turn(store, "hello", "other")

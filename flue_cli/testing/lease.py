@@ -43,7 +43,7 @@ class LeaseCases:
         assert store_contents(store) == before
 
     def test_a_wait_is_bounded(self, store: Store) -> None:
-        """Whoever waits longer than it wants to is told so soon after, and knew all along who holds it."""
+        """A wait past its limit ends in SessionBusy soon after; the pause gets the holder meanwhile."""
         lease = begin_turn(store, "one").lease
         told: list[tuple[float, LeaseHolder]] = []
 
@@ -122,8 +122,8 @@ class LeaseCases:
         assert begin_turn(store, "two", wait=10, pause=pause).lease.turn == 2
         assert busy_for_newcomer == [True]
 
-    def test_giving_up_leaves_no_place_in_the_line(self, store: Store) -> None:
-        """What a pause raises passes through, and whoever comes next does not wait behind nobody."""
+    def test_a_waiter_that_gives_up_leaves_the_queue(self, store: Store) -> None:
+        """An exception of the pause passes through, and the waiter leaves the wait queue."""
         lease = begin_turn(store, "one").lease
         before = store_contents(store)
 
@@ -140,8 +140,8 @@ class LeaseCases:
         complete_turn(store, lease)
         assert begin_turn(store, "three", wait=0).lease.turn == 2
 
-    def test_a_refused_wait_leaves_no_place_in_the_line(self, store: Store) -> None:
-        """Whoever waited in vain does not stand in the way of the next."""
+    def test_a_refused_waiter_leaves_the_queue(self, store: Store) -> None:
+        """A waiter that was refused leaves the wait queue."""
         lease = begin_turn(store, "one").lease
         with pytest.raises(SessionBusy):
             begin_turn(store, "two", wait=0.01)
@@ -225,7 +225,7 @@ class LeaseCases:
         assert [message.content for message in store.messages(head, 0, 10)] == ["one", "ok", "three", "ok"]
 
     def test_an_interrupted_prompt_is_reported_as_it_is_recorded(self, store: Store) -> None:
-        """What begin says of an interrupted prompt is the entry that the timeline shows."""
+        """The interrupted prompt that begin reports is the entry that the timeline shows."""
         begin_expired_turn(store, "one")
         begun = begin_turn(store, "two")
 

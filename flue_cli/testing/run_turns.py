@@ -112,7 +112,7 @@ def edit_data(store: Store, data: str, name: str = "main") -> SessionHead:
 
 
 def timeline_prompts(store: Store, name: str = "main") -> list[str]:
-    """What was said in a session, as far as it counts now."""
+    """The prompts on the current branch of a session."""
     return [entry.prompt for entry in timeline_entries(store, store.head(AGENT, name))]
 
 

@@ -1,4 +1,4 @@
-"""What was said is found again: whatever its characters, whatever line it is on, until it is deleted."""
+"""Full-text search: every prompt and reply is found, on every branch, until it is deleted."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def search_prompts(
 
 
 def answered_entries(prompts: Iterable[str]) -> list[Entry]:
-    """Completed turns, to be brought."""
+    """Completed turns, to be imported."""
     return [
         Entry(1, "prompt", "completed", None, prompt, "ok", (), 1, 2, None, {}, "{}") for prompt in prompts
     ]
 
 
 class SearchCases:
-    """What was said is found again: whatever its characters, whatever line it is on, until it is deleted."""
+    """Full-text search: every prompt and reply is found, on every branch, until it is deleted."""
 
     # Words
 
@@ -162,7 +162,7 @@ class SearchCases:
         assert [(hit.turn, hit.reply) for hit in store.search(["runs"])] == [(2, "parrot")]
 
     def test_what_was_undone_is_found_only_if_asked_for(self, store: Store) -> None:
-        """In its own session until something else is said, then in the kept fork; once, if in both."""
+        """An undone turn is found in its session, and in the undone fork once there is one; never twice."""
         run_turns(store, "one", "two parrots", "three parrots")
         move_head_to(store, 1)
 
@@ -187,22 +187,22 @@ class SearchCases:
         assert found(kept=False) == [("main", 3, "other parrots"), ("main", 2, "two parrots")]
 
     def test_copies_are_found_beside_what_was_copied(self, store: Store) -> None:
-        """A fork by a person, and what was brought: they count as recorded when the copy was made."""
+        """Turns of a fork and of an imported session count as recorded when the copy was made."""
         run_turns(store, "parrot", "cat")
         fork = store.fork(store.head(AGENT, "main"), "fork")
-        store.import_session(AGENT, "brought", answered_entries(["parrot again", "dog"]))
+        store.import_session(AGENT, "imported", answered_entries(["parrot again", "dog"]))
         run_turn(store, "a parrot at last")
 
         found = [(hit.name, hit.turn) for hit in store.search(["parrot"])]
 
-        assert found == [("main", 3), ("brought", 1), ("fork", 1), ("main", 1)]
+        assert found == [("main", 3), ("imported", 1), ("fork", 1), ("main", 1)]
         store.delete(store.head(AGENT, "main"))
         assert [hit.uid for hit in store.search(["cat"])] == [fork.uid]
 
     # Deleting
 
     def test_what_was_deleted_is_not_found(self, store: Store) -> None:
-        """Nor are its kept forks; what took its place is, and so is what others share with it."""
+        """Deleted undone forks are not found; turns that other sessions share with them are."""
         run_turns(store, "shared parrot", "kept parrot")
         move_head_to(store, 1)
         run_turns(store, "parrot")

@@ -95,7 +95,7 @@ HOSTILE_TEXTS = (
     "x" * 70_000,
     "é" * 300,
 )
-"""What search engines take for syntax, and what they throw away, join or cut."""
+"""Words that search engines take for syntax, throw away, join or cut."""
 
 FOUND_WORDS = {
     "hello": "HELLO there",

@@ -136,7 +136,7 @@ class StateCases:
         ]
 
     def test_commit_gives_the_head_as_it_stands(self, store: Store) -> None:
-        """What commit and abandon return is what anybody reads afterwards, and the version has grown."""
+        """Commit and abandon return the head that is read afterwards, with a larger version."""
         first = run_turn(store, "one")
         assert first == store.head(AGENT, "main")
         assert (first.turn, first.messages) == (1, 2)

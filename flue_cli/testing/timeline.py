@@ -296,7 +296,7 @@ class TimelineCases:
     # Editing
 
     def test_an_edit_is_an_entry_of_its_own(self, store: Store) -> None:
-        """It changes the data and not the history, takes a number, and can be undone and done again."""
+        """An edit changes the data and not the history, takes a turn number, and can be undone and redone."""
         run_turns(store, "one")
         head = edit_data(store, '{"z":1,"a":null}')
 

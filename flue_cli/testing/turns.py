@@ -1,4 +1,4 @@
-"""What a prompt expects of its session, and keys that make a retry safe."""
+"""Expectations of a prompt about its session, and keys that make a retry safe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from flue_cli.testing.run_turns import (
 
 
 class TurnCases:
-    """What a prompt expects of its session, and keys that make a retry safe."""
+    """Expectations of a prompt about its session, and keys that make a retry safe."""
 
     # Expectations of a session
 

@@ -1,4 +1,4 @@
-"""What was undone is kept: forks that nobody asked for, named after the session that they go with."""
+"""Undone forks: sessions that keep undone turns, named after the session that they belong to."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from flue_cli.testing.run_turns import (
 
 
 class UndoneForkCases:
-    """What was undone is kept: forks that nobody asked for, named after the session that they go with."""
+    """Undone forks: sessions that keep undone turns, named after the session that they belong to."""
 
     @pytest.mark.parametrize("what", ["prompt", "failed prompt", "edit"])
     def test_what_was_undone_is_kept_when_something_is_added(self, store: Store, what: str) -> None:
@@ -67,7 +67,7 @@ class UndoneForkCases:
         assert timeline_prompts(store)[0] == "one"
 
     def test_a_turn_names_the_fork_that_it_made(self, store: Store) -> None:
-        """Who sends a prompt after an undo is told which session has what was undone; else there is none."""
+        """A prompt after an undo names the fork that has the undone turns; without an undo there is none."""
         run_turns(store, "one", "two")
         move_head_to(store, 1)
         forks = []
@@ -77,7 +77,7 @@ class UndoneForkCases:
             forks.append(begun.undone_fork)
         assert forks == ["main~1", ""]
 
-    def test_kept_forks_are_numbered(self, store: Store) -> None:
+    def test_undone_forks_are_numbered(self, store: Store) -> None:
         """NAME~1, NAME~2 … in the order in which they were left; a fork kept of one has its name first."""
         run_turns(store, "one", "two")
         for number in range(1, 12):
@@ -91,7 +91,7 @@ class UndoneForkCases:
         assert undone_fork_names(store, "main~11") == ["main~11~1"]
         assert undone_fork_names(store)[-2:] == ["main~11", "main~11~1"]
 
-    def test_kept_forks_are_listed_if_asked_for(self, store: Store) -> None:
+    def test_undone_forks_are_listed_if_asked_for(self, store: Store) -> None:
         """A list leaves them out unless told not to, before its limit counts; by name they are found."""
         run_turns(store, "one", "two")
         run_turns(store, "hello", name="other")
@@ -121,8 +121,8 @@ class UndoneForkCases:
             "other",
         ]
 
-    def test_a_kept_fork_can_be_gone_on_with(self, store: Store) -> None:
-        """It is talked to, undone, done again and branched like any other, and its parent never minds."""
+    def test_an_undone_fork_can_be_gone_on_with(self, store: Store) -> None:
+        """An undone fork is continued, undone, redone and forked like any session; its parent stays."""
         run_turns(store, "one")
         run_turn(store, "two", key="k", data='{"n":2}')
         run_turns(store, "three")
@@ -150,7 +150,7 @@ class UndoneForkCases:
         assert timeline_prompts(store) == ["one", "instead"]
 
     def test_a_key_counts_where_its_turn_is(self, store: Store) -> None:
-        """A kept fork answers the keys of turns on its line, its session those of its own turns, wherever."""
+        """An undone fork replays the keys on its branch, its session those of all its own turns."""
         run_turn(store, "one", key="both")
         run_turn(store, "two", key="left", reply="left")
         move_head_to(store, 1)
@@ -165,7 +165,7 @@ class UndoneForkCases:
         run_turn(store, "there", "main~1", key="there")
         assert run_turn(store, "here", key="there").turn == 3
 
-    def test_kept_forks_are_renamed_with_their_session(self, store: Store) -> None:
+    def test_undone_forks_are_renamed_with_their_session(self, store: Store) -> None:
         """They are named after it, whatever it is called; a name that somebody else has is passed over."""
         self._family(store)
         run_turns(store, "mine", name="new~1")
@@ -178,7 +178,7 @@ class UndoneForkCases:
         assert timeline_prompts(store, "new~1") == ["mine"]
         assert store.resolve("main~1") == store.resolve("main~1~1") == []
 
-    def test_kept_forks_are_deleted_with_their_session(self, store: Store) -> None:
+    def test_undone_forks_are_deleted_with_their_session(self, store: Store) -> None:
         """They go where it goes, and the forks kept of them; what a person forked stays."""
         self._family(store)
         store.fork(store.head(AGENT, "main~1~1"), "mine")
@@ -191,7 +191,7 @@ class UndoneForkCases:
         assert store_contents(store, "mine")[0] == before
         assert [finding for finding in store.health() if finding.level == "problem"] == []
 
-    def test_a_busy_kept_fork_is_not_deleted(self, store: Store) -> None:
+    def test_a_busy_undone_fork_is_not_deleted(self, store: Store) -> None:
         """While a turn runs on a fork that would go too, nothing at all is deleted."""
         self._family(store)
         lease = begin_turn(store, "running", "main~1~1").lease
@@ -207,7 +207,7 @@ class UndoneForkCases:
         store.delete(store.head(AGENT, "main"))
         assert store.sessions(with_undone_forks=True) == []
 
-    def test_deleting_a_kept_fork_leaves_its_session_whole(self, store: Store) -> None:
+    def test_deleting_an_undone_fork_leaves_its_session_whole(self, store: Store) -> None:
         """Only what nobody else can reach is gone for good, and the key of a turn that is gone is free."""
         run_turns(store, "one", "two")
         run_turn(store, "three", key="k")
@@ -231,8 +231,8 @@ class UndoneForkCases:
         assert run_turn(store, "yet another", key="l").turn == 3
         assert [finding for finding in store.health() if finding.level == "problem"] == []
 
-    def test_a_kept_fork_takes_nobodys_name(self, store: Store) -> None:
-        """What a person named NAME~1 stays as it is; the longest names leave room for the number."""
+    def test_an_undone_fork_takes_no_used_name(self, store: Store) -> None:
+        """A session that a person named NAME~1 stays; long names are cut to fit the number."""
         run_turns(store, "mine", name="main~1")
         run_turns(store, "mine too", name="main~7")
         run_turns(store, "not counted", name="main~x")
@@ -291,7 +291,7 @@ class UndoneForkCases:
 
     @staticmethod
     def _family(store: Store) -> None:
-        """A session with two kept forks, the first of which has one of its own."""
+        """A session with two undone forks, the first of which has an undone fork of its own."""
         run_turns(store, "one", "two", "three")
         move_head_to(store, 2)
         run_turns(store, "instead")

@@ -62,8 +62,8 @@ class UpkeepCases:
         assert (found.uid, found.updated_at) == (before.uid, before.updated_at)
         assert store.sessions(since=lease.started_at + 1) == []
 
-    def test_kept_forks_are_listed_since_they_were_used(self, store: Store) -> None:
-        """A kept fork counts as used when its newest turn was."""
+    def test_undone_forks_are_listed_since_they_were_used(self, store: Store) -> None:
+        """An undone fork counts as used at the time of its newest turn."""
         run_turns(store, "one", "two")
         before = store.head(AGENT, "main").updated_at
         move_head_to(store, 1)
@@ -165,7 +165,7 @@ class UpkeepCases:
 
     @pytest.mark.parametrize("what", ["turn", "undo", "turn of a fork", "another fork"])
     def test_only_what_was_seen_is_deleted(self, store: Store, what: str) -> None:
-        """A session that changed since, or whose kept forks did, is left alone, all of it."""
+        """A session that changed since, or whose undone forks changed, is not deleted at all."""
         run_turns(store, "one", "two")
         move_head_to(store, 1)
         run_turns(store, "instead")
@@ -199,7 +199,7 @@ class UpkeepCases:
         assert store.head(AGENT, "main") == head
 
     def test_giving_room_back_loses_nothing(self, store: Store) -> None:
-        """What is left after most was deleted is as it was, and the store goes on; the turn that runs too."""
+        """After most sessions were deleted, the others, the store and a running turn go on."""
         for number in range(20):
             run_turn(store, "x" * 10_000, f"s{number}")
         run_turns(store, "one", "two", name="stays")

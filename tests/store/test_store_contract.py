@@ -144,7 +144,7 @@ class MakesWhatItLooksAt(MemoryStore):
         return super().head(agent, name)
 
 
-class ThrowsAwayWhatWasUndone(MemoryStore):
+class DropsUndoneTurns(MemoryStore):
     """Cuts off what was undone when something is added."""
 
     def __init__(self) -> None:
@@ -161,28 +161,28 @@ class CutsOff(Sessions):
         return ""
 
 
-class UndoesWhatItDidNotSee(MemoryStore):
+class MovesFromStaleHeads(MemoryStore):
     """Moves whatever turns came since the head was read."""
 
     def move_head(self, head: Any, turn: int, *, wait: float, pause: Any) -> Any:
         return super().move_head(self.head(head.agent, head.name), turn, wait=wait, pause=pause)
 
 
-class ForksWhatWasUndone(MemoryStore):
+class ForksUndoneTurns(MemoryStore):
     """Copies the whole line, wherever its head is."""
 
     def fork(self, head: Any, name: str) -> Any:
         return super().fork(self.redo_head(head), name)
 
 
-class LeavesKeptForks(MemoryStore):
+class LeavesUndoneForks(MemoryStore):
     """Deletes a session and not what was kept of it."""
 
     def delete(self, head: Any, *, seen_forks: Any = None) -> None:
         self._sessions.remove(self._sessions.by_uid[head.uid])
 
 
-class BringsWhatItGot(MemoryStore):
+class ImportsPartly(MemoryStore):
     """Keeps the entries that came before one that could not be had."""
 
     def import_session(self, agent: str, name: str, entries: Any, origin: Any = None) -> Any:
@@ -242,14 +242,14 @@ BROKEN: dict[type[MemoryStore], list[str]] = {
     UsesUidsAgain: ["test_a_uid_is_never_used_again"],
     NeverExpires: ["test_an_expired_turn_is_taken_over_and_reported"],
     MakesWhatItLooksAt: ["test_a_head_is_there_before_the_session"],
-    ThrowsAwayWhatWasUndone: ["test_undone_forks_are_numbered", "test_the_start_can_be_gone_back_to"],
-    UndoesWhatItDidNotSee: ["test_a_stale_head_changes_nothing"],
-    ForksWhatWasUndone: [
-        "test_a_fork_copies_keys_but_not_what_was_undone",
+    DropsUndoneTurns: ["test_undone_forks_are_numbered", "test_the_start_can_be_gone_back_to"],
+    MovesFromStaleHeads: ["test_a_stale_head_changes_nothing"],
+    ForksUndoneTurns: [
+        "test_a_fork_copies_keys_but_not_undone_turns",
         "test_a_fork_may_be_as_of_any_turn",
     ],
-    LeavesKeptForks: ["test_undone_forks_are_deleted_with_their_session"],
-    BringsWhatItGot: ["test_what_is_brought_is_all_there_or_not_at_all"],
+    LeavesUndoneForks: ["test_undone_forks_are_deleted_with_their_session"],
+    ImportsPartly: ["test_an_import_is_whole_or_nothing"],
     ForgetsKeysOfUndoneTurns: ["test_keys_of_undone_turns_still_replay"],
     PromisesToLast: ["test_a_store_is_found_again_by_its_url"],
     NamesFilesItHasNot: ["test_what_ends_with_the_process_has_no_files"],
