@@ -93,7 +93,7 @@ def chat(
     ] = None,
     prompt: Annotated[
         str | None,
-        typer.Argument(metavar="[PROMPT]", show_default=False, help="One prompt: answer it and be done."),
+        typer.Argument(metavar="[PROMPT]", show_default=False, help="One prompt: print the reply and exit."),
     ] = None,
     session: Annotated[
         str | None,
@@ -120,7 +120,7 @@ def chat(
     latest: Annotated[
         bool, typer.Option("-c", "--continue", help="Open the session that was used last.")
     ] = False,
-    no_save: Annotated[bool, typer.Option("--no-save", help="Keep nothing of this conversation.")] = False,
+    no_save: Annotated[bool, typer.Option("--no-save", help="Save nothing of this conversation.")] = False,
     lines: LinesOption = False,
     as_json: JsonOption = False,
     output_format: FormatOption = "",
@@ -128,10 +128,10 @@ def chat(
     wait: WaitOption = None,
     timeout: TimeoutOption = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="In a conversation, load the agent again when its file changes.")
+        bool, typer.Option("--watch", help="In the chat, load the agent again when its file changes.")
     ] = False,
     no_toolbar: Annotated[
-        bool, typer.Option("--no-toolbar", help="In a conversation, show no toolbar at the bottom.")
+        bool, typer.Option("--no-toolbar", help="In the chat, show no toolbar at the bottom.")
     ] = False,
     verbose: VerboseOption = False,
     store_url: StoreOption = "",
@@ -140,7 +140,8 @@ def chat(
     """Talk to an agent.
 
     With a PROMPT, or a prompt on standard input, one turn is answered and the command ends; in a
-    terminal without one, a conversation begins. The agent's session is kept: come back to it by name.
+    terminal without one, the chat starts. The session is saved: come back to it by name. Without a
+    name it gets a new one.
     """
     app: App = ctx.obj
     repeated_flags = repeat_flags(store_url, agents_dirs)

@@ -43,7 +43,7 @@ StoreOption = Annotated[
         "--store",
         metavar="URL",
         autocompletion=complete_files,
-        help="Where sessions are kept: a file, sqlite:///FILE, or memory:. [env: FLUE_STORE]",
+        help="Where sessions are stored: a file, sqlite:///FILE, or memory:. [env: FLUE_STORE]",
     ),
 ]
 AgentsOption = Annotated[
@@ -68,7 +68,7 @@ FormatOption = Annotated[
         "--output-format",
         metavar="FORMAT",
         autocompletion=complete_output_formats,
-        help="text, json (the same as --json), or stream-json: an event a line, as it happens.",
+        help="text, json (the same as --json), or stream-json: one JSON event per line.",
         show_default=False,
     ),
 ]
@@ -84,7 +84,7 @@ TurnKeyOption = Annotated[
     typer.Option(
         "--turn-key",
         metavar="KEY",
-        help="Make a retry safe: a key's completed turn is answered again, not run.",
+        help="Make a retry safe: if a turn with this KEY was completed, print its reply and run nothing.",
     ),
 ]
 WaitOption = Annotated[
@@ -92,11 +92,12 @@ WaitOption = Annotated[
     typer.Option(
         "--wait",
         metavar="SECONDS",
-        help=f"How long to wait behind another turn of the session. [default: {WAIT_SECONDS:g}]",
+        help=f"How long to wait for another turn of the session to end. [default: {WAIT_SECONDS:g}]",
     ),
 ]
 TimeoutOption = Annotated[
-    float | None, typer.Option("--timeout", metavar="SECONDS", help="How long the agent may take.")
+    float | None,
+    typer.Option("--timeout", metavar="SECONDS", help="How long the agent may take; without it, no limit."),
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show the traceback of an agent that fails.")]
 

@@ -38,7 +38,7 @@ def undo(
     wait: WaitOption = None,
     store_url: StoreOption = "",
 ) -> None:
-    """Undo the newest turn, or N: history and data are as before. Failed turns do not count."""
+    """Undo the last turn, or the last N turns. Failed turns do not count."""
     _move_session(
         ctx.obj,
         session,
@@ -57,9 +57,9 @@ def redo(
     wait: WaitOption = None,
     store_url: StoreOption = "",
 ) -> None:
-    """Redo the turn that was undone, or N.
+    """Redo the turn that was undone last, or the last N.
 
-    That is possible until something new is said in the session.
+    That is possible until another turn or edit is added to the session.
     """
     _move_session(
         ctx.obj,
@@ -79,7 +79,7 @@ def rewind(
     wait: WaitOption = None,
     store_url: StoreOption = "",
 ) -> None:
-    """Go back or forward to a turn, with the history and data after it."""
+    """Go to turn N: history and data become those after it."""
     _move_session(
         ctx.obj,
         session,
