@@ -21,8 +21,8 @@ from flue_cli.transcripts.entry_json import (
     entry_document,
     entry_fields,
     object_of,
-    session_fields,
 )
+from flue_cli.transcripts.session_json import session_fields
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -1,4 +1,4 @@
-"""A turn, and its session, as JSON: one table of fields, written and read.
+"""A turn as JSON: one table of fields, written and read.
 
 FIELDS has every field that some document gives of a turn. A Shape lists the fields of one kind of document,
 in their order; exports, `--json`, pages over HTTP and the schema in `/openapi.json` come from these two.
@@ -13,18 +13,12 @@ from typing import Any, NamedTuple, NoReturn
 
 from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
-from flue_cli.installation import upgrade_hint
 from flue_cli.jsondata.strict import check_text_size, pack_foreign
-from flue_cli.stores.records import Entry, Failure, SessionHead
+from flue_cli.stores.records import Entry, Failure
 from flue_cli.text import safe_line
 from flue_cli.times import format_iso, parse_iso
-from flue_cli.transcripts.export_view import ExportSource, messages_of
+from flue_cli.transcripts.export_view import messages_of
 
-VERSION = 1
-"""The value of `"flue"` in a document: it grows when an older Flue could not read the document."""
-
-_MAX_TURN = 2**63
-"""No store counts further."""
 _OUTCOMES = ("completed", "failed", "cancelled", "interrupted")
 
 _TEXT = {"type": "string"}
@@ -131,7 +125,7 @@ def entry_schema(shape: Shape) -> dict[str, Any]:
 def read_entry(fields: Any, where: str) -> Entry:
     """Return the entry that an exported turn describes, to be numbered anew; UsageError if there is none."""
     if not isinstance(fields, dict):
-        _refuse(where, "no object")
+        refuse_document(where, "no object")
     return Entry(turn=0, **{name: read(fields, where) for name, read in _READERS.items()})
 
 
@@ -139,7 +133,7 @@ def read_data(fields: dict[str, Any], where: str) -> str:
     """Return the JSON text of `"data"`, as the store keeps it."""
     data = fields.get("data")
     if not isinstance(data, dict):
-        _refuse(where, '"data" is not an object')
+        refuse_document(where, '"data" is not an object')
     return pack_foreign(data, f"{where}: data")
 
 
@@ -157,75 +151,31 @@ def object_of(fields: Mapping[str, Any]) -> str:
     return "{" + ", ".join(piece for piece in pieces if piece) + "}"
 
 
-def session_fields(store: ExportSource, head: SessionHead) -> dict[str, Any]:
-    """Return the fields of a document that describe the session itself."""
-    origin = store.origin(head)
-    return {
-        "flue": VERSION,
-        "agent": head.agent,
-        "session": head.name,
-        "created_at": format_iso(head.created_at),
-        "updated_at": format_iso(head.updated_at),
-        "version": head.version,
-        "forked_from": {"agent": head.agent, "session": origin.name, "turn": origin.turn} if origin else None,
-    }
-
-
-def read_header(fields: Any, where: str) -> dict[str, Any]:
-    """Check the session's fields of a document; UsageError for an invalid one, or a newer Flue's."""
-    if not isinstance(fields, dict):
-        _refuse(where, "no object")
-    version = fields.get("flue")
-    if version != VERSION or isinstance(version, bool):
-        if isinstance(version, int) and version > VERSION:
-            raise UsageError(f"{where} was written by a newer Flue", hint=upgrade_hint())
-        _refuse(where, f'"flue" is not {VERSION}')
-    for key in ("agent", "session"):
-        if not isinstance(fields.get(key), str):
-            _refuse(where, f'"{key}" is not text')
-    return fields
-
-
-def read_origin(fields: dict[str, Any], where: str) -> tuple[str, int] | None:
-    """Return the session, and its turn, that a session was forked from."""
-    origin = fields.get("forked_from")
-    if origin is None:
-        return None
-    if not isinstance(origin, dict):
-        _refuse(where, '"forked_from" is not an object')
-    name, turn = origin.get("session"), origin.get("turn")
-    if not isinstance(name, str) or not isinstance(turn, int) or isinstance(turn, bool):
-        _refuse(where, '"forked_from" does not name a session and a turn')
-    if not 0 <= turn < _MAX_TURN:
-        _refuse(where, '"forked_from" does not name a session and a turn')
-    return check_text_size(name, where), turn
-
-
 def _read_kind(fields: dict[str, Any], where: str) -> str:
     kind = fields.get("kind", "prompt")
     if kind not in ("prompt", "edit"):
-        _refuse(where, '"kind" is neither "prompt" nor "edit"')
+        refuse_document(where, '"kind" is neither "prompt" nor "edit"')
     return str(kind)
 
 
 def _read_outcome(fields: dict[str, Any], where: str) -> str:
     outcome, is_edit = fields.get("outcome"), _is_edit(fields)
     if outcome not in _OUTCOMES or (is_edit and outcome != "completed"):
-        _refuse(where, f'"outcome" of {"an edit" if is_edit else "a prompt"} is {_quoted(outcome)}')
+        refuse_document(where, f'"outcome" of {"an edit" if is_edit else "a prompt"} is {_quoted(outcome)}')
     return str(outcome)
 
 
 def _read_prompt(fields: dict[str, Any], where: str) -> str:
     messages = fields.get("messages", [])
     if not isinstance(messages, list):
-        _refuse(where, '"messages" is not a list')
+        refuse_document(where, '"messages" is not a list')
     if _is_edit(fields):
         if messages:
-            _refuse(where, "an edit has messages")
+            refuse_document(where, "an edit has messages")
         return ""
     prompt = _plain_text(messages[:1], "user")
     if prompt is None:
-        _refuse(where, 'the first message is not a text by "user"')
+        refuse_document(where, 'the first message is not a text by "user"')
     return check_text_size(prompt, f"{where}: messages[0]")
 
 
@@ -235,7 +185,7 @@ def _read_reply(fields: dict[str, Any], where: str) -> str | None:
     messages = fields["messages"]
     reply = _plain_text(messages[-1:], "assistant")
     if reply is None:
-        _refuse(where, 'the last message of a completed turn is not a text by "assistant"')
+        refuse_document(where, 'the last message of a completed turn is not a text by "assistant"')
     return check_text_size(reply, f"{where}: messages[{len(messages) - 1}]")
 
 
@@ -252,14 +202,14 @@ def _read_messages(fields: dict[str, Any], where: str) -> tuple[Message, ...]:
 
 def _read_message(fields: Any, where: str) -> Message:
     if not isinstance(fields, dict) or not isinstance(fields.get("role"), str) or "content" not in fields:
-        _refuse(where, 'needs a "role" and "content"')
+        refuse_document(where, 'needs a "role" and "content"')
     return Message.from_dict(fields)
 
 
 def _read_started_at(fields: dict[str, Any], where: str) -> int:
     started = _read_time(fields, "started_at", where)
     if started is None:
-        _refuse(where, '"started_at" is missing')
+        refuse_document(where, '"started_at" is missing')
     return started
 
 
@@ -269,7 +219,7 @@ def _read_time(fields: dict[str, Any], name: str, where: str) -> int | None:
         return None
     time = parse_iso(text)
     if time is None:
-        _refuse(where, f'"{name}" is not a time: {_quoted(text)}')
+        refuse_document(where, f'"{name}" is not a time: {_quoted(text)}')
     return time
 
 
@@ -278,7 +228,7 @@ def _read_key(fields: dict[str, Any], where: str) -> str | None:
     if key is None:
         return None
     if not isinstance(key, str):
-        _refuse(where, '"key" is not text')
+        refuse_document(where, '"key" is not text')
     return check_text_size(key, f"{where}: key")
 
 
@@ -291,17 +241,17 @@ def _read_error(fields: dict[str, Any], where: str) -> Failure | None:
     if error is None:
         return None
     if not isinstance(error, dict):
-        _refuse(where, '"error" is not an object')
+        refuse_document(where, '"error" is not an object')
     kind, message = error.get("type"), error.get("message")
     if not isinstance(kind, str) or not kind or not isinstance(message, str):
-        _refuse(where, '"error" needs a "type" and a "message"')
+        refuse_document(where, '"error" needs a "type" and a "message"')
     return Failure(check_text_size(kind, where), check_text_size(message, f"{where}: error"))
 
 
 def _read_meta(fields: dict[str, Any], where: str) -> dict[str, Any]:
     meta = fields.get("meta") or {}
     if not isinstance(meta, dict):
-        _refuse(where, '"meta" is not an object')
+        refuse_document(where, '"meta" is not an object')
     if not _is_simple(meta):
         pack_foreign(meta, f"{where}: meta")
     return meta
@@ -341,7 +291,8 @@ def _quoted(value: Any) -> str:
     return safe_line(repr(value))[:60]
 
 
-def _refuse(where: str, problem: str) -> NoReturn:
+def refuse_document(where: str, problem: str) -> NoReturn:
+    """Raise the UsageError of a document that is not valid at the place `where`."""
     raise UsageError(f"{where}: {problem}")
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from flue_cli.errors import UsageError
 from flue_cli.stores.records import Entry, SessionHead
-from flue_cli.transcripts.entry_json import EXPORTED, RawJson, entry_fields, object_of, session_fields
+from flue_cli.transcripts.entry_json import EXPORTED, RawJson, entry_fields, object_of
 from flue_cli.transcripts.export_view import ExportSource, entries
+from flue_cli.transcripts.session_json import session_fields
 
 if TYPE_CHECKING:
     from flue_cli.transcripts.import_source import ImportedSession, Skipped, Source
@@ -27,8 +28,8 @@ def export(store: ExportSource, head: SessionHead, first: int) -> Iterator[str]:
 
 def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
     """The session of the document."""
-    from flue_cli.transcripts.entry_json import read_header, read_origin
     from flue_cli.transcripts.import_source import ImportedSession
+    from flue_cli.transcripts.session_json import read_header, read_origin
 
     fields = read_header(source.document, source.called)
     turns = fields.get("turns")

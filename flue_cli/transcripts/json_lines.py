@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from flue_cli.errors import UsageError
 from flue_cli.stores.records import SessionHead
-from flue_cli.transcripts.entry_json import EXPORTED, RawJson, entry_fields, object_of, session_fields
+from flue_cli.transcripts.entry_json import EXPORTED, RawJson, entry_fields, object_of
 from flue_cli.transcripts.export_view import ExportSource, entries
 from flue_cli.transcripts.json_document import turns_of
+from flue_cli.transcripts.session_json import session_fields
 
 if TYPE_CHECKING:
     from flue_cli.transcripts.import_source import ImportedSession, Skipped, Source
@@ -38,8 +39,8 @@ def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
 
 
 def _session_of_lines(header: Any, turns: Iterator[tuple[str, Any]], where: str) -> ImportedSession:
-    from flue_cli.transcripts.entry_json import read_header, read_origin
     from flue_cli.transcripts.import_source import ImportedSession, refused
+    from flue_cli.transcripts.session_json import read_header, read_origin
 
     try:
         fields = read_header(header, where)
