@@ -249,7 +249,9 @@ def _read_error(fields: dict[str, Any], where: str) -> Failure | None:
 
 
 def _read_meta(fields: dict[str, Any], where: str) -> dict[str, Any]:
-    meta = fields.get("meta") or {}
+    meta = fields.get("meta")
+    if meta is None:
+        return {}
     if not isinstance(meta, dict):
         refuse_document(where, '"meta" is not an object')
     if not _is_simple(meta):
@@ -277,7 +279,7 @@ def _plain_text(messages: list[Any], role: str) -> str | None:
 def _is_simple(meta: dict[str, Any]) -> bool:
     """True if nothing in a turn's meta can be invalid: most metas are so plain, and need no check."""
     return len(meta) < 32 and all(
-        key.isascii()
+        _is_short(key)
         and (value is None or isinstance(value, int) or (isinstance(value, str) and _is_short(value)))
         for key, value in meta.items()
     )

@@ -288,6 +288,15 @@ def test_figures_of_odd_times_are_the_same_everywhere(tmp_path: Path, kind: str)
     store.close()
 
 
+@pytest.mark.parametrize("meta", ["", [], 0, False, "text", [1]])
+def test_meta_that_is_not_an_object_is_refused(flue: Flue, meta: object) -> None:
+    """A turn whose meta is something other than an object or null is refused, also an empty one."""
+    code, said = imported(flue, header("s"), turn(meta=meta))
+
+    assert (code, names(flue)) == (2, set())
+    assert '"meta" is not an object' in said
+
+
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
 def test_times_outside_of_the_calendar_are_refused(flue: Flue, time: str) -> None:
     """They could be imported, and then no page with them be written."""
