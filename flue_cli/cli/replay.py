@@ -75,7 +75,7 @@ def replay(
     """Re-run a recorded session against the current agent.
 
     Every turn starts from its recorded data, history, clock and seed, and calls of context.record are
-    answered as recorded. Nothing is kept. Exit code 1 if a reply or the data differ.
+    answered as recorded. Nothing is saved. Exit code 1 if a reply or the data differ.
     """
     app: App = ctx.obj
     settings = load_settings(store_url, agents_dirs, timeout=timeout)

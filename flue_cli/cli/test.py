@@ -71,7 +71,7 @@ def check_scripts(
     \b
         agent: greeting
         > my name is Ada
-          Nice to meet you, Ada! TestOptions can I help?
+          Nice to meet you, Ada! How can I help?
         data: {"userName": "Ada"}
 
     "flue sessions export SESSION -o NAME.flue" writes one from a session.
