@@ -91,6 +91,12 @@ class SessionChanged(Conflict):
     type = "session_changed"
 
 
+class OtherAgent(Conflict):
+    """The session belongs to an agent of the same name that comes from another place."""
+
+    type = "other_agent"
+
+
 class AmbiguousName(Conflict):
     """Several sessions have the given name."""
 

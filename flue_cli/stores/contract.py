@@ -73,8 +73,9 @@ class Store(Protocol):
 
         Raises SessionBusy if the session is still taken after `request.wait` seconds; SessionExists or
         SessionNotFound if it is not as `request.expect` demands; SessionChanged if it was deleted, renamed
-        or replaced since `request.uid` was seen, or while waiting; KeyConflict if the key completed another
-        prompt. What `pause` raises passes through, and the request leaves the wait queue.
+        or replaced since `request.uid` was seen, or while waiting; OtherAgent, at once, if the agent comes
+        from another place than those that answered in the session so far; KeyConflict if the key completed
+        another prompt. What `pause` raises passes through, and the request leaves the wait queue.
         """
         ...
 
@@ -131,6 +132,14 @@ class Store(Protocol):
         """Return the session and turn that the session was forked from; None if it is no fork."""
         ...
 
+    def agent_origins(self, head: SessionHead) -> tuple[str, ...]:
+        """Return the origins of the agents that have answered in the session; () if none was told.
+
+        The first turn with an origin sets it, and `TurnRequest.adopts` adds one. Forks have those of the
+        session that they were copied from.
+        """
+        ...
+
     def undone_forks(self, head: SessionHead) -> list[SessionHead]:
         """Return the undone forks of the session, and their undone forks.
 
@@ -145,10 +154,12 @@ class Store(Protocol):
         limit: int | None = None,
         with_undone_forks: bool = False,
         since: int | None = None,
+        project: str = "",
     ) -> list[SessionSummary]:
         """Return the sessions, last used first; undone forks only `with_undone_forks`.
 
         With `since`, a time, only sessions that were used then or later. A turn that runs is a use.
+        With `project`, the name of a folder, only sessions with an agent origin below it (`PROJECT/...`).
         """
         ...
 
@@ -192,6 +203,15 @@ class Store(Protocol):
 
     def edit(self, head: SessionHead, data: str, *, wait: float, pause: Pause) -> SessionHead:
         """Add an entry of kind "edit", after which the data is `data`; raises as `move_head` does."""
+        ...
+
+    def set_label(self, head: SessionHead, turn: int, label: str) -> None:
+        """Label the entry of `turn` on the branch that ends at `head`; "" takes the label off.
+
+        An entry that several branches share has one label. Waits for nothing, and changes neither version nor
+        order of use. Raises TurnNotFound for turn 0 or one that is not before `head`; SessionChanged if the
+        session is gone.
+        """
         ...
 
     def fork(self, head: SessionHead, name: str) -> SessionHead:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flue_cli.errors import LeaseLost, SessionBusy, SessionChanged, SessionExists, SessionNotFound
+from flue_cli.errors import LeaseLost, OtherAgent, SessionBusy, SessionChanged, SessionExists, SessionNotFound
 from flue_cli.stores.records import Lease, LeaseHolder
 
 
@@ -26,6 +26,14 @@ def session_exists_error(agent: str, name: str) -> SessionExists:
     return SessionExists(
         f"session '{name}' of agent '{agent}' exists already",
         hint="choose another name, or go on with it: flue chat AGENT -r NAME",
+    )
+
+
+def other_agent_error(agent: str, name: str, origins: tuple[str, ...], origin: str) -> OtherAgent:
+    """Make the error for a session that belongs to an agent of the same name from another place."""
+    return OtherAgent(
+        f"session '{name}' of agent '{agent}' belongs to {' and '.join(origins)}, and not to {origin}",
+        hint="use another session; or go on with this one and the agent here: --adopt",
     )
 
 

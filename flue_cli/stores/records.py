@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
     `kind` is "prompt" or "edit"; `outcome` is "running", "completed", "failed", "cancelled" or "interrupted";
     `messages` came between prompt and reply. `data` is the JSON text of the data after this entry if it was
-    asked for, else "".
+    asked for, else "". `label` is a name that the person gave to the entry, "" for none.
     """
 
     turn: int
@@ -63,6 +63,7 @@ class Entry(NamedTuple):
     error: Failure | None
     meta: Mapping[str, Any]
     data: str = ""
+    label: str = ""
 
 
 class TurnResult(NamedTuple):
@@ -133,7 +134,8 @@ class TurnRequest(NamedTuple):
 
     `uid` is 0, or that of the session that the caller saw: any other session of that name is a conflict.
     `expect` is "any", "new" (the session must not exist) or "existing" (it must). `wait` is the longest wait
-    for earlier turns, in seconds.
+    for earlier turns, in seconds. `agent_origin` is the place that the agent comes from; "" is not checked.
+    A session that has only had agents of other origins is a conflict; `adopts` adds this origin instead.
     """
 
     agent: str
@@ -143,6 +145,8 @@ class TurnRequest(NamedTuple):
     uid: int = ABSENT
     expect: str = "any"
     wait: float = 30.0
+    agent_origin: str = ""
+    adopts: bool = False
 
 
 Pause = Callable[[float, LeaseHolder], object]
@@ -159,7 +163,10 @@ class ForkOrigin(NamedTuple):
 
 
 class SessionSummary(NamedTuple):
-    """A session in a list; `preview` is the beginning of its last prompt."""
+    """A session in a list; `preview` is the beginning of its last prompt.
+
+    `agent_origins` are the origins of the agents that have answered in it (see `TurnRequest`).
+    """
 
     uid: int
     agent: str
@@ -169,6 +176,7 @@ class SessionSummary(NamedTuple):
     updated_at: int
     preview: str
     origin: ForkOrigin | None = None
+    agent_origins: tuple[str, ...] = ()
 
 
 class SearchHit(NamedTuple):

@@ -12,6 +12,7 @@ from flue_cli.errors import (
 )
 from flue_cli.names import MAX_NAME_CHARACTERS
 from flue_cli.stores.contract_errors import (
+    other_agent_error,
     session_changed_error,
     session_exists_error,
     session_not_found_error,
@@ -37,6 +38,19 @@ def check_expectation(request: TurnRequest, seen_uid: int, actual_uid: int) -> N
         raise session_not_found_error(request.agent, request.name)
     if actual_uid != ABSENT and request.expect == "new" and seen_uid == ABSENT:
         raise session_exists_error(request.agent, request.name)
+
+
+def admit_agent_origin(request: TurnRequest, origins: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the agent origins of a session once `request` has begun; `origins` are those before.
+
+    Raises OtherAgent if the request's origin is not one of them and it does not adopt the session.
+    """
+    origin = request.agent_origin
+    if not origin or origin in origins:
+        return origins
+    if origins and not request.adopts:
+        raise other_agent_error(request.agent, request.name, origins, origin)
+    return (*origins, origin)
 
 
 def request_for(head: SessionHead, wait: float) -> TurnRequest:
@@ -69,6 +83,18 @@ def check_all_unchanged(heads: Iterable[SessionHead], current: Iterable[SessionH
         raise session_changed_error(next(iter((seen or now).values())).name)
     for uid, head in seen.items():
         check_unchanged(head, now[uid])
+
+
+def is_of_project(origins: Iterable[str], project: str) -> bool:
+    """True if one of the agent origins is below the folder `project`."""
+    return any(origin.startswith(f"{project}/") for origin in origins)
+
+
+def check_label_turn(head: SessionHead, turn: int) -> None:
+    """Raise TurnNotFound unless `turn` is an entry on the branch that ends at `head`; turn 0 is none."""
+    check_turn(head, turn)
+    if turn == 0:
+        raise TurnNotFound("turn 0 is the empty start, which has no label")
 
 
 def check_turn(head: SessionHead, turn: int) -> None:

@@ -25,18 +25,22 @@ _GROUPS = (
     "lease",
     "lifecycle",
     "timeline",
-    "kept",
+    "labels",
+    "undone_forks",
     "forks",
     "upkeep",
     "search",
     "identity",
+    "agent_origins",
 )
-pytest.register_assert_rewrite(*(f"flue_cli.testing.{room}" for room in (*_GROUPS, "steps")))
+pytest.register_assert_rewrite(*(f"flue_cli.testing.{room}" for room in (*_GROUPS, "run_turns")))
 
 from flue_cli.stores.contract import Store  # noqa: E402 - assertions are only explained in what comes later
+from flue_cli.testing.agent_origins import AgentOriginCases  # noqa: E402
 from flue_cli.testing.forks import ForkCases  # noqa: E402
 from flue_cli.testing.history import HistoryCases  # noqa: E402
 from flue_cli.testing.identity import IdentityCases  # noqa: E402
+from flue_cli.testing.labels import LabelCases  # noqa: E402
 from flue_cli.testing.lease import LeaseCases  # noqa: E402
 from flue_cli.testing.lifecycle import LifecycleCases  # noqa: E402
 from flue_cli.testing.search import SearchCases  # noqa: E402
@@ -54,11 +58,13 @@ class StoreContract(
     LeaseCases,
     LifecycleCases,
     TimelineCases,
+    LabelCases,
     UndoneForkCases,
     ForkCases,
     UpkeepCases,
     SearchCases,
     IdentityCases,
+    AgentOriginCases,
 ):
     """The promises of every store, from state and history to undone forks, upkeep and search."""
 

@@ -58,6 +58,7 @@ class Session:
         self.head = head
         self.branch = line
         self.origin = origin
+        self.agent_origins: tuple[str, ...] = ()
         self.fence = 0
         self.running: Entry | None = None
         self.running_number = 0  # of the running entry
@@ -92,7 +93,15 @@ class Session:
         last = next((entry.prompt for entry in reversed(said) if entry.kind == "prompt"), "")
         uid, agent, name, _, _, turn, _, created, updated = self.head
         return SessionSummary(
-            uid, agent, name, turn, created, updated, last[:PREVIEW_CHARACTERS], self.origin
+            uid,
+            agent,
+            name,
+            turn,
+            created,
+            updated,
+            last[:PREVIEW_CHARACTERS],
+            self.origin,
+            self.agent_origins,
         )
 
 
@@ -139,6 +148,13 @@ class Sessions:
         )
         return session.head
 
+    def set_label(self, head: SessionHead, turn: int, label: str) -> None:
+        """Label the entry of `turn` on every branch that has it."""
+        number = self.branch_of(head).numbers[turn - 1]
+        for branch in self._branches.values():
+            if turn <= len(branch.entries) and branch.numbers[turn - 1] == number:
+                branch.entries[turn - 1] = branch.entries[turn - 1]._replace(label=label)
+
     def next_entry_number(self) -> int:
         """The number of a new entry, higher than all before."""
         self._last_entry += 1
@@ -164,6 +180,7 @@ class Sessions:
         del self._branches[fork.head.branch]
         turn, when = len(line.entries), line.entries[-1].finished_at or head.updated_at
         fork.branch, fork.use_number = line, session.use_number
+        fork.agent_origins = session.agent_origins
         fork.head = fork.head._replace(
             branch=head.branch, turn=turn, messages=line.messages_after(turn), updated_at=when
         )

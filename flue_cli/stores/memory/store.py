@@ -39,13 +39,16 @@ from flue_cli.stores.records import (
 )
 from flue_cli.stores.rules import (
     INTERRUPTED,
+    admit_agent_origin,
     candidate_names,
     check_all_unchanged,
     check_expectation,
+    check_label_turn,
     check_same_prompt,
     check_turn,
     check_unchanged,
     check_unique_keys,
+    is_of_project,
     messages_of_entry,
     request_for,
 )
@@ -144,6 +147,11 @@ class MemoryStore:
             session = self._sessions.by_uid.get(head.uid)
             return session.origin if session else None
 
+    def agent_origins(self, head: SessionHead) -> tuple[str, ...]:
+        with self._lock:
+            session = self._sessions.by_uid.get(head.uid)
+            return session.agent_origins if session else ()
+
     def undone_forks(self, head: SessionHead) -> list[SessionHead]:
         with self._lock:
             return [session.head for session in self._sessions.undone_forks(head.uid)]
@@ -155,6 +163,7 @@ class MemoryStore:
         limit: int | None = None,
         with_undone_forks: bool = False,
         since: int | None = None,
+        project: str = "",
     ) -> list[SessionSummary]:
         with self._lock:
             newest_first = sorted(self._sessions.by_uid.values(), key=lambda session: -session.use_number)
@@ -164,6 +173,7 @@ class MemoryStore:
                 if agent in ("", session.head.agent)
                 and (with_undone_forks or not session.is_undone_fork)
                 and (since is None or session.used_at >= since)
+                and (not project or is_of_project(session.agent_origins, project))
             ]
             return found[:limit]
 
@@ -277,15 +287,21 @@ class MemoryStore:
 
         return self._run_when_free(request_for(head, wait), pause, act)
 
+    def set_label(self, head: SessionHead, turn: int, label: str) -> None:
+        check_label_turn(head, turn)
+        with self._lock:
+            self._sessions.set_label(head, turn, label)
+
     def fork(self, head: SessionHead, name: str) -> SessionHead:
         with self._lock:
             session = self._sessions.by_uid.get(head.uid)
             if session is None:
                 raise session_changed_error(head.name)
             entries = self._sessions.branch_of(head).entries[: head.turn] if head.turn else []
-            return self.import_session(
-                head.agent, name, entries, ForkOrigin(head.uid, session.head.name, head.turn)
-            )
+            origin = ForkOrigin(head.uid, session.head.name, head.turn)
+            fork = self.import_session(head.agent, name, entries, origin)
+            self._sessions.by_uid[fork.uid].agent_origins = session.agent_origins
+            return fork
 
     def import_session(
         self, agent: str, name: str, entries: Iterable[Entry], origin: ForkOrigin | None = None
@@ -352,6 +368,7 @@ class MemoryStore:
                     if found is not None:
                         return found
                 check_expectation(request, uid, session.head.uid if session else ABSENT)
+                admit_agent_origin(request, session.agent_origins if session else ())
                 session = session or self._sessions.add(request.agent, request.name)
                 uid = session.head.uid
                 first_in_line = not session.wait_queue or session.wait_queue[0] is ticket
@@ -380,6 +397,7 @@ class MemoryStore:
     def _start_turn(self, session: Session, request: TurnRequest) -> BegunTurn:
         interrupted = self._settle_interrupted(session)
         fork = self._sessions.fork_undone_branch(session)
+        session.agent_origins = admit_agent_origin(request, session.agent_origins)
         session.fence += 1
         session.expires = time.monotonic() + self.lease_seconds
         self._sessions.mark_used(session)

@@ -16,7 +16,12 @@ from flue_cli.stores.sqlite import entry_queries, forks, timeline
 from flue_cli.stores.sqlite.entry_rows import insert_running_entry, settle_interrupted_entry
 from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner, lease_term
 from flue_cli.stores.sqlite.locking.session_lock import SessionLocks
-from flue_cli.stores.sqlite.session_rows import SessionRow, load_session, take_lease
+from flue_cli.stores.sqlite.session_rows import (
+    SessionRow,
+    add_agent_origin,
+    load_session,
+    take_lease,
+)
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import Pause
@@ -59,6 +64,7 @@ class TurnStarter:
         lease = insert_running_entry(
             db, state, request, entry_queries.data_after_turn(db, state.head, state.head.turn), now
         )
+        add_agent_origin(db, state, request)
         take_lease(db, state, lease, self._owner.name, lease_term(lease_seconds))
         self._locks.add_running_turn(lease)
         return BegunTurn(lease, interrupted, fork)

@@ -40,6 +40,7 @@ class EntryRow(NamedTuple):
     started_at: int
     finished_at: int | None
     checksum: int
+    label: str | None = None
 
 
 class StoredData(NamedTuple):
@@ -60,11 +61,11 @@ AddedMessages = tuple[int, tuple[Message, ...]]
 ENTRY_COLUMNS = ", ".join(EntryRow._fields)
 ALL_COLUMNS = ", ".join(EntryRow._fields + StoredData._fields)
 SETTLED_COLUMNS = tuple(
-    name for name in EntryRow._fields if name not in ("turn", "kind", "key", "prompt", "started_at")
+    name for name in EntryRow._fields if name not in ("turn", "kind", "key", "prompt", "started_at", "label")
 )
 """The columns that the end of a turn writes; the others do not change, and some are in indexes."""
 _NUMBER_FIELDS = ("turn", "kind", "outcome", "total")
-_UNCHECKED_FIELDS = ("started_at", "finished_at", "checksum")
+_UNCHECKED_FIELDS = ("started_at", "finished_at", "checksum", "label")
 _TEXT_FIELDS = tuple(name for name in EntryRow._fields if name not in _NUMBER_FIELDS + _UNCHECKED_FIELDS)
 _LATER_FIELDS = tuple(name for name in _TEXT_FIELDS if name in EntryRow._field_defaults)
 _FIRST_FIELDS = tuple(name for name in _TEXT_FIELDS if name not in _LATER_FIELDS)
@@ -90,6 +91,7 @@ def encode_entry(entry: Entry, total: int) -> EntryRow:
         started_at=entry.started_at,
         finished_at=entry.finished_at,
         checksum=0,
+        label=entry.label or None,
     )
     return row._replace(checksum=_row_checksum(row))
 
@@ -147,6 +149,7 @@ def _entry_of_row(row: EntryRow) -> Entry:
         finished_at=row.finished_at,
         error=Failure(row.error_type, row.error_message or "") if row.error_type else None,
         meta=loads(row.meta) if row.meta else {},
+        label=row.label or "",
     )
 
 

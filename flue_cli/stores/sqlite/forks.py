@@ -40,9 +40,9 @@ def fork_undone_branch(db: sqlite3.Connection, state: SessionRow) -> str:
     db.execute(
         """
         INSERT INTO session (agent, name, created_at, updated_at, used, head,
-            parent, parent_name, parent_turn, kept)
+            parent, parent_name, parent_turn, kept, agent_origins)
         SELECT agent, ?, ?, coalesce((SELECT finished_at FROM entry WHERE id = tip), updated_at), used, tip,
-            uid, name, ?, 1
+            uid, name, ?, 1, agent_origins
         FROM session WHERE uid = ?
         """,
         (name, times.now(), head.turn, head.uid),
@@ -55,10 +55,10 @@ def fork_undone_branch(db: sqlite3.Connection, state: SessionRow) -> str:
 
 def copy_branch(db: sqlite3.Connection, head: SessionHead, name: str) -> SessionHead:
     """Make a session from a copy of the branch up to `head`."""
-    row = db.execute("SELECT name FROM session WHERE uid = ?", (head.uid,)).fetchone()
+    row = db.execute("SELECT name, agent_origins FROM session WHERE uid = ?", (head.uid,)).fetchone()
     if row is None:
         raise session_changed_error(head.name)
-    made = _insert_empty_session(db, head.agent, name, ForkOrigin(head.uid, row[0], head.turn))
+    made = _insert_empty_session(db, head.agent, name, ForkOrigin(head.uid, row[0], head.turn), row[1])
     if not head.turn:
         return made
     first = next_entry_id(db)
@@ -100,7 +100,11 @@ def insert_session(
 
 
 def _insert_empty_session(
-    db: sqlite3.Connection, agent: str, name: str, origin: ForkOrigin | None
+    db: sqlite3.Connection,
+    agent: str,
+    name: str,
+    origin: ForkOrigin | None,
+    agent_origins: str | None = None,
 ) -> SessionHead:
     """Insert a session without entries; SessionExists if the name is taken."""
     if load_session(db, agent, name):
@@ -108,9 +112,10 @@ def _insert_empty_session(
     now = times.now()
     parent = (origin.uid, origin.name, origin.turn) if origin else (None, None, None)
     uid = db.execute(
-        "INSERT INTO session (agent, name, created_at, updated_at, used, parent, parent_name, parent_turn)"
-        " VALUES (?, ?, ?, ?, (SELECT coalesce(max(used), 0) + 1 FROM session), ?, ?, ?)",
-        (agent, name, now, now, *parent),
+        "INSERT INTO session"
+        " (agent, name, created_at, updated_at, used, parent, parent_name, parent_turn, agent_origins)"
+        " VALUES (?, ?, ?, ?, (SELECT coalesce(max(used), 0) + 1 FROM session), ?, ?, ?, ?)",
+        (agent, name, now, now, *parent, agent_origins),
     ).lastrowid
     return SessionHead(uid or 0, agent, name, created_at=now, updated_at=now)
 

@@ -20,6 +20,9 @@ Undo moves `head` and stores in `tip` the entry where redo ends. An entry that i
 branch, and the undone branch becomes an undone fork: a session with `kept` = 1 whose head is on the branch
 while its `parent` owns the entries. It is deleted with its parent. A fork that a person makes copies the
 entries and outlives its parent, so `parent`, `parent_name` and `parent_turn` have no foreign key.
+
+`agent_origins` is a JSON array of the places that the session's agents came from, NULL for none. `label` can
+change after the turn: the checksum of the entry does not cover it.
 """
 
 from __future__ import annotations
@@ -126,7 +129,13 @@ def index_of_words(db: Database) -> None:
         db.execute(statement)
 
 
-MIGRATIONS = (sessions_and_entries, undo_and_forks, index_of_words)
+def agent_origins_and_labels(db: Database) -> None:
+    """Add the origins of a session's agents, and the labels of entries."""
+    db.execute("ALTER TABLE session ADD COLUMN agent_origins TEXT")
+    db.execute("ALTER TABLE entry ADD COLUMN label TEXT")
+
+
+MIGRATIONS = (sessions_and_entries, undo_and_forks, index_of_words, agent_origins_and_labels)
 """All migrations in order; the file remembers them by the names of the functions."""
 SCHEMA_VERSION = len(MIGRATIONS)
 """Value of `user_version` that this Flue writes; it grows with every migration."""

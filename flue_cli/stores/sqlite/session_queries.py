@@ -8,7 +8,7 @@ from typing import Any
 
 from flue_cli.stores.records import PREVIEW_CHARACTERS, ForkOrigin, SessionHead, SessionSummary
 from flue_cli.stores.rules import candidate_names
-from flue_cli.stores.sqlite.session_rows import SELECT_SESSION, parse_session_row
+from flue_cli.stores.sqlite.session_rows import SELECT_SESSION, parse_agent_origins, parse_session_row
 
 _MAX_INTEGER = 2**63 - 1
 """The largest integer of SQLite."""
@@ -21,6 +21,7 @@ def session_summaries(
     *,
     with_undone_forks: bool,
     since: int | None = None,
+    project: str = "",
 ) -> list[SessionSummary]:
     """Return the sessions of `agent`, or with "" of all, last used first; see Store.sessions."""
     rows = db.execute(
@@ -35,18 +36,21 @@ def session_summaries(
                    )
                    SELECT prompt FROM back WHERE kind = 'prompt'
                ) ELSE h.prompt END, ''), 1, {PREVIEW_CHARACTERS}),
-               s.parent, s.parent_name, s.parent_turn, s.kept
+               s.parent, s.parent_name, s.parent_turn, s.kept, s.agent_origins
         FROM session s
         LEFT JOIN entry h ON h.id = s.head
         LEFT JOIN entry r ON r.id = s.running
         WHERE (:agent = '' OR s.agent = :agent) AND (:kept OR NOT s.kept)
               AND (:since IS NULL OR s.updated_at >= :since OR r.started_at >= :since)
+              AND (:below = '/' OR EXISTS (SELECT 1 FROM json_each(s.agent_origins)
+                                           WHERE substr(value, 1, length(:below)) = :below))
         ORDER BY s.used DESC, s.uid DESC LIMIT :limit
         """,  # noqa: S608 - our own words
         {
             "agent": agent,
             "kept": with_undone_forks,
             "limit": -1 if limit is None else min(limit, _MAX_INTEGER),
+            "below": f"{project}/",
             "since": None if since is None else max(-_MAX_INTEGER, min(since, _MAX_INTEGER)),
         },
     )
@@ -54,9 +58,9 @@ def session_summaries(
 
 
 def _summary_of_row(row: Sequence[Any]) -> SessionSummary:
-    *plain, parent, name, turn, is_kept = row
+    *plain, parent, name, turn, is_kept, agent_origins = row
     origin = None if parent is None else ForkOrigin(parent, name, turn, bool(is_kept))
-    return SessionSummary._make((*plain, origin))
+    return SessionSummary._make((*plain, origin, parse_agent_origins(agent_origins)))
 
 
 def resolve_name(db: sqlite3.Connection, name: str, agent: str) -> list[SessionHead]:

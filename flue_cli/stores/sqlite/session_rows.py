@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from json import dumps
 from typing import Any, NamedTuple
 
 from flue_cli import times
 from flue_cli.errors import StoreDamaged
+from flue_cli.jsondata.strict import loads
 from flue_cli.stores.contract_errors import lease_lost_error
 from flue_cli.stores.records import ABSENT, Lease, SessionHead, TurnRequest
-from flue_cli.stores.rules import check_expectation
+from flue_cli.stores.rules import admit_agent_origin, check_expectation
 from flue_cli.stores.sqlite.locking.process_liveness import LeaseTerm
 
 
@@ -29,6 +31,8 @@ class SessionRow(NamedTuple):
 
     True if: `owns_branch`, the head's branch belongs to this session, and not to the one it was forked from;
     `is_newest`, no session was used later; `is_awaited`, prompts wait for it.
+
+    `agent_origins_json` is a JSON array, or None for an empty one.
     """
 
     head: SessionHead
@@ -45,6 +49,12 @@ class SessionRow(NamedTuple):
     is_awaited: bool
     tip: int | None
     is_undone_fork: bool
+    agent_origins_json: str | None
+
+    @property
+    def agent_origins(self) -> tuple[str, ...]:
+        """The places that the session's agents came from."""
+        return parse_agent_origins(self.agent_origins_json)
 
     @property
     def expires(self) -> LeaseTerm:
@@ -77,6 +87,7 @@ _LEASE_EXPRESSIONS = {
     "is_awaited": "EXISTS (SELECT 1 FROM waiting w WHERE w.session = s.uid)",
     "tip": "s.tip",
     "is_undone_fork": "s.kept",
+    "agent_origins_json": "s.agent_origins",
 }
 _EXPRESSIONS = [_HEAD_EXPRESSIONS[name] for name in SessionHead._fields] + [
     _LEASE_EXPRESSIONS[name] for name in SessionRow._fields[1:]
@@ -111,11 +122,20 @@ def parse_session_row(columns: Sequence[Any]) -> SessionRow:
     return row
 
 
+def parse_agent_origins(text: str | None) -> tuple[str, ...]:
+    """Read the column `agent_origins`."""
+    return tuple(loads(text)) if text else ()
+
+
 def admit_request(
     db: sqlite3.Connection, state: SessionRow | None, request: TurnRequest, uid: int
 ) -> SessionRow:
-    """Return the row of the requested session, created if it is new; raises as `check_expectation` does."""
+    """Return the row of the requested session, created if it is new.
+
+    Raises as `check_expectation` and `admit_agent_origin` do.
+    """
     check_expectation(request, uid, state.head.uid if state else ABSENT)
+    admit_agent_origin(request, state.agent_origins if state else ())
     if state is None:
         now = times.now()
         db.execute(
@@ -137,6 +157,13 @@ def take_lease(
         f"{mark_used_sql(state)} WHERE uid = ?",
         (lease.fence, owner, *expires, lease.entry, lease.head.uid),
     )
+
+
+def add_agent_origin(db: sqlite3.Connection, state: SessionRow, request: TurnRequest) -> None:
+    """Add the request's agent origin to those of the session, if it is a new one."""
+    origins = admit_agent_origin(request, state.agent_origins)
+    if origins != state.agent_origins:
+        db.execute("UPDATE session SET agent_origins = ? WHERE uid = ?", (dumps(origins), state.head.uid))
 
 
 def mark_used_sql(state: SessionRow) -> str:

@@ -34,6 +34,7 @@ from flue_cli.stores.records import (
 )
 from flue_cli.stores.rules import (
     check_all_unchanged,
+    check_label_turn,
     check_turn,
     check_unchanged,
     messages_of_entry,
@@ -134,6 +135,11 @@ class SqliteStore:
         with self._connections.reader() as db:
             return forks.fork_origin(db, head.uid) if db else None
 
+    def agent_origins(self, head: SessionHead) -> tuple[str, ...]:
+        with self._connections.reader() as db:
+            state = load_session_by_uid(db, head.uid) if db else None
+            return state.agent_origins if state else ()
+
     def undone_forks(self, head: SessionHead) -> list[SessionHead]:
         with self._connections.reader() as db:
             return [state.head for state in forks.load_undone_forks(db, head.uid)] if db else []
@@ -145,6 +151,7 @@ class SqliteStore:
         limit: int | None = None,
         with_undone_forks: bool = False,
         since: int | None = None,
+        project: str = "",
     ) -> list[SessionSummary]:
         from flue_cli.stores.sqlite import session_queries
 
@@ -152,7 +159,7 @@ class SqliteStore:
             if db is None:
                 return []
             return session_queries.session_summaries(
-                db, agent, limit, with_undone_forks=with_undone_forks, since=since
+                db, agent, limit, with_undone_forks=with_undone_forks, since=since, project=project
             )
 
     def resolve(self, name: str, *, agent: str = "") -> list[SessionHead]:
@@ -218,6 +225,12 @@ class SqliteStore:
             return timeline.add_edit(db, settled, data, before)
 
         return self._locks.run_when_free(request_for(head, wait), pause, act)
+
+    def set_label(self, head: SessionHead, turn: int, label: str) -> None:
+        check_label_turn(head, turn)
+        with self._connections.transaction() as db:
+            entry = entry_queries.head_entry_id(db, entry_queries.head_at_turn(db, head, turn))
+            db.execute("UPDATE entry SET label = ? WHERE id = ?", (label or None, entry))
 
     def fork(self, head: SessionHead, name: str) -> SessionHead:
         with self._connections.transaction() as db:
