@@ -37,7 +37,7 @@ class LabelCases:
         assert store.head(AGENT, "main") == head
 
     def test_a_label_needs_an_entry(self, store: Store) -> None:
-        """Turn 0 and turns that are not there have no label: TurnNotFound. A deleted session: SessionChanged."""
+        """A turn that is not there is TurnNotFound, also turn 0; a deleted session is SessionChanged."""
         head = run_turns(store, "one")
         for turn in (0, 2, -1):
             with pytest.raises(TurnNotFound):
