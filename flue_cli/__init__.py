@@ -4,6 +4,7 @@ Glossary. Each word means this and nothing else, in code, messages and manual:
 
 - agent: a Python function `(prompt, session, context) -> reply`.
 - agent source: the file or module that an agent is loaded from; its fingerprint is recorded with each turn.
+- agent origin: the project and file, the package, or "sample" that an agent comes from; kept with a session.
 - registry: a table from names to agents, stores or formats.
 - session: one conversation with one agent: a timeline with history and data.
 - prompt: the text given to the agent. reply: the text that it returns.
@@ -14,6 +15,7 @@ Glossary. Each word means this and nothing else, in code, messages and manual:
 - entry: an item of the timeline: a turn, or an edit of the data.
 - timeline: the numbered entries of a session.
 - head: the entry that a session is at; undo and redo move it.
+- label: a name that a person gave to an entry.
 - branch: a run of entries that leads to a head.
 - fork: a session copied from another one; to make such a copy.
 - undone fork: a session with the turns that were undone before the timeline went on (`NAME~1`).

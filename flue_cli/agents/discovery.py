@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from flue_cli.agents.origin import agent_origin
 from flue_cli.errors import (
     AgentError,
     AgentNotFound,
@@ -52,13 +53,15 @@ class Agent(NamedTuple):
     """A loaded agent.
 
     `fingerprint` is a checksum of its source file. `reply_format` is one of REPLY_FORMATS, the format in
-    which a terminal shows its replies.
+    which a terminal shows its replies. `origin` is the project and file, or the package, that it comes from
+    (origin.py); "" if it comes from no file.
     """
 
     name: str
     function: AgentFunction
     fingerprint: str
     reply_format: str = "text"
+    origin: str = ""
 
 
 def find_agent(settings: Settings, name: str) -> AgentSource:
@@ -81,6 +84,11 @@ def find_agent(settings: Settings, name: str) -> AgentSource:
     near = get_close_matches(wanted, [source.name for source in list_agents(settings)], n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "see: flue agents list"
     raise AgentNotFound(f"there is no agent '{safe_line(name)}'", hint=hint)
+
+
+def find_agent_origin(settings: Settings, name: str) -> str:
+    """Return the origin of the agent that `find_agent` finds, and raise as it does."""
+    return agent_origin(find_agent(settings, name), _samples_folder())
 
 
 def list_agents(settings: Settings) -> list[AgentSource]:
@@ -142,7 +150,8 @@ def load_agent(source: AgentSource) -> Agent:
             hint=f"look at {source.path}",
         )
     # A checksum is enough to distinguish versions; importing hashlib would take a third of a start-up.
-    return Agent(source.name, function, f"crc32:{zlib.crc32(code):08x}", reply_format)
+    fingerprint = f"crc32:{zlib.crc32(code):08x}"
+    return Agent(source.name, function, fingerprint, reply_format, agent_origin(source, _samples_folder()))
 
 
 def _execute_source(source: AgentSource, code: bytes) -> Any:

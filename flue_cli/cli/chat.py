@@ -21,6 +21,7 @@ from flue_cli.cli.agent_run import (
 from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_agents, complete_sessions
 from flue_cli.cli.options import (
+    AdoptOption,
     AgentsOption,
     FormatOption,
     JsonOption,
@@ -37,11 +38,12 @@ from flue_cli.cli.options import (
 )
 from flue_cli.cli.session_choice import SessionFlags, SessionTarget, choose_session
 from flue_cli.cli.turn_output import FORMS, TurnOutput, output_format_name
-from flue_cli.errors import AgentError, SessionExists, UsageError
+from flue_cli.errors import AgentError, OtherAgent, SessionExists, UsageError
 from flue_cli.jsondata.strict import WARN_BYTES
 from flue_cli.render.notices import WaitingNotice, note_begun_turn, show_traceback
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, BegunTurn, TurnRequest
+from flue_cli.stores.rules import check_agent_origin
 from flue_cli.text import format_bytes
 from flue_cli.turns.runner import Listener, Runner, Turn
 
@@ -57,7 +59,7 @@ class TurnOptions(NamedTuple):
     """Options for asking and showing turns.
 
     `form` is one of FORMS, `repeat` are the options that a resume must give again. `watch`: a conversation
-    takes the agent's file anew when it changes.
+    takes the agent's file anew when it changes. `adopts`: go on with a session of another project's agent.
     """
 
     lines: bool = False
@@ -66,6 +68,7 @@ class TurnOptions(NamedTuple):
     verbose: bool = False
     repeat: tuple[str, ...] = ()
     watch: bool = False
+    adopts: bool = False
 
     def checked(self, prompt: str | None) -> "TurnOptions":
         """Return the options; raise UsageError if they do not go together, or with `prompt`."""
@@ -130,6 +133,7 @@ def chat(
     watch: Annotated[
         bool, typer.Option("--watch", help="In the chat, load the agent again when its file changes.")
     ] = False,
+    adopt: AdoptOption = False,
     no_toolbar: Annotated[
         bool, typer.Option("--no-toolbar", help="In the chat, show no toolbar at the bottom.")
     ] = False,
@@ -146,7 +150,7 @@ def chat(
     app: App = ctx.obj
     repeated_flags = repeat_flags(store_url, agents_dirs)
     form = output_format_name(output_format, as_json=as_json)
-    options = TurnOptions(lines, form, turn_key, verbose, repeated_flags, watch).checked(prompt)
+    options = TurnOptions(lines, form, turn_key, verbose, repeated_flags, watch, adopt).checked(prompt)
     flags = SessionFlags(session, resume, pick, latest, new).checked(keeps=not no_save, key=turn_key)
     settings = load_settings("memory:" if no_save else store_url, agents_dirs, wait=wait, timeout=timeout)
     style = settings.chat
@@ -174,6 +178,7 @@ def converse(
     source_of_prompts = prepare_for_agents(app)
     with _show_load_traceback(app, options):
         agent = discovery.load_agent(source)
+    options = _ask_to_adopt(app, store, target, agent, options)
     with closing(Runner(store, log_of(settings, store))) as runner:
         if options.lines:
             for line in stdin.read_lines(source_of_prompts):
@@ -215,8 +220,17 @@ def _run_conversation(
     app.output.keep_from_agents()
     with silent_keyboard(), _show_load_traceback(app, options):  # what is typed meanwhile is the first prompt
         agent = _load_agent_with_notice(source)
+    options = _ask_to_adopt(app, store, target, agent.agent, options)
     with closing(Runner(store, log_of(settings, store))) as runner:
-        conversation = Conversation(runner, agent, target.name, target.expect, chat_options, agent_loader)
+        conversation = Conversation(
+            runner,
+            agent,
+            target.name,
+            target.expect,
+            chat_options,
+            agent_loader,
+            adopts=options.adopts,
+        )
         repl_chat(
             conversation,
             app.output,
@@ -224,6 +238,27 @@ def _run_conversation(
             history_path=settings.input_history if keeps else lambda agent: "",
             style=settings.chat,
         )
+
+
+def _ask_to_adopt(
+    app: App, store: "Store", target: SessionTarget, agent: Agent, options: TurnOptions
+) -> TurnOptions:
+    """Ask on a terminal if a session of another project's agent is meant; raise OtherAgent if it is not.
+
+    Elsewhere nothing is asked: the store refuses the prompt.
+    """
+    try:
+        if not options.adopts:
+            origins = store.agent_origins(store.head(target.agent, target.name))
+            check_agent_origin(target.agent, target.name, origins, agent.origin)
+    except OtherAgent as error:
+        if not (stdin.is_terminal() and app.output.notices_on_terminal):
+            return options
+        app.output.note(error.message)
+        if not stdin.agrees("Go on with this session and the agent here?"):
+            raise
+        return options._replace(adopts=True)
+    return options
 
 
 def _check_conversation(app: App, options: TurnOptions) -> None:
@@ -269,7 +304,13 @@ def _run_one_turn(
         end_with_stuck_agent(app, turn.error, lambda: _show_turn(app, answer, turn, options))
 
     ask = TurnRequest(
-        target.agent, target.name, prompt, key=options.key, expect=target.expect, wait=settings.wait
+        target.agent,
+        target.name,
+        prompt,
+        key=options.key,
+        expect=target.expect,
+        wait=settings.wait,
+        adopts=options.adopts,
     )
     with turn_cancellation(app) as cancellation:
         turn = runner.run(

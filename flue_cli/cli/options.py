@@ -99,6 +99,10 @@ TimeoutOption = Annotated[
     float | None,
     typer.Option("--timeout", metavar="SECONDS", help="How long the agent may take; without it, no limit."),
 ]
+AdoptOption = Annotated[
+    bool,
+    typer.Option("--adopt", help="Go on with a session that an agent of this name in another project began."),
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show the traceback of an agent that fails.")]
 
 

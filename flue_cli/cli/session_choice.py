@@ -6,6 +6,8 @@ import os
 import signal
 from typing import TYPE_CHECKING, NamedTuple
 
+from flue_cli.agents import discovery
+from flue_cli.agents.origin import current_project
 from flue_cli.cli import stdin
 from flue_cli.cli.app import App
 from flue_cli.cli.options import require_session, resolve_session
@@ -13,6 +15,7 @@ from flue_cli.errors import SessionNotFound, StoppedBySignal, UsageError
 from flue_cli.names import bare_name, check_agent_filter, check_agent_name, check_session_name, find_free_name
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, SessionSummary
+from flue_cli.stores.rules import in_project_first
 from flue_cli.text import format_turns, safe_line, session_label
 
 if TYPE_CHECKING:
@@ -68,7 +71,7 @@ def choose_session(
     Raises SessionNotFound, UsageError and StoppedBySignal.
     """
     if flags.latest:
-        return _last_used(store, agent, prompt)
+        return _last_used(store, settings, agent, prompt)
     if flags.pick:
         return _picked(app, store, agent)
     if flags.resume is not None:
@@ -89,8 +92,13 @@ def _name(store: Store, agent: str, name: str) -> str:
     return bare if bare == whole or store.head(agent, whole).uid == ABSENT else whole
 
 
-def _last_used(store: Store, agent: str | None, prompt: str | None) -> SessionTarget:
-    found = store.sessions(agent=check_agent_filter(agent), limit=1)
+def _last_used(store: Store, settings: Settings, agent: str | None, prompt: str | None) -> SessionTarget:
+    agent_name = check_agent_filter(agent)
+    # Sessions of this project come first, or of the project that the agent is from.
+    origin = discovery.find_agent_origin(settings, agent_name) if agent_name else ""
+    project = origin.partition("/")[0] if "/" in origin else current_project()
+    found = store.sessions(agent=agent_name, limit=1, project=project)
+    found = found or store.sessions(agent=agent_name, limit=1)
     if not found:
         agent_filter = f" of agent '{agent}'" if agent else ""
         hint = (
@@ -133,7 +141,7 @@ def _picked(app: App, store: Store, agent: str | None) -> SessionTarget:
 
 def _pick_by_number(app: App, store: Store, agent: str) -> SessionSummary:
     """List sessions and ask for the number of one, on a terminal that cannot move its cursor."""
-    found = store.sessions(agent=agent, limit=50)
+    found = in_project_first(store.sessions(agent=agent, limit=50), current_project())
     if not found:
         raise SessionNotFound("there is no session to pick")
     for number, summary in reversed(list(enumerate(found, 1))):  # the likeliest nearest to the question

@@ -91,12 +91,16 @@ def ask(question: str) -> str:
 def confirm(question: str) -> bool:
     """Ask on stderr, read the answer from standard input; UsageError, which names --yes, if there is none."""
     try:
-        answer = ask(f"{question} [y/N] ")
+        return agrees(question)
     except UsageError as error:
         raise UsageError(
             "nothing was deleted: " + error.message, hint="to delete without asking: --yes"
         ) from error
-    return answer.lower() in ("y", "yes")
+
+
+def agrees(question: str) -> bool:
+    """Ask a question on stderr; True if the answer is yes. Raises UsageError if there is no answer."""
+    return ask(f"{question} [y/N] ").lower() in ("y", "yes")
 
 
 def _read_all(source: int) -> bytes:

@@ -13,7 +13,7 @@ from flue_cli.sessions.data_edits import DataEdit, DraftFolder, WaitOptions
 from flue_cli.sessions.timeline import MissedChanges, TimelineMove, find_missed_changes
 from flue_cli.stores.contract_errors import session_changed_error
 from flue_cli.stores.records import ABSENT, BegunTurn, Entry, Pause, SessionHead, TurnRequest
-from flue_cli.stores.rules import check_unchanged
+from flue_cli.stores.rules import check_agent_origin, check_unchanged
 from flue_cli.turns.call_agent import OnPiece
 from flue_cli.turns.cancellation import Cancellation
 from flue_cli.turns.dry_run import DryRunner, DryRunResult, next_turn_input
@@ -34,8 +34,10 @@ class Conversation:
         expect: str,
         options: ChatOptions,
         agent_loader: AgentLoader = AgentLoader(),  # noqa: B008 - immutable
+        *,
+        adopts: bool = False,
     ) -> None:
-        """`expect` is "any", "new" or "existing"."""
+        """`expect` is "any", "new" or "existing"; `adopts`: the session may be of another project's agent."""
         self.store = runner.store
         self._runner = runner
         self._dry_runner = DryRunner()
@@ -44,6 +46,7 @@ class Conversation:
         self.agent_loader = agent_loader
         self.reply_format_override = ""
         self.switch_session(name, expect)
+        self._adopts = adopts
 
     @property
     def agent(self) -> Agent:
@@ -56,15 +59,22 @@ class Conversation:
         return self.reply_format_override or self.agent.reply_format
 
     def switch_agent(self, loaded: LoadedAgent, name: str, expect: str) -> None:
-        """Continue in the session `name` of another agent."""
+        """Continue in the session `name` of another agent. Raises OtherAgent."""
+        self.check_agent_origin(loaded.agent, name)
         self.loaded = loaded
         self.switch_session(name, expect)
 
     def switch_session(self, name: str, expect: str) -> None:
         """Continue in the session `name` of the same agent."""
+        self._adopts = False
         self.name = name
         self._expect = expect
         self._shown_head = self.head()  # the state that is on the screen
+
+    def check_agent_origin(self, agent: Agent, name: str) -> None:
+        """Raise OtherAgent if the session `name` was used with an agent of that name from another place."""
+        origins = self.store.agent_origins(self.store.head(agent.name, name))
+        check_agent_origin(agent.name, name, origins, agent.origin)
 
     def begin_session(self, name: str) -> None:
         """Continue in a new session of the same agent; SessionExists if there is one called `name`."""
@@ -97,6 +107,7 @@ class Conversation:
             uid=self._shown_head.uid,
             expect=self._expect,
             wait=self.options.wait,
+            adopts=self._adopts,
         )
         turn = self._runner.run(
             self.agent, request, listener, cancellation=cancellation, timeout=self.options.timeout

@@ -101,7 +101,10 @@ class TurnEndpoint:
         exchange.said["session"] = name
         agent, asked = exchange.agent, exchange.asked
         return self._turns.start(
-            agent, TurnRequest(agent.name, name, asked.prompt, key=asked.key, expect=expect), listener
+            agent,
+            # The operator chose which agents are served: nobody is asked if a session is of another project.
+            TurnRequest(agent.name, name, asked.prompt, key=asked.key, expect=expect, adopts=True),
+            listener,
         )
 
     async def _events(

@@ -159,7 +159,8 @@ class Store(Protocol):
         """Return the sessions, last used first; undone forks only `with_undone_forks`.
 
         With `since`, a time, only sessions that were used then or later. A turn that runs is a use.
-        With `project`, the name of a folder, only sessions with an agent origin below it (`PROJECT/...`).
+        With `project`, the name of a folder, only sessions with an agent origin below it (`PROJECT/...`) or
+        in no project (without a slash), and those without origins.
         """
         ...
 

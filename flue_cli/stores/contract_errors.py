@@ -31,9 +31,12 @@ def session_exists_error(agent: str, name: str) -> SessionExists:
 
 def other_agent_error(agent: str, name: str, origins: tuple[str, ...], origin: str) -> OtherAgent:
     """Make the error for a session that belongs to an agent of the same name from another place."""
+    from shlex import quote
+
     return OtherAgent(
-        f"session '{name}' of agent '{agent}' belongs to {' and '.join(origins)}, and not to {origin}",
-        hint="use another session; or go on with this one and the agent here: --adopt",
+        f"session '{name}' was used with {agent} from {' and '.join(origins)},"
+        f" and here {agent} is from {origin}",
+        hint=f"use another session, or go on with this one: flue chat {agent} -r {quote(name)} --adopt",
     )
 
 

@@ -22,6 +22,7 @@ from flue_cli.stores.records import (
     Entry,
     Failure,
     SessionHead,
+    SessionSummary,
     TurnRequest,
 )
 
@@ -46,11 +47,15 @@ def admit_agent_origin(request: TurnRequest, origins: tuple[str, ...]) -> tuple[
     Raises OtherAgent if the request's origin is not one of them and it does not adopt the session.
     """
     origin = request.agent_origin
-    if not origin or origin in origins:
-        return origins
-    if origins and not request.adopts:
-        raise other_agent_error(request.agent, request.name, origins, origin)
-    return (*origins, origin)
+    if not request.adopts:
+        check_agent_origin(request.agent, request.name, origins, origin)
+    return origins if not origin or origin in origins else (*origins, origin)
+
+
+def check_agent_origin(agent: str, name: str, origins: tuple[str, ...], origin: str) -> None:
+    """Raise OtherAgent if the session `name` has agent origins, and `origin`, unless "", is none of them."""
+    if origins and origin and origin not in origins:
+        raise other_agent_error(agent, name, origins, origin)
 
 
 def request_for(head: SessionHead, wait: float) -> TurnRequest:
@@ -86,8 +91,14 @@ def check_all_unchanged(heads: Iterable[SessionHead], current: Iterable[SessionH
 
 
 def is_of_project(origins: Iterable[str], project: str) -> bool:
-    """True if one of the agent origins is below the folder `project`."""
-    return any(origin.startswith(f"{project}/") for origin in origins)
+    """True if a session with these agent origins belongs to `project`, or to no project."""
+    origins = tuple(origins)
+    return not origins or any("/" not in origin or origin.startswith(f"{project}/") for origin in origins)
+
+
+def in_project_first(sessions: Iterable[SessionSummary], project: str) -> list[SessionSummary]:
+    """Return the sessions in the same order, but those that belong to other projects at the end."""
+    return sorted(sessions, key=lambda session: not is_of_project(session.agent_origins, project))
 
 
 def check_label_turn(head: SessionHead, turn: int) -> None:

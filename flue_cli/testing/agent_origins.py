@@ -86,10 +86,11 @@ class AgentOriginCases:
         assert store.agent_origins(head) == (BLOG,)
 
     def test_sessions_are_listed_by_project(self, store: Store) -> None:
-        """With a project's folder, only sessions with an origin below it are listed, last used first."""
-        for name, origin in (("a", SHOP), ("b", BLOG), ("c", SHOP), ("d", ""), ("e", "shopping/agents/x.py")):
+        """With a project's folder, sessions that belong to other projects are not listed."""
+        origins = [SHOP, BLOG, SHOP, "", "shopping/agents/parrot.py", BLOG, "sample"]
+        for name, origin in zip("abcdefg", origins, strict=True):
             run_turn(store, "hi", name, agent_origin=origin)
         run_turn(store, "hi", "b", agent_origin=SHOP, adopts=True)
-        assert [session.name for session in store.sessions(project="shop")] == ["b", "c", "a"]
+        assert [session.name for session in store.sessions(project="shop")] == ["b", "g", "d", "c", "a"]
         assert [session.name for session in store.sessions(project="shop", limit=1)] == ["b"]
-        assert store.sessions(project="s%p") == []
+        assert [session.name for session in store.sessions(project="s%p")] == ["g", "d"]

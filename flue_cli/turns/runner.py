@@ -104,6 +104,7 @@ class Runner:
         waiting, StoreError.
         """
         _refuse_lone_surrogates(request)
+        request = request._replace(agent_origin=agent.origin)
         begun = self.store.begin(request, cancellable_pause(cancellation, listener.on_wait))
         if isinstance(begun, ReplayedTurn):
             return _make_replayed_turn(begun)

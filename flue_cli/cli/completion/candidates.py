@@ -34,8 +34,10 @@ def complete_agents(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, 
 
 def complete_sessions(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
     """Yield sessions by name, or by AGENT/NAME if that was typed or several agents have the name."""
+    from flue_cli.agents.origin import current_project
     from flue_cli.cli.options import open_run_store
     from flue_cli.names import check_agent_name, check_session_name
+    from flue_cli.stores.rules import in_project_first
     from flue_cli.text import format_turns
 
     agent = ctx.params.get("agent") or ""
@@ -43,6 +45,7 @@ def complete_sessions(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str
         sessions = store.sessions(
             agent=check_agent_name(agent) if agent else "", limit=None if incomplete else RECENT
         )
+    sessions = in_project_first(sessions, current_project())
     by_name: dict[str, SessionSummary | None] = {}
     for session in sessions:
         by_name[session.name] = None if session.name in by_name else session

@@ -11,6 +11,7 @@ import typer
 from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_sessions
 from flue_cli.cli.options import (
+    AdoptOption,
     AgentOption,
     AgentsOption,
     AtOption,
@@ -91,6 +92,7 @@ def resume(
     turn_key: TurnKeyOption = None,
     wait: WaitOption = None,
     timeout: TimeoutOption = None,
+    adopt: AdoptOption = False,
     verbose: VerboseOption = False,
     store_url: StoreOption = "",
     agents_dirs: AgentsOption = None,
@@ -103,7 +105,7 @@ def resume(
     app: App = ctx.obj
     repeat = repeat_flags(store_url, agents_dirs)
     form = output_format_name(output_format, as_json=as_json)
-    options = TurnOptions(lines, form, turn_key, verbose, repeat).checked(prompt)
+    options = TurnOptions(lines, form, turn_key, verbose, repeat, adopts=adopt).checked(prompt)
     settings = load_settings(store_url, agents_dirs, wait=wait, timeout=timeout)
     with open_run_store(settings) as store:
         head = resolve_session(store, session, agent)

@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from unicodedata import normalize
 
 from flue_cli import times
+from flue_cli.agents.origin import current_project
 from flue_cli.errors import SessionBusy
 from flue_cli.sessions.timeline import last_turns
 from flue_cli.stores.contract import Store
 from flue_cli.stores.contract_errors import session_changed_error
 from flue_cli.stores.records import ABSENT, Entry, LeaseHolder, SessionHead, SessionSummary
+from flue_cli.stores.rules import in_project_first
 
 
 class SessionList:
-    """A list of the store's sessions, last used first. All methods may raise StoreError."""
+    """A list of the store's sessions, last used first, and those of other projects after the rest.
+
+    All methods may raise StoreError.
+    """
 
     def __init__(self, store: Store, agent: str = "") -> None:
         """List the sessions of `agent`, or of all agents with ""."""
@@ -42,7 +47,7 @@ class SessionList:
         """Read the list again. The same session stays selected; if it is gone, the one now in its place."""
         self._change_token = self.store.change_token()
         self.loaded_at = times.now()
-        self.sessions = self.store.sessions(agent=self._agent)
+        self.sessions = in_project_first(self.store.sessions(agent=self._agent), current_project())
         self._searched_texts = [f"{one.agent}/{one.name} {one.preview}".casefold() for one in self.sessions]
         self._apply_filter(keep_position=True)
 

@@ -112,12 +112,13 @@ def search_turns(argument: str, chat: ChatContext) -> None:
 def enter_session(chat: ChatContext, agent: str, name: str) -> None:
     """Continue the session `name` of `agent`, which is loaded if it is not the current one.
 
-    Raises SessionNotFound, and as AgentLoader.load; then the chat stays in its session.
+    Raises SessionNotFound, OtherAgent, and as AgentLoader.load; then the chat stays in its session.
     """
     conversation = chat.conversation
     if not conversation.session_exists(agent, name):
         raise session_not_found_error(agent, name)
     if agent == conversation.agent.name:
+        conversation.check_agent_origin(conversation.agent, name)
         conversation.switch_session(name, "existing")
         show_session_start(conversation, chat.output, 1)
     else:

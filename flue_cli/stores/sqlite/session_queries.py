@@ -42,8 +42,9 @@ def session_summaries(
         LEFT JOIN entry r ON r.id = s.running
         WHERE (:agent = '' OR s.agent = :agent) AND (:kept OR NOT s.kept)
               AND (:since IS NULL OR s.updated_at >= :since OR r.started_at >= :since)
-              AND (:below = '/' OR EXISTS (SELECT 1 FROM json_each(s.agent_origins)
-                                           WHERE substr(value, 1, length(:below)) = :below))
+              AND (:below = '/' OR s.agent_origins IS NULL OR EXISTS (
+                  SELECT 1 FROM json_each(s.agent_origins)
+                  WHERE instr(value, '/') = 0 OR substr(value, 1, length(:below)) = :below))
         ORDER BY s.used DESC, s.uid DESC LIMIT :limit
         """,  # noqa: S608 - our own words
         {
