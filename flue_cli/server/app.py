@@ -22,6 +22,7 @@ from flue_cli.server.openapi import openapi_document
 from flue_cli.server.request_body import RequestLimits
 from flue_cli.server.session_endpoints import SessionEndpoints
 from flue_cli.server.sse import ClientGone
+from flue_cli.server.start_page import start_page
 from flue_cli.server.turn_endpoint import TurnEndpoint
 from flue_cli.server.turn_scheduler import TurnScheduler
 from flue_cli.settings import WAIT_SECONDS
@@ -71,7 +72,7 @@ def build_app(
     async def openapi(_: Request) -> Response:
         return json_answer(openapi_document())
 
-    sessions = "/api/agent/{agent}/sessions"
+    sessions, session = "/api/agent/{agent}/sessions", "/api/agent/{agent}/session"
     table: tuple[tuple[str, str, Endpoint], ...] = (
         ("POST", "/api/agent/{agent}", TurnEndpoint(turns, registry, failures).post),
         ("GET", "/api/agents", reading.agents),
@@ -79,6 +80,11 @@ def build_app(
         ("GET", sessions + "/{session}", reading.session),
         ("DELETE", sessions + "/{session}", reading.delete),
         ("GET", sessions + "/{session}/events", following.events),
+        # The same with the session as ?id=: no client leaves /sessions/.. as it is.
+        ("GET", session, reading.session),
+        ("DELETE", session, reading.delete),
+        ("GET", session + "/events", following.events),
+        ("GET", "/", start_page),
         ("GET", "/healthz", health),
         ("GET", "/openapi.json", openapi),
     )

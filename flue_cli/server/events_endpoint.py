@@ -7,15 +7,15 @@ import re
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flue_cli.errors import SessionChanged
 from flue_cli.render.watch_output import watch_event
 from flue_cli.server.errors import Overloaded, ServerStopping, as_flue_error, redact_failure
-from flue_cli.server.session_endpoints import existing
 from flue_cli.server.sse import Client, EventStream, event
 from flue_cli.sessions.follow import POLL_SECONDS, Follower, SessionRenamed
-from flue_cli.stores.records import Failure
+from flue_cli.stores.records import ABSENT, Failure, SessionHead
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -48,14 +48,15 @@ class EventsEndpoint:
     async def events(self, request: Request) -> Response:
         """A stream of events, from the prompt that runs on; it ends when the session is deleted.
 
-        With Last-Event-ID it goes on from what the client saw last, before the connection was lost.
+        With Last-Event-ID it goes on from what the client saw last, before the connection was lost. If there
+        is no such session yet, the stream waits for it: browsers never ask again after an error.
         """
         agent, name = self._reading.of(request)
         if self._turns.stopping.is_set():
             raise ServerStopping("the server is stopping")
         if self._followers >= MAX_FOLLOWERS:
             raise Overloaded("too many clients follow sessions")
-        head = await self._turns.call(lambda: existing(self._turns.store, agent, name))
+        head = await self._turns.call(lambda: self._turns.store.head(agent, name))
         seen = _seen_before(request.headers.get("last-event-id", ""), head)
         return EventStream(self._events(seen), Client(request.receive), {})
 
@@ -67,10 +68,15 @@ class EventsEndpoint:
             self._thread = None
 
     async def _events(self, head: SessionHead) -> AsyncGenerator[bytes, None]:
-        follower = Follower(self._turns.store, head, with_data=True)
+        store = self._turns.store
         self._followers += 1
         try:
             yield _mark(head)
+            while head.uid == ABSENT:
+                if await self._ends_within(POLL_SECONDS):
+                    return
+                head = _empty_start(await self._look(partial(store.head, head.agent, head.name)))
+            follower = await self._look(partial(Follower, store, head, with_data=True))
             while True:
                 happened = await self._look(lambda: list(follower.poll()))
                 for what in happened:
@@ -108,12 +114,20 @@ def _mark(seen: SessionHead) -> bytes:
 
 
 def _seen_before(mark: str, head: SessionHead) -> SessionHead:
-    """The session as whoever has this mark saw it last; as it stands, if the mark is none of its own."""
-    found = re.fullmatch(r"(\d{1,18})-(\d{1,18})-(\d{1,18})-(\d{1,18})", mark, re.ASCII)
-    if not found or int(found[1]) != head.uid:
-        return head
-    version, line, turn = (int(number) for number in found.groups()[1:])
-    return head._replace(version=version, branch=line, turn=turn)
+    """Return the session as the client with this mark saw it last; as it stands, if the mark is of another.
+
+    A client that waited for the session has seen nothing of it.
+    """
+    match = re.fullmatch(r"(\d{1,18})-(\d{1,18})-(\d{1,18})-(\d{1,18})", mark, re.ASCII)
+    uid, version, branch, turn = (int(number) for number in match.groups()) if match else (-1, 0, 0, 0)
+    if uid == ABSENT:
+        return _empty_start(head)
+    return head._replace(version=version, branch=branch, turn=turn) if uid == head.uid else head
+
+
+def _empty_start(head: SessionHead) -> SessionHead:
+    """Return the session as it was before its first turn."""
+    return head._replace(version=0, branch=0, turn=0, messages=0)
 
 
 def _outward(fields: dict[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 PAGE = 50
 """Sessions or turns in an answer, by default."""
 LONGEST_PAGE = 1000
+MAX_NUMBER = 2**53
+"""The largest number in a query: larger integers are not exact in JavaScript."""
 
 
 class SessionEndpoints:
@@ -49,19 +51,28 @@ class SessionEndpoints:
         return json_answer([agent._asdict() for agent in await self._turns.call(self._registry.described)])
 
     async def sessions(self, request: Request) -> Response:
-        """`GET …/sessions`: the sessions of an agent, last used first."""
+        """`GET …/sessions`: a page of an agent's sessions, last used first; `Link` has the page after it."""
         agent = self.agent_of(request)
         limit = turn_request.number(request, "limit", least=1, most=LONGEST_PAGE, default=PAGE)
-        kept = turn_request.flag(request, "all")
-        found = await self._turns.call(
-            lambda: self._store.sessions(agent=agent, limit=limit, with_undone_forks=kept)
+        before = turn_request.number(request, "before", least=1, most=MAX_NUMBER, default=MAX_NUMBER)
+        with_undone_forks = turn_request.flag(request, "all")
+        sessions = await self._turns.call(
+            lambda: self._store.sessions(
+                agent=agent, limit=limit + 1, with_undone_forks=with_undone_forks, before=before
+            )
         )
-        return json_answer([machine_output.summary_document(summary) for summary in found])
+        page = sessions[:limit]
+        headers = {}
+        if len(sessions) > limit:
+            next_page = request.url.include_query_params(before=page[-1].use_number)
+            # Relative (RFC 8288): the server does not know the address that a proxy has.
+            headers["Link"] = f'<?{next_page.query}>; rel="next"'
+        return json_answer([machine_output.summary_document(summary) for summary in page], headers=headers)
 
     async def session(self, request: Request) -> Response:
         """`GET …/sessions/ID`: its data and a page of its turns, the newest unless `before` a turn."""
         last = turn_request.number(request, "last", least=0, most=LONGEST_PAGE, default=PAGE)
-        before = turn_request.number(request, "before", least=1, most=2**53, default=2**53)
+        before = turn_request.number(request, "before", least=1, most=MAX_NUMBER, default=MAX_NUMBER)
         whole = turn_request.flag(request, "full")
         agent, name = self.of(request)
         text = await self._turns.call(
@@ -84,10 +95,16 @@ class SessionEndpoints:
         return agent
 
     def of(self, request: Request) -> tuple[str, str]:
-        """The agent and the session that the path names; BadName, and as AgentRegistry.serves."""
+        """Return the agent and the session that a request names; BadName, and as AgentRegistry.serves.
+
+        The session is the last part of the path, or `?id=`: clients remove `.` and `..` from a path.
+        """
         agent = self.agent_of(request)
+        in_path = request.path_params.get("session")
         name = check_session_name(
-            turn_request.decode_path_name(request.path_params["session"], "session's name")
+            turn_request.decode_path_name(in_path, "session's name")
+            if in_path is not None
+            else turn_request.text(request, "id")
         )
         _log_fields(request)["session"] = name
         return agent, name

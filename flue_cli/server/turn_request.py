@@ -60,14 +60,22 @@ def flag(request: Request, name: str) -> bool:
     return value == "1"
 
 
+def text(request: Request, name: str) -> str:
+    """Return the text `?NAME=...`; UsageError if it is not given exactly once."""
+    values = request.query_params.getlist(name)
+    if len(values) != 1:
+        raise UsageError(f"the address needs ?{name}=..., once")
+    return values[0]
+
+
 def number(request: Request, name: str, *, least: int, most: int, default: int) -> int:
     """The whole number `?NAME=…`; UsageError if it is none or out of bounds."""
-    text = request.query_params.get(name)
-    if text is None:
+    value = request.query_params.get(name)
+    if value is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) < 19 and least <= int(text) <= most):
-        raise UsageError(f"{name} is a whole number from {least} to {most}, not '{safe_line(text)}'")
-    return int(text)
+    if not (value.isascii() and value.isdigit() and len(value) < 19 and least <= int(value) <= most):
+        raise UsageError(f"{name} is a whole number from {least} to {most}, not '{safe_line(value)}'")
+    return int(value)
 
 
 def _fields(body: bytes) -> tuple[str, str | None]:

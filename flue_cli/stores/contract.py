@@ -155,12 +155,14 @@ class Store(Protocol):
         with_undone_forks: bool = False,
         since: int | None = None,
         project: str = "",
+        before: int | None = None,
     ) -> list[SessionSummary]:
         """Return the sessions, last used first; undone forks only `with_undone_forks`.
 
         With `since`, a time, only sessions that were used then or later. A turn that runs is a use.
         With `project`, the name of a folder, only sessions with an agent origin below it (`PROJECT/...`) or
-        in no project (without a slash), and those without origins.
+        in no project (without a slash), and those without origins. With `before`, the use number of the last
+        session of a page, the page after it; what is used in the meantime is on the first page.
         """
         ...
 

@@ -165,7 +165,8 @@ class ForkOrigin(NamedTuple):
 class SessionSummary(NamedTuple):
     """A session in a list; `preview` is the beginning of its last prompt.
 
-    `agent_origins` are the origins of the agents that have answered in it (see `TurnRequest`).
+    `agent_origins` are the origins of the agents that have answered in it (see `TurnRequest`). `use_number`
+    is higher than that of every session that was last used before.
     """
 
     uid: int
@@ -177,6 +178,7 @@ class SessionSummary(NamedTuple):
     preview: str
     origin: ForkOrigin | None = None
     agent_origins: tuple[str, ...] = ()
+    use_number: int = 0
 
 
 class SearchHit(NamedTuple):

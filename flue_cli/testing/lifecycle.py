@@ -148,6 +148,19 @@ class LifecycleCases:
         assert [summary.name for summary in store.sessions(limit=2)] == ["a", "c"]
         assert store.sessions(limit=0) == []
 
+    def test_a_list_of_sessions_can_be_read_in_pages(self, store: Store) -> None:
+        """The use number of a page's last session gives the page after it, whatever is used meanwhile."""
+        for name in "abcdefg":
+            run_turn(store, f"to {name}", name)
+        first = store.sessions(limit=3)
+        run_turn(store, "again", "f")
+        run_turn(store, "again", "b")
+        second = store.sessions(limit=3, before=first[-1].use_number)
+        third = store.sessions(limit=3, before=second[-1].use_number)
+        pages = [[summary.name for summary in page] for page in (first, second, third)]
+        assert pages == [["g", "f", "e"], ["d", "c", "a"], []]
+        assert store.sessions(before=0) == []
+
     def test_the_list_of_sessions_can_be_one_agents(self, store: Store) -> None:
         """With an agent, only its sessions are listed, before the limit counts."""
         for agent, name in (("one", "a"), ("two", "b"), ("one", "c"), ("two", "d")):

@@ -310,7 +310,7 @@ class TimelineCases:
         )
         assert [message.content for message in store.messages(head, 0, 9)] == ["one", "ok"]
         assert store.data_at(head, 1) == '{"last": "one", "turn": 1}'
-        assert store.sessions()[0][3:] == (2, head.created_at, head.updated_at, "one", None, ())
+        assert store.sessions()[0][3:8] == (2, head.created_at, head.updated_at, "one", None)
 
         assert edit_data(store, '{"z":1,"a":null}').turn == 3
         move_head_to(store, 1)

@@ -246,7 +246,7 @@ def test_a_prompt_can_be_large_but_not_without_end(client: Client) -> None:
 
 def test_unknown_addresses_and_methods(client: Client) -> None:
     """404 and 405 are documents too, and 405 says what could be done."""
-    for path in ("/", "/api/agent/echo/sessions/a/b", "/api/agents/", "/healthz/x"):
+    for path in ("/index.html", "/api/agent/echo/sessions/a/b", "/api/agents/", "/healthz/x"):
         answer = client.get(path)
         assert (answer.status_code, error_of(answer)) == (404, "not_found")
     answer = client.put("/api/agent/echo/sessions/a")
@@ -409,8 +409,20 @@ def test_health_and_description(client: Client) -> None:
     """/healthz tells that it is well, and /openapi.json describes every address that there is."""
     assert client.get("/healthz").json() == {"status": "ok"}
     described = client.get("/openapi.json").json()
-    served = {route.path for route in client.app.routes} - {"/openapi.json"}
+    served = {route.path for route in client.app.routes} - {"/", "/openapi.json"}
     assert described["paths"].keys() == served
+    parameters = [
+        (parameter["name"], parameter["schema"])
+        for path in described["paths"].values()
+        for operation in path.values()
+        for parameter in operation.get("parameters", [])
+    ]
+    assert ("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}) in parameters
+    assert all(
+        {"enum", "maximum", "maxLength", "minLength", "pattern"} & schema.keys()
+        for name, schema in parameters
+        if name != "Last-Event-ID"
+    )
     for path, methods in described["paths"].items():
         route = next(route for route in client.app.routes if route.path == path)
         assert {method.upper() for method in methods} == route.methods - {"HEAD"}

@@ -257,6 +257,25 @@ def test_the_end_of_a_session_is_the_end_of_following(client: Client) -> None:
         assert [name for name, _ in events_of(response)] == ["session.deleted"]
 
 
+def test_following_waits_for_the_session(client: Client) -> None:
+    """A browser may follow a session before its first prompt, and gets that turn from its beginning on."""
+    with client.stream("GET", "/api/agent/counter/sessions/a/events") as response:
+        assert response.status_code == 200
+        client.prompt("counter", "first", "a")
+        name, fields = next(event for event in events_of(response) if event[0] != "turn.started")
+    assert (name, fields["turn"], fields["prompt"]) == ("turn.completed", 1, "first")
+
+
+def test_a_follower_that_waited_misses_nothing(client: Client) -> None:
+    """Who lost the connection before the session was there gets all of its turns on the next one."""
+    client.prompt("counter", "first", "a")
+    client.prompt("counter", "second", "a")
+    headers = {"Last-Event-ID": "0-0-0-0"}
+    with client.stream("GET", "/api/agent/counter/sessions/a/events", headers=headers) as response:
+        followed = events_of(response)
+        assert [next(followed)[1]["prompt"] for _ in range(2)] == ["first", "second"]
+
+
 def test_followers_that_go_away_are_forgotten(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who follows counts only as long as it is there; too many at once are 503."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -126,6 +127,46 @@ def test_a_session_may_have_any_name(client: Client, name: str) -> None:
     assert client.get("/api/agent/counter/sessions").json() == []
 
 
+@pytest.mark.parametrize("name", [".", "..", "a/b&c=d", "żółw +1"])
+def test_a_session_can_be_named_outside_the_path(client: Client, name: str) -> None:
+    """Clients remove `..` from a path, so /session?id=NAME reads, follows and deletes the session too."""
+    client.prompt("counter", "x", name)
+    address = "/api/agent/counter/session"
+    assert client.get(address, params={"id": name}).json()["session"] == name
+    with client.stream("GET", f"{address}/events", params={"id": name}) as response:
+        assert response.status_code == 200
+    assert client.delete(address, params={"id": name}).status_code == 204
+    assert client.get(address, params={"id": name}).status_code == 404
+
+
+def test_the_session_outside_the_path_is_named_once(client: Client) -> None:
+    """Without ?id=, or with two of them, the request makes no sense."""
+    for query in ("", "?id=a&id=b", "?id=", "?id=%00"):
+        assert client.get(f"/api/agent/counter/session{query}").status_code == 400
+
+
+def test_all_sessions_can_be_listed_in_pages(client: Client, store: Store) -> None:
+    """The header Link of a page leads to the next one, until every session was listed once."""
+    for number in range(25):
+        store.import_session("counter", f"s{number}", [])
+    address, names, pages = "/api/agent/counter/sessions?limit=10", [], 0
+    while address:
+        answer = client.get(address)
+        names += [summary["session"] for summary in answer.json()]
+        link, pages = answer.headers.get("Link", ""), pages + 1
+        address = str(answer.url.join(link[1:].partition(">")[0])) if link else ""
+    assert (names, pages) == ([f"s{number}" for number in reversed(range(25))], 3)
+
+
+def test_the_start_page_is_for_browsers(client: Client) -> None:
+    """The address of the server itself shows a page that runs nothing, whose links work."""
+    answer = client.get("/")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "<script" not in answer.text
+    for link in re.findall('href="([^"]+)"', answer.text):
+        assert client.get(f"/{link}").status_code == 200
+
+
 def test_names_are_normalised(client: Client) -> None:
     """A decomposed ü and a composed one are the same name, and so are both spellings of an agent."""
     client.router.agent("two-words", lambda prompt, *_: prompt)
@@ -139,7 +180,8 @@ def test_reading_creates_nothing(client: Client, tmp_path: Path) -> None:
     answer = client.get("/api/agent/counter/sessions/a")
     assert (answer.status_code, answer.json()["error"]["type"]) == (404, "session_not_found")
     assert client.delete("/api/agent/counter/sessions/a").status_code == 404
-    assert client.get("/api/agent/counter/sessions/a/events").status_code == 404
+    with client.stream("GET", "/api/agent/counter/sessions/a/events") as response:
+        assert response.status_code == 200
     assert not (tmp_path / "home" / "flue.db").exists()
 
 

@@ -102,6 +102,7 @@ class Session:
             last[:PREVIEW_CHARACTERS],
             self.origin,
             self.agent_origins,
+            self.use_number,
         )
 
 

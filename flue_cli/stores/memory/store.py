@@ -164,6 +164,7 @@ class MemoryStore:
         with_undone_forks: bool = False,
         since: int | None = None,
         project: str = "",
+        before: int | None = None,
     ) -> list[SessionSummary]:
         with self._lock:
             newest_first = sorted(self._sessions.by_uid.values(), key=lambda session: -session.use_number)
@@ -172,6 +173,7 @@ class MemoryStore:
                 for session in newest_first
                 if agent in ("", session.head.agent)
                 and (with_undone_forks or not session.is_undone_fork)
+                and (before is None or session.use_number < before)
                 and (since is None or session.used_at >= since)
                 and (not project or is_of_project(session.agent_origins, project))
             ]

@@ -22,6 +22,7 @@ def session_summaries(
     with_undone_forks: bool,
     since: int | None = None,
     project: str = "",
+    before: int | None = None,
 ) -> list[SessionSummary]:
     """Return the sessions of `agent`, or with "" of all, last used first; see Store.sessions."""
     rows = db.execute(
@@ -36,11 +37,12 @@ def session_summaries(
                    )
                    SELECT prompt FROM back WHERE kind = 'prompt'
                ) ELSE h.prompt END, ''), 1, {PREVIEW_CHARACTERS}),
-               s.parent, s.parent_name, s.parent_turn, s.kept, s.agent_origins
+               s.parent, s.parent_name, s.parent_turn, s.kept, s.agent_origins, s.used
         FROM session s
         LEFT JOIN entry h ON h.id = s.head
         LEFT JOIN entry r ON r.id = s.running
         WHERE (:agent = '' OR s.agent = :agent) AND (:kept OR NOT s.kept)
+              AND (:before IS NULL OR s.used < :before)
               AND (:since IS NULL OR s.updated_at >= :since OR r.started_at >= :since)
               AND (:below = '/' OR s.agent_origins IS NULL OR EXISTS (
                   SELECT 1 FROM json_each(s.agent_origins)
@@ -52,16 +54,22 @@ def session_summaries(
             "kept": with_undone_forks,
             "limit": -1 if limit is None else min(limit, _MAX_INTEGER),
             "below": f"{project}/",
-            "since": None if since is None else max(-_MAX_INTEGER, min(since, _MAX_INTEGER)),
+            "since": _clamp(since),
+            "before": _clamp(before),
         },
     )
     return [_summary_of_row(row) for row in rows.fetchall()]
 
 
+def _clamp(number: int | None) -> int | None:
+    """Return the nearest integer that SQLite can hold."""
+    return None if number is None else max(-_MAX_INTEGER, min(number, _MAX_INTEGER))
+
+
 def _summary_of_row(row: Sequence[Any]) -> SessionSummary:
-    *plain, parent, name, turn, is_kept, agent_origins = row
+    *plain, parent, name, turn, is_kept, agent_origins, use_number = row
     origin = None if parent is None else ForkOrigin(parent, name, turn, bool(is_kept))
-    return SessionSummary._make((*plain, origin, parse_agent_origins(agent_origins)))
+    return SessionSummary._make((*plain, origin, parse_agent_origins(agent_origins), use_number))
 
 
 def resolve_name(db: sqlite3.Connection, name: str, agent: str) -> list[SessionHead]:

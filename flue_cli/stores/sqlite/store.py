@@ -152,6 +152,7 @@ class SqliteStore:
         with_undone_forks: bool = False,
         since: int | None = None,
         project: str = "",
+        before: int | None = None,
     ) -> list[SessionSummary]:
         from flue_cli.stores.sqlite import session_queries
 
@@ -159,7 +160,13 @@ class SqliteStore:
             if db is None:
                 return []
             return session_queries.session_summaries(
-                db, agent, limit, with_undone_forks=with_undone_forks, since=since, project=project
+                db,
+                agent,
+                limit,
+                with_undone_forks=with_undone_forks,
+                since=since,
+                project=project,
+                before=before,
             )
 
     def resolve(self, name: str, *, agent: str = "") -> list[SessionHead]:
