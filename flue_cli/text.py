@@ -43,6 +43,19 @@ def safe_text(text: str) -> str:
     return re.sub(_UNSAFE, _visible, text.replace("\r\n", "\n"))
 
 
+def fold_text(text: str) -> str:
+    """Return the form in which texts are compared: case-folded, in Unicode's composed form (NFC).
+
+    Texts that differ only in case, or in composed and decomposed characters (a Mac's file names), have the
+    same form. Source: The Unicode Standard 15.1, section 3.13, canonical caseless matching.
+    """
+    if text.isascii():
+        return text.casefold()
+    from unicodedata import normalize
+
+    return normalize("NFC", normalize("NFC", text).casefold())
+
+
 def safe_line(text: str) -> str:
     """Make `text` safe and put it on one line: newlines and tabs become spaces."""
     return safe_text(text).replace("\n", " ").replace("\t", " ")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from flue_cli.render import machine_output
+from flue_cli.text import fold_text
 from flue_cli.times import format_iso
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def hit_excerpt(hit: SearchHit, query: SearchQuery) -> list[tuple[str, bool]]:
     """
     text, spans = max(
         ((text, query.spans(text)) for text in (hit.prompt, hit.reply or "")),
-        key=lambda found: len({found[0][start:stop].casefold() for start, stop in found[1]}),
+        key=lambda found: len({fold_text(found[0][start:stop]) for start, stop in found[1]}),
     )
     start = _excerpt_start(text, spans[0][0] if spans else 0)
     end = min(len(text), start + _EXCERPT_CHARACTERS)

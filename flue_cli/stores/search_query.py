@@ -1,9 +1,9 @@
 """The meaning of a search query, the same for all stores.
 
 Every word of the query must occur in the prompt or in the reply of one turn: as typed, whatever
-characters it has, ignoring case (Unicode's case folding), and where a word begins: `deploy` is found in
-"Deployment" and not in "redeploy", `c++` in "(C++17)", `*` wherever there is one. A word that begins with
-a sign may begin anywhere, and so may one in a script that leaves no blanks between words.
+characters it has, ignoring case and composition (text.fold_text), and where a word begins: `deploy` is
+found in "Deployment" and not in "redeploy", `c++` in "(C++17)", `*` wherever there is one. A word that
+begins with a sign may begin anywhere, and so may one in a script that leaves no blanks between words.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import TYPE_CHECKING
+from unicodedata import combining, is_normalized, normalize
+
+from flue_cli.text import fold_text
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import SearchHit
@@ -37,12 +40,12 @@ class SearchQuery:
     """The words that somebody looks for."""
 
     def __init__(self, words: Iterable[str]) -> None:
-        self.words = tuple(dict.fromkeys(word.casefold() for word in words if word))
+        self.words = tuple(dict.fromkeys(fold_text(word) for word in words if word))
         self._spaced = re.compile(f"{SPACED}+")
 
     def matching_terms(self, prompt: str, reply: str | None) -> list[str]:
         """The words that occur in a turn that says this."""
-        said, answered = prompt.casefold(), (reply or "").casefold()
+        said, answered = fold_text(prompt), fold_text(reply or "")
         return [
             word
             for word in self.words
@@ -60,7 +63,7 @@ class SearchQuery:
         That is how often the words occur, ever less important, in relation to the length. How rare a
         word is tells nothing between turns that have them all.
         """
-        said, answered = prompt.casefold(), (reply or "").casefold()
+        said, answered = fold_text(prompt), fold_text(reply or "")
         length = (len(said) + len(answered)) / _USUAL_LENGTH
         measure, in_prompt = 0.0, 0
         for word in self.words:
@@ -72,7 +75,7 @@ class SearchQuery:
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Spans of the words in `text`, from and to, in order and without overlaps."""
-        folded = text.casefold()
+        folded = fold_text(text)
         found = sorted(
             {(at, at + len(word)) for word in self.words for at in self._positions(folded, word)},
             key=lambda span: (span[0], -span[1]),
@@ -81,7 +84,8 @@ class SearchQuery:
         for start, stop in found:
             if not apart or start >= apart[-1][1]:
                 apart.append((start, stop))
-        return apart if len(folded) == len(text) else _spans_before_folding(text, apart)
+        is_same_length = len(folded) == len(text) and is_normalized("NFC", text)
+        return apart if is_same_length else _spans_before_folding(text, apart)
 
     def _is_in(self, text: str, word: str) -> bool:
         return next(self._positions(text, word), -1) >= 0
@@ -120,8 +124,30 @@ def islice_limit(limit: int | None) -> int | None:
 
 
 def _spans_before_folding(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans of the folded text as spans of `text`: folding makes two characters, or three, of some."""
+    """Spans of the folded text as spans of `text`: folding makes many characters of one, and one of many."""
     from bisect import bisect_left, bisect_right
 
-    ends = list(accumulate(len(character.casefold()) for character in text))
-    return [(bisect_right(ends, start), bisect_left(ends, stop) + 1) for start, stop in spans]
+    starts = _composition_starts(text)
+    stops = [*starts[1:], len(text)]
+    ends = list(
+        accumulate(len(fold_text(text[start:stop])) for start, stop in zip(starts, stops, strict=True))
+    )
+    last = len(ends) - 1
+    return [
+        (starts[min(bisect_right(ends, start), last)], stops[min(bisect_left(ends, stop), last)])
+        for start, stop in spans
+    ]
+
+
+def _composition_starts(text: str) -> list[int]:
+    """Positions in `text` where a character begins that does not compose with the text before it."""
+    starts: list[int] = []
+    for position, character in enumerate(text):
+        if starts and not character.isascii():
+            before = text[starts[-1] : position]
+            if combining(character) or normalize("NFC", before + character) != normalize(
+                "NFC", before
+            ) + normalize("NFC", character):
+                continue
+        starts.append(position)
+    return starts

@@ -23,6 +23,7 @@ from flue_cli.testing.run_turns import (
     store_contents,
 )
 from flue_cli.testing.search_texts import FOUND_WORDS, HOSTILE_TEXTS, MISSING_WORDS
+from flue_cli.text import fold_text
 
 
 def prompts_of_hits(hits: Iterable[SearchHit]) -> list[str]:
@@ -63,7 +64,7 @@ class SearchCases:
             may = {
                 texts
                 for texts in turns
-                if all(word.casefold() in "\n".join(texts).casefold() for word in words)
+                if all(fold_text(word) in fold_text("\n".join(texts)) for word in words)
             }
             assert must <= found <= may, query
 

@@ -121,6 +121,11 @@ FOUND_WORDS = {
     "py": "*.py",
     ".py": "main.pyc",
     "a b": "a",
+    "éclair": "e\u0301clair",
+    "e\u0301clair": "Éclairs",
+    "한": "\u1112\u1161\u11ab국",
+    "\u1112\u1161\u11ab국": "한국어",
+    "ΐ": "\u03b9\u0308\u0301",
 }
 """A query, and a text in which it is found."""
 
@@ -131,6 +136,7 @@ MISSING_WORDS = {
     "a-b": "a b",
     "ab": "a-b",
     "é": "e",
+    "e": "e\u0301",
     "日語": "日本語",
     "c+": "c",
     "hello!": "hello",

@@ -126,7 +126,7 @@ def test_agents_that_are_broken_or_missing(flue: Flue) -> None:
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(b"", "is empty (0 bytes)"), (b"dear diary\n" * 999, "is damaged: file is not a database")],
+    [(b"", "the store {} is empty (0 bytes)"), (b"dear diary\n" * 999, "the file {} is not a Flue store")],
     ids=["empty", "garbage"],
 )
 def test_a_store_that_cannot_be_opened_is_a_problem(flue: Flue, content: bytes, problem: str) -> None:
@@ -135,7 +135,7 @@ def test_a_store_that_cannot_be_opened_is_a_problem(flue: Flue, content: bytes, 
     flue.store.write_bytes(content)
     flue.store.chmod(0o600)
 
-    assert problems(flue) == [f"the store {flue.store} {problem}"]
+    assert problems(flue) == [problem.format(flue.store)]
     assert flue.store.read_bytes() == content
 
 

@@ -260,8 +260,8 @@ def test_no_command_touches_a_file_that_is_no_store(talked: Flue) -> None:
         db.execute("PRAGMA user_version = 99")
     for content, words in (
         (b"", "is empty (0 bytes)"),
-        (b"\0" * 100_000, "is damaged"),
-        (b"dear diary\n" * 1000, "is damaged"),
+        (b"\0" * 100_000, "is not a Flue store"),
+        (b"dear diary\n" * 1000, "is not a Flue store"),
         (other.read_bytes(), "is not a Flue store"),
         (newer.read_bytes(), "newer Flue"),
     ):

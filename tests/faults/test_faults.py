@@ -187,3 +187,17 @@ def test_a_first_turn_with_a_fault(flue: Flue, fault: str) -> None:
     outcomes = {outcome for _, outcome, _ in results}
     assert "no store" in outcomes
     assert outcomes & {"interrupted", "saved"}
+
+
+def test_a_disk_without_shared_memory(flue: Flue) -> None:
+    """Where the store's shared memory cannot be mapped (9p, virtiofs), one sentence says so; nothing is lost."""
+    assert flue("chat", "greeting", "-s", "a", "my name is Ada", stdin=None).code == 0
+    done = subprocess.run(
+        ["strace", "-f", "-qq", "-o", os.devnull, "-P", f"{flue.store}-shm", "-e", "trace=mmap",
+         "-e", "inject=mmap:error=ENODEV", *flue.command, "chat", "greeting", "-s", "a", "hi"],
+        env=flue.env, cwd=flue.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "without shared memory" in done.stderr
+    assert "--store or FLUE_STORE" in done.stderr
+    assert flue("chat", "greeting", "-s", "a", "hi", stdin=None).out.startswith("Hello again, Ada")

@@ -19,7 +19,7 @@ import pytest
 from support.store_processes import HOLD, TALK, files_below, process, wait_until_ready
 
 from flue_cli.agents.api import Message
-from flue_cli.errors import SessionBusy, StoreDamaged, StoreError, StoreNewer
+from flue_cli.errors import SessionBusy, StoreDamaged, StoreError, StoreLocked, StoreNewer
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Failure, SessionHead, TurnFailure
@@ -301,8 +301,8 @@ def database_of_another_program(path: Path) -> None:
     [
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_bytes(b"x"), "is not a Flue store"),
-        (lambda path: path.write_text("dear diary\n" * 1000), "is damaged"),
-        (lambda path: path.write_bytes(b"SQLite format 3\0" + b"\xff" * 4096), "is damaged"),
+        (lambda path: path.write_text("dear diary\n" * 1000), "is not a Flue store"),
+        (lambda path: path.write_bytes(b"SQLite format 3\0" + b"\xff" * 4096), "is not a Flue store"),
         (database_of_another_program, "is not a Flue store"),
     ],
     ids=["empty", "one byte", "text", "header only", "another program's"],
@@ -493,14 +493,14 @@ def test_renewing_does_not_bring_a_store_back(tmp_path: Path) -> None:
 
 
 def test_a_program_that_keeps_writing_is_waited_for_within_bounds(tmp_path: Path) -> None:
-    """While another program holds the file, a wait is bounded as behind a turn, and can be given up."""
+    """While another program holds the file, a wait is bounded as behind a turn, and names the cause."""
     store = SqliteStore(str(tmp_path / "flue.db"))
     run_turn(store, "first")
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     started = time.monotonic()
 
-    with pytest.raises(SessionBusy):
+    with pytest.raises(StoreLocked, match="locked by another program"):
         begin_turn(store, "second", wait=0.5)
 
     assert time.monotonic() - started < 2

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flue_cli.text import SafeStream, safe_line, safe_text
+from flue_cli.stores.search_query import SearchQuery
+from flue_cli.text import SafeStream, fold_text, safe_line, safe_text
 
 ESCAPE = "\x1b"
 
@@ -170,3 +171,36 @@ def test_a_line_of_ten_megabytes_takes_no_time_to_speak_of(line: str) -> None:
     safe_line(line)
 
     assert time.process_time() - began < 2.0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Éclair", "e\u0301CLAIR"), ("STRASSE", "straße"), ("\u1112\u1161\u11ab", "한"), ("\u2126", "\u03c9")],
+)
+def test_texts_that_differ_only_in_case_and_composition_are_equal(one: str, other: str) -> None:
+    """Texts are compared without regard to case and to the way in which accents are encoded."""
+    assert fold_text(one) == fold_text(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "marked"),
+    [
+        ("an e\u0301clair, please", "éclair", "e\u0301clair"),
+        ("ein Straßenfest", "STRASSE", "Straße"),
+        ("e\u0301 und ß und éclair", "éclair", "éclair"),
+        ("\u1112\u1161\u11ab국어", "한국", "\u1112\u1161\u11ab국"),
+        ("1.\u0301 ßx", "ssx", "ßx"),
+    ],
+)
+def test_a_hit_marks_the_text_as_it_was_written(text: str, word: str, marked: str) -> None:
+    """The part that a search marks is the written one, also where its compared form is longer or shorter."""
+    assert [text[start:stop] for start, stop in SearchQuery([word]).spans(text)] == [marked]
+
+
+@given(any_text, any_text)
+def test_the_marks_of_a_hit_are_inside_of_the_text(text: str, word: str) -> None:
+    """Whatever the characters, marks are in order, apart, and within the text."""
+    spans = SearchQuery(word.split()).spans(text)
+    positions = [position for span in spans for position in span]
+    assert positions == sorted(positions)
+    assert all(0 <= position <= len(text) for position in positions)

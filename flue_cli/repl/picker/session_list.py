@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from unicodedata import normalize
 
 from flue_cli import times
 from flue_cli.agents.origin import current_project
@@ -13,6 +12,7 @@ from flue_cli.stores.contract import Store
 from flue_cli.stores.contract_errors import session_changed_error
 from flue_cli.stores.records import ABSENT, Entry, LeaseHolder, SessionHead, SessionSummary
 from flue_cli.stores.rules import in_project_first
+from flue_cli.text import fold_text
 
 
 class SessionList:
@@ -48,7 +48,7 @@ class SessionList:
         self._change_token = self.store.change_token()
         self.loaded_at = times.now()
         self.sessions = in_project_first(self.store.sessions(agent=self._agent), current_project())
-        self._searched_texts = [f"{one.agent}/{one.name} {one.preview}".casefold() for one in self.sessions]
+        self._searched_texts = [fold_text(f"{one.agent}/{one.name} {one.preview}") for one in self.sessions]
         self._apply_filter(keep_position=True)
 
     def refresh(self) -> bool:
@@ -60,7 +60,7 @@ class SessionList:
 
     def filter(self, text: str) -> None:
         """Show only sessions with every word of `text` in agent, name or preview, ignoring case."""
-        self._words = normalize("NFC", text).casefold().split()
+        self._words = fold_text(text).split()
         self._apply_filter(keep_position=False)
 
     def move_cursor(self, rows: int) -> None:

@@ -15,8 +15,8 @@ from flue_cli.stores.sqlite.database_file import (
     connect,
     connect_to_read,
     create_database,
-    translate_sqlite_errors,
 )
+from flue_cli.stores.sqlite.file_errors import translate_sqlite_errors
 
 if TYPE_CHECKING:
     from flue_cli.stores.sqlite.group_commit import GroupCommitter

@@ -6,13 +6,13 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from urllib.parse import quote
 
-from flue_cli.errors import FlueError, StoreDamaged, StoreError, StoreLocked, StoreNewer
+from flue_cli.errors import FlueError, StoreDamaged, StoreError, StoreNewer
 from flue_cli.files import draft_beside, make_private_folder, move_into_place
 from flue_cli.installation import upgrade_hint
+from flue_cli.stores.sqlite.file_errors import not_a_store_error, read_only_error, translate_sqlite_errors
 from flue_cli.stores.sqlite.schema import SCHEMA_VERSION, migrate
 
 APPLICATION_ID = 0x464C5545
@@ -25,11 +25,6 @@ BUSY_SECONDS = 0.25
 Short, because nothing can interrupt it: a caller that may wait longer tries again."""
 MIGRATION_SECONDS = 60.0
 """Wait of a process while others bring the store to a newer schema: it may be large."""
-_FAILED_SYNC_HINT = (
-    "the disk did not confirm what was written last: look whether it is there before you repeat it"
-)
-"""Hint for a failed sync. The next write overwrites the refused transaction; without one, the next process to
-open the store may find it whole in the log, and cannot know that it was refused."""
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -47,7 +42,9 @@ def connect(path: str) -> sqlite3.Connection:
             f"the store {path} is empty (0 bytes)", hint="restore it, or move it out of the way"
         )
     if not _has_wal(path) and not os.access(path, os.W_OK):
-        raise _read_only_error(path)  # SQLite would open it, and leave files beside it that it cannot remove
+        if not _is_database(path):
+            raise not_a_store_error(path)
+        raise read_only_error(path)  # SQLite would open it, and leave files beside it that it cannot remove
     with translate_sqlite_errors(path):
         connection = open_database(path)
         try:
@@ -136,17 +133,6 @@ def begin_immediate(connection: sqlite3.Connection, patience: float) -> None:
             return
 
 
-@contextmanager
-def translate_sqlite_errors(path: str) -> Iterator[None]:
-    """While inside, raise what SQLite and the system say of the store at `path` as StoreError."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _store_error(error, path) from error
-    except OSError as error:
-        raise StoreError(f"the store {path} cannot be used: {error.strerror or error}") from error
-
-
 def _restore_side_file_modes(path: str, mode: int) -> None:
     """Give the side files the store's mode again.
 
@@ -168,7 +154,7 @@ def _check_schema_version(connection: sqlite3.Connection, path: str) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
-        raise StoreDamaged(f"{path} is not a Flue store", hint="name another file with --store")
+        raise not_a_store_error(path)
     if version > SCHEMA_VERSION:
         raise StoreNewer(
             f"the store {path} was made by a newer Flue"
@@ -216,24 +202,14 @@ def _migrate_database(connection: sqlite3.Connection) -> None:
             connection.execute("ROLLBACK")
 
 
-def _store_error(error: sqlite3.Error, path: str) -> FlueError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, without its details
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StoreDamaged(f"the store {path} is damaged: {error}", hint="restore it from a backup")
-    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_disk_full(path)):
-        return StoreError(
-            f"the store {path} cannot grow: the disk is full", hint="free some space and try again"
-        )
-    if code == sqlite3.SQLITE_READONLY or (code == sqlite3.SQLITE_CANTOPEN and _is_read_only(path)):
-        return _read_only_error(path)
-    if code == sqlite3.SQLITE_CANTOPEN:
-        return StoreError(
-            f"the store {path} cannot be opened: look at the permissions of the file and its folder"
-        )
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreLocked(f"the store {path} is locked by another program", hint="try again")
-    unconfirmed = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_FSYNC
-    return StoreError(f"the store {path} failed: {error}", hint=_FAILED_SYNC_HINT if unconfirmed else "")
+def _is_database(path: str) -> bool:
+    """True if a file that cannot be written begins as SQLite's files do, or cannot be read either."""
+    # Only for a file that is read-only: closing one that is in use would drop this process's locks on it.
+    try:
+        with open(path, "rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return True
 
 
 def _has_wal(path: str) -> bool:
@@ -241,23 +217,4 @@ def _has_wal(path: str) -> bool:
     try:
         return os.path.getsize(f"{path}-wal") > 0
     except FileNotFoundError:
-        return False
-
-
-def _read_only_error(path: str) -> StoreError:
-    return StoreError(
-        f"the store {path} is read-only", hint="change its permissions, or name another with --store"
-    )
-
-
-def _is_read_only(path: str) -> bool:
-    """True if nothing can be written beside the store, and so not to it."""
-    return not os.access(os.path.dirname(path), os.W_OK)
-
-
-def _is_disk_full(path: str) -> bool:
-    """With not a byte free SQLite cannot make its side files, and says no more than that I/O failed."""
-    try:
-        return os.statvfs(os.path.dirname(path)).f_bavail == 0
-    except OSError:
         return False

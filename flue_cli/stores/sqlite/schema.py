@@ -135,7 +135,19 @@ def agent_origins_and_labels(db: Database) -> None:
     db.execute("ALTER TABLE entry ADD COLUMN label TEXT")
 
 
-MIGRATIONS = (sessions_and_entries, undo_and_forks, index_of_words, agent_origins_and_labels)
+def index_of_composed_words(db: Database) -> None:
+    """Empty the full-text index: its words were not brought into Unicode's composed form."""
+    db.execute("INSERT INTO words (words) VALUES ('delete-all')")
+    db.execute("UPDATE indexed SET upto = 0, erased = 0")
+
+
+MIGRATIONS = (
+    sessions_and_entries,
+    undo_and_forks,
+    index_of_words,
+    agent_origins_and_labels,
+    index_of_composed_words,
+)
 """All migrations in order; the file remembers them by the names of the functions."""
 SCHEMA_VERSION = len(MIGRATIONS)
 """Value of `user_version` that this Flue writes; it grows with every migration."""

@@ -43,9 +43,9 @@ from flue_cli.stores.rules import (
 from flue_cli.stores.sqlite import entry_queries, forks, timeline
 from flue_cli.stores.sqlite.begin_turn import TurnStarter
 from flue_cli.stores.sqlite.connections import Connections
-from flue_cli.stores.sqlite.database_file import translate_sqlite_errors
 from flue_cli.stores.sqlite.entry_codec import encode_entry
 from flue_cli.stores.sqlite.entry_rows import running_entry, settle_entry, snapshot_or_delta
+from flue_cli.stores.sqlite.file_errors import translate_sqlite_errors
 from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner, lease_term
 from flue_cli.stores.sqlite.locking.session_lock import SessionLocks
 from flue_cli.stores.sqlite.search import fts_index

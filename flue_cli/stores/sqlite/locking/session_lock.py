@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from flue_cli import times
-from flue_cli.errors import StoreLocked
+from flue_cli.errors import SessionBusy, StoreLocked
 from flue_cli.stores.queueing import SessionTaken, wait_for_session
 from flue_cli.stores.records import ABSENT, Lease, LeaseHolder, TurnRequest
 from flue_cli.stores.sqlite.locking.process_liveness import LeaseOwner, pid_and_host
@@ -56,22 +56,30 @@ class SessionLocks:
     ) -> Result:
         """Wait for the session, then run `action` on it in one transaction and return the result.
 
-        If `shortcut` has a result, other than None, that is returned without waiting. Raises SessionBusy
-        after `request.wait` seconds, and the errors of `admit_request`.
+        If `shortcut` has a result, other than None, that is returned without waiting. After `request.wait`
+        seconds raises SessionBusy, or StoreLocked if another program still locks the store. Also raises the
+        errors of `admit_request`.
         """
         waiter = _Waiter(request.uid)
 
+        locked: StoreLocked | None = None
+
         def attempt() -> Result | SessionTaken:
+            nonlocal locked
+            locked = None
             try:
                 return self._attempt(request, waiter, action, shortcut)
-            except StoreLocked:
-                if request.wait == 0:
-                    raise
+            except StoreLocked as error:
                 # Another program holds SQLite's write lock: wait for it as for a turn.
+                locked = error
                 return SessionTaken(LeaseHolder(0, "", times.now()), 1)
 
         try:
             return wait_for_session(attempt, request, pause)
+        except SessionBusy:
+            if locked:
+                raise locked from None
+            raise
         finally:
             if waiter.ticket:
                 self._queue.leave(waiter.ticket)

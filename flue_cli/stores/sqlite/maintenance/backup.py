@@ -27,8 +27,8 @@ from flue_cli.stores.sqlite.database_file import (
     SIDE_FILES,
     connect,
     open_database,
-    translate_sqlite_errors,
 )
+from flue_cli.stores.sqlite.file_errors import translate_sqlite_errors
 from flue_cli.stores.sqlite.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The tokenizer of the full-text index: words are runs of letters and digits, case-folded.
+"""The tokenizer of the full-text index: words are runs of letters and digits, folded (text.fold_text).
 
 Scripts without blanks between words are indexed as bigrams: a run becomes its overlapping pairs of
 characters, and its last character alone. Any part of the run is then found by its pairs, and a single
@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 
 from flue_cli.stores.search_query import SPACED, UNSPACED
+from flue_cli.text import fold_text
 
 _MAX_WORD = 64
 """Length at which a word is cut in the index, in characters."""
@@ -23,7 +24,7 @@ _UNSPACED = re.compile(f"[{UNSPACED}]")
 
 def tokenize(text: str) -> set[str]:
     """Return the distinct words of `text`."""
-    folded = text.casefold()
+    folded = fold_text(text)
     if folded.isascii():
         return {word[:_MAX_WORD] for word in _PLAIN_RUNS.findall(folded)}
     words: set[str] = set()
