@@ -22,6 +22,14 @@ from flue_cli.text import safe_line
 TEMPLATES = ("echo", "stateful", "streaming", "llm")
 """Templates of new agents: files in flue_cli/templates."""
 
+_FIRST_STEPS = {
+    "llm": (
+        "for OpenAI, first: export OPENAI_API_KEY=sk-... OPENAI_MODEL=gpt-5-mini",
+        "for Ollama, first: export OPENAI_BASE_URL=http://localhost:11434/v1 OPENAI_MODEL=llama3.2",
+    )
+}
+"""Notices about a new agent that needs something before it can answer, by template."""
+
 AgentArgument = Annotated[
     str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=complete_agents)
 ]
@@ -86,6 +94,8 @@ def new(
     path = os.path.join("agents", f"{name}.py")
     _write_template(path, template)
     app.output.result(path)
+    for line in _FIRST_STEPS.get(template, ()):
+        app.output.note(line)
     app.output.note(f"talk to it with: flue chat {wanted}")
 
 

@@ -6,12 +6,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from support.requirements import needs_root
@@ -64,96 +60,6 @@ def test_templates_answer(flue: Flue, template: str, reply: str) -> None:
     flue("agents", "new", "mine", "--template", template, stdin=None)
 
     assert flue("chat", "mine", "-s", "a", "one two", stdin=None).out == reply
-
-
-class Model(BaseHTTPRequestHandler):
-    """A server that speaks as an OpenAI-compatible one does, and notes what it is asked."""
-
-    asked: list[tuple[str, dict[str, Any], str | None]]
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.asked.append((self.path, body, self.headers["Authorization"]))
-        if body["messages"][-1]["content"] == "fail":
-            self.send_error(429, "slow down")
-            return
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.end_headers()
-        for event in (
-            {"choices": [{"delta": {"role": "assistant"}}]},
-            {"choices": [{"delta": {"content": "Hello, "}}]},
-            {"choices": [{"delta": {"content": "wörld"}}]},
-            {"choices": [], "usage": {"total_tokens": 7}},
-        ):
-            self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
-        self.wfile.write(b"data: [DONE]\n\n")
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-        """Say nothing."""
-
-
-@pytest.fixture
-def model() -> Iterator[tuple[str, list[Any]]]:
-    """A model's address, and what it was asked."""
-    with served() as address:
-        yield address, Model.asked
-
-
-@contextmanager
-def served() -> Iterator[str]:
-    """A model's server, stopped at the end; its address."""
-    Model.asked = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Model)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_a_language_model_remembers_the_conversation(flue: Flue, model: tuple[str, list[Any]]) -> None:
-    """The llm template streams a model's reply, shows it the session's history, and keeps the usage."""
-    address, asked = model
-    env = {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": "sk-secret", "OPENAI_MODEL": "tiny"}
-    flue("agents", "new", "helper", "--template", "llm", stdin=None)
-    chat = ("chat", "helper", "-s", "a")
-
-    assert flue(*chat, "one", stdin=None, env=env).out == "Hello, wörld\n"
-    assert flue(*chat, "two", stdin=None, env=env).out == "Hello, wörld\n"
-
-    path, body, authorization = asked[1]
-    assert (path, authorization) == ("/v1/chat/completions", "Bearer sk-secret")
-    assert [(message["role"], message["content"]) for message in body["messages"][1:]] == [
-        ("user", "one"),
-        ("assistant", "Hello, wörld"),
-        ("user", "two"),
-    ]
-    (_, second) = json.loads(flue("sessions", "export", "a", stdin=None).out)["turns"]
-    assert second["meta"].items() >= {"model": "tiny", "usage": {"total_tokens": 7}}.items()
-
-    failed = flue(*chat, "fail", stdin=None, env=env)
-    assert (failed.code, failed.out) == (1, "")
-    assert f"{address} answered 429" in failed.err
-    assert "sk-secret" not in failed.err
-
-
-def test_a_conversation_with_a_model_replays_without_it(flue: Flue) -> None:
-    """With the server stopped the llm template says it all again; a session keeps little more than the text."""
-    flue("agents", "new", "helper", "--template", "llm", stdin=None)
-    with served() as address:
-        env = {"OPENAI_BASE_URL": address, "OPENAI_MODEL": "tiny"}
-        flue("chat", "helper", "-s", "a", "--lines", stdin="one\ntwo\n", env=env)
-    (_, second) = json.loads(flue("sessions", "export", "a", stdin=None).out)["turns"]
-
-    assert second["meta"]["calls"] == [{"name": "model", "pieces": ["Hello, ", "wörld", {"total_tokens": 7}]}]
-    assert flue("replay", "a", stdin=None, env=env) == (0, "", "2 turns replayed, none differs\n")
-    path = flue.folder / "agents" / "helper.py"
-    path.write_text(path.read_text().replace('record("model"', 'record("other"'))
-    changed = flue("replay", "a", stdin=None, env=env)
-    assert (changed.code, changed.err) == (1, "2 turns replayed, 2 differ (turns 1, 2)\n")
-    assert "the call 'other' was not recorded, and is not made" in changed.out
 
 
 @pytest.mark.parametrize(
