@@ -5,6 +5,10 @@ Code below `cli/main.py` raises them; only `cli/main.py` turns one into output a
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
 
 class FlueError(Exception):
     """Base of all errors that Flue foresees.
@@ -20,6 +24,10 @@ class FlueError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def sentence(self) -> str:
+        """Return the message for the person at a terminal, with more than is stored or sent elsewhere."""
+        return self.message
 
 
 class UsageError(FlueError):
@@ -146,18 +154,48 @@ class StoreNewer(StoreError):
     type = "store_newer"
 
 
+class CodePlace(NamedTuple):
+    """A line of a file of Python code; `line` is 0 if it is unknown."""
+
+    path: str
+    line: int
+
+    def __str__(self) -> str:
+        """Write it as `agents/weather.py:12`, relative to the current folder if it is below it."""
+        try:
+            below = os.path.relpath(self.path)
+        except (OSError, ValueError):  # the current folder is gone; a path with NUL
+            below = ".."
+        path = self.path if below.startswith("..") else below
+        return f"{path}:{self.line}" if self.line else path
+
+
 class AgentError(FlueError):
     """The agent raised an exception, returned an invalid reply, or cannot be loaded.
 
-    `type` tells these apart; `traceback` is the agent's own, for `--verbose`, "" if there is none.
+    `type` tells these apart; `traceback` is the agent's own, for `--verbose`, "" if there is none. `place` is
+    the line of the agent's code that failed, if it is known.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, type: str, hint: str = "", traceback: str = "") -> None:  # noqa: A002 - the field's name in JSON
+    def __init__(
+        self,
+        message: str,
+        *,
+        type: str,  # noqa: A002 - the field's name in JSON
+        hint: str = "",
+        traceback: str = "",
+        place: CodePlace | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.type = type
         self.traceback = traceback
+        self.place = place
+
+    def sentence(self) -> str:
+        """Return the message with the place, which is nobody's business but the agent's author's."""
+        return f"{self.message} ({self.place})" if self.place else self.message
 
 
 def describe_exception(error: BaseException) -> str:
@@ -168,6 +206,37 @@ def describe_exception(error: BaseException) -> str:
     except BaseException:  # noqa: BLE001 - an agent's exception may raise anything in its __str__
         message = ""
     return f"{name}: {message}" if message else name
+
+
+def describe_with_cause(error: BaseException) -> str:
+    """Describe an exception and the one that it comes from: the first of a group, or the last `from`.
+
+    `ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception): TimeoutError: no answer`, or
+    `RuntimeError: no weather, caused by TimeoutError: no answer`.
+    """
+    words = describe_exception(error)
+    if isinstance(error, BaseExceptionGroup):
+        *_, first = first_exceptions(error)
+        return f"{words}: {describe_with_cause(first)}"
+    cause = error
+    for _ in range(_MAX_CAUSES):
+        if cause.__cause__ is None:
+            break
+        *_, cause = first_exceptions(cause.__cause__)
+    reason = describe_exception(cause)
+    return words if cause is error or reason in words else f"{words}, caused by {reason}"
+
+
+def first_exceptions(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error`; if it is a group also the first exception of it, and so on."""
+    yield error
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+        yield error
+
+
+_MAX_CAUSES = 100
+"""Causes that are followed at most: an exception may be its own cause."""
 
 
 def format_traceback(error: BaseException) -> str:

@@ -163,4 +163,4 @@ def _failure_text(error: Any) -> str:
     from flue_cli.text import safe_line
 
     hint = f"\nhint: {safe_line(error.hint)}" if error.hint else ""
-    return safe_line(error.message) + hint
+    return safe_line(error.sentence()) + hint

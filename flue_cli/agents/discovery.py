@@ -10,13 +10,15 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from flue_cli.agents.code_place import MODULE_PREFIX, failed_place
 from flue_cli.agents.origin import agent_origin
 from flue_cli.errors import (
     AgentError,
     AgentNotFound,
+    CodePlace,
     StoppedBySignal,
     UsageError,
-    describe_exception,
+    describe_with_cause,
     format_traceback,
 )
 from flue_cli.names import check_agent_name
@@ -159,7 +161,7 @@ def _execute_source(source: AgentSource, code: bytes) -> Any:
     import sys
     from importlib.util import module_from_spec, spec_from_file_location
 
-    name = "_flue_agent_" + source.name.replace(".", "_")
+    name = MODULE_PREFIX + source.name.replace(".", "_")
     folder = [os.path.dirname(source.path)] if os.path.basename(source.path) == "__init__.py" else None
     spec = spec_from_file_location(name, source.path, submodule_search_locations=folder)
     if spec is None:
@@ -191,11 +193,16 @@ def _unload_module(name: str) -> dict[str, Any]:
 
 
 def _load_failure(source: AgentSource, error: BaseException) -> AgentError:
+    words, place = describe_with_cause(error), failed_place(error, source.module)
+    if isinstance(error, SyntaxError) and error.filename:
+        words = f"{type(error).__name__}: {error.msg}"  # without the place, which is given for all errors
+        place = CodePlace(error.filename, error.lineno or 0)
     return AgentError(
-        f"agent '{source.name}' cannot be loaded: {describe_exception(error)}",
+        f"agent '{source.name}' cannot be loaded: {words}",
         type="load",
-        hint=f"look at {source.path}",
+        hint="" if place else f"look at {source.path}",
         traceback=format_traceback(error),
+        place=place,
     )
 
 

@@ -66,7 +66,7 @@ def _try_to_load(source: AgentSource) -> LoadCheck:
     try:
         function = load_agent(source).function
     except AgentError as error:
-        return LoadCheck(error.message, error.traceback)
+        return LoadCheck(error.sentence(), error.traceback)
     try:
         inspect.signature(function).bind("prompt", "session", "context")
     except TypeError as error:

@@ -110,7 +110,7 @@ def _serve(app: App, settings: Settings, store: Store, address: Address, options
     from flue_cli.server.sockets import listen_url, reserve
 
     def report(reference: str, error: FlueError) -> None:
-        app.output.note(f"error: {safe_line(error.message)} (reference {reference})")
+        app.output.note(f"error: {safe_line(error.sentence())} (reference {reference})")
         show_traceback(error, app.output, verbose=options.verbose)
 
     def listening() -> None:

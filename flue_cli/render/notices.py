@@ -41,16 +41,18 @@ def describe_holder(holder: LeaseHolder) -> str:
     return f"{who} has been answering for {format_whole_seconds(max(0, times.now() - holder.since))}"
 
 
-def show_failure(error: FlueError, output: Output, *, verbose: bool) -> None:
-    """A turn's error; with `verbose`, after the agent's own traceback."""
-    show_traceback(error, output, verbose=verbose)
-    output.error(error)
-
-
 def show_traceback(error: FlueError | None, output: Output, *, verbose: bool) -> None:
-    """With `verbose`, the traceback of an agent's error, if it has one."""
-    if verbose and isinstance(error, AgentError) and error.traceback:
+    """Show the traceback of an agent's error with `verbose`; without, have its hint say how to see it."""
+    if not verbose:
+        add_traceback_hint(error, "--verbose")
+    elif isinstance(error, AgentError) and error.traceback:
         output.note(error.traceback.rstrip("\n"))
+
+
+def add_traceback_hint(error: FlueError | None, option: str) -> None:
+    """Have the hint of an agent's error name `option`, if there is a traceback and no better hint."""
+    if isinstance(error, AgentError) and error.traceback and not error.hint:
+        error.hint = f"{option} shows the traceback"
 
 
 def note_begun_turn(output: Output, begun: BegunTurn) -> None:

@@ -89,7 +89,7 @@ def outcome_lines(side: TurnOutcome, what: Sequence[str]) -> list[str]:
     if "messages" in what:
         lines += [as_json(message.as_dict()) for message in side.messages]
     if side.error:
-        lines.append(f"({side.error.message})")
+        lines.append(f"({side.error.sentence()})")
     elif side.reply is not None and ("reply" in what or "error" in what):
         lines += side.reply.removesuffix("\n").split("\n")
     return [safe_line(line) for line in lines]

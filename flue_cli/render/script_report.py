@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from flue_cli.errors import AgentError, FlueError
+from flue_cli.render.notices import add_traceback_hint
 from flue_cli.render.streams import Output
 from flue_cli.text import safe_line, safe_text
 
@@ -43,7 +44,7 @@ def failed_script(result: ScriptResult, *, verbose: bool) -> Iterator[StyledPiec
     """Everything of a script that is not as expected, each with its place."""
     path = safe_line(result.script.path)
     if result.error:
-        yield f"\n{path}:{result.script.agent_line}: {safe_line(result.error.message)}\n", "bold red"
+        yield f"\n{path}:{result.script.agent_line}: {safe_line(result.error.sentence())}\n", "bold red"
         yield from _hint_pieces(result.error, verbose=verbose)
     for turn in result.turns:
         for failure in turn.failures:
@@ -83,6 +84,8 @@ def _failure_pieces(failure: FailedCheck) -> Iterator[StyledPiece]:
 
 
 def _hint_pieces(error: FlueError, *, verbose: bool) -> Iterator[StyledPiece]:
+    if not verbose:
+        add_traceback_hint(error, "--verbose")
     if error.hint:
         yield f"hint: {safe_line(error.hint)}\n", ""
     if verbose and isinstance(error, AgentError) and error.traceback:

@@ -127,7 +127,7 @@ class Output:
 
     def error(self, error: FlueError) -> None:
         """An error and its hint on stderr, a line each."""
-        self.note(f"error: {safe_line(error.message)}")
+        self.note(f"error: {safe_line(error.sentence())}")
         if error.hint:
             self.note(f"hint: {safe_line(error.hint)}")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from flue_cli.errors import AgentError, FlueError
-from flue_cli.render.notices import show_failure
 from flue_cli.render.streams import Output
 from flue_cli.repl.agent_file import load_interruptibly, reload_agent_file
 from flue_cli.repl.conversation import Conversation
+from flue_cli.repl.failures import show_failure
 from flue_cli.repl.terminal import no_input_for_agents
 from flue_cli.text import safe_line
 from flue_cli.turns.cancellation import Cancellation
@@ -39,7 +39,7 @@ def reload_agent(conversation: Conversation, output: Output, cancellation: Cance
         with no_input_for_agents():
             conversation.loaded = load_interruptibly(lambda: reload_agent_file(old), cancellation)
     except AgentError as error:
-        show_failure(error, output, verbose=conversation.options.verbose)
+        show_failure(error, conversation, output)
         output.note("the old agent goes on answering")
         return
     is_same = conversation.loaded.stamp == old.stamp

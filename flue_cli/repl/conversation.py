@@ -45,6 +45,7 @@ class Conversation:
         self.options = options
         self.agent_loader = agent_loader
         self.reply_format_override = ""
+        self.last_traceback = ""  # of the agent's last failure in this chat
         self.switch_session(name, expect)
         self._adopts = adopts
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.errors import FlueError, StoppedBySignal, TurnCancelled
 from flue_cli.render.diff_lines import data_lines
-from flue_cli.render.notices import note_begun_turn, show_failure
+from flue_cli.render.notices import note_begun_turn
 from flue_cli.render.status_line import StatusLine, ring_terminal_bell
 from flue_cli.render.streams import Output
 from flue_cli.repl.agent_reload import check_agent_file
 from flue_cli.repl.agent_thread import AgentThread
 from flue_cli.repl.conversation import Conversation
+from flue_cli.repl.failures import show_failure
 from flue_cli.repl.reply_view import REPLY_VIEWS, ReplyView
 from flue_cli.repl.slash import ChatContext, NextAction, run_line
 from flue_cli.repl.terminal import (
@@ -131,7 +132,7 @@ def _run_prompt(prompt: str, chat: _RunningChat) -> None:
         )
         view.end(turn.reply)
         if turn.error:
-            show_failure(turn.error, output, verbose=conversation.options.verbose)
+            show_failure(turn.error, conversation, output)
 
 
 def _run_dry(prompt: str, chat: _RunningChat) -> None:
@@ -144,7 +145,7 @@ def _run_dry(prompt: str, chat: _RunningChat) -> None:
         )
         view.end(dry_run.result.reply if dry_run.result else None)
         if dry_run.error:
-            show_failure(dry_run.error, output, verbose=conversation.options.verbose)
+            show_failure(dry_run.error, conversation, output)
             return
         for line in data_lines(dry_run.data_changes()):
             output.note(str(line).rstrip("\n"))

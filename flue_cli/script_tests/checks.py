@@ -41,7 +41,7 @@ def check_step(step: Step, outcome: StepOutcome) -> tuple[FailedCheck, ...]:
     """Check the turn against its step; returns the failures in the order of the script."""
     kinds = {expected.kind for expected in step.expectations}
     if outcome.error and FAILS not in kinds:
-        return (FailedCheck(step.line, f"the turn failed: {outcome.error.message}"),)
+        return (FailedCheck(step.line, f"the turn failed: {outcome.error.sentence()}"),)
     unmet = [_CHECKS[expected.kind](expected, outcome) for expected in step.expectations]
     unanswered = [
         FailedCheck(step.line, f"the agent made the call '{name}', which has no answer here")

@@ -48,7 +48,7 @@ def _add_suite(root: Element, result: ScriptResult) -> None:
         case = SubElement(
             suite, "testcase", classname=place, name="agent", file=place, line=str(script.agent_line)
         )
-        SubElement(case, "error", message=_xml_text(safe_line(result.error.message)))
+        SubElement(case, "error", message=_xml_text(safe_line(result.error.sentence())))
     for turn in result.turns:
         case = SubElement(
             suite,

@@ -14,8 +14,16 @@ from typing import Any, NoReturn, TypeVar
 
 from flue_cli.agents.api import AgentContext, AgentSession, Reply
 from flue_cli.agents.call_recording import CallSource
+from flue_cli.agents.code_place import defined_place, failed_place
 from flue_cli.agents.discovery import SIGNATURE_HINT, Agent, AgentFunction
-from flue_cli.errors import AgentError, FlueError, StoreError, describe_exception, format_traceback
+from flue_cli.errors import (
+    AgentError,
+    FlueError,
+    StoreError,
+    describe_exception,
+    describe_with_cause,
+    format_traceback,
+)
 from flue_cli.jsondata.strict import MAX_BYTES
 from flue_cli.stores.records import TurnResult
 from flue_cli.turns.cancellation import AgentStopped, Cancellation
@@ -106,7 +114,7 @@ def call_function(
             raise cancellation.reason from None
         if isinstance(error, AgentError | StoreError):
             raise
-        raise _agent_error(error) from error
+        raise _agent_error(error, function) from error
     if os.getpid() != process:
         _end_forked_process(None)
     cancellation.check()
@@ -241,13 +249,20 @@ def _bad_reply_error(problem: str) -> AgentError:
     return AgentError(problem, type="bad_reply")
 
 
-def _agent_error(error: BaseException) -> AgentError:
+def _agent_error(error: BaseException, function: AgentFunction) -> AgentError:
     trace = format_traceback(error)
+    place = failed_place(error, getattr(function, "__module__", None) or "")
     if isinstance(error, SystemExit):
         words = describe_exception(error).partition(": ")[2]
-        return AgentError(f"the agent called sys.exit({words})", type="exit", traceback=trace)
+        return AgentError(f"the agent called sys.exit({words})", type="exit", traceback=trace, place=place)
     at_the_call = error.__traceback__ is not None and error.__traceback__.tb_next is None
-    hint = SIGNATURE_HINT if isinstance(error, TypeError) and at_the_call else ""
+    hint = ""
+    if isinstance(error, TypeError) and at_the_call:
+        hint, place = SIGNATURE_HINT, defined_place(function)
     return AgentError(
-        f"the agent failed: {describe_exception(error)}", type="exception", hint=hint, traceback=trace
+        f"the agent failed: {describe_with_cause(error)}",
+        type="exception",
+        hint=hint,
+        traceback=trace,
+        place=place,
     )

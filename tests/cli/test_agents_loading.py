@@ -180,7 +180,7 @@ def test_an_agent_that_cannot_be_loaded_says_why(folders: Folders, source: str, 
     assert (failed.value.type, failed.value.exit_code) == ("load", 1)
     assert failed.value.message.startswith("agent 'bad' cannot be loaded: ")
     assert reason in failed.value.message
-    assert str(path) in failed.value.message + failed.value.hint
+    assert str(path) in failed.value.sentence() + failed.value.hint
 
 
 def test_an_agent_that_cannot_be_read_says_why(folders: Folders) -> None:

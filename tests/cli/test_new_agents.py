@@ -147,7 +147,7 @@ def test_what_is_wrong_with_agents_is_said(flue: Flue) -> None:
 def test_some_agents_can_be_checked(flue: Flue) -> None:
     """Only the named agents are loaded; the exit code tells whether they are sound."""
     flue.agent("sound", SOUND["plain"])
-    flue.agent("broken", "raise ValueError('oops')")
+    broken = flue.agent("broken", "raise ValueError('oops')")
     flue.agent("other", "import pathlib\npathlib.Path('ran').touch()")
 
     assert flue("agents", "check", "sound", stdin=None).code == 0
@@ -155,7 +155,7 @@ def test_some_agents_can_be_checked(flue: Flue) -> None:
     assert done.code == 1
     assert [agent["problem"] for agent in json.loads(done.out)] == [
         None,
-        "agent 'broken' cannot be loaded: ValueError: oops",
+        f"agent 'broken' cannot be loaded: ValueError: oops ({broken}:1)",
     ]
     assert "Traceback" in done.err
     assert flue("agents", "check", "nobody", stdin=None).code == 3

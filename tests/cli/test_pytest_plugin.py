@@ -61,7 +61,7 @@ def test_mistakes_are_told(pytester: pytest.Pytester) -> None:
         [
             "*one.flue:3: there is no field 'sed'",
             "hint: did you mean seed?",
-            "*three.flue:1: agent 'broken' cannot be loaded: LookupError: nothing here",
+            "*three.flue:1: agent 'broken' cannot be loaded: LookupError: nothing here (agents/broken.py:1)",
             "*two.flue:2: there is no agent 'ecko'",
             "hint: did you mean echo?",
         ]

@@ -180,7 +180,9 @@ def test_an_agent_that_fails_now(flue: Flue) -> None:
     done = replay(flue, "a", "--verbose")
 
     assert done.code == 1
-    assert done.out == "[2] fails now\n> two\n- two\n+ (the agent failed: AssertionError: no twos)\n"
+    assert (
+        done.out == f"[2] fails now\n> two\n- two\n+ (the agent failed: AssertionError: no twos ({path}:2))\n"
+    )
     assert "Traceback" in done.err
     assert done.err.endswith("3 turns replayed, 1 differs (turn 2)\n")
     assert "Traceback" not in replay(flue, "a").err

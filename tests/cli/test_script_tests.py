@@ -91,7 +91,8 @@ def test_what_is_different_is_shown(flue: Flue) -> None:
         "x.flue:6: the reply differs\n> one\n> two\n one\n-three\n+two\n\n"
         'x.flue:10: the data differs\n> a\n {\n-  "n": 3\n+  "n": 2\n }\n\n'
         "x.flue:13: the reply does not match\n> now\n-\\d\\d\\.\n+2026-01-01T00:00:02+00:00\n\n"
-        "x.flue:15: the turn failed: the agent failed: ValueError: as asked\n> fail"
+        "x.flue:15: the turn failed: the agent failed: ValueError: as asked "
+        f"({flue.home}/agents/wild.py:8)\n> fail\nhint: --verbose shows the traceback"
     )
     assert summary.startswith("1 passed, 4 failed in ")
     assert "raise ValueError" in flue("test", "x.flue", "--verbose", stdin=None).out

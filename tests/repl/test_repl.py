@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import stat
@@ -411,7 +412,11 @@ def test_an_agent_that_fails_does_not_end_the_chat(driver: ChatDriver) -> None:
 
     page = driver.chat(breaks, "break" + ENTER, "go on" + ENTER, CTRL_D)
 
-    assert "<break>\nerror: the agent called sys.exit(3)\n<go on>\n" in page
+    assert re.search(
+        r"<break>\nerror: the agent called sys.exit\(3\) \(.*test_repl\.py:\d+\)\n"
+        r"hint: /traceback shows the traceback\n<go on>\n",
+        page,
+    )
     assert [entry.outcome for entry in driver.entries()] == ["failed", "completed"]
 
 
@@ -425,7 +430,23 @@ def test_verbose_shows_where_an_agent_failed(driver: ChatDriver) -> None:
     page = driver.chat(driver.conversation(divides, options=verbose), "bad" + ENTER, "good" + ENTER, CTRL_D)
 
     assert "/help\nTraceback (most recent call last):\n" in page
-    assert "by zero\nerror: the agent failed: ZeroDivisionError: division by zero\n<1.0>\n" in page
+    assert re.search(r"by zero\nerror: the agent failed: .* by zero \(.*test_repl\.py:\d+\)\n<1.0>\n", page)
+
+
+def test_the_traceback_of_a_failure_can_be_had_afterwards(driver: ChatDriver) -> None:
+    """/traceback shows the whole traceback of the last failure, also after other turns and of a dry run."""
+
+    def divides(prompt: str, session: Any, context: Any) -> str:
+        return f"<{1 / (prompt != 'bad')}>"
+
+    def chat(*lines: str) -> str:
+        return driver.chat(divides, *[line + ENTER for line in lines], CTRL_D)
+
+    assert "error: the agent has not failed in this chat\n" in chat("good", "/traceback")
+    for page in (chat("bad", "good", "/traceback"), chat("/try bad", "/traceback")):
+        shown = page.partition("Traceback (most recent call last):\n")[2]
+        assert "in divides\n" in shown
+        assert "ZeroDivisionError: division by zero\n" in shown
 
 
 def test_an_agent_has_only_the_time_it_is_given(driver: ChatDriver) -> None:

@@ -60,7 +60,7 @@ class Page(Output):
         self.write_raw(safe_text(text) + "\n")
 
     def error(self, error: FlueError) -> None:
-        self.note(f"error: {error.message}")
+        self.note(f"error: {error.sentence()}")
         if error.hint:
             self.note(f"hint: {error.hint}")
 

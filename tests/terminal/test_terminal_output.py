@@ -461,7 +461,10 @@ def agent(prompt, session, context):
     terminal.say("print")
     terminal.wait_for(f"> print\nprinted {SHOWN}\nerror {SHOWN}\nbytes {SHOWN}\ndone\n>")
     terminal.say("fail")
-    terminal.wait_for(f"> fail\nerror: the agent failed: ValueError: {SHOWN}\n>")
+    terminal.wait_for(f"> fail\nerror: the agent failed: ValueError: {SHOWN} (")
+    terminal.wait_for("hint: /traceback shows the traceback\n>")
+    terminal.say("/traceback")
+    terminal.wait_for(f"\nValueError: {SHOWN}\n>")
     terminal.say("/history 3")
     terminal.wait_for("> print\ndone\n\n[4] ")
 

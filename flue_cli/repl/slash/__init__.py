@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import dedent
 
 from flue_cli.errors import FlueError, UsageError
+from flue_cli.repl.failures import show_failure
 from flue_cli.repl.slash import agents, data, export_copy_editor, markdown, sessions, status, timeline
 from flue_cli.repl.slash.command_context import (
     ChatContext,
@@ -36,7 +37,7 @@ def run_line(line: str, chat: ChatContext) -> NextAction:
     try:
         return find_command(name)(argument, chat) or NextAction()
     except FlueError as error:
-        chat.output.error(error)
+        show_failure(error, chat.conversation, chat.output)
         return NextAction()
 
 

@@ -1,15 +1,18 @@
-"""Slash commands that show the chat's state and the usage of its turns."""
+"""Slash commands that show the chat's state, its last failure, and the usage of its turns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from flue_cli import times
+from flue_cli.errors import NotFound
+from flue_cli.render.tables import show_paged_text
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.slash.command_context import ChatContext, SlashCommand, parse_number, refuse_argument
 from flue_cli.repl.slash.usage import session_usage
+from flue_cli.repl.terminal import cooked_mode
 from flue_cli.stores.records import ABSENT, SessionHead
-from flue_cli.text import format_bytes, format_turns, pluralize, safe_line
+from flue_cli.text import format_bytes, format_turns, pluralize, safe_line, safe_text
 from flue_cli.times import format_ago, format_duration
 
 _DEFAULT_TURNS = 10
@@ -42,6 +45,15 @@ def show_status(argument: str, chat: ChatContext) -> None:
     chat.output.result(
         "\n".join(f"{name:<8} {safe_line(fact)}" for name, fact in _status_facts(chat.conversation))
     )
+
+
+def show_last_traceback(argument: str, chat: ChatContext) -> None:
+    """Show the traceback of the agent's last failure in this chat."""
+    refuse_argument(argument, "/traceback")
+    if not chat.conversation.last_traceback:
+        raise NotFound("the agent has not failed in this chat")
+    with cooked_mode():
+        show_paged_text(chat.output, safe_text(chat.conversation.last_traceback))
 
 
 def _status_facts(conversation: Conversation) -> Iterator[tuple[str, str]]:
@@ -93,5 +105,9 @@ def _format_figure(figure: float) -> str:
     return f"{figure:,}" if isinstance(figure, int) else f"{figure:,.6g}"
 
 
-COMMANDS: dict[str, SlashCommand] = {"/status": show_status, "/usage": show_usage}
+COMMANDS: dict[str, SlashCommand] = {
+    "/status": show_status,
+    "/usage": show_usage,
+    "/traceback": show_last_traceback,
+}
 """Slash command to function."""
