@@ -14,6 +14,7 @@ from typing import Any
 _PACKAGE = "flue-cli"
 _PIPX_MARK = "pipx_metadata.json"
 _UV_MARK = "uv-receipt.toml"
+_VENV_MARK = "pyvenv.cfg"
 
 
 def install_extra_command(extra: str) -> str:
@@ -32,7 +33,7 @@ def install_command(*requirements: str) -> str:
         for is_editable, requirement in [*others, *((False, requirement) for requirement in requirements)]:
             words += ["--with-editable" if is_editable else "--with", requirement]
         return shlex.join(["uv", "tool", "install", *words])
-    return shlex.join([sys.executable, "-m", "pip", "install", *requirements])
+    return shlex.join([*_pip_install(), *requirements])
 
 
 def upgrade_hint() -> str:
@@ -42,12 +43,23 @@ def upgrade_hint() -> str:
         return "install a newer Flue"
     if is_editable:
         return f"update {checkout}"
-    command = shlex.join([sys.executable, "-m", "pip", "install", checkout])
+    command = shlex.join([*_pip_install(), checkout])
     if _is_marked(_PIPX_MARK):
         command = shlex.join(["pipx", "reinstall", os.path.basename(sys.prefix)])
     elif _is_marked(_UV_MARK):
         command = f"uv tool upgrade {_PACKAGE}"
     return f"update {checkout}, then: {command}"
+
+
+def _pip_install() -> list[str]:
+    try:
+        with open(os.path.join(sys.prefix, _VENV_MARK), encoding="utf-8", errors="replace") as file:
+            made_by_uv = any(line.startswith("uv =") for line in file)
+    except OSError:
+        made_by_uv = False
+    if made_by_uv:  # such an environment has no pip of its own
+        return ["uv", "pip", "install", "--python", sys.executable]
+    return [sys.executable, "-m", "pip", "install"]
 
 
 def _is_marked(name: str) -> bool:

@@ -42,10 +42,13 @@ def describe(source: AgentSource) -> Description:
         return Description("", "", f"not valid Python: {reason}{line}")
     docstring = ast.get_docstring(tree) or ""
     name = source.attribute.partition(".")[0]
-    problem = (
-        "" if any(_binds_name(node, name) for node in _module_level_nodes(tree)) else f"defines no '{name}'"
-    )
+    problem = "" if defines_name(tree, name) else f"defines no '{name}'"
     return Description(docstring.partition("\n")[0].strip(), docstring, problem)
+
+
+def defines_name(tree: ast.Module, name: str) -> bool:
+    """True if a module defines or imports `name`."""
+    return any(_binds_name(node, name) for node in _module_level_nodes(tree))
 
 
 def _module_level_nodes(tree: ast.AST) -> Iterator[ast.AST]:

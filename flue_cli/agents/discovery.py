@@ -94,11 +94,16 @@ def find_agent_origin(settings: Settings, name: str) -> str:
 
 
 def list_agents(settings: Settings) -> list[AgentSource]:
-    """List the agents that `find_agent` can find, sorted by name."""
+    """List the agents that `find_agent` can find, sorted by name, without their helper modules."""
+    from flue_cli.agents.helper_modules import helper_modules
+
     winners: dict[str, AgentSource] = {}
     for origin, folder in _agent_search_path(settings):
-        for source in _agents_in_folder(origin, folder):
-            winners.setdefault(source.name, source)
+        sources = list(_agents_in_folder(origin, folder))
+        helpers = helper_modules(source.path for source in sources if not is_folder_agent(source))
+        for source in sources:
+            if source.path not in helpers:
+                winners.setdefault(source.name, source)
     for source in _agents_in_packages():
         winners.setdefault(source.name, source)
     return [winners[name] for name in sorted(winners)]
@@ -157,13 +162,17 @@ def load_agent(source: AgentSource) -> Agent:
 
 
 def _execute_source(source: AgentSource, code: bytes) -> Any:
-    """Execute the source as a module with a private name, without changing sys.path."""
+    """Execute the source as a module with a private name, without changing sys.path.
+
+    It is a package of the modules in its folder, so that `from .helpers import x` works. Each agent has its
+    own copies of them, and `agents/json.py` does not stand in for Python's module.
+    """
     import sys
     from importlib.util import module_from_spec, spec_from_file_location
 
-    name = MODULE_PREFIX + source.name.replace(".", "_")
-    folder = [os.path.dirname(source.path)] if os.path.basename(source.path) == "__init__.py" else None
-    spec = spec_from_file_location(name, source.path, submodule_search_locations=folder)
+    name = _module_name(source)
+    folder = os.path.dirname(source.path)
+    spec = spec_from_file_location(name, source.path, submodule_search_locations=[folder])
     if spec is None:
         raise ImportError("not a Python module")
     module = module_from_spec(spec)
@@ -184,6 +193,24 @@ def _execute_source(source: AgentSource, code: bytes) -> Any:
     return module
 
 
+def _module_name(source: AgentSource) -> str:
+    return MODULE_PREFIX + source.name.replace(".", "_")
+
+
+def is_folder_agent(source: AgentSource) -> bool:
+    """True if the agent is a folder with an `__init__.py`."""
+    return os.path.basename(source.path) == "__init__.py"
+
+
+def loaded_helpers(source: AgentSource) -> list[str]:
+    """List the files of the modules in the agent's folder that it has imported."""
+    import sys
+
+    beginning = f"{_module_name(source)}."
+    loaded = [module for name, module in list(sys.modules.items()) if name.startswith(beginning)]
+    return sorted(path for module in loaded if (path := getattr(module, "__file__", None)))
+
+
 def _unload_module(name: str) -> dict[str, Any]:
     """Remove a module and its submodules from sys.modules, so that all are loaded again; returns them."""
     import sys
@@ -193,14 +220,17 @@ def _unload_module(name: str) -> dict[str, Any]:
 
 
 def _load_failure(source: AgentSource, error: BaseException) -> AgentError:
-    words, place = describe_with_cause(error), failed_place(error, source.module)
+    from flue_cli.agents.missing_module import missing_module_hint
+
+    words = describe_with_cause(error).replace(f"{_module_name(source)}.", ".")
+    place = failed_place(error, source.module)
     if isinstance(error, SyntaxError) and error.filename:
         words = f"{type(error).__name__}: {error.msg}"  # without the place, which is given for all errors
         place = CodePlace(error.filename, error.lineno or 0)
     return AgentError(
         f"agent '{source.name}' cannot be loaded: {words}",
         type="load",
-        hint="" if place else f"look at {source.path}",
+        hint=missing_module_hint(error, place) or ("" if place else f"look at {source.path}"),
         traceback=format_traceback(error),
         place=place,
     )

@@ -66,7 +66,9 @@ def _try_to_load(source: AgentSource) -> LoadCheck:
     try:
         function = load_agent(source).function
     except AgentError as error:
-        return LoadCheck(error.sentence(), error.traceback)
+        # Without a place the hint only repeats the path.
+        advice = f"; {error.hint}" if error.place and error.hint else ""
+        return LoadCheck(error.sentence() + advice, error.traceback)
     try:
         inspect.signature(function).bind("prompt", "session", "context")
     except TypeError as error:

@@ -24,6 +24,7 @@ from flue_cli.render import machine_output
 from flue_cli.settings import Settings, config_path
 from flue_cli.stores import open_store
 from flue_cli.stores.records import HealthFinding
+from flue_cli.text import pluralize
 
 _LIBRARIES = ("typer", "rich", "prompt-toolkit", "sqlite-utils", "platformdirs")
 
@@ -131,7 +132,11 @@ def _agents(settings: Settings) -> Iterator[HealthFinding]:
     except FlueError as error:
         yield HealthFinding("problem", error.message, error.hint or "name folders that are there")
         return
-    yield HealthFinding("ok", f"{len(found)} agents: {', '.join(source.name for source in found)}")
+    yield HealthFinding(
+        "ok",
+        f"{pluralize(len(found), 'agent')} found, not loaded: {', '.join(source.name for source in found)}",
+        "to load them: flue agents check",
+    )
     for source in found:
         problem = describe(source).problem
         if problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from flue_cli import times
@@ -20,7 +20,8 @@ class LoadedAgent(NamedTuple):
     """An agent loaded at `loaded_at` from `source` (None: from no file); `stamp` is its files' state then.
 
     `reported_stamp` is a later state that the person was told about. `notice` is shown when a conversation
-    with the agent begins; "" for none.
+    with the agent begins; "" for none. `helpers` are the files of the modules that an agent of one file has
+    imported from its folder.
     """
 
     agent: Agent
@@ -29,6 +30,7 @@ class LoadedAgent(NamedTuple):
     reported_stamp: FileStamp = ()
     loaded_at: int = 0
     notice: str = ""
+    helpers: tuple[str, ...] = ()
 
     @property
     def file_name(self) -> str:
@@ -44,7 +46,9 @@ class LoadedAgent(NamedTuple):
         """
         if self.source is None or self.source.module:
             return self.stamp
-        return file_stamp(self.source) or self.stamp  # an editor may remove the file while it saves
+        return (
+            file_stamp(self.source, self.helpers) or self.stamp
+        )  # an editor may remove the file while it saves
 
 
 def _refuse_any_agent(name: str) -> LoadedAgent:
@@ -65,7 +69,10 @@ class AgentLoader(NamedTuple):
 def load_agent_file(source: AgentSource) -> LoadedAgent:
     """Load the agent of `source`; raises as discovery.load_agent."""
     stamp = file_stamp(source)  # before the file is read, so that a save in between counts as a change
-    return LoadedAgent(discovery.load_agent(source), source, stamp, loaded_at=times.now())
+    agent = discovery.load_agent(source)
+    helpers = () if discovery.is_folder_agent(source) else tuple(discovery.loaded_helpers(source))
+    stamp += tuple(_path_stamp(path) for path in helpers if os.path.exists(path))
+    return LoadedAgent(agent, source, stamp, loaded_at=times.now(), helpers=helpers)
 
 
 def reload_agent_file(loaded: LoadedAgent) -> LoadedAgent:
@@ -90,11 +97,12 @@ def load_interruptibly(load: Callable[[], LoadedAgent], cancellation: Cancellati
         raise
 
 
-def file_stamp(source: AgentSource) -> FileStamp:
-    """Read the state of an agent's file, or of all Python files in its folder; () if the file is missing."""
-    folder, name = os.path.split(source.path)
+def file_stamp(source: AgentSource, helpers: Sequence[str] = ()) -> FileStamp:
+    """Read the state of an agent's file and `helpers`, or of a folder agent's files; () if one is missing."""
     try:
-        return tuple(_folder_stamp(folder)) if name == "__init__.py" else (_path_stamp(source.path),)
+        if discovery.is_folder_agent(source):
+            return tuple(_folder_stamp(os.path.dirname(source.path)))
+        return tuple(_path_stamp(path) for path in (source.path, *helpers))
     except OSError:
         return ()
 

@@ -250,13 +250,15 @@ def _bad_reply_error(problem: str) -> AgentError:
 
 
 def _agent_error(error: BaseException, function: AgentFunction) -> AgentError:
+    from flue_cli.agents.missing_module import missing_module_hint
+
     trace = format_traceback(error)
     place = failed_place(error, getattr(function, "__module__", None) or "")
     if isinstance(error, SystemExit):
         words = describe_exception(error).partition(": ")[2]
         return AgentError(f"the agent called sys.exit({words})", type="exit", traceback=trace, place=place)
     at_the_call = error.__traceback__ is not None and error.__traceback__.tb_next is None
-    hint = ""
+    hint = missing_module_hint(error, place)
     if isinstance(error, TypeError) and at_the_call:
         hint, place = SIGNATURE_HINT, defined_place(function)
     return AgentError(

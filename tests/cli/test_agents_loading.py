@@ -67,6 +67,32 @@ def test_a_package_is_an_agent_with_modules_of_its_own(folders: Folders) -> None
     assert call(folders.load("pack")) == "part 4"
 
 
+def test_an_agent_imports_the_modules_beside_it(folders: Folders) -> None:
+    """A file `helpers.py` is imported as `.helpers`, by every agent a copy of its own, and is not on the path."""
+    source = """
+        from . import helpers
+        from .helpers import count
+        def agent(prompt, session, context):
+            from .later import word
+            count.append(word)
+            return f"{len(helpers.count)} {helpers.__name__}"
+    """
+    write(folders.user / "helpers.py", "from .later import word\ncount = [word]\n")
+    write(folders.user / "later.py", "word = 'x'\n")
+    write(folders.user / "one.py", source)
+    write(folders.user / "two.py", source)
+    search = list(sys.path)
+    one, two = folders.load("one"), folders.load("two")
+
+    assert [call(one), call(one), call(two)] == [
+        "2 _flue_agent_one.helpers",
+        "3 _flue_agent_one.helpers",
+        "2 _flue_agent_two.helpers",
+    ]
+    assert sys.path == search
+    assert "helpers" not in sys.modules
+
+
 def test_an_agent_may_define_classes_of_every_kind(folders: Folders) -> None:
     """Dataclasses and pickles, which look their module up by name, work in an agent's file."""
     write(

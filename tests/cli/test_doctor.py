@@ -109,6 +109,21 @@ def test_a_bad_configuration(flue: Flue) -> None:
     assert problems(flue) == [f"{file}: there is no key 'wayt'"]
 
 
+def test_agents_are_not_called_sound_unloaded(flue: Flue) -> None:
+    """Agents are said to be found and not loaded, with the command that loads them; helper modules are left out."""
+    flue.agent("broken", "from .helpers import x\nraise ValueError\ndef agent(a, b, c): ...")
+    flue.agent("helpers", "x = 1")
+    done = flue("doctor", stdin=None)
+
+    (line,) = [line for line in done.out.splitlines() if line.split("\t")[1] == "agents"]
+    assert line.split("\t") == [
+        "ok",
+        "agents",
+        "4 agents found, not loaded: broken, greeting, journal, task-planner",
+        "to load them: flue agents check",
+    ]
+
+
 def test_agents_that_are_broken_or_missing(flue: Flue) -> None:
     """Broken agents and folders that are not there are named; no agent is run."""
     flue.agent("broken", "def agent(")

@@ -163,6 +163,34 @@ def test_every_file_of_an_agent_counts(driver: ChatDriver, tmp_path: Path) -> No
     assert f"{file} has changed: /reload loads it\n{file} is loaded again\nchanged\n" in page
 
 
+def test_a_module_beside_an_agent_counts(driver: ChatDriver, folder: AgentFolder) -> None:
+    """A changed module that an agent imports from its folder is mentioned, and /reload takes it."""
+    folder.write("words", "word = 'old'\n")
+    folder.write("other", "word = 'other'\n")
+    folder.write(
+        "tester",
+        "from .words import word\ndef agent(prompt, session, context):\n    return f'{word} {prompt}'\n",
+    )
+
+    def change() -> None:
+        folder.write("other", "word = 'changed'\n")
+        folder.write("words", "word = 'new'\n")
+
+    driver.page.when("old one\n", change)
+    page = driver.chat(
+        talking_to(driver, folder),
+        "one" + ENTER,
+        "two" + ENTER,
+        "/reload" + ENTER,
+        "three" + ENTER,
+        "/reload" + ENTER,
+        CTRL_D,
+    )
+
+    assert page.count("tester.py has changed: /reload loads it") == 1
+    assert "old two\ntester.py is loaded again\nnew three\ntester.py is loaded again, unchanged\n" in page
+
+
 def test_a_changed_file_is_mentioned_once(driver: ChatDriver, folder: AgentFolder) -> None:
     """Without --watch, a changed file is mentioned once a change, and the agent stays."""
     conversation = talking_to(driver, folder)

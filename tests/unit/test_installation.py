@@ -41,6 +41,12 @@ def test_pip_of_the_interpreter_that_runs(environment: Path) -> None:
     assert shlex.split(command)[-2:] == ["a>=1", "b"]
 
 
+def test_in_an_environment_of_uv(environment: Path) -> None:
+    """An environment that uv made has no pip: uv installs into it."""
+    (environment / "pyvenv.cfg").write_text("home = /usr/bin\nuv = 0.9.1\n")
+    assert install_command("a>=1") == f"uv pip install --python {environment}/bin/python 'a>=1'"
+
+
 def test_in_a_tool_of_pipx(environment: Path) -> None:
     """pipx injects, into the environment of that name."""
     (environment / "pipx_metadata.json").write_text("{}")
