@@ -9,6 +9,7 @@ Glossary. Each word means this and nothing else, in code, messages and manual:
 - session: one conversation with one agent: a timeline with history and data.
 - prompt: the text given to the agent. reply: the text that it returns.
 - turn: one prompt and its reply, stored as a whole or not at all.
+- partial reply: the pieces of a reply that came before its turn failed or was cancelled.
 - message: one item of the history: a prompt, a reply, or a tool message.
 - history: the messages of the completed turns, oldest first.
 - data: the JSON object that an agent keeps from turn to turn.

@@ -109,12 +109,14 @@ def _origin_fields(origin: ForkOrigin | None) -> tuple[object, object]:
 
 def plain_turn(entry: Entry) -> str:
     """One turn as text, ending in a newline."""
-    from flue_cli.stores.rules import outcome_label
+    from flue_cli.stores.rules import outcome_label, partial_reply, partial_reply_label
 
     mark = outcome_label(entry)
     text = f"[{entry.turn}] ({mark})\n" if mark else f"[{entry.turn}]\n"
     if entry.kind == "prompt":
         text += "> " + entry.prompt.replace("\n", "\n  ") + "\n"
+    if part := partial_reply(entry):
+        text += f"({partial_reply_label(entry)}:)\n{part.removesuffix(chr(10))}\n"
     if entry.reply is not None:
         text += entry.reply if entry.reply.endswith("\n") else entry.reply + "\n"
     elif entry.error:

@@ -22,7 +22,7 @@ from flue_cli.render.search_hits import hit_excerpt
 from flue_cli.render.session_tree import TreeNode
 from flue_cli.render.streams import Output
 from flue_cli.stores.records import Entry, HealthFinding, SearchHit
-from flue_cli.stores.rules import outcome_label
+from flue_cli.stores.rules import outcome_label, partial_reply, partial_reply_label
 from flue_cli.stores.search_query import SearchQuery
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import format_ago, format_local_time
@@ -158,6 +158,8 @@ def _turn_text(entry: Entry, as_markdown: bool) -> str:
         pieces.append((f"  {mark}", "bold" if entry.outcome == "completed" else "bold red"))
     if entry.kind == "prompt":
         pieces.append(("\n> " + safe_text(entry.prompt).replace("\n", "\n  "), "bold"))
+    if part := partial_reply(entry):
+        pieces.append((f"\n{partial_reply_label(entry)}:\n{safe_text(part).rstrip(chr(10))}", "dim"))
     if entry.reply is None and entry.error:
         pieces.append((f"\n{safe_line(entry.error.message)}", "red"))
     said = f"{style_pieces(pieces)}\n"

@@ -10,7 +10,7 @@ from flue_cli.render.script_report import StyledPiece, show_pieces
 from flue_cli.render.streams import Output
 from flue_cli.sessions.follow import SessionEvent, SessionRenamed, TurnBegan, TurnSettled, TurnsUndone
 from flue_cli.stores.records import Entry, SessionHead
-from flue_cli.stores.rules import outcome_label
+from flue_cli.stores.rules import outcome_label, partial_reply, partial_reply_label
 from flue_cli.text import format_turn_numbers, safe_line, safe_text, session_label
 from flue_cli.times import format_local_time
 from flue_cli.transcripts.entry_json import SETTLED, STARTED, entry_document
@@ -100,6 +100,8 @@ def _prompt_pieces_of(entry: Entry) -> Iterator[StyledPiece]:
 
 
 def _outcome_pieces(entry: Entry) -> Iterator[StyledPiece]:
+    if part := partial_reply(entry):
+        yield f"{partial_reply_label(entry)}:\n{safe_text(part).rstrip(chr(10))}\n", "dim"
     if mark := outcome_label(entry):
         why = f": {safe_line(entry.error.message)}" if entry.error else ""
         yield f"{mark}{why}\n", "bold" if entry.outcome == "completed" else "bold red"

@@ -19,6 +19,10 @@ ABSENT = 0
 """The uid of a session that does not exist yet."""
 
 
+PARTIAL_REPLY = "partial_reply"
+"""The key in a turn's meta of the pieces of a reply that came before the turn failed or was cancelled."""
+
+
 class SessionHead(NamedTuple):
     """A session as of its last settled turn, without its history. `turn` 0 is the empty start.
 

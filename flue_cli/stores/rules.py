@@ -19,6 +19,7 @@ from flue_cli.stores.contract_errors import (
 )
 from flue_cli.stores.records import (
     ABSENT,
+    PARTIAL_REPLY,
     Entry,
     Failure,
     SessionHead,
@@ -140,6 +141,24 @@ def outcome_label(entry: Entry) -> str:
     if entry.kind == "edit":
         return "data edited"
     return "" if entry.outcome == "completed" else entry.outcome
+
+
+def partial_reply(entry: Entry) -> str:
+    """Return the part of a reply that came before the turn failed or was cancelled; "" for none."""
+    text = entry.meta.get(PARTIAL_REPLY)  # of a completed turn, and in a foreign file, it is the agent's own
+    return text if entry.outcome in _PARTIAL_REPLY_LABELS and isinstance(text, str) else ""
+
+
+def partial_reply_label(entry: Entry) -> str:
+    """Return the mark of a partial reply: it is never to be taken for a whole one."""
+    return _PARTIAL_REPLY_LABELS[entry.outcome]
+
+
+_PARTIAL_REPLY_LABELS = {
+    "cancelled": "before it was cancelled",
+    "failed": "before it failed",
+    "interrupted": "before it was interrupted",
+}
 
 
 def check_unique_keys(entries: Iterable[Entry]) -> Iterator[Entry]:

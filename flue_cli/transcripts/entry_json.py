@@ -15,6 +15,7 @@ from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
 from flue_cli.jsondata.strict import check_text_size, pack_foreign
 from flue_cli.stores.records import Entry, Failure
+from flue_cli.stores.rules import partial_reply
 from flue_cli.text import safe_line
 from flue_cli.times import format_iso, parse_iso
 from flue_cli.transcripts.export_view import messages_of
@@ -68,7 +69,10 @@ EXPORTED = Shape(
 )
 """A turn in an export: all of it; prompt and reply are the first and the last of its messages."""
 
-LISTED = Shape(tuple(name for name in EXPORTED.fields if name not in ("data", "meta")))
+LISTED = Shape(
+    (*(name for name in EXPORTED.fields if name not in ("data", "meta")), "partial_reply"),
+    if_any=("partial_reply",),
+)
 """A turn on a page of a session over HTTP: without the fields that may be large."""
 
 ANSWERED = Shape(
@@ -84,8 +88,11 @@ STARTED = Shape(("turn", "prompt", "key"))
 """A turn whose prompt is durable."""
 
 SETTLED = Shape(
-    ("turn", "prompt", "key", "outcome", "reply", "data", "started_at", "finished_at", "error"),
-    if_any=("error",),
+    (
+        *("turn", "prompt", "key", "outcome", "reply", "partial_reply", "data"),
+        *("started_at", "finished_at", "error"),
+    ),
+    if_any=("partial_reply", "error"),
 )
 """A turn that has its outcome, to somebody who follows the session."""
 
@@ -309,6 +316,7 @@ FIELDS: dict[str, Field] = {
     "outcome": Field({"enum": list(_OUTCOMES)}, lambda entry: entry.outcome, _read_outcome),
     "prompt": Field(_TEXT, lambda entry: entry.prompt, _read_prompt),
     "reply": Field(_TEXT_OR_NULL, lambda entry: entry.reply, _read_reply),
+    "partial_reply": Field(_TEXT, lambda entry: partial_reply(entry) or None),
     "messages": Field(
         {"type": "array", "items": _OBJECT},
         lambda entry: [message.as_dict() for message in messages_of(entry)],

@@ -16,7 +16,7 @@ from flue_cli.jsondata.diff import Change, find_changes
 from flue_cli.jsondata.path import format_path
 from flue_cli.jsondata.strict import loads
 from flue_cli.stores.records import Entry, SessionHead
-from flue_cli.stores.rules import outcome_label
+from flue_cli.stores.rules import outcome_label, partial_reply, partial_reply_label
 from flue_cli.text import format_turns, safe_line, safe_text
 from flue_cli.times import format_iso, to_datetime
 from flue_cli.transcripts.export_view import ExportSource, entries, message_text, messages_of
@@ -70,6 +70,11 @@ def _turn_html(entry: Entry, before: str) -> Iterator[str]:
     for number, message in enumerate(said):
         is_between = 0 < number < len(said) - 1 or (number > 0 and entry.outcome != "completed")
         yield _between(message) if is_between else _message_html(message)
+    if part := partial_reply(entry):
+        yield (
+            f'<section class="partial"><h3>assistant · {partial_reply_label(entry)}</h3>'
+            f'<p class="text" dir="auto">{_text(part)}</p></section>\n'
+        )
     if entry.error:
         why = _text(entry.error.message)
         yield f'<section class="error"><p class="text" dir="auto">{why}</p></section>\n'
@@ -186,6 +191,7 @@ section {
 section.user {
   background: var(--prompt); border-color: transparent; border-left: 3px solid var(--prompt-line);
 }
+section.partial { background: none; border-style: dashed; color: var(--soft); }
 section.error {
   background: var(--bad-card); border-color: transparent; border-left: 3px solid var(--bad);
   color: var(--bad);

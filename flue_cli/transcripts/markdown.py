@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from flue_cli.stores.records import Entry, SessionHead
-from flue_cli.stores.rules import outcome_label
+from flue_cli.stores.rules import outcome_label, partial_reply, partial_reply_label
 from flue_cli.text import markdown_fence, safe_line, safe_text
 from flue_cli.times import to_datetime
 from flue_cli.transcripts.export_view import ExportSource, entries, message_text, messages_of
@@ -24,6 +24,8 @@ def _turn_markdown(entry: Entry) -> Iterator[str]:
     yield f"\n## {entry.turn} · {to_datetime(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"
     for message in messages_of(entry):
         yield f"\n**{_escape_markdown(message.role)}**\n\n{fenced(message_text(message))}"
+    if part := partial_reply(entry):
+        yield f"\n**assistant** ({partial_reply_label(entry)})\n\n{fenced(part)}"
     if entry.error:
         yield f"\n*{_escape_markdown(entry.error.message)}*\n"
 

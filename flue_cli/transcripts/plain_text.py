@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flue_cli.stores.records import SessionHead
-from flue_cli.stores.rules import outcome_label
+from flue_cli.stores.rules import outcome_label, partial_reply, partial_reply_label
 from flue_cli.text import safe_line, safe_text, session_label
 from flue_cli.times import to_datetime
 from flue_cli.transcripts.export_view import ExportSource, entries, message_text, messages_of
@@ -19,6 +19,8 @@ def export(store: ExportSource, head: SessionHead, first: int) -> Iterator[str]:
         yield f"\n[{entry.turn}] {to_datetime(entry.started_at):%Y-%m-%d %H:%M} UTC{mark}\n"
         for message in messages_of(entry):
             yield f"{safe_line(message.role)}: {_indented(message_text(message))}\n"
+        if part := partial_reply(entry):
+            yield f"assistant ({partial_reply_label(entry)}): {_indented(part)}\n"
         if entry.error:
             yield f"error: {safe_line(entry.error.message)}\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flue_cli.agents.api import AgentSession, History, Message, Reply
 from flue_cli.agents.recorded_errors import escape_surrogates
 from flue_cli.errors import AgentError, DataError, FlueError, StoreDamaged, describe_exception
-from flue_cli.jsondata.strict import dumps, loads
-from flue_cli.stores.records import Failure, TurnResult
+from flue_cli.jsondata.strict import MAX_BYTES, dumps, loads
+from flue_cli.stores.records import PARTIAL_REPLY, Failure, TurnResult
 
 if TYPE_CHECKING:
     from flue_cli.stores.contract import Store
@@ -93,6 +94,15 @@ def failure_of(error: FlueError) -> Failure:
     """Convert an error to the form in which a turn stores it."""
     # The message may quote a file name with a lone surrogate, which no store takes.
     return Failure(error.type, escape_surrogates(error.message))
+
+
+def partial_reply_meta(pieces: Sequence[str]) -> dict[str, str]:
+    """Return the meta that keeps the pieces of a reply without an end; its end is cut past 16 MiB of JSON."""
+    text = "".join(pieces)
+    most = MAX_BYTES - 2**16  # an export is read again, with the rest of the turn's meta
+    while len(text) * 12 > most and (size := len(json.dumps(text))) > most:  # no character takes more than 12
+        text = text[: len(text) * most // size]
+    return {PARTIAL_REPLY: text} if text else {}
 
 
 def _message_fields(message: Message | Mapping[str, Any], label: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from flue_cli.stores.records import (
 )
 from flue_cli.turns.call_agent import OnPiece, do_nothing, run_agent
 from flue_cli.turns.cancellation import Cancellation
-from flue_cli.turns.result import TurnInput, failure_of, history_before, new_seed
+from flue_cli.turns.result import TurnInput, failure_of, history_before, new_seed, partial_reply_meta
 from flue_cli.turns.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -121,6 +121,12 @@ class Runner:
         )
         meta = {"source": agent.fingerprint, "seed": turn_input.seed}
 
+        pieces: list[str] = []
+
+        def on_piece(piece: str) -> None:
+            pieces.append(piece)
+            listener.on_piece(piece)
+
         ended: list[Turn] = []  # the watchdog may end the turn before the agent returns
 
         def end(turn: Turn) -> Turn:
@@ -130,7 +136,7 @@ class Runner:
             return turn
 
         def abandon(error: FlueError) -> Turn:
-            return end(_abandon_turn(self.store, begun, error, meta))
+            return end(_abandon_turn(self.store, begun, error, meta | partial_reply_meta(pieces)))
 
         try:
             listener.on_begin(begun)
@@ -146,7 +152,7 @@ class Runner:
                     timeout=timeout,
                     give_up=lambda reason: listener.on_stuck(abandon(reason)),
                 ),
-                on_piece=listener.on_piece,
+                on_piece=on_piece,
             )
         except FlueError as error:
             return abandon(error)

@@ -18,6 +18,7 @@ from support.real_terminal import CTRL_C, Terminal
 from flue_cli.errors import SessionChanged
 from flue_cli.sessions.follow import TurnBegan, TurnSettled, TurnsUndone, follow
 from flue_cli.stores import open_store
+from flue_cli.stores.records import Failure, TurnFailure
 from flue_cli.testing.run_turns import (
     AGENT,
     begin_expired_turn,
@@ -102,6 +103,23 @@ def test_turns_are_shown_as_they_come(flue: Flue, store: Store) -> None:
     shown = watching.until("\n[3]\n> more\nok\n")
 
     assert shown.count("\n\n") == 5
+
+
+def test_a_partial_reply_is_marked(flue: Flue, store: Store) -> None:
+    """The part of a reply that came before its turn was cancelled is shown as such, and has a field in JSON."""
+    begin_expired_turn(store, "lost")
+    lines, documents = Watching(flue), Watching(flue, "--json")
+    lines.until("(its process ended or was stopped)\n")
+    seen = len(documents.documents(1))
+    failure = TurnFailure("cancelled", Failure("cancelled", "cancelled"), {"partial_reply": "once upon\n"})
+    store.abandon(begin_turn(store, "tell").lease, failure)
+
+    lines.until("[3] (cancelled)\n> tell\n(before it was cancelled:)\nonce upon\n(cancelled)\n")
+    settled = documents.documents(seen + 1)[-1]
+    if settled["type"] == "turn.started":
+        settled = documents.documents(seen + 2)[-1]
+    assert (settled["type"], settled["reply"]) == ("turn.cancelled", None)
+    assert settled["partial_reply"] == "once upon\n"
 
 
 def test_json_is_a_document_a_line(flue: Flue, store: Store) -> None:

@@ -203,6 +203,18 @@ def test_history_shows_the_newest_turns(driver: ChatDriver) -> None:
     assert "> prompt 11\n<prompt 11>\n\n[12]" in two
 
 
+def test_history_marks_what_came_before_a_failure(driver: ChatDriver) -> None:
+    """/history has the part of a reply that came before its turn failed, and says that it is only a part."""
+
+    def breaking_off(*_: Any) -> Iterator[str]:
+        yield "once upon\n"
+        raise ValueError("no more")
+
+    page = without_colours(driver.chat(breaking_off, "tell" + ENTER, "/history" + ENTER, CTRL_D))
+
+    assert "failed\n> tell\nbefore it failed:\nonce upon\nthe agent failed: ValueError: no more\n" in page
+
+
 @pytest.mark.parametrize(
     ("typed", "words"),
     [

@@ -16,6 +16,7 @@ from support.router_server import Client, Gate, serving, together, until
 from flue_cli.sessions import timeline
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
+from flue_cli.stores.records import Entry, Failure
 
 
 def has_prompts(client: Client, number: int) -> bool:
@@ -93,6 +94,19 @@ def test_pages_leave_no_gap(client: Client) -> None:
             break
         before = {"before": page["earlier"]}
     assert seen == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_turn_has_what_came_before_it_failed(client: Client, store: Store) -> None:
+    """A failed turn has the part of its reply under a name of its own; others have no such field."""
+    client.prompt("counter", "x", "other")
+    failed = Entry(
+        *(0, "prompt", "failed", None, "x", None, (), 1, 2, Failure("timeout", "late")),
+        {"partial_reply": "once upon"},
+        "{}",
+    )
+    store.import_session("counter", "a", [failed])
+    assert client.session("counter", "a")["turns"][0]["partial_reply"] == "once upon"
+    assert "partial_reply" not in client.session("counter", "other")["turns"][0]
 
 
 def test_a_full_page_has_each_turns_data(client: Client) -> None:
