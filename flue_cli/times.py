@@ -1,8 +1,13 @@
-"""Times: the clock, and formats for people and programs. A time is in microseconds since the epoch, UTC."""
+"""Times: the clocks, and formats for people and programs. A time is in microseconds since the epoch, UTC.
+
+The clocks are read by functions that libraries for frozen time (freezegun) leave alone: an agent may freeze
+the time of the whole process, and Flue's leases, time limits and records must not stand still with it.
+"""
 
 from __future__ import annotations
 
 import time
+from time import CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, clock_gettime_ns
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +16,12 @@ if TYPE_CHECKING:
 
 def now() -> int:
     """Read the system clock."""
-    return time.time_ns() // 1000
+    return clock_gettime_ns(CLOCK_REALTIME) // 1000
+
+
+def monotonic() -> float:
+    """Read the clock that nobody sets, in seconds; all processes of a host share it until it restarts."""
+    return clock_gettime(CLOCK_MONOTONIC)
 
 
 def to_datetime(microseconds: int) -> datetime:

@@ -10,7 +10,6 @@ that it had waited.
 from __future__ import annotations
 
 import sys
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from typing import Any, Protocol
 from flue_cli.agents.recorded_errors import error_from_json, error_to_json
 from flue_cli.errors import AgentError, DataError
 from flue_cli.jsondata.strict import MAX_BYTES, dumps, loads
+from flue_cli.times import monotonic
 
 Call = dict[str, Any]
 """The record of a call."""
@@ -84,7 +84,7 @@ class CallRecorder:
         return {"calls": calls} if calls else {}
 
     async def _record_awaited(self, call: Call, result: Awaitable[Any]) -> Any:
-        began_at = time.monotonic()
+        began_at = monotonic()
         try:
             with _record_errors(call):
                 value = await result
@@ -116,7 +116,7 @@ class CallRecorder:
     async def _record_async_stream(self, call: Call, result: AsyncIterator[Any]) -> AsyncIterator[Any]:
         try:
             while True:
-                began_at = time.monotonic()
+                began_at = monotonic()
                 with _record_errors(call):
                     try:
                         piece = await anext(result)
@@ -255,7 +255,7 @@ def _copy_json(value: Any) -> Any:
 
 
 def _seconds_since(began_at: float) -> float:
-    return round(time.monotonic() - began_at, 3)
+    return round(monotonic() - began_at, 3)
 
 
 @contextmanager

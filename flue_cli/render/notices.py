@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from flue_cli import times
@@ -10,7 +9,7 @@ from flue_cli.errors import AgentError, FlueError
 from flue_cli.render.streams import Output
 from flue_cli.stores.records import BegunTurn, LeaseHolder, SessionHead
 from flue_cli.text import format_turn_numbers, format_turns, safe_line, session_label, undone_fork_notice
-from flue_cli.times import format_whole_seconds
+from flue_cli.times import format_whole_seconds, monotonic
 
 if TYPE_CHECKING:
     from flue_cli.sessions.timeline import TimelineMove
@@ -25,11 +24,11 @@ class WaitingNotice:
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._began = time.monotonic()
+        self._began = monotonic()
         self._said = not output.notices_on_terminal
 
     def __call__(self, holder: LeaseHolder) -> None:
-        if self._said or time.monotonic() - self._began < _PATIENCE:
+        if self._said or monotonic() - self._began < _PATIENCE:
             return
         self._said = True
         self._output.note(f"waiting: {describe_holder(holder)}")

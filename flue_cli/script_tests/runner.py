@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from flue_cli.jsondata.strict import dumps, loads
 from flue_cli.script_tests.checks import FailedCheck, StepOutcome, check_step
 from flue_cli.script_tests.model import Script, Step
 from flue_cli.stores.records import TurnResult
+from flue_cli.times import monotonic
 from flue_cli.turns.dry_run import AgentRun, DryRunResult
 from flue_cli.turns.result import TurnInput
 
@@ -96,7 +96,7 @@ class _ScriptSession:
 def _play_turn(
     run: AgentRun[PlayedTurn], agent: Agent, session: _ScriptSession, step: Step, prompt: str
 ) -> PlayedTurn:
-    began_at = time.monotonic()
+    began_at = monotonic()
 
     def played_turn(dry_run: DryRunResult) -> PlayedTurn:
         result = dry_run.result
@@ -108,7 +108,7 @@ def _play_turn(
             data_before=loads(session.data),
         )
         failures = check_step(step, outcome)
-        return PlayedTurn(step, session.turn, outcome, failures, time.monotonic() - began_at)
+        return PlayedTurn(step, session.turn, outcome, failures, monotonic() - began_at)
 
     with run.make_cancellation() as cancellation:
         dry_run = run.run(agent, session.turn_input(step, prompt), cancellation, played_turn)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -14,6 +13,7 @@ from flue_cli.server.admission import SessionQueues, Slots, busy
 from flue_cli.server.errors import Overloaded, ServerStopping, as_flue_error
 from flue_cli.server.thread_pool import ThreadPool
 from flue_cli.stores.records import TurnRequest
+from flue_cli.times import monotonic
 from flue_cli.turns.cancellation import Cancellation
 from flue_cli.turns.runner import Listener, Runner, Turn
 from flue_cli.turns.watchdog import GRACE_SECONDS
@@ -127,7 +127,7 @@ class TurnScheduler:
         return not self._prompts
 
     async def _answer(self, prompt: PendingTurn, agent: Agent, ask: TurnRequest, listener: Listener) -> Turn:
-        began = time.monotonic()
+        began = monotonic()
         if len(self._lost) >= MAX_LOST:
             raise Overloaded("too many agents do not stop")
         async with self._lines.turn(ask.agent, ask.name, len(ask.prompt), self._wait) as line:
@@ -153,7 +153,7 @@ class TurnScheduler:
             task.exception()  # looked at, also where the client went away and nobody else does
 
     def _left(self, began: float) -> float:
-        return max(0.0, self._wait - (time.monotonic() - began))
+        return max(0.0, self._wait - (monotonic() - began))
 
     async def _run(self, prompt: PendingTurn, agent: Agent, ask: TurnRequest, listener: Listener) -> Turn:
         def job(settle: _Settle) -> Turn:

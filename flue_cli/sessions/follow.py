@@ -11,6 +11,7 @@ from flue_cli.sessions.timeline import find_missed_changes
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.stores.rules import INTERRUPTED
+from flue_cli.times import monotonic
 
 POLL_SECONDS = 0.2
 """Seconds between two polls for new entries."""
@@ -64,7 +65,7 @@ class Follower:
         self._store = store
         self._watcher = _Watcher(store, head, with_data=with_data)
         self._change_token: object = None
-        self._next_poll = time.monotonic()
+        self._next_poll = monotonic()
 
     @property
     def head(self) -> SessionHead:
@@ -74,12 +75,10 @@ class Follower:
     def poll(self) -> Iterator[SessionEvent]:
         """Yield the events since the last poll; cheap if there are none. Raises as follow."""
         token = self._store.change_token()  # read first: later writes change it again
-        if token != self._change_token or time.monotonic() >= self._next_poll:
+        if token != self._change_token or monotonic() >= self._next_poll:
             yield from self._watcher.poll()
             self._change_token = token
-            self._next_poll = (
-                time.monotonic() + _LIVENESS_SECONDS if self._watcher.is_running else float("inf")
-            )
+            self._next_poll = monotonic() + _LIVENESS_SECONDS if self._watcher.is_running else float("inf")
 
 
 class _Watcher:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ from flue_cli.errors import NothingToMove, SessionChanged, StoreError, TurnNotFo
 from flue_cli.jsondata.strict import dumps
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, Pause, SessionHead
+from flue_cli.times import monotonic
 from flue_cli.turns.result import parse_data
 
 _PAGE_TURNS = 64
@@ -74,9 +74,9 @@ def move_when_idle(
     For a caller that refers to the newest state, not to `head`. Raises as `move`; SessionBusy after `wait`
     seconds; SessionChanged if the session was deleted or renamed.
     """
-    deadline = time.monotonic() + wait
+    deadline = monotonic() + wait
     while True:
-        seconds_left = max(0.0, deadline - time.monotonic())
+        seconds_left = max(0.0, deadline - monotonic())
         running = store.unsettled_prompt(head)
         try:
             if running and running.outcome == "running":
@@ -106,7 +106,7 @@ def edit_data(
     `change` gets the newest data, also if turns were added since `head`. Raises DataError for a result that
     JSON cannot hold, SessionBusy after `wait` seconds, SessionChanged if the session was deleted or renamed.
     """
-    deadline = time.monotonic() + wait
+    deadline = monotonic() + wait
     while True:
         text = store.data_at(head, head.turn)
         changed = change(parse_data(text, head.name))
@@ -114,7 +114,7 @@ def edit_data(
         if after == text:
             return head
         try:
-            return store.edit(head, after, wait=max(0.0, deadline - time.monotonic()), pause=pause)
+            return store.edit(head, after, wait=max(0.0, deadline - monotonic()), pause=pause)
         except SessionChanged:
             now = store.head(head.agent, head.name)
             if now.uid != head.uid or now.version == head.version:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -30,13 +29,13 @@ def wait_for_session(
 
     Raises SessionBusy after `request.wait` seconds. What `pause` raises passes through.
     """
-    began = last_change = time.monotonic()
+    began = last_change = times.monotonic()
     last: SessionTaken | None = None
     while True:
         result = attempt()
         if not isinstance(result, SessionTaken):
             return result
-        now = time.monotonic()
+        now = times.monotonic()
         if now - began >= request.wait:
             raise session_busy_error(request.name, result.holder, times.now())
         if result != last:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from flue_cli import times
 from flue_cli.agents.api import Message
 from flue_cli.errors import TurnNotFound
 from flue_cli.stores.contract import Store
@@ -103,10 +104,10 @@ class HistoryCases:
 
     def test_equal_times_keep_their_order(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         """Turns are ordered by their number, not by a clock that stands still or goes back."""
-        instant = time.time_ns()
+        instant = times.now()
         for number in range(30):
-            moved = instant - number * 10**9 if number % 2 else instant
-            monkeypatch.setattr(time, "time_ns", lambda moved=moved: moved)
+            moved = instant - number * 10**6 if number % 2 else instant
+            monkeypatch.setattr(times, "now", lambda moved=moved: moved)
             run_turn(store, str(number), "a" if number % 3 else "b")
         monkeypatch.undo()
         for name, numbers in (("a", [n for n in range(30) if n % 3]), ("b", list(range(0, 30, 3)))):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol
+
+from flue_cli.times import monotonic
 
 if TYPE_CHECKING:
     from flue_cli.errors import FlueError, TurnCancelled
@@ -54,7 +55,7 @@ class Cancellation:
         """End the turn because of `reason`; the first reason counts. Without `stop`, only record it."""
         self.reasons.append(reason)
         if self.reason is None:
-            self.requested_at = time.monotonic()
+            self.requested_at = monotonic()
             self.reason = reason
         with self.lock:
             if self.on_request:

@@ -6,7 +6,6 @@ sequence, it starts from the results of the replayed turns before it. Calls are 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -27,6 +26,7 @@ from flue_cli.jsondata.strict import dumps
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.stores.rules import messages_of_entry
+from flue_cli.times import monotonic
 from flue_cli.turns.dry_run import AgentRun, DryRunResult
 from flue_cli.turns.result import TurnInput, failure_of, history_before, parse_data
 
@@ -139,13 +139,13 @@ def _replay_turn(
     agent: Agent, run: AgentRun[TurnComparison], turn_input: TurnInput, entry: Entry
 ) -> tuple[TurnComparison, Entry]:
     """Replay one turn; returns the comparison and the entry for the new branch."""
-    began_at = time.monotonic()
+    began_at = monotonic()
     with run.make_cancellation() as cancellation:
         replayed = run.run(agent, turn_input, cancellation, lambda result: _compare_turn(entry, result))
     error = replayed.error or cancellation.reason  # a signal may have come after the agent ended
     if isinstance(error, TurnCancelled | StoreError):
         raise error
-    microseconds = int((time.monotonic() - began_at) * 1_000_000)
+    microseconds = int((monotonic() - began_at) * 1_000_000)
     new_entry = _replayed_entry(agent, entry, replayed)._replace(finished_at=entry.started_at + microseconds)
     return _compare_turn(entry, replayed), new_entry
 

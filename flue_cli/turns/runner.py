@@ -31,6 +31,7 @@ from flue_cli.stores.records import (
     TurnRequest,
     TurnResult,
 )
+from flue_cli.times import monotonic
 from flue_cli.turns.call_agent import OnPiece, do_nothing, run_agent
 from flue_cli.turns.cancellation import Cancellation
 from flue_cli.turns.result import TurnInput, failure_of, history_before, new_seed, partial_reply_meta
@@ -108,7 +109,7 @@ class Runner:
         begun = self.store.begin(request, cancellable_pause(cancellation, listener.on_wait))
         if isinstance(begun, ReplayedTurn):
             return _make_replayed_turn(begun)
-        began_at = time.monotonic()
+        began_at = monotonic()
         lease = begun.lease
         turn_input = TurnInput(
             session=lease.head.name,
@@ -176,7 +177,7 @@ class Runner:
             turn=turn.turn,
             outcome=turn.outcome,
             error=turn.error.type if turn.error else None,
-            milliseconds=round((time.monotonic() - began_at) * 1000),
+            milliseconds=round((monotonic() - began_at) * 1000),
         )
 
 

@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +16,7 @@ from weakref import ref
 
 from flue_cli.errors import FlueError, LeaseLost, TurnTimeout, cancelled_by
 from flue_cli.stores.records import Lease
+from flue_cli.times import monotonic
 from flue_cli.turns.cancellation import Cancellation
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class Watchdog:
 
     def _wait_for_wakeup(self, until: float) -> bool:
         """Wait until `until` (0: for ever) or a wake-up; True if the thread is to end."""
-        seconds = min(max(0.0, until - time.monotonic()), _LONGEST_SLEEP) if until else None
+        seconds = min(max(0.0, until - monotonic()), _LONGEST_SLEEP) if until else None
         poll = select.poll()  # select() fails for descriptors from 1024 on, and a server may have many
         poll.register(self._read_end, select.POLLIN)
         try:
@@ -210,7 +210,7 @@ class _WatchedTurn:
         *,
         renew_every: float,
     ) -> None:
-        now = time.monotonic()
+        now = monotonic()
         self.lock = threading.Lock()
         self.is_over = False
         self.cancellation = cancellation
@@ -238,7 +238,7 @@ class _WatchedTurn:
     def act_if_due(self) -> None:
         """Give up, cancel or renew, if its time has come."""
         reason = self.cancellation.reason
-        now = time.monotonic()
+        now = monotonic()
         if reason and now >= self.cancellation.requested_at + GRACE_SECONDS:
             self.is_over = True
             self._give_up(reason)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from itertools import repeat
 
@@ -74,7 +73,7 @@ class Session:
     @property
     def is_held(self) -> bool:
         """True if a turn runs on it and its lease has not expired."""
-        return self.running is not None and time.monotonic() < self.expires
+        return self.running is not None and times.monotonic() < self.expires
 
     @property
     def used_at(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
@@ -255,7 +254,7 @@ class MemoryStore:
 
     def renew(self, lease: Lease) -> None:
         with self._lock:
-            self._leased_session(lease)[0].expires = time.monotonic() + self.lease_seconds
+            self._leased_session(lease)[0].expires = times.monotonic() + self.lease_seconds
 
     def commit(self, lease: Lease, result: TurnResult) -> SessionHead:
         return self._end_turn(lease, outcome="completed", **result._asdict())
@@ -401,7 +400,7 @@ class MemoryStore:
         fork = self._sessions.fork_undone_branch(session)
         session.agent_origins = admit_agent_origin(request, session.agent_origins)
         session.fence += 1
-        session.expires = time.monotonic() + self.lease_seconds
+        session.expires = times.monotonic() + self.lease_seconds
         self._sessions.mark_used(session)
         session.running_number = self._sessions.next_entry_number()
         head, turn, now = session.head, session.head.turn + 1, times.now()

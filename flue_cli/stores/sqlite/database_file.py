@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import time
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ from flue_cli.files import draft_beside, make_private_folder, move_into_place
 from flue_cli.installation import upgrade_hint
 from flue_cli.stores.sqlite.file_errors import not_a_store_error, read_only_error, translate_sqlite_errors
 from flue_cli.stores.sqlite.schema import SCHEMA_VERSION, migrate
+from flue_cli.times import monotonic
 
 APPLICATION_ID = 0x464C5545
 """`FLUE` in the file's header, so that `file` and we can tell our stores from others."""
@@ -122,12 +122,12 @@ def begin_immediate(connection: sqlite3.Connection, patience: float) -> None:
 
     SQLite's own waiting cannot be interrupted, so it is kept short and a signal is handled in between.
     """
-    deadline = time.monotonic() + patience
+    deadline = monotonic() + patience
     while True:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() >= deadline:
                 raise
         else:
             return

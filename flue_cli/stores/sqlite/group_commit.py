@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from flue_cli.stores.sqlite.database_file import begin_immediate
+from flue_cli.times import monotonic
 
 _MAX_MEMBERS = 64
 _MAX_GROUP_SECONDS = 0.02
@@ -154,11 +154,11 @@ class _CommitGroup:
         self.members = 0
         self.error: BaseException | None = None
         self.ended = threading.Event()
-        self._began = time.monotonic()
+        self._began = monotonic()
 
     def is_full(self) -> bool:
         """True if its members should not wait for others any longer."""
-        return self.members >= _MAX_MEMBERS or time.monotonic() - self._began >= _MAX_GROUP_SECONDS
+        return self.members >= _MAX_MEMBERS or monotonic() - self._began >= _MAX_GROUP_SECONDS
 
 
 def _database_locked_error() -> sqlite3.OperationalError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-import time
 from contextlib import suppress
 from typing import NamedTuple
 from weakref import ref
@@ -84,7 +83,7 @@ class LeaseOwner:
         _, host, token = _parse_owner_name(owner)
         is_local = host == os.uname().nodename
         by_wall = times.now() < expires.wall
-        by_monotonic = time.monotonic_ns() // 1000 < expires.monotonic
+        by_monotonic = int(times.monotonic() * 1_000_000) < expires.monotonic
         if self._is_alive(token):
             # Another host name may be a container on this host, with the same monotonic clock, or another
             # host: either clock may show that the lease is valid.
@@ -126,7 +125,7 @@ class LeaseOwner:
 def lease_term(seconds: float = LEASE_SECONDS) -> LeaseTerm:
     """Return the end of a lease that begins now and lasts `seconds`."""
     length = int(seconds * 1_000_000)
-    return LeaseTerm(times.now() + length, time.monotonic_ns() // 1000 + length)
+    return LeaseTerm(times.now() + length, int(times.monotonic() * 1_000_000) + length)
 
 
 def pid_and_host(owner: str) -> tuple[int, str]:

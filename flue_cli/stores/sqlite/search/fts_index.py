@@ -17,13 +17,13 @@ Each function runs in a transaction of its caller.
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from flue_cli.errors import StoreError
 from flue_cli.stores.records import HealthFinding
 from flue_cli.stores.sqlite.connections import Connections
+from flue_cli.times import monotonic
 
 SCANNED_ENTRIES = 500
 """Number of newest entries that a search always scans; they show which words are common."""
@@ -143,9 +143,9 @@ class IndexMaintenance:
 
     def catch_up(self) -> None:
         """Let the index catch up before a search, and finish a purge that a crash interrupted."""
-        deadline = time.monotonic() + _CATCH_UP_SECONDS
+        deadline = monotonic() + _CATCH_UP_SECONDS
         try:
-            while time.monotonic() < deadline:
+            while monotonic() < deadline:
                 with self._connections.reader() as db:
                     state = index_state(db) if db else None
                 if state is None or (
