@@ -129,6 +129,9 @@ def load_agent(source: AgentSource) -> Agent:
     import zlib
     from importlib import import_module
 
+    from flue_cli.agents.signal_state import SignalState
+
+    signal_state = SignalState()
     try:
         with open(source.path, "rb") as file:
             code = file.read()
@@ -140,6 +143,8 @@ def load_agent(source: AgentSource) -> Agent:
         raise
     except BaseException as error:  # a module may raise anything, SystemExit included
         raise _load_failure(source, error) from error
+    finally:
+        signal_state.restore()
     if not callable(function):
         name = source.attribute
         problem = f"has no '{name}'" if function is None else f"its '{name}' is not callable"

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from weakref import ref
 
+from flue_cli.agents.signal_state import SignalState
 from flue_cli.errors import FlueError, LeaseLost, TurnTimeout, cancelled_by
 from flue_cli.stores.records import Lease
 from flue_cli.times import monotonic
@@ -88,6 +89,7 @@ class Watchdog:
 
     def _remove(self, turn: _WatchedTurn, old_wakeup: int) -> None:
         """End watching: after this returns, nothing more is done for the turn."""
+        turn.signal_state.restore()
         if turn.in_main:
             signal.set_wakeup_fd(old_wakeup)
         turn.cancellation.listen(None)
@@ -220,6 +222,7 @@ class _WatchedTurn:
         self._renew_every = renew_every
         self._renew_at = now + renew_every if renew else math.inf
         self._deadline = now + timeout if timeout is not None else math.inf
+        self.signal_state = SignalState()
         self.in_main = threading.get_ident() == threading.main_thread().ident
 
     def next_check(self) -> float:
