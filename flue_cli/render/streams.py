@@ -18,6 +18,7 @@ from threading import RLock
 from typing import Any, TextIO, cast
 
 from flue_cli.errors import FlueError, OutputClosed, OutputFailed
+from flue_cli.render.printed_text import PrintedText
 from flue_cli.text import SafeStream, safe_line, safe_text
 
 
@@ -68,6 +69,7 @@ class Output:
         self._stream = SafeStream()
         self._ends_line = False
         self._notice_stream: TextIO | None = None
+        self._agent_prints: SafeWriter | None = None
 
     @property
     def stderr_stream(self) -> TextIO:
@@ -90,6 +92,7 @@ class Output:
 
     def end_line(self) -> None:
         """End a result with a newline if it lacks one; raises as `result`."""
+        self._end_printed_line()
         held = self._stream.close()
         if held or not self._ends_line:
             self._write(held + "\n")
@@ -121,6 +124,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """Write a notice to stderr, on a line of its own."""
+        self._end_printed_line()
         with suppress(OSError):  # nobody to tell: what happens to the result decides
             self.stderr_stream.write(safe_text(text) + "\n")
             self.stderr_stream.flush()
@@ -138,11 +142,19 @@ class Output:
             self._file = os.dup(self._file)
             os.dup2(2, 1)
         self.room.keep_through_forks()
-        self._notice_stream = safe = cast("TextIO", SafeWriter(sys.stderr, self.room))
+        self._agent_prints = SafeWriter(sys.stderr, self.room, can_draw=self.can_draw)
+        self._notice_stream = safe = cast("TextIO", self._agent_prints)
         for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
             setattr(sys, name, safe)
 
+    def _end_printed_line(self) -> None:
+        """End a progress bar that an agent left."""
+        if self._agent_prints:
+            with suppress(OSError):  # as `note`
+                self._agent_prints.end_line()
+
     def _write(self, text: str) -> None:
+        self._end_printed_line()
         if self._file < 0:
             raise OutputFailed("the result cannot be written: standard output is closed")
         with self.room.lock:
@@ -166,9 +178,13 @@ class Output:
 
 
 class SafeWriter(io.TextIOBase):
-    """A text stream that makes what is printed to it safe and hands it to another, in its `room`."""
+    """A text stream that makes what is printed to it safe and hands it to another, in its `room`.
 
-    def __init__(self, stream: TextIO, room: TerminalLock) -> None:
+    It says that it is no terminal: most libraries then print neither colours nor moving lines.
+    """
+
+    def __init__(self, stream: TextIO, room: TerminalLock, *, can_draw: bool) -> None:
+        self._printed = PrintedText(can_draw=can_draw)
         self._stream = stream
         self._room = room
         self.buffer = _SafeBytes(self)
@@ -176,10 +192,18 @@ class SafeWriter(io.TextIOBase):
     def write(self, text: str) -> int:
         with self._room.lock:
             self._room.clear()
-            self._stream.write(safe_text(text))
+            self._stream.write(self._printed.feed(text))
             if text.endswith("\n"):  # `print` writes a line and its end one after the other
                 self._room.draw()
         return len(text)
+
+    def end_line(self) -> None:
+        """End a line that was rewritten; what others write then is not erased by it."""
+        if line := self._printed.end_line():
+            with self._room.lock:
+                self._room.clear()
+                self._stream.write(line)
+                self._stream.flush()
 
     def flush(self) -> None:
         with self._room.lock:
@@ -198,7 +222,7 @@ class SafeWriter(io.TextIOBase):
         """Ignore the settings: programs that reconfigure their stdout change nothing here."""
 
     def isatty(self) -> bool:
-        return self._stream.isatty()
+        return False
 
     def fileno(self) -> int:
         return self._stream.fileno()

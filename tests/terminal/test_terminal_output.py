@@ -422,6 +422,53 @@ def test_a_signal_ends_work_and_chat_cleanly(terminals: Terminals, flue: Flue) -
     assert "cancels" not in terminal.everything
 
 
+# What libraries print
+
+
+LIBRARIES = """
+import logging, sys, time
+from rich.console import Console
+from rich.progress import track
+
+def agent(prompt, session, context):
+    console = Console(file=sys.stdout)
+    console.print("[bold red]warning[/] in colour")
+    for _ in track(range(3), description="laid out", console=console):
+        time.sleep(0.05)
+    logging.warning("logged")
+    for done in range(4):  # as tqdm does
+        sys.stderr.write(f"\\r{done}/3")
+        sys.stderr.flush()
+        time.sleep(float(prompt))
+    yield "so far\\n"
+    print("\\r1/1", end="")
+    yield "done"
+"""
+
+
+@pytest.mark.parametrize("env", [{}, {"FORCE_COLOR": "1"}, {"TERM": "dumb"}])
+def test_libraries_print_as_they_should(terminals: Terminals, flue: Flue, env: dict[str, str]) -> None:
+    """Colours and progress bars of an agent's libraries leave readable lines in the chat, and no codes."""
+    flue.agent("libraries", LIBRARIES)
+    terminal = terminals.chat("libraries", **env)
+    terminal.say("0")
+    terminal.wait_for("\n3/3\nso far\n1/1\ndone\n>")
+
+    assert "\nwarning in colour\nlaid out ━" in terminal.screen
+    assert "\nWARNING:root:logged\n" in terminal.screen
+    assert "^" not in terminal.screen
+
+
+def test_a_progress_bar_moves(terminals: Terminals, flue: Flue) -> None:
+    """A bar that rewrites its line is seen in each of its states, on one line."""
+    flue.agent("libraries", LIBRARIES)
+    terminal = terminals.chat("libraries")
+    terminal.say("0.5")
+    terminal.wait_for("logged\n1/3")
+    terminal.wait_for("logged\n2/3")
+    terminal.wait_for("logged\n3/3\nso far\n1/1\ndone\n>")
+
+
 # Nothing gives orders, nothing takes keys
 
 
@@ -445,9 +492,10 @@ def agent(prompt, session, context):
         case "pieces":
             return iter("pieces " + ORDERS)
         case "print":
-            print("printed", ORDERS)
-            print("error", ORDERS, file=sys.stderr)
-            sys.stdout.buffer.write(f"bytes {{ORDERS}}\\n".encode())
+            orders = ORDERS.replace("\\r", "")  # a line may rewrite itself
+            print("printed", orders)
+            print("error", orders, file=sys.stderr)
+            sys.stdout.buffer.write(f"bytes {{orders}}\\n".encode())
             return "done"
         case "fail":
             raise ValueError(ORDERS)
@@ -459,7 +507,8 @@ def agent(prompt, session, context):
     terminal.say("pieces")
     terminal.wait_for(f"> pieces\npieces {SHOWN}\n>")
     terminal.say("print")
-    terminal.wait_for(f"> print\nprinted {SHOWN}\nerror {SHOWN}\nbytes {SHOWN}\ndone\n>")
+    printed = SHOWN.replace("^M", "")
+    terminal.wait_for(f"> print\nprinted {printed}\nerror {printed}\nbytes {printed}\ndone\n>")
     terminal.say("fail")
     terminal.wait_for(f"> fail\nerror: the agent failed: ValueError: {SHOWN} (")
     terminal.wait_for("hint: /traceback shows the traceback\n>")
