@@ -262,5 +262,5 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folders
     made = Folders(tmp_path)
     monkeypatch.chdir(tmp_path / "work")
     yield made
-    for name in [name for name in sys.modules if name.startswith("_flue_agent_")]:
+    for name in [name for name in sys.modules if name.startswith("flue_cli.agents.loaded.")]:
         del sys.modules[name]

@@ -7,7 +7,7 @@ from typing import Any
 
 from flue_cli.errors import CodePlace, first_exceptions
 
-MODULE_PREFIX = "_flue_agent_"
+MODULE_PREFIX = "flue_cli.agents.loaded."
 """Beginning of the names of modules that were loaded from an agent's file."""
 
 
@@ -17,7 +17,7 @@ def failed_place(error: BaseException, module: str = "") -> CodePlace | None:
     Own code is a file that was loaded as an agent, the modules beside it, and the package of `module`, for an
     agent that is imported. None if the traceback has no such line.
     """
-    package = module.partition(".")[0]
+    package = "" if module.startswith(MODULE_PREFIX) else module.partition(".")[0]
     for exception in reversed(list(first_exceptions(error))):
         place = _own_place(exception.__traceback__, package)
         if place:

@@ -175,6 +175,8 @@ def _execute_source(source: AgentSource, code: bytes) -> Any:
     import sys
     from importlib.util import module_from_spec, spec_from_file_location
 
+    from flue_cli.agents.loaded import announce
+
     name = _module_name(source)
     folder = os.path.dirname(source.path)
     spec = spec_from_file_location(name, source.path, submodule_search_locations=[folder])
@@ -195,6 +197,7 @@ def _execute_source(source: AgentSource, code: bytes) -> Any:
         raise
     finally:
         sys.dont_write_bytecode = writes
+    announce(name.removeprefix(MODULE_PREFIX), source.path)
     return module
 
 

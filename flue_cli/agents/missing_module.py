@@ -40,7 +40,8 @@ def missing_module_hint(error: BaseException, place: CodePlace | None) -> str:
         return ""
     name = error.name
     if name.startswith(MODULE_PREFIX):  # a relative import
-        return f"there is no {name.partition('.')[2].replace('.', '/')}.py beside the agent"
+        helper = name.removeprefix(MODULE_PREFIX).partition(".")[2]
+        return f"there is no {helper.replace('.', '/')}.py beside the agent"
     top = name.partition(".")[0]
     if name in sys.stdlib_module_names:
         return f"{sys.executable} was built or packaged without {top}, a module of Python itself"

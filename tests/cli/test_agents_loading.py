@@ -33,7 +33,7 @@ def test_an_agent_runs_in_a_module_of_its_own(folders: Folders) -> None:
     name, file = call(folders.load("book-keeper"))
 
     assert file == str(path)
-    assert name.startswith("_")
+    assert name == "flue_cli.agents.loaded.book-keeper"
     assert sys.path == search
     assert {module for module in set(sys.modules) - modules if "keeper" in module} == {name}
 
@@ -85,9 +85,9 @@ def test_an_agent_imports_the_modules_beside_it(folders: Folders) -> None:
     one, two = folders.load("one"), folders.load("two")
 
     assert [call(one), call(one), call(two)] == [
-        "2 _flue_agent_one.helpers",
-        "3 _flue_agent_one.helpers",
-        "2 _flue_agent_two.helpers",
+        "2 flue_cli.agents.loaded.one.helpers",
+        "3 flue_cli.agents.loaded.one.helpers",
+        "2 flue_cli.agents.loaded.two.helpers",
     ]
     assert sys.path == search
     assert "helpers" not in sys.modules
