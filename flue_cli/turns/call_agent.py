@@ -8,6 +8,7 @@ this into a checked Reply or a FlueError.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Any, NoReturn, TypeVar
@@ -258,7 +259,7 @@ def _agent_error(error: BaseException, function: AgentFunction) -> AgentError:
         words = describe_exception(error).partition(": ")[2]
         return AgentError(f"the agent called sys.exit({words})", type="exit", traceback=trace, place=place)
     at_the_call = error.__traceback__ is not None and error.__traceback__.tb_next is None
-    hint = missing_module_hint(error, place)
+    hint = missing_module_hint(error, place) or _main_thread_hint(error)
     if isinstance(error, TypeError) and at_the_call:
         hint, place = SIGNATURE_HINT, defined_place(function)
     return AgentError(
@@ -268,3 +269,17 @@ def _agent_error(error: BaseException, function: AgentFunction) -> AgentError:
         traceback=trace,
         place=place,
     )
+
+
+def _main_thread_hint(error: BaseException) -> str:
+    """Explain what Python allows in the main thread only; "" for an error of another kind."""
+    if threading.current_thread() is threading.main_thread():
+        return ""
+    words = describe_exception(error)
+    if isinstance(error, RuntimeError) and "no current event loop" in words:
+        remedy = "it has no event loop; use asyncio.run(...)"
+    elif isinstance(error, RuntimeError | ValueError) and "main thread" in words:
+        remedy = "Python sets no signal handlers there"
+    else:
+        return ""
+    return f"the chat and flue serve call agents in a thread: {remedy}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -406,6 +408,24 @@ def test_an_agent_that_forks_answers_once(tmp_path: Path) -> None:
     assert (done.outcome, done.reply) == ("completed", "child ended with 0")
     assert store.head("forks", "a").turn == 1
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("only_in_main", "remedy"),
+    [
+        (lambda *_: str(signal.signal(signal.SIGALRM, signal.SIG_DFL)), "signal handlers"),
+        (lambda *_: str(asyncio.get_event_loop()), "asyncio.run"),
+        (broken_by(ValueError("no such thread")), ""),
+    ],
+)
+def test_what_needs_the_main_thread_is_explained(quick: Host, only_in_main: Any, remedy: str) -> None:
+    """An agent that fails because it is called in a thread gets a hint that says so; others do not."""
+    with ThreadPoolExecutor() as pool:
+        failed = pool.submit(quick.turn, only_in_main).result()
+
+    assert failed.error is not None
+    assert ("call agents in a thread" in failed.error.hint) is bool(remedy)
+    assert remedy in failed.error.hint
 
 
 def test_a_bug_of_ours_leaves_no_session_held(monkeypatch: pytest.MonkeyPatch) -> None:
