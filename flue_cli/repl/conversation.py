@@ -72,6 +72,16 @@ class Conversation:
         self._expect = expect
         self._shown_head = self.head()  # the state that is on the screen
 
+    def enter_fork(self, session: SessionHead) -> None:
+        """Continue in a session of the same agent that shares turns with this one.
+
+        Raises SessionChanged if it is gone, and OtherAgent.
+        """
+        if self.store.head(session.agent, session.name).uid != session.uid:
+            raise session_changed_error(session.name)
+        self.check_agent_origin(self.agent, session.name)
+        self.switch_session(session.name, "existing")
+
     def check_agent_origin(self, agent: Agent, name: str) -> None:
         """Raise OtherAgent if the session `name` was used with an agent of that name from another place."""
         origins = self.store.agent_origins(self.store.head(agent.name, name))
@@ -183,6 +193,17 @@ class Conversation:
         """Yield the entries, newest first, with the prompt that is not settled."""
         yield from self.unsettled_prompts()
         yield from timeline.entries_backwards(self.store, head)
+
+    def set_label(self, label: str) -> int:
+        """Label the newest turn, or take its label off with ""; return its number.
+
+        Raises NothingToMove if there is no turn.
+        """
+        head = self._unchanged_head()
+        if not head.turn:
+            raise NothingToMove("there is no turn to label: the session is at its start")
+        self.store.set_label(head, head.turn, label)
+        return head.turn
 
     def rename(self, name: str, pause: Pause) -> str:
         """Rename the session and return its old name. Raises as Store.rename."""
