@@ -13,7 +13,14 @@ from flue_cli.text import safe_line
 
 
 def choose_agent(argument: str, chat: ChatContext) -> None:
-    """Talk to another agent in a new session, or list them: /agent [NAME]."""
+    """Talk to another agent.
+
+    Usage: /agent [NAME]
+    Example: /agent task-planner
+
+    Begins a new session with it; this one is kept, and the chat says how to come back. Without NAME it lists
+    the agents.
+    """
     if not argument:
         _list_agents(chat)
         return
@@ -34,7 +41,12 @@ def choose_agent(argument: str, chat: ChatContext) -> None:
 
 
 def reload_agent_command(argument: str, chat: ChatContext) -> None:
-    """Load the agent's file again; session and data stay."""
+    """Load the agent's file again.
+
+    Usage: /reload
+
+    Session and data stay. If the file is broken, the agent that was loaded goes on answering.
+    """
     refuse_argument(argument, "/reload")
     reload_agent(chat.conversation, chat.output, chat.cancellation)
 

@@ -10,7 +10,14 @@ _NOTICES = {"markdown": "replies are laid out as Markdown", "text": "replies are
 
 
 def set_markdown(argument: str, chat: ChatContext) -> None:
-    """Lay replies out as Markdown, or not: /markdown [on|off]."""
+    """Lay replies out, or not.
+
+    Usage: /markdown [on|off]
+    Example: /markdown on
+
+    Laid out, replies show headings, lists, tables and highlighted code. Only this chat's screen changes; what
+    is stored stays as the agent gave it. Alone it says what holds now.
+    """
     if argument and argument not in _FORMATS:
         raise UsageError("/markdown takes on or off")
     if argument:
