@@ -17,8 +17,10 @@ from contextlib import contextmanager, suppress
 from threading import RLock
 from typing import Any, TextIO, cast
 
-from flue_cli.errors import FlueError, OutputClosed, OutputFailed
+from flue_cli.errors import FlueError, OutputClosed, OutputFailed, TurnCancelled
 from flue_cli.text import SafeStream, safe_line, safe_text
+
+_DIM, _NOT_DIM = "\x1b[2m", "\x1b[22m"
 
 
 class TerminalLock:
@@ -67,12 +69,13 @@ class Output:
         self.room = TerminalLock()
         self._stream = SafeStream()
         self._ends_line = False
-        self._notice_stream: TextIO | None = None
+        self._notice_stream: SafeWriter | None = None
+        self._is_dim = False
 
     @property
     def stderr_stream(self) -> TextIO:
         """The stream for notices, even if an agent has replaced `sys.stderr`."""
-        return self._notice_stream or sys.stderr
+        return cast("TextIO", self._notice_stream) or sys.stderr
 
     def result(self, text: str) -> None:
         """Write a whole result, ended by a newline if it lacks one.
@@ -119,17 +122,41 @@ class Output:
             with suppress(OSError):  # the window was closed, and what it did not show is of no use
                 screen.close()
 
+    def dim_notices(self) -> None:
+        """Show notices and agents' prints dim from here on, if stderr is a terminal that can."""
+        self._is_dim = self.can_draw
+        if self._notice_stream:
+            self._notice_stream.is_dim = self._is_dim
+
     def note(self, text: str) -> None:
         """Write a notice to stderr, on a line of its own."""
-        with suppress(OSError):  # nobody to tell: what happens to the result decides
-            self.stderr_stream.write(safe_text(text) + "\n")
-            self.stderr_stream.flush()
+        text = safe_text(text)
+        self.write_notice(f"{dim(text)}\n" if self._is_dim else f"{text}\n")
 
     def error(self, error: FlueError) -> None:
-        """An error and its hint on stderr, a line each."""
-        self.note(f"error: {safe_line(error.sentence())}")
+        """Write an error and its hint to stderr, a line each; a cancellation is only a notice."""
+        if isinstance(error, TurnCancelled):
+            self.note(error.message)
+        else:
+            self.write_notice(f"{self._red('error:')} {safe_line(error.sentence())}\n")
         if error.hint:
-            self.note(f"hint: {safe_line(error.hint)}")
+            self.write_notice(f"hint: {safe_line(error.hint)}\n")
+
+    def write_notice(self, text: str) -> None:
+        """Write to stderr text whose foreign parts were made safe before it was styled."""
+        stream = self._notice_stream
+        with suppress(OSError):  # nobody to tell: what happens to the result decides
+            if stream:
+                stream.write_raw(text)
+            else:
+                sys.stderr.write(text)
+            self.stderr_stream.flush()
+
+    def _red(self, text: str) -> str:
+        """Make `text` bold and red, or only bold where no colour is wanted."""
+        if not self.can_draw:
+            return text
+        return f"\x1b[{'1' if os.environ.get('NO_COLOR') else '1;31'}m{text}\x1b[0m"
 
     def keep_from_agents(self) -> None:
         """From here on only `result` and `piece` reach stdout; prints and child processes get stderr."""
@@ -138,7 +165,7 @@ class Output:
             self._file = os.dup(self._file)
             os.dup2(2, 1)
         self.room.keep_through_forks()
-        self._notice_stream = safe = cast("TextIO", SafeWriter(sys.stderr, self.room))
+        self._notice_stream = safe = SafeWriter(sys.stderr, self.room, is_dim=self._is_dim)
         for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
             setattr(sys, name, safe)
 
@@ -168,18 +195,24 @@ class Output:
 class SafeWriter(io.TextIOBase):
     """A text stream that makes what is printed to it safe and hands it to another, in its `room`."""
 
-    def __init__(self, stream: TextIO, room: TerminalLock) -> None:
+    def __init__(self, stream: TextIO, room: TerminalLock, *, is_dim: bool = False) -> None:
+        self.is_dim = is_dim
         self._stream = stream
         self._room = room
         self.buffer = _SafeBytes(self)
 
     def write(self, text: str) -> int:
+        safe = safe_text(text)
+        self.write_raw(dim(safe) if self.is_dim else safe)
+        return len(text)
+
+    def write_raw(self, text: str) -> None:
+        """Write text that is safe already."""
         with self._room.lock:
             self._room.clear()
-            self._stream.write(safe_text(text))
+            self._stream.write(text)
             if text.endswith("\n"):  # `print` writes a line and its end one after the other
                 self._room.draw()
-        return len(text)
 
     def flush(self) -> None:
         with self._room.lock:
@@ -219,6 +252,12 @@ class _SafeBytes(io.RawIOBase):
 
     def writable(self) -> bool:
         return True
+
+
+def dim(text: str) -> str:
+    """Make safe text dim, except its last newline, so that the next line is not."""
+    line = text.removesuffix("\n")
+    return f"{_DIM}{line}{_NOT_DIM}{text[len(line) :]}" if line else text
 
 
 def _fill_closed_descriptors() -> bool:

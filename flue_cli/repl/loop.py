@@ -68,6 +68,7 @@ def run_chat(
         prepare_prompt=prepare_prompt,
         style=style,
     )
+    output.dim_notices()
     with restore_terminal(), closing(conversation):
         try:
             open_conversation(conversation, output, RECAP_TURNS)

@@ -256,7 +256,7 @@ def test_a_load_that_does_not_end_is_cancelled(driver: ChatDriver, folder: Agent
     finally:
         signal.signal(signal.SIGUSR1, received)
 
-    assert "error: cancelled\nold two\n" in page
+    assert "cancelled\nold two\n" in page
 
 
 @pytest.mark.parametrize(
