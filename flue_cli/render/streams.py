@@ -20,7 +20,7 @@ from typing import Any, TextIO, cast
 from flue_cli.errors import FlueError, OutputClosed, OutputFailed, TurnCancelled
 from flue_cli.text import SafeStream, safe_line, safe_text
 
-_DIM, _NOT_DIM = "\x1b[2m", "\x1b[22m"
+_BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[22m"
 
 
 class TerminalLock:
@@ -128,10 +128,12 @@ class Output:
         if self._notice_stream:
             self._notice_stream.is_dim = self._is_dim
 
-    def note(self, text: str) -> None:
-        """Write a notice to stderr, on a line of its own."""
-        text = safe_text(text)
-        self.write_notice(f"{dim(text)}\n" if self._is_dim else f"{text}\n")
+    def note(self, text: str, *, lead: str = "") -> None:
+        """Write a notice to stderr, on a line of its own; `lead` begins it, and stands out."""
+        lead, text = safe_text(lead), safe_text(text)
+        if self._is_dim:
+            lead, text = f"{_BOLD}{lead}{_PLAIN}" if lead else "", dim(text)
+        self.write_notice(f"{lead}{text}\n")
 
     def error(self, error: FlueError) -> None:
         """Write an error and its hint to stderr, a line each; a cancellation is only a notice."""
@@ -257,7 +259,7 @@ class _SafeBytes(io.RawIOBase):
 def dim(text: str) -> str:
     """Make safe text dim, except its last newline, so that the next line is not."""
     line = text.removesuffix("\n")
-    return f"{_DIM}{line}{_NOT_DIM}{text[len(line) :]}" if line else text
+    return f"{_DIM}{line}{_PLAIN}{text[len(line) :]}" if line else text
 
 
 def _fill_closed_descriptors() -> bool:

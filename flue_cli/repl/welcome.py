@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flue_cli.agents.description import describe
 from flue_cli.render.streams import Output
 from flue_cli.repl.conversation import Conversation
 from flue_cli.sessions.timeline import MissedChanges, entries_backwards, last_turns
@@ -30,11 +31,24 @@ def show_session_start(conversation: Conversation, output: Output, recap_turns: 
     """
     head = conversation.mark_seen()
     recap = last_turns(conversation.store, head, recap_turns)
-    output.note(_session_line(conversation, head))
+    output.note(_session_line(conversation, head), lead=safe_line(conversation.agent.name))
+    if head.uid == ABSENT:
+        show_introduction(conversation, output)
     _show_entries(recap, conversation, output)
     for notice in (_source_notice(conversation, head), _interrupted_notice(recap[-1] if recap else None)):
         if notice:
             output.note(notice)
+
+
+def show_introduction(conversation: Conversation, output: Output) -> None:
+    """Show what the agent does, and one thing to try, unless it comes from no file that could say it."""
+    if not conversation.loaded.source:
+        return
+    about = describe(conversation.loaded.source)
+    example = safe_line(about.example_prompt)
+    hint = f"Try: {example}" if example else "Type a prompt, or / for the commands."
+    for line in filter(None, (safe_line(about.summary), hint)):
+        output.write_notice(f"{line}\n")
 
 
 def show_missed_changes(missed: MissedChanges, conversation: Conversation, output: Output) -> None:
@@ -57,8 +71,7 @@ def _show_entries(entries: Sequence[Entry], conversation: Conversation, output: 
 def _session_line(conversation: Conversation, head: SessionHead) -> str:
     size = format_turns(head.turn) if head.uid != ABSENT else "new"
     unsaved = "" if conversation.options.is_saved else ", not saved"
-    agent, name = safe_line(conversation.agent.name), safe_line(conversation.name)
-    return f"{agent} · session {name} ({size}{unsaved}) · /help"
+    return f" · session {safe_line(conversation.name)} ({size}{unsaved}) · /help"
 
 
 def _source_notice(conversation: Conversation, head: SessionHead) -> str:

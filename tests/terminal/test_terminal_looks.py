@@ -6,7 +6,7 @@ import re
 
 import pytest
 from conftest import Flue
-from support.real_terminal import CTRL_C, CTRL_D, Terminal
+from support.real_terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal
 from support.terminals import Terminals
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
@@ -70,3 +70,76 @@ def test_a_dumb_terminal_gets_words_only(flue: Flue, terminals: Terminals) -> No
     assert set(STYLED.findall(raw)) <= {b"0"}
     for text in (b"thinking\n", b"<hi>\n", b"error: the agent failed", b"cancelled\n", b"resume with: "):
         assert text in raw
+
+
+def test_own_prompts_stand_out(terminals: Terminals) -> None:
+    """A prompt that was sent is bold, with an empty line above it; one that is being typed is not."""
+    terminal = terminals.chat("echo", "-s", "work", TERM="xterm-256color")
+    terminal.ready()
+    terminal.type("hello")
+    terminal.until(lambda: terminal.typed == "> hello", "the prompt")
+    assert not terminal.is_bold("hello")
+    terminal.type(ENTER)
+    terminal.say("again")
+    terminal.wait_for("<again>\n")
+
+    assert "\n\n> hello\n<hello>\n\n> again\n<again>\n" in terminal.everything
+    assert terminal.is_bold("> hello")
+    assert not terminal.is_bold("<hello>")
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_the_menu_opens_with_the_slash(terminals: Terminals, columns: int) -> None:
+    """A slash opens the menu of commands, as wide as the screen; what is typed narrows it, Enter sends."""
+    terminal = terminals.chat("echo", "-s", "work", columns=columns)
+    terminal.ready()
+    terminal.type("/")
+    terminal.wait_for("/undo [N]")
+    assert "Undo the last turn, or N." in terminal.screen
+    terminal.type("res")
+    terminal.until(lambda: "/undo" not in terminal.screen, "fewer commands")
+    row = next(line for line in terminal.lines if "/resume NAME" in line)
+    assert row.index("/resume") == 1
+    terminal.type(CTRL_C)
+    terminal.say("/status")
+    terminal.wait_for("\nagent    echo\n")
+
+
+def test_a_long_description_is_cut_at_the_edge(terminals: Terminals) -> None:
+    """The menu of sessions shows as much of their last prompts as there is room for."""
+    words = (
+        "so much to say that it takes more than forty characters of the screen, and more than eighty in all"
+    )
+    earlier = terminals.chat("echo", "-s", "older")
+    earlier.say(words)
+    earlier.wait_for("in all>")
+    earlier.say("/exit")
+    assert earlier.ended() == 0
+    for columns, shown in ((80, "more than forty characters"), (200, "more than eighty in all")):
+        terminal = terminals.chat("echo", "-s", "work", columns=columns)
+        terminal.ready()
+        terminal.type("/resume " + TAB)
+        terminal.wait_for(shown)
+
+
+@pytest.mark.parametrize(("example", "hint"), [("example_prompt = 'draw a cat'\n", "draw a cat"), ("", "")])
+def test_the_first_screen(flue: Flue, terminals: Terminals, example: str, hint: str) -> None:
+    """A new session begins with what the agent does and one thing to try; a resumed one does not."""
+    flue.agent("painter", f'"""Paints what you say."""\n{example}{AGENT}')
+    terminal = terminals.chat("painter", "-s", "work", TERM="xterm-256color")
+    terminal.ready()
+
+    assert terminal.lines == [
+        "painter · session work (new) · /help",
+        "Paints what you say.",
+        f"Try: {hint}" if hint else "Type a prompt, or / for the commands.",
+        "",
+        ">",
+    ]
+    assert terminal.is_bold("painter")
+    assert not terminal.is_bold("session work")
+    terminal.say("hello")
+    terminal.wait_for("<hello>\n")
+    resumed = terminals.chat("painter", "-s", "work")
+    resumed.ready()
+    assert "Paints what you say." not in resumed.screen

@@ -9,6 +9,7 @@ from flue_cli.repl.agent_file import load_interruptibly
 from flue_cli.repl.agent_reload import reload_agent
 from flue_cli.repl.slash.command_context import ChatContext, SlashCommand, refuse_argument, show_paged
 from flue_cli.repl.terminal import no_input_for_agents
+from flue_cli.repl.welcome import show_introduction
 from flue_cli.text import safe_line
 
 
@@ -38,6 +39,7 @@ def choose_agent(argument: str, chat: ChatContext) -> None:
         chat.output.note(loaded.notice)
     notice = f"now talking to {name}, in the new session {conversation.name}"
     chat.output.note(notice + (f"; back: /resume {safe_line(back)}" if back else ""))
+    show_introduction(conversation, chat.output)
 
 
 def reload_agent_command(argument: str, chat: ChatContext) -> None:
