@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from flue_cli.render.tool_lines import tool_lines
 from flue_cli.text import safe_line
 from flue_cli.times import format_iso
 
@@ -115,6 +116,7 @@ def plain_turn(entry: Entry) -> str:
     text = f"[{entry.turn}] ({mark})\n" if mark else f"[{entry.turn}]\n"
     if entry.kind == "prompt":
         text += "> " + entry.prompt.replace("\n", "\n  ") + "\n"
+    text += "".join(f"{line}\n" for line in tool_lines(entry.messages))
     if entry.reply is not None:
         text += entry.reply if entry.reply.endswith("\n") else entry.reply + "\n"
     elif entry.error:

@@ -103,6 +103,11 @@ class Output:
         self._write(text)
 
     @property
+    def has_unicode(self) -> bool:
+        """True if signs outside ASCII can be expected to show: the locale's encoding is UTF-8."""
+        return self.stderr_stream.encoding.lower().replace("-", "") == "utf8"
+
+    @property
     def can_draw(self) -> bool:
         """True if stderr is a terminal whose cursor can be moved."""
         return self.notices_on_terminal and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")

@@ -21,6 +21,7 @@ from flue_cli.agents.discovery import AgentSource
 from flue_cli.render.search_hits import hit_excerpt
 from flue_cli.render.session_tree import TreeNode
 from flue_cli.render.streams import Output
+from flue_cli.render.tool_lines import tool_lines
 from flue_cli.stores.records import Entry, HealthFinding, SearchHit
 from flue_cli.stores.rules import outcome_label
 from flue_cli.stores.search_query import SearchQuery
@@ -144,21 +145,28 @@ def checkup_text(found: Iterable[tuple[str, HealthFinding]]) -> Text:
     return text
 
 
-def transcript_text(entries: Iterable[Entry], *, as_markdown: bool = False) -> str:
-    """A conversation, ready for the screen: each prompt behind a mark, what became of it, and the reply.
+def transcript_text(
+    entries: Iterable[Entry], *, as_markdown: bool = False, has_unicode: bool = True, columns: int = 0
+) -> str:
+    """A conversation, ready for the screen: each prompt behind a mark, its tool messages, and the reply.
 
-    Replies are as the agent gave them, not broken into lines by us; `as_markdown`: laid out.
+    Replies are as the agent gave them, not broken into lines by us; `as_markdown`: laid out for `columns`,
+    0 for those of the screen.
     """
-    return "\n".join(_turn_text(entry, as_markdown) for entry in entries)
+    columns = columns or shutil.get_terminal_size().columns
+    return "\n".join(_turn_text(entry, as_markdown, has_unicode, columns) for entry in entries)
 
 
-def _turn_text(entry: Entry, as_markdown: bool) -> str:
+def _turn_text(entry: Entry, as_markdown: bool, has_unicode: bool, columns: int) -> str:
     pieces = [(f"[{entry.turn}] {format_local_time(entry.started_at)}", "dim")]
     if mark := outcome_label(entry):
-        pieces.append((f"  {mark}", "bold" if entry.outcome == "completed" else "bold red"))
+        is_failure = entry.outcome not in ("completed", "cancelled")
+        pieces.append((f"  {mark}", "bold red" if is_failure else "bold"))
     if entry.kind == "prompt":
         pieces.append(("\n> " + safe_text(entry.prompt).replace("\n", "\n  "), "bold"))
-    if entry.reply is None and entry.error:
+    lines = tool_lines(entry.messages, columns - 1, has_unicode=has_unicode)
+    pieces += ((f"\n{line}", "dim") for line in lines)
+    if entry.reply is None and entry.error and entry.error.message != mark:
         pieces.append((f"\n{safe_line(entry.error.message)}", "red"))
     said = f"{style_pieces(pieces)}\n"
     if not entry.reply:  # "" too: there is nothing to read
@@ -167,7 +175,7 @@ def _turn_text(entry: Entry, as_markdown: bool) -> str:
         return said + safe_text(entry.reply).rstrip("\n") + "\n"
     from flue_cli.render.markdown import render_markdown
 
-    return said + render_markdown(entry.reply, shutil.get_terminal_size().columns)
+    return said + render_markdown(entry.reply, columns)
 
 
 def style_pieces(pieces: Iterable[tuple[str, str]]) -> str:

@@ -131,7 +131,7 @@ def _run_prompt(prompt: str, chat: _RunningChat) -> None:
             ),
             status_line.tick,
         )
-        view.end(turn.reply)
+        view.end(turn.reply, conversation.tool_messages(turn))
         if turn.error:
             show_failure(turn.error, conversation, output)
 
@@ -144,7 +144,8 @@ def _run_dry(prompt: str, chat: _RunningChat) -> None:
             lambda on_stuck: conversation.dry_run(prompt, view.piece, on_stuck, cancellation),
             status_line.tick,
         )
-        view.end(dry_run.result.reply if dry_run.result else None)
+        result = dry_run.result
+        view.end(result.reply if result else None, result.messages if result else ())
         if dry_run.error:
             show_failure(dry_run.error, conversation, output)
             return

@@ -31,7 +31,8 @@ def show_session_start(conversation: Conversation, output: Output, recap_turns: 
     """
     head = conversation.mark_seen()
     recap = last_turns(conversation.store, head, recap_turns)
-    output.note(_session_line(conversation, head), lead=safe_line(conversation.agent.name))
+    line = _session_line(conversation, head, " · " if output.has_unicode else " - ")
+    output.note(line, lead=safe_line(conversation.agent.name))
     if head.uid == ABSENT:
         show_introduction(conversation, output)
     _show_entries(recap, conversation, output)
@@ -65,13 +66,14 @@ def _show_entries(entries: Sequence[Entry], conversation: Conversation, output: 
     if entries:
         from flue_cli.render.tables import transcript_text
 
-        output.write_raw(transcript_text(entries, as_markdown=conversation.reply_format == "markdown"))
+        as_markdown = conversation.reply_format == "markdown"
+        output.write_raw(transcript_text(entries, as_markdown=as_markdown, has_unicode=output.has_unicode))
 
 
-def _session_line(conversation: Conversation, head: SessionHead) -> str:
+def _session_line(conversation: Conversation, head: SessionHead, separator: str) -> str:
     size = format_turns(head.turn) if head.uid != ABSENT else "new"
     unsaved = "" if conversation.options.is_saved else ", not saved"
-    return f" · session {safe_line(conversation.name)} ({size}{unsaved}) · /help"
+    return f"{separator}session {safe_line(conversation.name)} ({size}{unsaved}){separator}/help"
 
 
 def _source_notice(conversation: Conversation, head: SessionHead) -> str:

@@ -48,7 +48,8 @@ def test_notices_are_dim_and_errors_red(flue: Flue, terminals: Terminals) -> Non
     assert b"\x1b[1;31merror:\x1b[0m the agent failed: ValueError: no such colour" in raw
     assert b"\x1b[2mcancelled\x1b[22m\n" in raw
     assert b"\x1b[2mresume with: flue chat painter -r work\x1b[22m\n" in raw
-    assert b"\n<hi>\n" in re.sub(rb"\x1b\[[?0-9;]*[A-Za-ln-z]", b"", raw)
+    assert b"<hi>\n" in raw
+    assert b"\x1b[2m<hi>" not in raw
 
 
 def test_without_colours(flue: Flue, terminals: Terminals) -> None:
@@ -97,7 +98,7 @@ def test_the_menu_opens_with_the_slash(terminals: Terminals, columns: int) -> No
     terminal.wait_for("/undo [N]")
     assert "Undo the last turn, or N." in terminal.screen
     terminal.type("res")
-    terminal.until(lambda: "/undo" not in terminal.screen, "fewer commands")
+    terminal.until(lambda: "/undo" not in terminal.screen and "/resume" in terminal.screen, "fewer commands")
     row = next(line for line in terminal.lines if "/resume NAME" in line)
     assert row.index("/resume") == 1
     terminal.type(CTRL_C)
@@ -143,3 +144,52 @@ def test_the_first_screen(flue: Flue, terminals: Terminals, example: str, hint: 
     resumed = terminals.chat("painter", "-s", "work")
     resumed.ready()
     assert "Paints what you say." not in resumed.screen
+
+
+TOOLS = """
+from flue_cli import Message, Reply
+
+def agent(prompt, session, context):
+    function = {"name": "search", "arguments": '{"query": "flue"}'}
+    messages = [
+        Message("assistant", None, {"tool_calls": [{"id": "1", "type": "function", "function": function}]}),
+        Message("tool", "three results: " + "one, two and three, " * 10, {"tool_call_id": "1"}),
+    ]
+    if prompt != "stream":
+        return Reply("it", messages)
+    return iter(["found ", Reply("it", messages)])
+"""
+
+TOOL_LINE = '⚙ search("flue") -> three results: one, two and three, one, two and three, one…'
+
+
+def test_tool_messages_are_seen(flue: Flue, terminals: Terminals) -> None:
+    """A turn's tool messages are dim lines, cut to the width: in the chat, in /history, in show and in a pipe."""
+    flue.agent("finder", f'reply_format = "markdown"\n{TOOLS}')
+    terminal = terminals.chat("finder", "-s", "work", TERM="xterm-256color", rows=40)
+    terminal.say("find")
+    terminal.wait_for("it\n>")
+    terminal.say("stream")
+    terminal.wait_for("found it\n")
+    terminal.say("/try find")
+    terminal.wait_for("dry run: nothing was saved")
+    assert f"> find\n{TOOL_LINE}\nit\n\n> stream\nfound it\n{TOOL_LINE}\n\n> /try find\n" in terminal.screen
+    assert b"\x1b[2m" + TOOL_LINE.encode() + b"\x1b[22m" in terminal.raw
+    terminal.say("/history 1")
+    terminal.wait_for(f"> stream\n{TOOL_LINE}\nfound it\n")
+    shown = terminals.flue("sessions", "show", "work")
+    assert shown.ended() == 0
+    assert f"> find\n{TOOL_LINE}\nit\n\n[2]" in shown.screen
+    piped = flue("sessions", "show", "work", stdin=None).out
+    assert '[1]\n> find\n⚙ search("flue") -> three results: ' in piped
+    assert max(map(len, piped.splitlines())) == 200
+
+
+def test_signs_where_the_locale_has_only_ascii(flue: Flue, terminals: Terminals) -> None:
+    """In a locale without UTF-8, the first line and the marks of tool messages are ASCII."""
+    flue.agent("finder", TOOLS)
+    ascii_only = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    terminal = terminals.chat("finder", "-s", "work", **ascii_only)
+    terminal.say("find")
+    assert terminal.lines[0] == "finder - session work (new) - /help"
+    terminal.wait_for('* search("flue") -> three results: one, two and three, one, two and three, o...\nit\n')

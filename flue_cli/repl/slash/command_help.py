@@ -1,16 +1,15 @@
-'''Help of the slash commands, read from the docstrings of their functions.
+"""Help of the slash commands, read from the docstrings of their functions.
 
 A docstring has a summary of at most 28 characters, then paragraphs that say what the command keeps or loses,
 and lines that begin with "Usage:" and "Example:"::
 
-    \"""Undo the last turn, or N.
+    Undo the last turn, or N.
 
     Usage: /undo [N]
     Example: /undo 2
 
     The undone turns are kept: /redo brings them back.
-    \"""
-'''
+"""
 
 from __future__ import annotations
 

@@ -117,7 +117,11 @@ def show_history(argument: str, chat: ChatContext) -> None:
         with cooked_mode():
             show_paged_text(
                 chat.output,
-                transcript_text(turns, as_markdown=chat.conversation.reply_format == "markdown"),
+                transcript_text(
+                    turns,
+                    as_markdown=chat.conversation.reply_format == "markdown",
+                    has_unicode=chat.output.has_unicode,
+                ),
             )
     else:
         chat.output.note("nothing has been said yet")
