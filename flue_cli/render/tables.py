@@ -32,7 +32,7 @@ from flue_cli.times import format_ago, format_local_time
 def show_paged_renderable(output: Output, what: RenderableType, *, pager: bool = True) -> None:
     """Show `what`, through the pager (PAGER, else less) when it is longer than the screen."""
     size = shutil.get_terminal_size()
-    console = Console(width=size.columns, force_terminal=True, highlight=False, markup=False, emoji=False)
+    console = _capturing_console(size.columns)
     with console.capture() as capture:
         console.print(what)
     show_paged_text(output, capture.get(), pager=pager)
@@ -157,6 +157,17 @@ def transcript_text(
     return "\n".join(_turn_text(entry, as_markdown, has_unicode, columns) for entry in entries)
 
 
+def beside_bar(text: str, columns: int, *, has_unicode: bool = True) -> str:
+    """Set lines that are ready for the screen beside a dim bar, each broken where the screen ends."""
+    console = _capturing_console(max(columns, 3))
+    bar = Text("│ " if has_unicode else "| ", "dim")
+    with console.capture() as capture:
+        for line in Text.from_ansi(text.rstrip("\n")).wrap(console, max(columns - 2, 1)):
+            line.rstrip()
+            console.print(Text.assemble(bar, line), soft_wrap=True)
+    return capture.get()
+
+
 def _turn_text(entry: Entry, as_markdown: bool, has_unicode: bool, columns: int) -> str:
     pieces = [(f"[{entry.turn}] {format_local_time(entry.started_at)}", "dim")]
     if mark := outcome_label(entry):
@@ -180,10 +191,14 @@ def _turn_text(entry: Entry, as_markdown: bool, has_unicode: bool, columns: int)
 
 def style_pieces(pieces: Iterable[tuple[str, str]]) -> str:
     """Pieces of text that was made safe, each in its style, one after another as they are."""
-    console = Console(force_terminal=True, highlight=False, markup=False, emoji=False)
+    console = _capturing_console()
     with console.capture() as capture:
         console.print(Text.assemble(*pieces), end="", soft_wrap=True)
     return capture.get()
+
+
+def _capturing_console(columns: int | None = None) -> Console:
+    return Console(width=columns, force_terminal=True, highlight=False, markup=False, emoji=False)
 
 
 def _make_table(**columns: str) -> Table:

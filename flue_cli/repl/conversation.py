@@ -54,6 +54,7 @@ class Conversation:
         self.agent_loader = agent_loader
         self.reply_format_override = ""
         self.last_traceback = ""  # of the agent's last failure in this chat
+        self.shows_times = False
         self.switch_session(name, expect)
         self._adopts = adopts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 
 from flue_cli.agents.description import describe
@@ -35,7 +36,8 @@ def show_session_start(conversation: Conversation, output: Output, recap_turns: 
     output.note(line, lead=safe_line(conversation.agent.name))
     if head.uid == ABSENT:
         show_introduction(conversation, output)
-    _show_entries(recap, conversation, output)
+    if recap:
+        output.write_raw(_transcript(recap, conversation, output, shutil.get_terminal_size().columns))
     for notice in (_source_notice(conversation, head), _interrupted_notice(recap[-1] if recap else None)):
         if notice:
             output.note(notice)
@@ -58,16 +60,21 @@ def show_missed_changes(missed: MissedChanges, conversation: Conversation, outpu
         turns, verb = format_turn_numbers(missed.undone), "was" if len(missed.undone) == 1 else "were"
         output.note(f"meanwhile {turns} {verb} undone in another process")
     if missed.turns:
+        from flue_cli.render.tables import beside_bar
+
         output.note("meanwhile in another process:")
-        _show_entries(missed.turns, conversation, output)
+        columns = shutil.get_terminal_size().columns
+        text = _transcript(missed.turns, conversation, output, columns - 2)
+        output.write_raw(beside_bar(text, columns, has_unicode=output.has_unicode))
 
 
-def _show_entries(entries: Sequence[Entry], conversation: Conversation, output: Output) -> None:
-    if entries:
-        from flue_cli.render.tables import transcript_text
+def _transcript(entries: Sequence[Entry], conversation: Conversation, output: Output, columns: int) -> str:
+    from flue_cli.render.tables import transcript_text
 
-        as_markdown = conversation.reply_format == "markdown"
-        output.write_raw(transcript_text(entries, as_markdown=as_markdown, has_unicode=output.has_unicode))
+    as_markdown = conversation.reply_format == "markdown"
+    return transcript_text(
+        entries, as_markdown=as_markdown, has_unicode=output.has_unicode, columns=max(columns, 1)
+    )
 
 
 def _session_line(conversation: Conversation, head: SessionHead, separator: str) -> str:

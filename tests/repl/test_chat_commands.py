@@ -76,6 +76,23 @@ def test_help_fits_the_screen(
     assert {"Timeline", "Sessions"} <= {cell.strip() for line in page for cell in line.split("  ")}
 
 
+def test_times_on_demand(driver: ChatDriver) -> None:
+    """/times on adds a line with turn, time and duration to each turn, failed ones too; /times off ends it."""
+
+    def agent(prompt: str, session: Any, context: Any) -> str:
+        return str(1 / len(prompt.replace("fail", "")))
+
+    keys = ("/times", "/times on", "a", "fail", "/times off", "b", "/times no")
+    page = driver.chat(agent, *(key + ENTER for key in keys), CTRL_D)
+
+    when = r"\d{4}-\d\d-\d\d \d\d:\d\d"
+    assert "times are not shown\ntimes are shown below replies\n1.0\n" in page
+    assert re.search(rf"^1\.0\nturn 1 · {when} · \d+ ms\n", page, re.MULTILINE)
+    assert re.search(rf"^error: .*division by zero\n(.*\n)*?turn 2 · {when} · \d+ ms\n", page, re.MULTILINE)
+    assert "turn 3" not in page
+    assert "error: /times takes on or off" in page
+
+
 @pytest.mark.parametrize("name", ["/retry", "/edit", "/discard", "/reload", "/copy", "/status", "/sessions"])
 def test_commands_that_take_nothing_say_so(driver: ChatDriver, name: str) -> None:
     """What is typed behind a command that takes nothing is not silently ignored."""

@@ -7,7 +7,7 @@ import shutil
 from flue_cli.errors import FlueError, UsageError
 from flue_cli.render.tables import show_paged_text, style_pieces
 from flue_cli.repl.failures import show_failure
-from flue_cli.repl.slash import agents, data, export_copy_editor, markdown, sessions, status, timeline
+from flue_cli.repl.slash import agents, data, display, export_copy_editor, sessions, status, timeline
 from flue_cli.repl.slash.command_context import (
     ChatContext,
     NextAction,
@@ -92,7 +92,7 @@ GROUPS: dict[str, dict[str, SlashCommand]] = {
     "Sessions": sessions.COMMANDS,
     "Agent and data": {**agents.COMMANDS, **data.COMMANDS, **status.COMMANDS},
     "Text": export_copy_editor.COMMANDS,
-    "Chat": {**markdown.COMMANDS, "/help": show_help, "/exit": exit_chat},
+    "Chat": {**display.COMMANDS, "/help": show_help, "/exit": exit_chat},
 }
 """Heading in /help to its commands."""
 

@@ -57,7 +57,13 @@ def show_status(argument: str, chat: ChatContext) -> None:
 
 
 def show_last_traceback(argument: str, chat: ChatContext) -> None:
-    """Show the traceback of the agent's last failure in this chat."""
+    """Show the last traceback.
+
+    Usage: /traceback
+
+    It is the agent's, of the last turn that failed in this chat. It is not stored: leaving the chat
+    loses it.
+    """
     refuse_argument(argument, "/traceback")
     if not chat.conversation.last_traceback:
         raise NotFound("the agent has not failed in this chat")

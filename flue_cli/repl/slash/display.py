@@ -1,4 +1,4 @@
-"""The slash command that chooses the format of replies."""
+"""Slash commands that choose how turns are shown."""
 
 from __future__ import annotations
 
@@ -25,5 +25,23 @@ def set_markdown(argument: str, chat: ChatContext) -> None:
     chat.output.note(_NOTICES[chat.conversation.reply_format])
 
 
-COMMANDS: dict[str, SlashCommand] = {"/markdown": set_markdown}
+def show_times(argument: str, chat: ChatContext) -> None:
+    """Show times, or not.
+
+    Usage: /times [on|off]
+    Example: /times on
+
+    With times, a line below each reply has the turn's number, the time and the duration. /history shows
+    the times of earlier turns in any case. Only this chat's screen changes. Alone it says what holds now.
+    """
+    if argument and argument not in ("on", "off"):
+        raise UsageError("/times takes on or off")
+    if argument:
+        chat.conversation.shows_times = argument == "on"
+    chat.output.note(
+        "times are shown below replies" if chat.conversation.shows_times else "times are not shown"
+    )
+
+
+COMMANDS: dict[str, SlashCommand] = {"/markdown": set_markdown, "/times": show_times}
 """Slash command to function."""
