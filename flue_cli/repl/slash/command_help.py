@@ -59,7 +59,7 @@ def format_command_help(command: CommandHelp, columns: int) -> str:
 
 def format_command_list(groups: Mapping[str, Mapping[str, str]], columns: int) -> list[Piece]:
     """Format groups of commands and their summaries in as many columns as fit on `columns` cells."""
-    name_cells = 2 + max(len(name) for commands in groups.values() for name in commands)
+    name_cells = 1 + max(len(name) for commands in groups.values() for name in commands)
     blocks = [
         [
             (heading, "bold"),
