@@ -8,6 +8,8 @@ from typing import TypedDict
 
 from flue_cli import AgentContext, AgentSession
 
+example_prompt = "my name is Ada"
+
 
 class GreetingData(TypedDict, total=False):
     userName: str

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from flue_cli import AgentContext, AgentSession
 
+example_prompt = "Today it rained."
+
 
 def agent(prompt: str, session: AgentSession[dict[str, int]], context: AgentContext) -> Iterator[str]:
     if prompt.strip().lower() != "read":

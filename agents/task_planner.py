@@ -4,6 +4,8 @@ from typing import TypedDict
 
 from flue_cli import AgentContext, AgentSession
 
+example_prompt = "add Buy groceries"
+
 
 class PlannerData(TypedDict, total=False):
     tasks: list[str]

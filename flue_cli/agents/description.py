@@ -13,11 +13,15 @@ from flue_cli.names import check_agent_name
 
 
 class Description(NamedTuple):
-    """Docstring of an agent's file and its first line; `problem` describes a broken file, else ""."""
+    """Docstring of an agent's file and its first line; `problem` describes a broken file, else "".
+
+    `example_prompt` is the text of that name in the file, "" if there is none.
+    """
 
     summary: str
     docstring: str
     problem: str
+    example_prompt: str = ""
 
     @property
     def problem_or_summary(self) -> str:
@@ -43,7 +47,17 @@ def describe(source: AgentSource) -> Description:
     docstring = ast.get_docstring(tree) or ""
     name = source.attribute.partition(".")[0]
     problem = "" if defines_name(tree, name) else f"defines no '{name}'"
-    return Description(docstring.partition("\n")[0].strip(), docstring, problem)
+    return Description(docstring.partition("\n")[0].strip(), docstring, problem, _example_prompt(tree))
+
+
+def _example_prompt(tree: ast.Module) -> str:
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name("example_prompt")], value=ast.Constant(str(prompt))):
+                return prompt
+            case ast.AnnAssign(ast.Name("example_prompt"), value=ast.Constant(str(prompt))):
+                return prompt
+    return ""
 
 
 def defines_name(tree: ast.Module, name: str) -> bool:

@@ -181,6 +181,7 @@ def converse(
         return
     if options.watch:
         raise UsageError(_WATCH_TALKS)
+    app.output.dim_notices()
     source_of_prompts = prepare_for_agents(app)
     with _show_load_traceback(app, options):
         agent = discovery.load_agent(source)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from flue_cli.render.tool_lines import tool_lines
 from flue_cli.text import safe_line
 from flue_cli.times import format_iso
 
@@ -116,6 +117,7 @@ def plain_turn(entry: Entry) -> str:
     text = f"[{entry.turn}]{label} ({mark})\n" if mark else f"[{entry.turn}]{label}\n"
     if entry.kind == "prompt":
         text += "> " + entry.prompt.replace("\n", "\n  ") + "\n"
+    text += "".join(f"{line}\n" for line in tool_lines(entry.messages))
     if part := partial_reply(entry):
         text += f"({partial_reply_label(entry)}:)\n{part.removesuffix(chr(10))}\n"
     if entry.reply is not None:

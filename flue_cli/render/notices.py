@@ -9,7 +9,7 @@ from flue_cli.errors import AgentError, FlueError
 from flue_cli.render.streams import Output
 from flue_cli.stores.records import BegunTurn, LeaseHolder, SessionHead
 from flue_cli.text import format_turn_numbers, format_turns, safe_line, session_label, undone_fork_notice
-from flue_cli.times import format_whole_seconds, monotonic
+from flue_cli.times import format_duration, format_local_time, format_whole_seconds, monotonic
 
 if TYPE_CHECKING:
     from flue_cli.sessions.timeline import TimelineMove
@@ -61,6 +61,12 @@ def note_begun_turn(output: Output, begun: BegunTurn) -> None:
         output.note(f"note: turn {lost.turn} was interrupted and not answered: {safe_line(lost.prompt[:60])}")
     if begun.undone_fork:
         output.note(undone_fork_notice(begun.undone_fork))
+
+
+def turn_time(turn: int, seconds: float, *, has_unicode: bool) -> str:
+    """Make the line about a turn that has just ended: its number, the time, how long it took."""
+    parts = f"turn {turn}", format_local_time(times.now()), format_duration(round(seconds * 1e6))
+    return (" · " if has_unicode else " - ").join(parts)
 
 
 def note_timeline_move(output: Output, moved: TimelineMove) -> None:

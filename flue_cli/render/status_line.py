@@ -131,7 +131,7 @@ class StatusLine:
             self._output.draw(draw_below_cursor(lines))
 
     def _lines(self, columns: int) -> list[str]:
-        signs = self._output.stderr_stream.encoding.lower().replace("-", "") == "utf8"
+        signs = self._output.has_unicode
         frames = _SPINNER_FRAMES[signs]
         turning = frames[int(self.seconds / _FRAME_SECONDS) % len(frames)]
         words = list(self._words())

@@ -17,9 +17,11 @@ from contextlib import contextmanager, suppress
 from threading import RLock
 from typing import Any, TextIO, cast
 
-from flue_cli.errors import FlueError, OutputClosed, OutputFailed
+from flue_cli.errors import FlueError, OutputClosed, OutputFailed, TurnCancelled
 from flue_cli.render.printed_text import PrintedText
 from flue_cli.text import SafeStream, safe_line, safe_text
+
+_BOLD, _DIM, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[22m"
 
 
 class TerminalLock:
@@ -68,13 +70,13 @@ class Output:
         self.room = TerminalLock()
         self._stream = SafeStream()
         self._ends_line = False
-        self._notice_stream: TextIO | None = None
-        self._agent_prints: SafeWriter | None = None
+        self._notice_stream: SafeWriter | None = None
+        self._is_dim = False
 
     @property
     def stderr_stream(self) -> TextIO:
         """The stream for notices, even if an agent has replaced `sys.stderr`."""
-        return self._notice_stream or sys.stderr
+        return cast("TextIO", self._notice_stream) or sys.stderr
 
     def result(self, text: str) -> None:
         """Write a whole result, ended by a newline if it lacks one.
@@ -103,6 +105,11 @@ class Output:
         self._write(text)
 
     @property
+    def has_unicode(self) -> bool:
+        """True if signs outside ASCII can be expected to show: the locale's encoding is UTF-8."""
+        return self.stderr_stream.encoding.lower().replace("-", "") == "utf8"
+
+    @property
     def can_draw(self) -> bool:
         """True if stderr is a terminal whose cursor can be moved."""
         return self.notices_on_terminal and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
@@ -122,18 +129,44 @@ class Output:
             with suppress(OSError):  # the window was closed, and what it did not show is of no use
                 screen.close()
 
-    def note(self, text: str) -> None:
-        """Write a notice to stderr, on a line of its own."""
-        self._end_printed_line()
-        with suppress(OSError):  # nobody to tell: what happens to the result decides
-            self.stderr_stream.write(safe_text(text) + "\n")
-            self.stderr_stream.flush()
+    def dim_notices(self) -> None:
+        """Show notices and agents' prints dim from here on, if stderr is a terminal that can."""
+        self._is_dim = self.can_draw
+        if self._notice_stream:
+            self._notice_stream.is_dim = self._is_dim
+
+    def note(self, text: str, *, lead: str = "") -> None:
+        """Write a notice to stderr, on a line of its own; `lead` begins it, and stands out."""
+        lead, text = safe_text(lead), safe_text(text)
+        if self._is_dim:
+            lead, text = f"{_BOLD}{lead}{_PLAIN}" if lead else "", dim(text)
+        self.write_notice(f"{lead}{text}\n")
 
     def error(self, error: FlueError) -> None:
-        """An error and its hint on stderr, a line each."""
-        self.note(f"error: {safe_line(error.sentence())}")
+        """Write an error and its hint to stderr, a line each; a cancellation is only a notice."""
+        if isinstance(error, TurnCancelled):
+            self.note(error.message)
+        else:
+            self.write_notice(f"{self._red('error:')} {safe_line(error.sentence())}\n")
         if error.hint:
-            self.note(f"hint: {safe_line(error.hint)}")
+            self.write_notice(f"hint: {safe_line(error.hint)}\n")
+
+    def write_notice(self, text: str) -> None:
+        """Write to stderr text whose foreign parts were made safe before it was styled."""
+        self._end_printed_line()
+        stream = self._notice_stream
+        with suppress(OSError):  # nobody to tell: what happens to the result decides
+            if stream:
+                stream.write_raw(text)
+            else:
+                sys.stderr.write(text)
+            self.stderr_stream.flush()
+
+    def _red(self, text: str) -> str:
+        """Make `text` bold and red, or only bold where no colour is wanted."""
+        if not self.can_draw:
+            return text
+        return f"\x1b[{'1' if os.environ.get('NO_COLOR') else '1;31'}m{text}\x1b[0m"
 
     def keep_from_agents(self) -> None:
         """From here on only `result` and `piece` reach stdout; prints and child processes get stderr."""
@@ -142,16 +175,17 @@ class Output:
             self._file = os.dup(self._file)
             os.dup2(2, 1)
         self.room.keep_through_forks()
-        self._agent_prints = SafeWriter(sys.stderr, self.room, can_draw=self.can_draw)
-        self._notice_stream = safe = cast("TextIO", self._agent_prints)
+        self._notice_stream = safe = SafeWriter(
+            sys.stderr, self.room, can_draw=self.can_draw, is_dim=self._is_dim
+        )
         for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
             setattr(sys, name, safe)
 
     def _end_printed_line(self) -> None:
         """End a progress bar that an agent left."""
-        if self._agent_prints:
+        if self._notice_stream:
             with suppress(OSError):  # as `note`
-                self._agent_prints.end_line()
+                self._notice_stream.end_line()
 
     def _write(self, text: str) -> None:
         self._end_printed_line()
@@ -183,7 +217,8 @@ class SafeWriter(io.TextIOBase):
     It says that it is no terminal: most libraries then print neither colours nor moving lines.
     """
 
-    def __init__(self, stream: TextIO, room: TerminalLock, *, can_draw: bool) -> None:
+    def __init__(self, stream: TextIO, room: TerminalLock, *, can_draw: bool, is_dim: bool = False) -> None:
+        self.is_dim = is_dim
         self._printed = PrintedText(can_draw=can_draw)
         self._stream = stream
         self._room = room
@@ -191,11 +226,17 @@ class SafeWriter(io.TextIOBase):
 
     def write(self, text: str) -> int:
         with self._room.lock:
+            shown = self._printed.feed(text)
+            self.write_raw(dim(shown) if self.is_dim else shown)
+        return len(text)
+
+    def write_raw(self, text: str) -> None:
+        """Write text that is safe already."""
+        with self._room.lock:
             self._room.clear()
-            self._stream.write(self._printed.feed(text))
+            self._stream.write(text)
             if text.endswith("\n"):  # `print` writes a line and its end one after the other
                 self._room.draw()
-        return len(text)
 
     def end_line(self) -> None:
         """End a line that was rewritten; what others write then is not erased by it."""
@@ -243,6 +284,12 @@ class _SafeBytes(io.RawIOBase):
 
     def writable(self) -> bool:
         return True
+
+
+def dim(text: str) -> str:
+    """Make safe text dim, except its last newline, so that the next line is not."""
+    line = text.removesuffix("\n")
+    return f"{_DIM}{line}{_PLAIN}{text[len(line) :]}" if line else text
 
 
 def _fill_closed_descriptors() -> bool:

@@ -22,6 +22,7 @@ from flue_cli.agents.discovery import AgentSource
 from flue_cli.render.search_hits import hit_excerpt
 from flue_cli.render.session_tree import TreeNode
 from flue_cli.render.streams import Output
+from flue_cli.render.tool_lines import tool_lines
 from flue_cli.stores.records import Entry, HealthFinding, SearchHit
 from flue_cli.stores.rules import outcome_label, partial_reply, partial_reply_label
 from flue_cli.stores.search_query import SearchQuery
@@ -35,14 +36,7 @@ _MIN_COLUMNS_FOR_PATHS = 80
 def show_paged_renderable(output: Output, what: RenderableType, *, pager: bool = True) -> None:
     """Show `what`, through the pager (PAGER, else less) when it is longer than the screen."""
     size = shutil.get_terminal_size()
-    console = Console(
-        width=size.columns,
-        height=size.lines,  # without it, rich takes a dumb terminal to have 80 columns
-        force_terminal=True,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
+    console = _capturing_console(size.columns)
     with console.capture() as capture:
         console.print(what)
     show_paged_text(output, capture.get(), pager=pager)
@@ -178,25 +172,43 @@ def checkup_text(found: Iterable[tuple[str, HealthFinding]]) -> Text:
     return text
 
 
-def transcript_text(entries: Iterable[Entry], *, as_markdown: bool = False) -> str:
-    """A conversation, ready for the screen: each prompt behind a mark, what became of it, and the reply.
+def transcript_text(
+    entries: Iterable[Entry], *, as_markdown: bool = False, has_unicode: bool = True, columns: int = 0
+) -> str:
+    """A conversation, ready for the screen: each prompt behind a mark, its tool messages, and the reply.
 
-    Replies are as the agent gave them, not broken into lines by us; `as_markdown`: laid out.
+    Replies are as the agent gave them, not broken into lines by us; `as_markdown`: laid out for `columns`,
+    0 for those of the screen.
     """
-    return "\n".join(_turn_text(entry, as_markdown) for entry in entries)
+    columns = columns or shutil.get_terminal_size().columns
+    return "\n".join(_turn_text(entry, as_markdown, has_unicode, columns) for entry in entries)
 
 
-def _turn_text(entry: Entry, as_markdown: bool) -> str:
+def beside_bar(text: str, columns: int, *, has_unicode: bool = True) -> str:
+    """Set lines that are ready for the screen beside a dim bar, each broken where the screen ends."""
+    console = _capturing_console(max(columns, 3))
+    bar = Text("│ " if has_unicode else "| ", "dim")
+    with console.capture() as capture:
+        for line in Text.from_ansi(text.rstrip("\n")).wrap(console, max(columns - 2, 1)):
+            line.rstrip()
+            console.print(Text.assemble(bar, line), soft_wrap=True)
+    return capture.get()
+
+
+def _turn_text(entry: Entry, as_markdown: bool, has_unicode: bool, columns: int) -> str:
     pieces = [(f"[{entry.turn}] {format_local_time(entry.started_at)}", "dim")]
     if entry.label:
         pieces.append((f"  [{safe_line(entry.label)}]", "bold"))
     if mark := outcome_label(entry):
-        pieces.append((f"  {mark}", "bold" if entry.outcome == "completed" else "bold red"))
+        is_failure = entry.outcome not in ("completed", "cancelled")
+        pieces.append((f"  {mark}", "bold red" if is_failure else "bold"))
     if entry.kind == "prompt":
         pieces.append(("\n> " + safe_text(entry.prompt).replace("\n", "\n  "), "bold"))
+    lines = tool_lines(entry.messages, columns - 1, has_unicode=has_unicode)
+    pieces += ((f"\n{line}", "dim") for line in lines)
     if part := partial_reply(entry):
         pieces.append((f"\n{partial_reply_label(entry)}:\n{safe_text(part).rstrip(chr(10))}", "dim"))
-    if entry.reply is None and entry.error:
+    if entry.reply is None and entry.error and entry.error.message != mark:
         pieces.append((f"\n{safe_line(entry.error.message)}", "red"))
     said = f"{style_pieces(pieces)}\n"
     if not entry.reply:  # "" too: there is nothing to read
@@ -205,15 +217,26 @@ def _turn_text(entry: Entry, as_markdown: bool) -> str:
         return said + safe_text(entry.reply).rstrip("\n") + "\n"
     from flue_cli.render.markdown import render_markdown
 
-    return said + render_markdown(entry.reply, shutil.get_terminal_size().columns)
+    return said + render_markdown(entry.reply, columns)
 
 
 def style_pieces(pieces: Iterable[tuple[str, str]]) -> str:
     """Pieces of text that was made safe, each in its style, one after another as they are."""
-    console = Console(force_terminal=True, highlight=False, markup=False, emoji=False)
+    console = _capturing_console()
     with console.capture() as capture:
         console.print(Text.assemble(*pieces), end="", soft_wrap=True)
     return capture.get()
+
+
+def _capturing_console(columns: int | None = None) -> Console:
+    return Console(
+        width=columns,
+        height=shutil.get_terminal_size().lines,  # without it, rich takes a dumb terminal to have 80 columns
+        force_terminal=True,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
 
 
 def _make_table(**columns: str) -> Table:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
 from flue_cli.render import machine_output
 from flue_cli.render.script_report import StyledPiece, show_pieces
 from flue_cli.render.streams import Output
+from flue_cli.render.tool_lines import tool_lines
 from flue_cli.sessions.follow import SessionEvent, SessionRenamed, TurnBegan, TurnSettled, TurnsUndone
 from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.stores.rules import outcome_label, partial_reply, partial_reply_label
@@ -50,7 +52,7 @@ class WatchText:
         else:
             if not self._is_open(what.entry):
                 yield from _prompt_pieces_of(what.entry)
-            yield from _outcome_pieces(what.entry)
+            yield from _outcome_pieces(what.entry, self._output.has_unicode)
 
 
 class WatchJson:
@@ -99,12 +101,14 @@ def _prompt_pieces_of(entry: Entry) -> Iterator[StyledPiece]:
         yield "> " + safe_text(entry.prompt).replace("\n", "\n  ") + "\n", "bold"
 
 
-def _outcome_pieces(entry: Entry) -> Iterator[StyledPiece]:
+def _outcome_pieces(entry: Entry, has_unicode: bool) -> Iterator[StyledPiece]:
+    for line in tool_lines(entry.messages, shutil.get_terminal_size().columns - 1, has_unicode=has_unicode):
+        yield f"{line}\n", "dim"
     if part := partial_reply(entry):
         yield f"{partial_reply_label(entry)}:\n{safe_text(part).rstrip(chr(10))}\n", "dim"
     if mark := outcome_label(entry):
-        why = f": {safe_line(entry.error.message)}" if entry.error else ""
-        yield f"{mark}{why}\n", "bold" if entry.outcome == "completed" else "bold red"
+        why = f": {safe_line(entry.error.message)}" if entry.error and entry.error.message != mark else ""
+        yield f"{mark}{why}\n", "bold" if entry.outcome in ("completed", "cancelled") else "bold red"
     if entry.reply is not None:
         yield safe_text(entry.reply).rstrip("\n") + "\n", ""
 

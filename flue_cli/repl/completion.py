@@ -16,7 +16,7 @@ from prompt_toolkit.document import Document
 from flue_cli.errors import FlueError
 from flue_cli.jsondata import path as data_path
 from flue_cli.repl.conversation import Conversation
-from flue_cli.repl.slash import COMMANDS, help_summary
+from flue_cli.repl.slash import COMMANDS, command_help
 from flue_cli.repl.slash.command_context import is_command
 from flue_cli.text import safe_line
 
@@ -26,14 +26,13 @@ _MAX_SUGGESTIONS = 50
 _MAX_SESSIONS = 1_000
 """Number of newest sessions that are searched for suggestions."""
 
-_MAX_DESCRIPTION_CHARACTERS = 40
-
 
 class Suggestion(NamedTuple):
-    """A text to replace the typed one, and its description."""
+    """A text to replace the typed one, its description, and what the menu shows if not the text."""
 
     text: str
     description: str = ""
+    label: str = ""
 
 
 SuggestFunction = Callable[[str, Conversation], Iterable[Suggestion]]
@@ -51,12 +50,12 @@ class ChatCompleter(Completer):
         typed = document.text_before_cursor
         replaced, candidates = self._suggestions(typed)
         try:
-            for text, about in islice(candidates, _MAX_SUGGESTIONS):
+            for text, description, label in islice(candidates, _MAX_SUGGESTIONS):
                 yield Completion(
                     text,
                     start_position=-len(replaced),
-                    display=safe_line(text),
-                    display_meta=safe_line(about)[:_MAX_DESCRIPTION_CHARACTERS],
+                    display=safe_line(label or text),
+                    display_meta=safe_line(description),
                 )
         except (FlueError, OSError):
             return  # an error is reported when the command runs, not while it is typed
@@ -77,7 +76,11 @@ class ChatCompleter(Completer):
 
 
 def _suggest_commands(typed: str) -> Iterator[Suggestion]:
-    return (Suggestion(name, help_summary(name)) for name in COMMANDS if name.startswith(typed))
+    for name in COMMANDS:
+        if name.startswith(typed):
+            command = command_help(name)
+            usage = next((usage for usage in command.usages if usage.startswith(name)), name)
+            yield Suggestion(name, command.summary, usage)
 
 
 def _suggest_command_argument(argument: str, conversation: Conversation) -> Iterator[Suggestion]:
@@ -104,8 +107,8 @@ def _suggest_sessions(argument: str, conversation: Conversation) -> Iterator[Sug
 def _suggest_data(argument: str, conversation: Conversation) -> Iterator[Suggestion]:
     verb, blank, rest = argument.partition(" ")
     if blank and verb in ("set", "unset"):
-        for path, description in _suggest_data_paths(rest.lstrip(" "), conversation):
-            yield Suggestion(f"{verb} {path}", description)
+        for path in _suggest_data_paths(rest.lstrip(" "), conversation):
+            yield path._replace(text=f"{verb} {path.text}")
         return
     for text, description in (("set ", "PATH VALUE"), ("unset ", "PATH"), ("edit", "in the editor")):
         if text.startswith(argument):

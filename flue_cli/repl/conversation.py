@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from flue_cli.agents.api import Message
 from flue_cli.agents.discovery import Agent
-from flue_cli.errors import NothingToMove, SessionBusy, SessionChanged, SessionExists, UsageError
+from flue_cli.errors import (
+    FlueError,
+    NothingToMove,
+    SessionBusy,
+    SessionChanged,
+    SessionExists,
+    UsageError,
+)
 from flue_cli.repl.agent_file import AgentLoader, LoadedAgent
 from flue_cli.repl.options import ChatOptions
 from flue_cli.sessions import data_edits, timeline
@@ -46,6 +54,7 @@ class Conversation:
         self.agent_loader = agent_loader
         self.reply_format_override = ""
         self.last_traceback = ""  # of the agent's last failure in this chat
+        self.shows_times = False
         self.switch_session(name, expect)
         self._adopts = adopts
 
@@ -125,6 +134,16 @@ class Conversation:
         )
         self._shown_head = self._shown_head._replace(version=turn.version)
         return turn
+
+    def tool_messages(self, turn: Turn) -> Sequence[Message]:
+        """Read the messages between the prompt and the reply of a turn that has just ended."""
+        if turn.error:
+            return ()
+        try:
+            entries = self.store.entries(self.head(), turn.turn, turn.turn)
+            return next((entry.messages for entry in entries if entry.prompt == turn.prompt), ())
+        except FlueError:  # deleted meanwhile; the reply is there
+            return ()
 
     def dry_run(
         self,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TextIO
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.key_binding import merge_key_bindings
 from prompt_toolkit.output import create_output
 from prompt_toolkit.styles import BaseStyle
 from prompt_toolkit.utils import is_dumb_terminal
@@ -13,6 +15,7 @@ from prompt_toolkit.utils import is_dumb_terminal
 from flue_cli.errors import UsageError
 from flue_cli.render.streams import Output
 from flue_cli.repl.completion import ChatCompleter
+from flue_cli.repl.completion_menu import is_typing_command, menu_key_bindings, widen_menu
 from flue_cli.repl.conversation import Conversation
 from flue_cli.repl.exit_signals import run_app
 from flue_cli.repl.file_mentions import attach_mentioned_files, describe_attachment
@@ -21,7 +24,7 @@ from flue_cli.repl.key_bindings import InterruptKey, chat_key_bindings, set_edit
 from flue_cli.repl.keymap import Keystrokes, build_keymap
 from flue_cli.repl.paste_folding import PasteFolder, PasteProcessor
 from flue_cli.repl.slash.command_context import is_command, split_command
-from flue_cli.repl.theme import theme_style
+from flue_cli.repl.theme import PROMPT, theme_style
 from flue_cli.repl.toolbar import Toolbar
 from flue_cli.settings import ChatStyle
 from flue_cli.turns.cancellation import SignalRoute
@@ -115,17 +118,19 @@ def _make_input_line(
     shows_toolbar = line_style.has_toolbar and not is_dumb_terminal()
     toolbar = Toolbar(conversation, line_style.keys, pastes.has_foldings) if shows_toolbar else None
     session: PromptSession[str] = PromptSession(
-        message="> ",
+        message=PROMPT,
         prompt_continuation="  ",
         multiline=True,
         history=history,
         auto_suggest=HistorySuggester(history),
         completer=ChatCompleter(conversation),
-        complete_while_typing=False,
+        complete_while_typing=Condition(is_typing_command),
         enable_suspend=True,
         mouse_support=False,  # so that text can be selected as in other programs
         input_processors=[PasteProcessor(pastes)],
-        key_bindings=chat_key_bindings(interrupt_key, pastes, line_style.keys, output),
+        key_bindings=merge_key_bindings(
+            [menu_key_bindings(), chat_key_bindings(interrupt_key, pastes, line_style.keys, output)]
+        ),
         bottom_toolbar=toolbar,
         style=line_style.theme,
         output=create_output(screen),
@@ -133,6 +138,7 @@ def _make_input_line(
     # Without it, prompt_toolkit warns on terminals that do not report the cursor; they lack only the toolbar.
     session.app.renderer.cpr_not_supported_callback = None
     session.default_buffer.on_text_changed += lambda _: interrupt_key.disarm()
+    widen_menu(session)
     set_editing_mode(session.app, vi=line_style.is_vi)
     return _InputLine(session, pastes, history, toolbar, interrupt_key)
 

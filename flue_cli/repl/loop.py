@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.errors import FlueError, StoppedBySignal, TurnCancelled
 from flue_cli.render.diff_lines import data_lines
-from flue_cli.render.notices import note_begun_turn
+from flue_cli.render.notices import note_begun_turn, turn_time
 from flue_cli.render.status_line import StatusLine, ring_terminal_bell
 from flue_cli.render.streams import Output
 from flue_cli.repl.agent_reload import check_agent_file
@@ -68,6 +68,7 @@ def run_chat(
         prepare_prompt=prepare_prompt,
         style=style,
     )
+    output.dim_notices()
     with restore_terminal(), closing(conversation):
         try:
             open_conversation(conversation, output, RECAP_TURNS)
@@ -98,7 +99,10 @@ def _show_changes_by_others(chat: _RunningChat) -> None:
     conversation, output, cancellation = chat.conversation, chat.output, Cancellation()
     try:
         with _own_terminal(chat, cancellation):
-            show_missed_changes(conversation.missed_changes(), conversation, output)
+            missed = conversation.missed_changes()
+            if missed.turns or missed.undone:
+                output.write_raw("\n")
+            show_missed_changes(missed, conversation, output)
             check_agent_file(conversation, output, cancellation)
     except FlueError as error:
         output.error(error)
@@ -121,7 +125,10 @@ def _run_prompt(prompt: str, chat: _RunningChat) -> None:
         def begun(turn: BegunTurn) -> None:
             status_line.begun()
             note_begun_turn(output, turn)
-            show_missed_changes(conversation.missed_changes_before(turn), conversation, output)
+            missed = conversation.missed_changes_before(turn)
+            show_missed_changes(missed, conversation, output)
+            if missed.turns:
+                output.write_raw("\n")  # the reply is to the prompt above them
 
         listener = Listener(on_wait=status_line.waiting, on_begin=begun, on_piece=view.piece)
         turn = chat.agent_thread.run(
@@ -130,9 +137,11 @@ def _run_prompt(prompt: str, chat: _RunningChat) -> None:
             ),
             status_line.tick,
         )
-        view.end(turn.reply)
+        view.end(turn.reply, conversation.tool_messages(turn))
         if turn.error:
             show_failure(turn.error, conversation, output)
+        if conversation.shows_times:
+            output.note(turn_time(turn.turn, status_line.seconds, has_unicode=output.has_unicode))
 
 
 def _run_dry(prompt: str, chat: _RunningChat) -> None:
@@ -143,7 +152,8 @@ def _run_dry(prompt: str, chat: _RunningChat) -> None:
             lambda on_stuck: conversation.dry_run(prompt, view.piece, on_stuck, cancellation),
             status_line.tick,
         )
-        view.end(dry_run.result.reply if dry_run.result else None)
+        result = dry_run.result
+        view.end(result.reply if result else None, result.messages if result else ())
         if dry_run.error:
             show_failure(dry_run.error, conversation, output)
             return

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 
+from flue_cli.agents.api import Message
 from flue_cli.render.status_line import StatusLine
 from flue_cli.render.streams import Output
+from flue_cli.render.tool_lines import tool_lines
 from flue_cli.text import SafeStream
 
 _MAX_PREVIEW_CHARACTERS = 8_000
@@ -29,14 +32,26 @@ class ReplyView:
             self._has_pieces = True
             self._write(text)
 
-    def end(self, reply: str | None) -> None:
-        """End the reply; `reply` is shown unless it came in pieces."""
+    def end(self, reply: str | None, messages: Sequence[Message] = ()) -> None:
+        """End the reply; `reply` is shown unless it came in pieces.
+
+        The tool `messages` between prompt and reply stand above a reply, or below one that is there already.
+        """
         self._is_ended = True
         self._status_line.hide()
+        if not self._has_pieces:
+            self._show_messages(messages)
         if not self._has_pieces and reply is not None:
             self._write(reply)
         if self._has_pieces or reply is not None:
             self._finish()
+        if self._has_pieces:
+            self._show_messages(messages)
+
+    def _show_messages(self, messages: Sequence[Message]) -> None:
+        columns = shutil.get_terminal_size().columns - 1
+        for line in tool_lines(messages, columns, has_unicode=self._output.has_unicode):
+            self._output.note(line)
 
     def _write(self, text: str) -> None:
         self._status_line.hide()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 
+from flue_cli.agents.description import describe
 from flue_cli.render.streams import Output
 from flue_cli.repl.conversation import Conversation
 from flue_cli.sessions.timeline import MissedChanges, entries_backwards, last_turns
@@ -30,11 +32,26 @@ def show_session_start(conversation: Conversation, output: Output, recap_turns: 
     """
     head = conversation.mark_seen()
     recap = last_turns(conversation.store, head, recap_turns)
-    output.note(_session_line(conversation, head))
-    _show_entries(recap, conversation, output)
+    line = _session_line(conversation, head, " · " if output.has_unicode else " - ")
+    output.note(line, lead=safe_line(conversation.agent.name))
+    if head.uid == ABSENT:
+        show_introduction(conversation, output)
+    if recap:
+        output.write_raw(_transcript(recap, conversation, output, shutil.get_terminal_size().columns))
     for notice in (_source_notice(conversation, head), _interrupted_notice(recap[-1] if recap else None)):
         if notice:
             output.note(notice)
+
+
+def show_introduction(conversation: Conversation, output: Output) -> None:
+    """Show what the agent does, and one thing to try, unless it comes from no file that could say it."""
+    if not conversation.loaded.source:
+        return
+    about = describe(conversation.loaded.source)
+    example = safe_line(about.example_prompt)
+    hint = f"Try: {example}" if example else "Type a prompt, or / for the commands."
+    for line in filter(None, (safe_line(about.summary), hint)):
+        output.write_notice(f"{line}\n")
 
 
 def show_missed_changes(missed: MissedChanges, conversation: Conversation, output: Output) -> None:
@@ -43,22 +60,27 @@ def show_missed_changes(missed: MissedChanges, conversation: Conversation, outpu
         turns, verb = format_turn_numbers(missed.undone), "was" if len(missed.undone) == 1 else "were"
         output.note(f"meanwhile {turns} {verb} undone in another process")
     if missed.turns:
+        from flue_cli.render.tables import beside_bar
+
         output.note("meanwhile in another process:")
-        _show_entries(missed.turns, conversation, output)
+        columns = shutil.get_terminal_size().columns
+        text = _transcript(missed.turns, conversation, output, columns - 2)
+        output.write_raw(beside_bar(text, columns, has_unicode=output.has_unicode))
 
 
-def _show_entries(entries: Sequence[Entry], conversation: Conversation, output: Output) -> None:
-    if entries:
-        from flue_cli.render.tables import transcript_text
+def _transcript(entries: Sequence[Entry], conversation: Conversation, output: Output, columns: int) -> str:
+    from flue_cli.render.tables import transcript_text
 
-        output.write_raw(transcript_text(entries, as_markdown=conversation.reply_format == "markdown"))
+    as_markdown = conversation.reply_format == "markdown"
+    return transcript_text(
+        entries, as_markdown=as_markdown, has_unicode=output.has_unicode, columns=max(columns, 1)
+    )
 
 
-def _session_line(conversation: Conversation, head: SessionHead) -> str:
+def _session_line(conversation: Conversation, head: SessionHead, separator: str) -> str:
     size = format_turns(head.turn) if head.uid != ABSENT else "new"
     unsaved = "" if conversation.options.is_saved else ", not saved"
-    agent, name = safe_line(conversation.agent.name), safe_line(conversation.name)
-    return f"{agent} · session {name} ({size}{unsaved}) · /help"
+    return f"{separator}session {safe_line(conversation.name)} ({size}{unsaved}){separator}/help"
 
 
 def _source_notice(conversation: Conversation, head: SessionHead) -> str:

@@ -184,8 +184,8 @@ def test_a_description_is_read_from_the_docstring(folders: Folders) -> None:
     )
     write(folders.user / "silent.py")
 
-    assert folders.describe("talker") == ("Talks.", "Talks.\n\nIndented as in any docstring.", "")
-    assert folders.describe("silent") == ("", "", "")
+    assert folders.describe("talker")[:3] == ("Talks.", "Talks.\n\nIndented as in any docstring.", "")
+    assert folders.describe("silent") == ("", "", "", "")
 
 
 @pytest.mark.parametrize(

@@ -529,7 +529,7 @@ def test_a_signal_ends_it(flue: Flue, accept: tuple[str, ...]) -> None:
 
     out, err = process.communicate(timeout=10)
 
-    assert (process.returncode, out, err) == (-signal.SIGINT, b"", b"error: cancelled\n")
+    assert (process.returncode, out, err) == (-signal.SIGINT, b"", b"cancelled\n")
     assert flue("sessions", "list", stdin=None).out.count("\n") == 1
 
 

@@ -383,7 +383,7 @@ def test_a_signal_ends_the_run(flue: Flue, signum: int) -> None:
     assert process.returncode == -signum
     assert out.startswith(b"x.flue F\n\nx.flue:3: the reply differs\n")
     assert b"\n1 failed in " in out
-    assert err.endswith(b"error: cancelled\n")
+    assert err.endswith(b"cancelled\n")
     assert len(list(ElementTree.parse(flue.folder / "x.xml").getroot().iter("testcase"))) == 1
 
 

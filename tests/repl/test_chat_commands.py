@@ -17,7 +17,7 @@ from support.real_terminal import CTRL_D, ENTER
 from flue_cli.agents.api import Reply
 from flue_cli.errors import UsageError
 from flue_cli.repl import clipboard
-from flue_cli.repl.slash import COMMANDS
+from flue_cli.repl.slash import COMMANDS, command_help
 from flue_cli.stores.records import ABSENT, TurnRequest, TurnResult
 
 OSC_52 = re.compile(r"\x1b\]52;c;([A-Za-z0-9+/=]*)\x07")
@@ -41,16 +41,56 @@ def test_help_about_one_command(driver: ChatDriver) -> None:
     """/help COMMAND, with its slash or without, tells all about it; one that is not there is an error."""
     page = driver.chat(echo, "/help data" + ENTER, "/help /undo" + ENTER, "/help dta" + ENTER, CTRL_D)
 
-    assert "/data: Show or edit the data" in page
-    assert "open all of the data in your editor" in page
-    assert "/undo: Undo the last turn" in page
+    assert "/data set PATH VALUE\n" in page
+    assert "Show or edit the data.\n" in page
+    assert "opens all of the data in" in page
+    assert "/undo [N]\n\nUndo the last turn, or N.\n" in page
+    assert "\nExample: /undo 2\n" in page
     assert "error: there is no command /dta\nhint: did you mean /data?" in page
 
 
 def test_every_command_has_its_help() -> None:
-    """No command is without a sentence that says what it does."""
-    for name, function in COMMANDS.items():
-        assert re.match(r"[A-Z].+[.:]", (function.__doc__ or "").splitlines()[0]), name
+    """Every command has a short summary and its usage, and an example if it takes an argument."""
+    for name in COMMANDS:
+        command = command_help(name)
+        assert re.fullmatch(r"[A-Z].{1,27}\.", command.summary), name
+        assert all(re.match(rf"({name}|/exit|/quit)\b", usage) for usage in command.usages), name
+        takes_argument = any(" " in usage for usage in command.usages)
+        assert all(example.startswith(f"{name} ") for example in command.examples), name
+        assert bool(command.examples) == takes_argument, name
+        assert command.details or name == "/help", f"{name} does not say what it keeps or loses"
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 21), (200, 16), (60, 40)])
+def test_help_fits_the_screen(
+    driver: ChatDriver, monkeypatch: pytest.MonkeyPatch, columns: int, rows: int
+) -> None:
+    """The list of commands leaves room for the prompt on 24 lines of 80 columns, and uses a wide screen."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("LINES", "60")
+    page = without_colours(driver.chat(echo, "/help" + ENTER, CTRL_D)).splitlines()[1:]
+
+    assert len(page) <= rows
+    assert max(map(len, page)) <= max(columns, 80)
+    assert [line for line in page if line.endswith(" ")] == []
+    assert {"Timeline", "Sessions"} <= {cell.strip() for line in page for cell in line.split("  ")}
+
+
+def test_times_on_demand(driver: ChatDriver) -> None:
+    """/times on adds a line with turn, time and duration to each turn, failed ones too; /times off ends it."""
+
+    def agent(prompt: str, session: Any, context: Any) -> str:
+        return str(1 / len(prompt.replace("fail", "")))
+
+    keys = ("/times", "/times on", "a", "fail", "/times off", "b", "/times no")
+    page = driver.chat(agent, *(key + ENTER for key in keys), CTRL_D)
+
+    when = r"\d{4}-\d\d-\d\d \d\d:\d\d"
+    assert "times are not shown\ntimes are shown below replies\n1.0\n" in page
+    assert re.search(rf"^1\.0\nturn 1 · {when} · \d+ ms\n", page, re.MULTILINE)
+    assert re.search(rf"^error: .*division by zero.*\n(.*\n)*?turn 2 · {when} · \d+ ms\n", page, re.MULTILINE)
+    assert "turn 3" not in page
+    assert "error: /times takes on or off" in page
 
 
 @pytest.mark.parametrize("name", ["/retry", "/edit", "/discard", "/reload", "/copy", "/status", "/sessions"])

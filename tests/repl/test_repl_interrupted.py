@@ -298,8 +298,8 @@ def test_turns_made_meanwhile_are_shown(driver: ChatDriver) -> None:
     page = without_colours(driver.chat(echo, "one" + ENTER, ENTER, "two" + ENTER, CTRL_D))
 
     assert page.count("meanwhile in another process:\n") == 1
-    assert "<one>\nmeanwhile in another process:\n[2]" in page
-    assert page.count("> from elsewhere\n<from elsewhere>\n") == 1
+    assert "<one>\n\nmeanwhile in another process:\n│ [2]" in page
+    assert page.count("│ > from elsewhere\n│ <from elsewhere>\n") == 1
     assert page.endswith("<from elsewhere>\n<two>\nresume with: flue chat tester -r work\n")
 
 
@@ -313,7 +313,7 @@ def test_our_own_turns_are_not_shown_as_anothers(driver: ChatDriver) -> None:
     driver.page.when("press Ctrl-C again", come_first)  # the chat waits for keys then
     page = without_colours(driver.chat(echo, CTRL_C))
 
-    assert "> from elsewhere\n<from elsewhere>\n" in page
+    assert "│ > from elsewhere\n│ <from elsewhere>\n" in page
     assert page.count("<hello>") == 1
 
 
@@ -323,7 +323,7 @@ def test_a_session_made_meanwhile_is_joined(driver: ChatDriver) -> None:
     page = without_colours(driver.chat(echo, "one" + ENTER, ENTER, CTRL_D))
 
     assert driver.sent() == ["from elsewhere", "one"]
-    assert page.count("> from elsewhere\n<from elsewhere>\n") == 1
+    assert page.count("│ > from elsewhere\n│ <from elsewhere>\n") == 1
     assert page.count("<one>") == 1
 
 

@@ -313,7 +313,7 @@ def test_who_gives_up_waiting_leaves_no_trace(gated: Flue, signum: signal.Signal
     first, second = ask(gated, "first"), ask(gated, "second")
 
     first.send_signal(signum)
-    assert ended(first) == (-signum, "", "error: cancelled\n")
+    assert ended(first) == (-signum, "", "cancelled\n")
     assert in_line(gated) == 1
     open_gate(gated)
 

@@ -14,7 +14,7 @@ from prompt_toolkit.input import PipeInput
 
 from flue_cli.agents import discovery
 from flue_cli.agents.discovery import Agent, AgentFunction
-from flue_cli.errors import FlueError, cancelled_by
+from flue_cli.errors import cancelled_by
 from flue_cli.render.streams import Output
 from flue_cli.repl.agent_file import AgentLoader, LoadedAgent
 from flue_cli.repl.conversation import Conversation
@@ -24,7 +24,7 @@ from flue_cli.settings import Settings
 from flue_cli.stores import open_store
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, TurnRequest
-from flue_cli.text import SafeStream, safe_text
+from flue_cli.text import SafeStream
 from flue_cli.turns.cancellation import Cancellation, Stoppable
 from flue_cli.turns.runner import Runner, Turn
 
@@ -56,13 +56,8 @@ class Page(Output):
         held = self._stream.close()
         self.write_raw(held if self.text.endswith("\n") and not held else held + "\n")
 
-    def note(self, text: str) -> None:
-        self.write_raw(safe_text(text) + "\n")
-
-    def error(self, error: FlueError) -> None:
-        self.note(f"error: {error.sentence()}")
-        if error.hint:
-            self.note(f"hint: {error.hint}")
+    def write_notice(self, text: str) -> None:
+        self.write_raw(text)
 
     def write_raw(self, text: str) -> None:
         self.text += text.replace("\x1b[?2004h", "").replace("\x1b[?2004l", "")  # moves nothing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import termios
@@ -81,8 +82,8 @@ class Terminal:
         self.until(lambda: self.typed == "> ", "an empty prompt")
 
     def wait_for(self, text: str) -> None:
-        """Wait until the screen shows `text`."""
-        self.until(lambda: text in self.screen, repr(text))
+        """Wait until the screen shows `text`, with or without the empty lines above prompts."""
+        self.until(lambda: text in self.screen or text in re.sub(r"\n\n(?=>)", "\n", self.screen), repr(text))
 
     def until(self, happened: Callable[[], bool], what: str) -> None:
         """Wait until `happened()`, looking whenever the screen changes; `what` it is, for the failure."""
@@ -157,6 +158,14 @@ class Terminal:
         """The line with the cursor, up to the cursor."""
         cursor = self._screen.cursor
         return "".join(self._screen.buffer[cursor.y][x].data for x in range(cursor.x))
+
+    def is_bold(self, text: str) -> bool:
+        """Whether all of `text` is bold where the screen shows it first."""
+        for y, line in enumerate(self._screen.display):
+            x = line.find(text)
+            if x >= 0:
+                return all(self._screen.buffer[y][place].bold for place in range(x, x + len(text)))
+        raise AssertionError(f"{text!r} is not there\n{self}")
 
     @property
     def settings(self) -> list[Any]:

@@ -37,10 +37,15 @@ def test_the_screen_after_a_conversation(terminals: Terminals) -> None:
     assert terminal.ended() == 0
     assert terminal.lines == [
         "greeting · session work (new) · /help",
+        "Remembers your name.",
+        "Try: my name is Ada",
+        "",
         "> my name is Alice",
         "Nice to meet you, Alice! How can I help?",
+        "",
         "> Tell me a joke",
         'Hello again, Alice! You said: "Tell me a joke"',
+        "",
         ">",
         "resume with: flue chat greeting -r work",
     ]
@@ -146,7 +151,7 @@ def test_what_is_typed_while_a_long_reply_is_printed_comes_next(terminals: Termi
     terminal.type("next" + ENTER)
 
     terminal.wait_for("row 999 " + "-" * 40 + "\n> next\nshort\n>")
-    assert [line[:7] for line in terminal.everything.splitlines()[2:-3]] == [
+    assert [line[:7] for line in terminal.everything.splitlines()[4:-5]] == [
         f"row {number:03}" for number in range(1000)
     ]
 
@@ -188,7 +193,7 @@ def test_the_hint_comes_back(terminals: Terminals, flue: Flue, options: bool) ->
     resumed = terminals.shell(hint.removeprefix("resume with: "), columns=200)
     resumed.ready()
     assert resumed.lines[0] == f"echo · session {name} (1 turn) · /help"
-    assert resumed.lines[2:] == ["> first", "<first>", ">"]
+    assert resumed.lines[2:] == ["> first", "<first>", "", ">"]
     resumed.say("/exit")
     assert resumed.ended() == 0
     assert resumed.lines[-1] == hint

@@ -19,17 +19,17 @@ def saying(word: str) -> str:
 
 
 def test_help_that_is_longer_than_the_screen_is_paged(terminals: Terminals, flue: Flue) -> None:
-    """On a small screen /help goes through the pager, every line of it whole, and the chat is there after it."""
+    """On a smaller screen /help goes through the pager, every line of it whole, and the chat is there after it."""
     pager = terminals.program("pager", "cat > paged; echo paged, press Enter; read answer < /dev/tty")
-    terminal = terminals.chat("greeting", PAGER=pager)
+    terminal = terminals.chat("greeting", PAGER=pager, rows=16)
     terminal.say("/help")
     terminal.wait_for("paged, press Enter\n")
     terminal.type(ENTER)
     terminal.say("/help copy")
 
-    terminal.wait_for("/copy: Copy the last reply to the clipboard.\n>")
+    terminal.wait_for("the reply is copied as the agent gave it.\n>")
     paged = (flue.folder / "paged").read_text().splitlines()
-    assert any(line.startswith("/usage ") and line.endswith("/usage [N].") for line in paged)
+    assert any(line.endswith("/usage     Sum up time and tokens") for line in paged)
     assert max(map(len, paged)) <= 80
 
 
@@ -148,7 +148,7 @@ def test_ctrl_c_ends_a_load_and_not_the_chat(terminals: Terminals, flue: Flue, e
     terminal.wait_for("loading\n")
     if endless:
         terminal.type("ahead" + CTRL_C)
-        terminal.wait_for("error: cancelled\n> ahead")
+        terminal.wait_for("cancelled\n> ahead")
         terminal.type(ENTER)
         terminal.wait_for("old ahead\n>")
     else:

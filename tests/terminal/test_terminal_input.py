@@ -89,7 +89,7 @@ def test_the_toolbar_says_where_we_are(seat: Seat) -> None:
     terminal.type("draft" + CTRL_C)
     terminal.ready()
     terminal.type(CTRL_L)
-    terminal.until(lambda: terminal.lines[:1] == [">"], "a clear screen")
+    terminal.until(lambda: terminal.lines[:2] == ["", ">"], "a clear screen")
     terminal.type("there" + ENTER)
     terminal.shows("turn 1")
     terminal.ready()

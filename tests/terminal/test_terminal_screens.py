@@ -64,7 +64,7 @@ def dated(terminal: AnsweringTerminal) -> str:
 
 def test_a_conversation(terminal: Open) -> None:
     """The first picture: two turns, the data they left with what changed, an undo, and the toolbar."""
-    chat = terminal("chat", "task-planner", "-s", "work", rows=14)
+    chat = terminal("chat", "task-planner", "-s", "work", rows=30)
     for said, answered in (
         ("add Buy groceries", "You now have 1 tasks"),
         ("add Call mom", "You now have 2 tasks"),
@@ -76,13 +76,31 @@ def test_a_conversation(terminal: Open) -> None:
     chat.ready()
     chat.wait_for("turn 1 · data")
 
-    assert "\n".join(chat.lines) == PICTURES[0], f"\n{chat}"
+    shown = re.sub(r"\n{3,}", "\n\n", "\n".join(chat.lines))  # the toolbar is at the bottom of the screen
+    assert shown == PICTURES[0], f"\n{chat}"
+    chat.type(CTRL_D)
+    assert chat.ended() == 0
+
+
+def test_a_turn_of_another_process(flue: Flue, terminal: Open) -> None:
+    """The second picture: a turn that another process made meanwhile, set apart from one's own."""
+    chat = terminal("chat", "task-planner", "-s", "work", "--no-toolbar", rows=30)
+    chat.say("add Buy groceries")
+    chat.wait_for("You now have 1 tasks")
+    chat.ready()
+    assert flue("chat", "task-planner", "-s", "work", "add Call mom", stdin=None).code == 0
+    chat.say("list tasks")
+    chat.wait_for("2. Call mom")
+    chat.ready()
+
+    shown = "\n".join(dated(chat).split("\n")[4:])
+    assert shown == PICTURES[1], f"\n{chat}"
     chat.type(CTRL_D)
     assert chat.ended() == 0
 
 
 def test_choosing_a_session(flue: Flue, terminal: Open) -> None:
-    """The second picture: all sessions, narrowed by what is typed, with the last turns of the one selected."""
+    """The third picture: all sessions, narrowed by what is typed, with the last turns of the one selected."""
     for name, said in (
         ("work", "add Buy groceries"),
         ("holidays", "add Book the ferry"),
@@ -95,7 +113,7 @@ def test_choosing_a_session(flue: Flue, terminal: Open) -> None:
     picker.type("task")
     picker.until(lambda: "alice" not in picker.screen, "a shorter list")
 
-    assert dated(picker) == PICTURES[1], f"\n{picker}"
+    assert dated(picker) == PICTURES[2], f"\n{picker}"
     picker.type(ENTER)
     picker.wait_for("/help")
     picker.ready()
@@ -104,14 +122,14 @@ def test_choosing_a_session(flue: Flue, terminal: Open) -> None:
 
 
 def test_coming_back_after_a_crash(flue: Flue, terminal: Open) -> None:
-    """The third picture: a reply in markdown, and a prompt that was never answered."""
+    """The last picture: a reply in markdown, and a prompt that was never answered."""
     flue.agent("analyst", ANALYST)
     assert flue("chat", "analyst", "-s", "q3", "How did we do?", stdin=None).code == 0
     assert flue("chat", "analyst", "-s", "q3", "Now all of last year", stdin=None).code == 128 + 9
-    chat = terminal("chat", "analyst", "-r", "q3", rows=16)
+    chat = terminal("chat", "analyst", "-r", "q3", rows=18)
     chat.ready()
     chat.wait_for("q3 · turn")
 
-    assert dated(chat) == PICTURES[2], f"\n{chat}"
+    assert dated(chat) == PICTURES[3], f"\n{chat}"
     chat.type(CTRL_D)
     assert chat.ended() == 0

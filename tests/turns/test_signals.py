@@ -44,7 +44,7 @@ def test_a_signal_cancels_the_turn(flue: Flue, source: str, signum: signal.Signa
 
     assert process.returncode == -signum
     assert time.monotonic() - began < 1.9
-    assert err.decode().endswith("error: cancelled\n")
+    assert err.decode().endswith("cancelled\n")
     assert b"Traceback" not in err
     found = last_turn(flue)
     assert (found["outcome"], found["data"]) == ("cancelled", {})
@@ -63,7 +63,7 @@ def test_an_agent_that_will_not_stop_is_left(flue: Flue) -> None:
 
     assert process.returncode == 128 + signal.SIGTERM
     assert json.loads(out)["error"] == {"type": "cancelled", "message": "cancelled"}
-    assert err == b"error: cancelled\n"
+    assert err == b"cancelled\n"
     assert last_turn(flue)["outcome"] == "cancelled"
     assert flue("chat", "stubborn", "-s", "a", "--timeout", "0.1", "hello", stdin=None).code == 124
     assert last_turn(flue)["error"] == {"type": "timeout", "message": "the agent took longer than 0.1 s"}
@@ -79,7 +79,7 @@ def test_a_signal_while_waiting_leaves_nothing(flue: Flue) -> None:
 
     waiter.send_signal(signal.SIGINT)
     out, err = waiter.communicate(timeout=10)
-    assert (waiter.returncode, out, err) == (-signal.SIGINT, b"", b"error: cancelled\n")
+    assert (waiter.returncode, out, err) == (-signal.SIGINT, b"", b"cancelled\n")
     holder.send_signal(signal.SIGINT)
     holder.communicate(timeout=10)
 

@@ -71,7 +71,7 @@ def show(
         if app.output.is_terminal:
             from flue_cli.render.tables import show_paged_text, transcript_text
 
-            show_paged_text(app.output, transcript_text(turns))
+            show_paged_text(app.output, transcript_text(turns, has_unicode=app.output.has_unicode))
         else:
             for number, entry in enumerate(turns):
                 app.output.write(("\n" if number else "") + machine_output.plain_turn(entry))

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from textwrap import dedent
+import shutil
 
 from flue_cli.errors import FlueError, UsageError
+from flue_cli.render.tables import show_paged_text, style_pieces
 from flue_cli.repl.failures import show_failure
-from flue_cli.repl.slash import agents, data, export_copy_editor, markdown, sessions, status, timeline
+from flue_cli.repl.slash import agents, data, display, export_copy_editor, sessions, status, timeline
 from flue_cli.repl.slash.command_context import (
     ChatContext,
     NextAction,
     SlashCommand,
     is_command,
-    show_paged,
     split_command,
 )
+from flue_cli.repl.slash.command_help import (
+    CommandHelp,
+    format_command_help,
+    format_command_list,
+    parse_help,
+)
+from flue_cli.repl.terminal import cooked_mode
 from flue_cli.text import safe_line
 
-__all__ = ["COMMANDS", "ChatContext", "NextAction", "SlashCommand", "help_summary", "run_line"]
+__all__ = [
+    "COMMANDS",
+    "ChatContext",
+    "NextAction",
+    "SlashCommand",
+    "command_help",
+    "help_summary",
+    "run_line",
+]
 
 _KEY_HELP = """\
-Enter sends, Alt-Enter or Ctrl-J adds a line, // sends a prompt with a slash.
-Ctrl-C cancels a running turn or clears the line, Ctrl-D leaves.
-@FILE sends a file along, Tab completes, Up and Ctrl-R find earlier prompts.
-Ctrl-G opens your editor, Ctrl-O unfolds a long paste, F4 switches to vi."""
+Enter sends, Alt-Enter or Ctrl-J adds a line, Tab completes, @FILE sends a file.
+Ctrl-C cancels a turn or clears the line, Ctrl-D leaves, Up and Ctrl-R find
+earlier prompts. // sends a prompt with a slash; /help NAME explains a command."""
 
 
 def run_line(line: str, chat: ChatContext) -> NextAction:
@@ -42,39 +56,61 @@ def run_line(line: str, chat: ChatContext) -> NextAction:
 
 
 def show_help(argument: str, chat: ChatContext) -> None:
-    """List commands and keys, or explain a command: /help [COMMAND]."""
+    """List commands, explain one.
+
+    Usage: /help [COMMAND]
+    Example: /help undo
+    """
+    columns = shutil.get_terminal_size().columns
     if argument:
         name = argument if argument.startswith("/") else f"/{argument}"
-        first, _, rest = (find_command(name).__doc__ or "").partition("\n")
-        chat.output.result(f"{name}: {first}\n{dedent(rest).rstrip()}".rstrip())
+        find_command(name)
+        chat.output.result(format_command_help(command_help(name), columns))
         return
-    lines = [f"{name:<10} {help_summary(name)}" for name in COMMANDS]
-    show_paged(chat, "\n".join([*lines, "", _KEY_HELP]))
+    summaries = {
+        heading: {name: help_summary(name) for name in commands} for heading, commands in GROUPS.items()
+    }
+    with cooked_mode():
+        show_paged_text(
+            chat.output, style_pieces([*format_command_list(summaries, columns), (_KEY_HELP, "")]) + "\n"
+        )
 
 
 def exit_chat(argument: str, chat: ChatContext) -> NextAction:
-    """Leave the chat."""
+    """Leave the chat.
+
+    Usage: /exit
+    Usage: /quit
+
+    The session is kept; the chat prints the command that resumes it. Ctrl-D does the same.
+    """
     return NextAction(exits=True)
 
 
+GROUPS: dict[str, dict[str, SlashCommand]] = {
+    "Timeline": timeline.COMMANDS,
+    "Sessions": sessions.COMMANDS,
+    "Agent and data": {**agents.COMMANDS, **data.COMMANDS, **status.COMMANDS},
+    "Text": export_copy_editor.COMMANDS,
+    "Chat": {**display.COMMANDS, "/help": show_help, "/exit": exit_chat},
+}
+"""Heading in /help to its commands."""
+
 COMMANDS: dict[str, SlashCommand] = {
-    "/help": show_help,
-    "/exit": exit_chat,
+    **{name: command for commands in GROUPS.values() for name, command in commands.items()},
     "/quit": exit_chat,
-    **sessions.COMMANDS,
-    **agents.COMMANDS,
-    **data.COMMANDS,
-    **timeline.COMMANDS,
-    **export_copy_editor.COMMANDS,
-    **status.COMMANDS,
-    **markdown.COMMANDS,
 }
 """Slash command to function."""
 
 
+def command_help(name: str) -> CommandHelp:
+    """Parse the help of a command."""
+    return parse_help(COMMANDS[name], name)
+
+
 def help_summary(name: str) -> str:
-    """Return the help of a command in one line."""
-    return (COMMANDS[name].__doc__ or "").partition("\n")[0]
+    """Return the help of a command in one short sentence."""
+    return command_help(name).summary
 
 
 def find_command(name: str) -> SlashCommand:

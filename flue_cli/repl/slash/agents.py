@@ -9,11 +9,19 @@ from flue_cli.repl.agent_file import load_interruptibly
 from flue_cli.repl.agent_reload import reload_agent
 from flue_cli.repl.slash.command_context import ChatContext, SlashCommand, refuse_argument, show_paged
 from flue_cli.repl.terminal import no_input_for_agents
+from flue_cli.repl.welcome import show_introduction
 from flue_cli.text import safe_line
 
 
 def choose_agent(argument: str, chat: ChatContext) -> None:
-    """Talk to another agent in a new session, or list them: /agent [NAME]."""
+    """Talk to another agent.
+
+    Usage: /agent [NAME]
+    Example: /agent task-planner
+
+    Begins a new session with it; this one is kept, and the chat says how to come back. Without NAME it lists
+    the agents.
+    """
     if not argument:
         _list_agents(chat)
         return
@@ -31,10 +39,16 @@ def choose_agent(argument: str, chat: ChatContext) -> None:
         chat.output.note(loaded.notice)
     notice = f"now talking to {name}, in the new session {conversation.name}"
     chat.output.note(notice + (f"; back: /resume {safe_line(back)}" if back else ""))
+    show_introduction(conversation, chat.output)
 
 
 def reload_agent_command(argument: str, chat: ChatContext) -> None:
-    """Load the agent's file again; session and data stay."""
+    """Load the agent's file again.
+
+    Usage: /reload
+
+    Session and data stay. If the file is broken, the agent that was loaded goes on answering.
+    """
     refuse_argument(argument, "/reload")
     reload_agent(chat.conversation, chat.output, chat.cancellation)
 

@@ -39,7 +39,7 @@ class NextAction(NamedTuple):
 SlashCommand = Callable[[str, ChatContext], NextAction | None]
 """`(argument, chat)` to the next action; None reads the next line.
 
-The first line of its docstring is its help, and ends in a colon and the usage if it takes an argument.
+Its docstring is its help; see command_help.
 """
 
 

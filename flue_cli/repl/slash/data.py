@@ -10,14 +10,20 @@ from flue_cli.turns.result import parse_data
 
 
 def data_command(argument: str, chat: ChatContext) -> None:
-    """Show or edit the data: /data [PATH], set PATH V, unset, edit.
+    """Show or edit the data.
 
-    /data                  show it as a tree, with the changes of the last turn
-    /data PATH             show one value as JSON: /data tasks[0].title
-    /data set PATH VALUE   set a value, given as JSON
-    /data unset PATH       remove a value
-    /data edit             open all of the data in your editor
-    An edit is an entry of the timeline: /undo takes it back.
+    Usage: /data
+    Usage: /data PATH
+    Usage: /data set PATH VALUE
+    Usage: /data unset PATH
+    Usage: /data edit
+    Example: /data tasks[0].title
+    Example: /data set tasks[0].title "Buy milk"
+
+    Alone it shows the data as a tree, with the changes of the last turn; PATH shows one value as JSON. `set`
+    takes a JSON value, `edit` opens all of the data in your editor.
+
+    An edit is an entry of the timeline: /undo takes it back, and nothing else is lost.
     """
     from flue_cli.jsondata.path import get_value, parse_path, split_after_path
 

@@ -15,10 +15,14 @@ from flue_cli.transcripts import exporter, format_of
 
 
 def export_session(argument: str, chat: ChatContext) -> None:
-    """Write the session to a file: /export [FILE].
+    """Write the session to a file.
+
+    Usage: /export [FILE]
+    Example: /export talk.html
 
     The file's ending chooses the format: json, jsonl, md, html, txt, openai.json, or flue (a conversation
-    test for flue test). Without FILE it is AGENT_NAME.json in the current folder.
+    test for flue test). Without FILE it is AGENT_NAME.json in the current folder. An existing file is never
+    replaced.
     """
     head = chat.conversation.head()
     if head.uid == ABSENT:
@@ -32,7 +36,12 @@ def export_session(argument: str, chat: ChatContext) -> None:
 
 
 def copy_reply(argument: str, chat: ChatContext) -> None:
-    """Copy the last reply to the clipboard."""
+    """Copy the last reply.
+
+    Usage: /copy
+
+    It replaces what the clipboard held; the reply is copied as the agent gave it.
+    """
     from flue_cli.repl.clipboard import copy_to_clipboard
 
     refuse_argument(argument, "/copy")
@@ -45,7 +54,13 @@ def copy_reply(argument: str, chat: ChatContext) -> None:
 
 
 def write_in_editor(argument: str, chat: ChatContext) -> NextAction | None:
-    """Write the next prompt in your editor: /editor [TEXT]."""
+    """Write in your editor.
+
+    Usage: /editor [TEXT]
+    Example: /editor Dear all,
+
+    Opens $VISUAL or $EDITOR with TEXT. What you save comes into the line, and is sent when you press Enter.
+    """
     text = edit_in_editor(argument)
     if not text.strip():
         chat.output.note("nothing was written")

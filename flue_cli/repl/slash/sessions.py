@@ -34,7 +34,14 @@ _MAX_LISTED_SESSIONS = 50
 
 
 def begin_new_session(argument: str, chat: ChatContext) -> None:
-    """Begin a new session: /new [NAME]."""
+    """Begin a new session.
+
+    Usage: /new [NAME]
+    Example: /new holidays
+
+    The session you leave is kept: /resume returns to it. Without NAME the new one gets a readable name;
+    it is created by its first prompt.
+    """
     conversation = chat.conversation
     agent = conversation.agent.name
     conversation.begin_session(
@@ -46,7 +53,14 @@ def begin_new_session(argument: str, chat: ChatContext) -> None:
 
 
 def resume_session(argument: str, chat: ChatContext) -> None:
-    """Continue another session: /resume NAME, or AGENT/NAME."""
+    """Continue another session.
+
+    Usage: /resume NAME
+    Usage: /resume AGENT/NAME
+    Example: /resume holidays
+
+    The session you leave is kept. AGENT/NAME also changes to that agent.
+    """
     if not argument:
         raise UsageError("/resume takes the name of a session")
     conversation = chat.conversation
@@ -60,7 +74,13 @@ def resume_session(argument: str, chat: ChatContext) -> None:
 
 
 def rename_current_session(argument: str, chat: ChatContext) -> None:
-    """Rename this session: /rename NEW."""
+    """Rename this session.
+
+    Usage: /rename NEW
+    Example: /rename holidays
+
+    History, data and undone turns stay; the old name is free again.
+    """
     if not argument:
         raise UsageError("/rename takes the new name")
     old_name = chat.conversation.rename(bare_name(argument, chat.conversation.agent.name), chat.pause)
@@ -68,9 +88,11 @@ def rename_current_session(argument: str, chat: ChatContext) -> None:
 
 
 def choose_from_sessions(argument: str, chat: ChatContext) -> None:
-    """Choose another session from a list.
+    """Choose a session from a list.
 
-    Type to filter, Enter opens a session, Ctrl-R renames, Ctrl-X deletes, Esc comes back here.
+    Usage: /sessions
+
+    Type to filter, Enter opens a session, Ctrl-R renames, Ctrl-X deletes for good, Esc comes back here.
     """
     refuse_argument(argument, "/sessions")
     sessions = chat.conversation.store.sessions(limit=_MAX_LISTED_SESSIONS)
@@ -83,21 +105,37 @@ def choose_from_sessions(argument: str, chat: ChatContext) -> None:
 
 
 def show_history(argument: str, chat: ChatContext) -> None:
-    """Show the newest turns of this session: /history [N]."""
+    """Show the newest turns.
+
+    Usage: /history [N]
+    Example: /history 3
+
+    Shows the newest N turns of this session (default 10) with their times and outcomes. It changes nothing.
+    """
     count = parse_number(argument, "/history", "a number of turns", default=10, minimum=1)
     turns = last_turns(chat.conversation.store, chat.conversation.head(), count)
     if turns:
         with cooked_mode():
             show_paged_text(
                 chat.output,
-                transcript_text(turns, as_markdown=chat.conversation.reply_format == "markdown"),
+                transcript_text(
+                    turns,
+                    as_markdown=chat.conversation.reply_format == "markdown",
+                    has_unicode=chat.output.has_unicode,
+                ),
             )
     else:
         chat.output.note("nothing has been said yet")
 
 
 def search_turns(argument: str, chat: ChatContext) -> None:
-    """Search all sessions for words: /search WORDS."""
+    """Search all sessions.
+
+    Usage: /search WORDS
+    Example: /search ferry tickets
+
+    Finds the turns in which every word occurs, of any agent. It changes nothing.
+    """
     from flue_cli.stores.search_query import SearchQuery
 
     words = argument.split()

@@ -19,10 +19,13 @@ _DEFAULT_TURNS = 10
 
 
 def show_usage(argument: str, chat: ChatContext) -> None:
-    """Sum up time and recorded usage (tokens, cost): /usage [N].
+    """Sum up time and tokens.
 
-    Shows the newest N turns (default 10) one by one, then the sum of all. Usage is meta["usage"] of the
-    agent's Reply: numbers, or objects with numbers in them.
+    Usage: /usage [N]
+    Example: /usage 3
+
+    Shows the newest N turns (default 10) one by one, then the sum of all. Tokens and cost are what the agent
+    recorded in the meta["usage"] of its Reply: numbers, or objects with numbers in them.
     """
     newest = parse_number(argument, "/usage", "a number of turns", default=_DEFAULT_TURNS)
     head = chat.conversation.head()
@@ -40,7 +43,13 @@ def show_usage(argument: str, chat: ChatContext) -> None:
 
 
 def show_status(argument: str, chat: ChatContext) -> None:
-    """Show agent, session, sizes, store, and a turn that runs."""
+    """Show agent, session, store.
+
+    Usage: /status
+
+    Also the sizes of history and data, undone turns, and a turn that another process runs. It changes
+    nothing.
+    """
     refuse_argument(argument, "/status")
     chat.output.result(
         "\n".join(f"{name:<8} {safe_line(fact)}" for name, fact in _status_facts(chat.conversation))
@@ -48,7 +57,13 @@ def show_status(argument: str, chat: ChatContext) -> None:
 
 
 def show_last_traceback(argument: str, chat: ChatContext) -> None:
-    """Show the traceback of the agent's last failure in this chat."""
+    """Show the last traceback.
+
+    Usage: /traceback
+
+    It is the agent's, of the last turn that failed in this chat. It is not stored: leaving the chat
+    loses it.
+    """
     refuse_argument(argument, "/traceback")
     if not chat.conversation.last_traceback:
         raise NotFound("the agent has not failed in this chat")

@@ -26,19 +26,40 @@ from flue_cli.text import format_turn_numbers, label_notice, safe_line
 
 
 def undo_turns(argument: str, chat: ChatContext) -> None:
-    """Undo the last turn, or the last N: /undo [N]."""
+    """Undo the last turn, or N.
+
+    Usage: /undo [N]
+    Example: /undo 2
+
+    History and data go back together. The undone turns are kept: /redo brings them back; once you send
+    another prompt they stay as a session of their own (NAME~1).
+    """
     count = parse_number(argument, "/undo", "a number of turns", default=1, minimum=1)
     note_timeline_move(chat.output, chat.conversation.undo(count, chat.pause))
 
 
 def redo_turns(argument: str, chat: ChatContext) -> None:
-    """Redo the turn undone last, or N turns: /redo [N]."""
+    """Redo the undone turn, or N.
+
+    Usage: /redo [N]
+    Example: /redo 2
+
+    History and data come back as they were. There is nothing to redo once another prompt was sent: then the
+    undone turns are in a session of their own (NAME~1).
+    """
     count = parse_number(argument, "/redo", "a number of turns", default=1, minimum=1)
     note_timeline_move(chat.output, chat.conversation.redo(count, chat.pause))
 
 
 def rewind_to_turn(argument: str, chat: ChatContext) -> NextAction:
-    """Go back to turn N, and edit the prompt after it: /rewind N."""
+    """Go to turn N.
+
+    Usage: /rewind N
+    Example: /rewind 3
+
+    The turns after it are undone with their data, and kept as by /undo; the prompt after turn N comes back
+    into the line. /rewind 0 is the start; a number ahead redoes turns.
+    """
     turn = parse_number(argument, "/rewind", "the number of a turn")
     move, prompt = chat.conversation.rewind(turn, chat.pause)
     note_timeline_move(chat.output, move)
@@ -46,9 +67,12 @@ def rewind_to_turn(argument: str, chat: ChatContext) -> NextAction:
 
 
 def retry_prompt(argument: str, chat: ChatContext) -> NextAction:
-    """Send the last prompt again; the old reply stays in an undone fork.
+    """Send the last prompt again.
 
-    An edit of the data after that reply is undone too, and stays in the same fork.
+    Usage: /retry
+
+    The old reply stays in a session of its own (NAME~1). An edit of the data after that reply is undone too,
+    and stays there as well.
     """
     refuse_argument(argument, "/retry")
     prompt = _take_back_last_prompt(chat)
@@ -57,30 +81,51 @@ def retry_prompt(argument: str, chat: ChatContext) -> NextAction:
 
 
 def edit_prompt(argument: str, chat: ChatContext) -> NextAction:
-    """Edit the last prompt; the old reply stays in an undone fork.
+    """Edit the last prompt.
 
-    An edit of the data after that reply is undone too, and stays in the same fork.
+    Usage: /edit
+
+    The prompt comes back into the line, and its turn is undone. Once you send it, the old reply stays in a
+    session of its own (NAME~1); /redo before that keeps everything as it was.
     """
     refuse_argument(argument, "/edit")
     return NextAction(draft=_take_back_last_prompt(chat))
 
 
 def discard_prompt(argument: str, chat: ChatContext) -> None:
-    """Drop an interrupted prompt."""
+    """Drop an interrupted prompt.
+
+    Usage: /discard
+
+    For a prompt that a crash left without an answer. It had changed nothing, so only the prompt is lost.
+    """
     refuse_argument(argument, "/discard")
     entry = chat.conversation.discard(chat.pause)
     chat.output.note(f"turn {entry.turn} is dropped; it had changed nothing")
 
 
 def try_prompt(argument: str, chat: ChatContext) -> NextAction:
-    """Show a prompt's reply and changes, save nothing: /try PROMPT."""
+    """Ask, and save nothing.
+
+    Usage: /try PROMPT
+    Example: /try complete all tasks
+
+    Shows the reply and the changes of the data. Session, history and data stay as they are; what the
+    agent does outside Flue is done.
+    """
     if not argument:
         raise UsageError("/try takes a prompt")
     return NextAction(prompt=argument, is_dry_run=True)
 
 
 def fork_session_here(argument: str, chat: ChatContext) -> None:
-    """Continue in a copy, whole or up to turn N: /fork NAME [N]."""
+    """Continue in a copy.
+
+    Usage: /fork NAME [N]
+    Example: /fork experiment 3
+
+    The copy has the turns up to N, without it all of them, and its data. This session is kept unchanged.
+    """
     name, _, turn = argument.rpartition(" ")
     if not (name and turn.isascii() and turn.isdigit()):
         name, turn = argument, ""
@@ -155,7 +200,13 @@ def _show_labels(chat: ChatContext) -> None:
 
 
 def show_session_diff(argument: str, chat: ChatContext) -> None:
-    """Show the changes of the last turn, or all since turn N: /diff [N]."""
+    """Show what turns changed.
+
+    Usage: /diff [N]
+    Example: /diff 3
+
+    Shows the changes of the last turn, or all since turn N. It changes nothing.
+    """
     from flue_cli.render.diff_table import comparison_view
     from flue_cli.sessions.comparison import SessionAtTurn, compare_sessions
 
