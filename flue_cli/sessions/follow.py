@@ -38,7 +38,7 @@ class TurnsUndone(NamedTuple):
 
 
 class SessionRenamed(NamedTuple):
-    """The session was renamed."""
+    """The session was renamed, or given to another agent."""
 
     head: SessionHead
 
@@ -111,7 +111,7 @@ class _Watcher:
             events = list(self._changes_between(now, tip))
         except SessionChanged:  # between two of our reads: the next poll sees it
             return
-        if now.name != self._head.name:
+        if (now.agent, now.name) != (self._head.agent, self._head.name):
             yield SessionRenamed(now)
         self._head, self._redo_head = now, tip
         yield from events
@@ -155,14 +155,14 @@ class _Watcher:
         return entry._replace(data=self._store.data_at(now, entry.turn)) if self._with_data else entry
 
     def _current_head(self) -> SessionHead:
-        """Read the present head of the session, even if it was renamed."""
+        """Read the present head of the session, even if it was renamed or moved."""
         seen = self._head
         now = self._store.head(seen.agent, seen.name)
         if now.uid == seen.uid:
             return now
-        for summary in self._store.sessions(agent=seen.agent, with_undone_forks=True):
+        for summary in self._store.sessions(with_undone_forks=True):
             if summary.uid == seen.uid:
-                now = self._store.head(seen.agent, summary.name)
+                now = self._store.head(summary.agent, summary.name)
                 if now.uid == seen.uid:
                     return now
         raise SessionChanged(f"session '{seen.name}' was deleted")

@@ -234,8 +234,13 @@ class Store(Protocol):
         """
         ...
 
-    def rename(self, head: SessionHead, name: str, *, wait: float, pause: Pause) -> SessionHead:
+    def rename(
+        self, head: SessionHead, name: str, *, agent: str = "", wait: float, pause: Pause
+    ) -> SessionHead:
         """Rename the session, and its undone forks after it, once the turns before this call are settled.
+
+        With another `agent`, the session and its undone forks become sessions of that agent, and their
+        agent origins are forgotten; nothing else of them changes, not even the uid.
 
         Raises SessionExists if the name is taken; SessionBusy after `wait` seconds; SessionChanged if the
         session is not the one of `head.uid`. Prompts that wait for the old name end with SessionChanged.

@@ -24,6 +24,7 @@ _GROUPS = (
     "turns",
     "lease",
     "lifecycle",
+    "renaming",
     "timeline",
     "labels",
     "undone_forks",
@@ -43,6 +44,7 @@ from flue_cli.testing.identity import IdentityCases  # noqa: E402
 from flue_cli.testing.labels import LabelCases  # noqa: E402
 from flue_cli.testing.lease import LeaseCases  # noqa: E402
 from flue_cli.testing.lifecycle import LifecycleCases  # noqa: E402
+from flue_cli.testing.renaming import RenamingCases  # noqa: E402
 from flue_cli.testing.search import SearchCases  # noqa: E402
 from flue_cli.testing.state import StateCases  # noqa: E402
 from flue_cli.testing.timeline import TimelineCases  # noqa: E402
@@ -57,6 +59,7 @@ class StoreContract(
     TurnCases,
     LeaseCases,
     LifecycleCases,
+    RenamingCases,
     TimelineCases,
     LabelCases,
     UndoneForkCases,

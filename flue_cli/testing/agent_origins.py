@@ -78,6 +78,18 @@ class AgentOriginCases:
         (undone,) = store.undone_forks(renamed)
         assert [store.agent_origins(session) for session in (fork, renamed, undone)] == [(SHOP,)] * 3
 
+    def test_a_session_given_to_another_agent_leaves_its_origins(self, store: Store) -> None:
+        """The next agent, wherever it comes from, may go on with a session, and its undone forks."""
+        run_turns(store, "one")
+        run_turn(store, "two", agent_origin=SHOP)
+        move_head_to(store, 1)
+        run_turn(store, "instead", agent_origin=SHOP)
+        moved = store.rename(store.head(AGENT, "main"), "main", agent="other", wait=0, pause=sleep)
+        (undone,) = store.undone_forks(moved)
+        assert [store.agent_origins(session) for session in (moved, undone)] == [(), ()]
+        run_turn(store, "three", agent="other", agent_origin=BLOG)
+        assert store.agent_origins(moved) == (BLOG,)
+
     def test_a_deleted_session_leaves_no_origin(self, store: Store) -> None:
         """A session that is made anew under a deleted one's name belongs to nobody yet."""
         head = run_turn(store, "one", agent_origin=SHOP)

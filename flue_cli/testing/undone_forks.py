@@ -10,7 +10,7 @@ import pytest
 from flue_cli.agents.api import Message
 from flue_cli.errors import SessionBusy, TurnNotFound
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import ForkOrigin
+from flue_cli.stores.records import ForkOrigin, TurnRequest
 from flue_cli.testing.run_turns import (
     AGENT,
     begin_turn,
@@ -177,6 +177,26 @@ class UndoneForkCases:
         assert [session_contents(store, fork)[1] for fork in store.undone_forks(head)] == before
         assert timeline_prompts(store, "new~1") == ["mine"]
         assert store.resolve("main~1") == store.resolve("main~1~1") == []
+
+    def test_undone_forks_go_to_another_agent_with_their_session(self, store: Store) -> None:
+        """They become that agent's too, under names that are free there; a person's fork stays."""
+        self._family(store)
+        store.fork(store.head(AGENT, "main~1"), "mine")
+        store.begin(TurnRequest("another", "new~1", "theirs", wait=0), sleep)
+        before = [session_contents(store, fork)[1] for fork in store.undone_forks(store.head(AGENT, "main"))]
+
+        head = store.rename(store.head(AGENT, "main"), "new", agent="another", wait=0, pause=sleep)
+
+        forks = store.undone_forks(head)
+        assert [(fork.agent, fork.name) for fork in forks] == [
+            ("another", "new~2"),
+            ("another", "new~2~1"),
+            ("another", "new~3"),
+        ]
+        assert [session_contents(store, fork)[1] for fork in forks] == before
+        assert [store.head("another", fork.name) for fork in forks] == forks
+        assert [one.name for one in store.sessions(agent=AGENT, with_undone_forks=True)] == ["mine"]
+        assert len(store.search(["there"], agent="another", with_undone_forks=True)) == 1
 
     def test_undone_forks_are_deleted_with_their_session(self, store: Store) -> None:
         """They go where it goes, and the forks kept of them; what a person forked stays."""

@@ -466,38 +466,46 @@ class StoreMachine(RuleBasedStateMachine):
         session.alive = True
 
     @precondition(lambda self: self.heads)
-    @rule(which=st.integers(0, 1), pick=st.integers(0, 99), new=st.sampled_from(NAMES))
-    def rename(self, which: int, pick: int, new: str) -> None:
+    @rule(
+        which=st.integers(0, 1),
+        pick=st.integers(0, 99),
+        new=st.sampled_from(NAMES),
+        agent=st.sampled_from(("", *AGENTS)),
+    )
+    def rename(self, which: int, pick: int, new: str, agent: str) -> None:
         store, head = self.store(which), self.pick_head(pick)
         session = self.sessions.get((head.agent, head.name))
+        if session and session.is_kept:  # it belongs to its parent's agent
+            agent = ""
+        place = (agent or head.agent, new)
         expected: Any = None
         if session is None or session.uid != head.uid:
             expected = SessionChanged
         elif session.alive:
             expected = SessionBusy
-        elif new != head.name and (head.agent, new) in self.sessions:
+        elif place != (head.agent, head.name) and place in self.sessions:
             expected = SessionExists
         try:
-            renamed = store.rename(head, new, wait=0, pause=never)
+            renamed = store.rename(head, new, agent=agent, wait=0, pause=never)
         except FlueError as error:
             got = type(error)
             assert got is expected
             return
         assert expected is None
         assert session
-        assert (renamed.uid, renamed.name) == (session.uid, new)
-        if new != head.name:
-            self.renamed(session, new)
+        assert (renamed.uid, renamed.agent, renamed.name) == (session.uid, *place)
+        if place != (head.agent, head.name):
+            self.renamed(session, *place)
 
-    def renamed(self, session: Session, new: str) -> None:
+    def renamed(self, session: Session, agent: str, new: str) -> None:
         del self.sessions[session.agent, session.name]
-        session.name = new
-        self.sessions[session.agent, new] = session
+        session.agent, session.name = agent, new
+        self.sessions[agent, new] = session
         for fork in self.forks(session):
             assert fork.origin
             fork.origin = fork.origin._replace(name=new)
             if fork.is_kept:
-                self.renamed(fork, self.kept_name(session.agent, new))
+                self.renamed(fork, agent, self.kept_name(agent, new))
 
     @precondition(lambda self: len(self.sessions) > 3)
     @rule(which=st.integers(0, 1), pick=st.integers(0, 99))

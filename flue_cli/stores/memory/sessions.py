@@ -200,17 +200,19 @@ class Sessions:
         own = [fork for fork in self._forks_of(uid) if fork.is_undone_fork]
         return [found for fork in own for found in (fork, *self.undone_forks(fork.head.uid))]
 
-    def rename(self, session: Session, name: str) -> SessionHead:
-        """Give a session another name, and its undone forks."""
-        if name != session.head.name:
+    def rename(self, session: Session, agent: str, name: str) -> SessionHead:
+        """Give a session and its undone forks another agent and name."""
+        if (agent, name) != (session.head.agent, session.head.name):
             del self.by_name[session.head.agent, session.head.name]
-            self.by_name[session.head.agent, name] = session
-            session.head = session.head._replace(name=name)
+            self.by_name[agent, name] = session
+            if agent != session.head.agent:
+                session.agent_origins = ()  # those of the other agent
+            session.head = session.head._replace(agent=agent, name=name)
             for fork in self._forks_of(session.head.uid):
                 assert fork.origin  # noqa: S101 - it is a fork
                 fork.origin = fork.origin._replace(name=name)
                 if fork.is_undone_fork:
-                    self.rename(fork, undone_fork_name(name, self._session_names(session.head.agent)))
+                    self.rename(fork, agent, undone_fork_name(name, self._session_names(agent)))
         return session.head
 
     def remove(self, session: Session) -> None:

@@ -227,7 +227,7 @@ class MemoryStore:
     def change_token(self) -> object:
         with self._lock:
             return tuple(
-                (uid, session.head.version, session.head.name, session.fence)
+                (uid, session.head.version, session.head.agent, session.head.name, session.fence)
                 for uid, session in self._sessions.by_uid.items()
             )
 
@@ -316,11 +316,15 @@ class MemoryStore:
                 raise session_exists_error(agent, name)
             return self._sessions.add(agent, name, copies, origin).head
 
-    def rename(self, head: SessionHead, name: str, *, wait: float, pause: Pause) -> SessionHead:
+    def rename(
+        self, head: SessionHead, name: str, *, agent: str = "", wait: float, pause: Pause
+    ) -> SessionHead:
+        new = (agent or head.agent, name)
+
         def act(session: Session) -> SessionHead:
-            if name != head.name and (head.agent, name) in self._sessions.by_name:
-                raise session_exists_error(head.agent, name)
-            return self._sessions.rename(session, name)
+            if new != (head.agent, head.name) and new in self._sessions.by_name:
+                raise session_exists_error(*new)
+            return self._sessions.rename(session, *new)
 
         return self._run_when_free(request_for(head, wait), pause, act)
 

@@ -135,21 +135,25 @@ def load_undone_forks(db: sqlite3.Connection, uid: int) -> list[SessionRow]:
     return [fork for row in rows for fork in (parse_session_row(row), *load_undone_forks(db, row[0]))]
 
 
-def rename_session(db: sqlite3.Connection, head: SessionHead, name: str) -> SessionHead:
-    """Rename the session and its undone forks; SessionExists if the name is taken."""
-    if name == head.name:
+def rename_session(db: sqlite3.Connection, head: SessionHead, agent: str, name: str) -> SessionHead:
+    """Give the session and its undone forks this agent and name; SessionExists if the name is taken."""
+    if (agent, name) == (head.agent, head.name):
         return head
-    if load_session(db, head.agent, name):
-        raise session_exists_error(head.agent, name)
-    db.execute("UPDATE session SET name = ? WHERE uid = ?", (name, head.uid))
+    if load_session(db, agent, name):
+        raise session_exists_error(agent, name)
+    db.execute(
+        "UPDATE session SET agent = :agent, name = :name,"
+        " agent_origins = CASE WHEN agent = :agent THEN agent_origins END WHERE uid = :uid",
+        {"agent": agent, "name": name, "uid": head.uid},
+    )
     db.execute("UPDATE session SET parent_name = ? WHERE parent = ?", (name, head.uid))
     forks = db.execute(
         "SELECT uid FROM session WHERE parent = ? AND kept ORDER BY uid", (head.uid,)
     ).fetchall()
     for (uid,) in forks:
         (old,) = db.execute("SELECT name FROM session WHERE uid = ?", (uid,)).fetchone()
-        rename_session(db, SessionHead(uid, head.agent, old), _next_undone_fork_name(db, head.agent, name))
-    return head._replace(name=name)
+        rename_session(db, SessionHead(uid, head.agent, old), agent, _next_undone_fork_name(db, agent, name))
+    return head._replace(agent=agent, name=name)
 
 
 def delete_session(db: sqlite3.Connection, state: SessionRow) -> None:

@@ -249,9 +249,13 @@ class SqliteStore:
         with self._connections.transaction(create_store=True) as db:
             return forks.insert_session(db, agent, name, entries, origin)
 
-    def rename(self, head: SessionHead, name: str, *, wait: float, pause: Pause) -> SessionHead:
+    def rename(
+        self, head: SessionHead, name: str, *, agent: str = "", wait: float, pause: Pause
+    ) -> SessionHead:
         return self._locks.run_when_free(
-            request_for(head, wait), pause, lambda db, state: forks.rename_session(db, state.head, name)
+            request_for(head, wait),
+            pause,
+            lambda db, state: forks.rename_session(db, state.head, agent or head.agent, name),
         )
 
     def delete(self, head: SessionHead, *, seen_forks: Sequence[SessionHead] | None = None) -> None:
