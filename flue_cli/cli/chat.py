@@ -36,7 +36,13 @@ from flue_cli.cli.options import (
     open_run_store,
     repeat_flags,
 )
-from flue_cli.cli.session_choice import SessionFlags, SessionTarget, choose_session
+from flue_cli.cli.session_choice import (
+    SessionFlags,
+    SessionTarget,
+    choose_session,
+    find_session_agent,
+    move_to_its_agent,
+)
 from flue_cli.cli.turn_output import FORMS, TurnOutput, output_format_name
 from flue_cli.errors import AgentError, OtherAgent, SessionExists, UsageError
 from flue_cli.jsondata.strict import WARN_BYTES
@@ -169,7 +175,7 @@ def converse(
     options: TurnOptions,
 ) -> None:
     """Answer one prompt, a prompt for every line, or talk in the terminal, as the options say."""
-    source = discovery.find_agent(settings, target.agent)
+    source = find_session_agent(settings, target)
     if prompt is None and not options.lines and stdin.is_terminal():
         _run_conversation(app, settings, store, target, source, options)
         return
@@ -178,6 +184,7 @@ def converse(
     source_of_prompts = prepare_for_agents(app)
     with _show_load_traceback(app, options):
         agent = discovery.load_agent(source)
+    move_to_its_agent(app, settings, store, target)
     options = _ask_to_adopt(app, store, target, agent, options)
     with closing(Runner(store, log_of(settings, store))) as runner:
         if options.lines:
@@ -220,6 +227,7 @@ def _run_conversation(
     app.output.keep_from_agents()
     with silent_keyboard(), _show_load_traceback(app, options):  # what is typed meanwhile is the first prompt
         agent = _load_agent_with_notice(source)
+    move_to_its_agent(app, settings, store, target)
     options = _ask_to_adopt(app, store, target, agent.agent, options)
     with closing(Runner(store, log_of(settings, store))) as runner:
         conversation = Conversation(

@@ -178,7 +178,13 @@ def require_session(store: Store, agent: str, name: str) -> SessionHead:
     head = store.head(agent, name)
     if head.uid == ABSENT:
         others = [other.agent for other in store.resolve(name) if other.name == name]
-        hint = f"there is one of agent '{others[0]}'" if others else _near(store, name)
+        hint = _near(store, name)
+        if others:
+            label = quote(f"{others[0]}/{safe_line(name)}")
+            hint = (
+                f"there is one of agent '{others[0]}'; to go on with it here: "
+                f"flue sessions resume {label} --agent {agent}"
+            )
         raise SessionNotFound(f"there is no session '{name}' of agent '{agent}'", hint=hint)
     return head
 

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
+from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.agents import discovery
+from flue_cli.agents.discovery import AgentSource
 from flue_cli.agents.origin import current_project
 from flue_cli.cli import stdin
 from flue_cli.cli.app import App
 from flue_cli.cli.options import require_session, resolve_session
-from flue_cli.errors import SessionNotFound, StoppedBySignal, UsageError
-from flue_cli.names import bare_name, check_agent_filter, check_agent_name, check_session_name, find_free_name
+from flue_cli.errors import AgentNotFound, SessionNotFound, StoppedBySignal, UsageError
+from flue_cli.names import (
+    bare_name,
+    check_agent_filter,
+    check_agent_name,
+    check_session_name,
+    find_free_name,
+    normalize_name,
+)
 from flue_cli.settings import Settings
-from flue_cli.stores.records import ABSENT, SessionSummary
+from flue_cli.stores.records import ABSENT, SessionHead, SessionSummary
 from flue_cli.stores.rules import in_project_first
 from flue_cli.text import format_turns, safe_line, session_label
 
@@ -23,11 +32,15 @@ if TYPE_CHECKING:
 
 
 class SessionTarget(NamedTuple):
-    """The session of a conversation. `expect` is "any", "new" or "existing"."""
+    """The session of a conversation. `expect` is "any", "new" or "existing".
+
+    `moves` is the session of another agent that is to become this one, once the agent is loaded.
+    """
 
     agent: str
     name: str
     expect: str
+    moves: SessionHead | None = None
 
 
 class SessionFlags(NamedTuple):
@@ -115,6 +128,42 @@ def _resumed(store: Store, agent: str | None, name: str) -> SessionTarget:
         else resolve_session(store, name)
     )
     return SessionTarget(head.agent, head.name, "existing")
+
+
+def resumed_session(store: Store, name: str, agent: str) -> SessionTarget:
+    """Find the session that SESSION names, to go on with `agent` if that is given.
+
+    `agent` goes on with its own session of that name; if it has none, with another agent's, which is to
+    become one of its own. Raises as `resolve_session`.
+    """
+    agent = check_agent_filter(agent)
+    own = store.resolve(normalize_name(name), agent=agent) if agent else []
+    head = own[0] if own else resolve_session(store, name)
+    if agent in ("", head.agent):
+        return SessionTarget(head.agent, head.name, "existing")
+    return SessionTarget(agent, head.name, "existing", moves=head)
+
+
+def find_session_agent(settings: Settings, target: SessionTarget) -> AgentSource:
+    """Find the agent of a session; if there is none, the hint says how to go on with another."""
+    try:
+        return discovery.find_agent(settings, target.agent)
+    except AgentNotFound as error:
+        if target.expect == "existing" and not target.moves:
+            label = quote(f"{target.agent}/{safe_line(target.name)}")
+            error.hint = f"go on with another agent: flue sessions resume {label} --agent NAME"
+        raise
+
+
+def move_to_its_agent(app: App, settings: Settings, store: Store, target: SessionTarget) -> None:
+    """Give the session to its new agent, if it has one. Call it only when the agent is loaded.
+
+    Raises as `rename_session`.
+    """
+    if target.moves:
+        from flue_cli.cli.session_change import rename_session
+
+        rename_session(app, store, target.moves, target.name, agent=target.agent, wait=settings.wait)
 
 
 def _generated(store: Store, agent: str) -> SessionTarget:

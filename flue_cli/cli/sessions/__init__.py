@@ -1,15 +1,14 @@
-"""`flue sessions`: the table of its commands, and show, resume, rename and delete."""
+"""`flue sessions`: the table of its commands, and show, resume, rename, move and delete."""
 
 from __future__ import annotations
 
 import os
-from shlex import quote
 from typing import Annotated
 
 import typer
 
 from flue_cli.cli.app import App
-from flue_cli.cli.completion.candidates import complete_sessions
+from flue_cli.cli.completion.candidates import complete_agents, complete_sessions
 from flue_cli.cli.options import (
     AdoptOption,
     AgentOption,
@@ -27,18 +26,18 @@ from flue_cli.cli.options import (
     WaitOption,
     load_settings,
     open_run_store,
-    pause_with_notice,
     repeat_flags,
     resolve_session,
 )
+from flue_cli.cli.session_change import rename_session
 from flue_cli.cli.stdin import confirm
 from flue_cli.errors import UsageError
-from flue_cli.names import bare_name
+from flue_cli.names import bare_name, check_agent_name, check_session_name
 from flue_cli.render import machine_output
 from flue_cli.render.notices import describe_session
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import Entry, SessionHead
-from flue_cli.text import session_label
+from flue_cli.text import safe_line, session_label
 from flue_cli.transcripts import exporter
 from flue_cli.transcripts.export_view import ExportSource, StoreAtTurn
 
@@ -85,7 +84,15 @@ def resume(
         str | None,
         typer.Argument(metavar="[PROMPT]", show_default=False, help="One prompt: answer it and be done."),
     ] = None,
-    agent: AgentOption = "",
+    agent: Annotated[
+        str,
+        typer.Option(
+            "--agent",
+            metavar="AGENT",
+            help="Go on with this agent; a session of another agent is given to it first.",
+            autocompletion=complete_agents,
+        ),
+    ] = "",
     lines: LinesOption = False,
     as_json: JsonOption = False,
     output_format: FormatOption = "",
@@ -97,9 +104,9 @@ def resume(
     store_url: StoreOption = "",
     agents_dirs: AgentsOption = None,
 ) -> None:
-    """Continue a session, like flue chat AGENT -r NAME."""
+    """Continue a session, like flue chat AGENT -r NAME; with --agent, also one of another agent."""
     from flue_cli.cli.chat import TurnOptions, converse
-    from flue_cli.cli.session_choice import SessionTarget
+    from flue_cli.cli.session_choice import resumed_session
     from flue_cli.cli.turn_output import output_format_name
 
     app: App = ctx.obj
@@ -108,8 +115,7 @@ def resume(
     options = TurnOptions(lines, form, turn_key, verbose, repeat, adopts=adopt).checked(prompt)
     settings = load_settings(store_url, agents_dirs, wait=wait, timeout=timeout)
     with open_run_store(settings) as store:
-        head = resolve_session(store, session, agent)
-        converse(app, settings, store, SessionTarget(head.agent, head.name, "existing"), prompt, options)
+        converse(app, settings, store, resumed_session(store, session, agent), prompt, options)
 
 
 def rename(
@@ -125,16 +131,36 @@ def rename(
     settings = load_settings(store_url, wait=wait)
     with open_run_store(settings) as store:
         head = resolve_session(store, session, agent)
-        origin = store.origin(head)
-        if origin and origin.is_undone_fork:
+        rename_session(app, store, head, bare_name(new, head.agent), wait=settings.wait)
+
+
+def move(
+    ctx: typer.Context,
+    session: SessionArgument,
+    new: Annotated[
+        str,
+        typer.Argument(metavar="AGENT/NAME", help="The agent that gets it, and the session's name there."),
+    ],
+    agent: AgentOption = "",
+    wait: WaitOption = None,
+    store_url: StoreOption = "",
+) -> None:
+    """Give a session to another agent, which goes on with it.
+
+    Its turns, data and undone forks stay as they are.
+    """
+    app: App = ctx.obj
+    settings = load_settings(store_url, wait=wait)
+    with open_run_store(settings) as store:
+        head = resolve_session(store, session, agent)
+        owner, slash, name = new.partition("/")
+        if not (slash and owner):
             raise UsageError(
-                f"session '{head.name}' has undone turns of '{origin.name}', and is named after it",
-                hint=f"make it one of your own: flue sessions fork {quote(head.name)} NEW",
+                f"'{safe_line(new)}' does not say which agent gets the session and how it is called there",
+                hint=f"AGENT/NAME, such as {safe_line(new.strip('/') or 'greeting')}/{safe_line(head.name)}",
             )
-        renamed = store.rename(
-            head, bare_name(new, head.agent), wait=settings.wait, pause=pause_with_notice(app)
-        )
-    app.output.note(f"{session_label(head)} is now {session_label(renamed)}")
+        owner = check_agent_name(owner)
+        rename_session(app, store, head, check_session_name(name), agent=owner, wait=settings.wait)
 
 
 def delete(
@@ -172,6 +198,7 @@ COMMANDS = {
     "show": show,
     "resume": resume,
     "rename": rename,
+    "move": move,
     "undo": "flue_cli.cli.sessions.timeline:undo",
     "redo": "flue_cli.cli.sessions.timeline:redo",
     "rewind": "flue_cli.cli.sessions.timeline:rewind",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from shlex import quote
 
-from flue_cli.errors import UsageError
+from flue_cli.errors import AgentNotFound, UsageError
 from flue_cli.names import bare_name, check_agent_name, check_session_name, find_free_name
 from flue_cli.render.session_tree import TreeNode
 from flue_cli.render.tables import (
@@ -122,8 +123,16 @@ def enter_session(chat: ChatContext, agent: str, name: str) -> None:
         conversation.switch_session(name, "existing")
         show_session_start(conversation, chat.output, 1)
     else:
-        with no_input_for_agents():
-            loaded = load_interruptibly(lambda: conversation.agent_loader.load(agent), chat.cancellation)
+        try:
+            with no_input_for_agents():
+                loaded = load_interruptibly(lambda: conversation.agent_loader.load(agent), chat.cancellation)
+        except AgentNotFound as error:
+            label = quote(f"{agent}/{safe_line(name)}")
+            error.hint = (
+                f"to go on with another agent, leave and: "
+                f"flue sessions resume {label} --agent {conversation.agent.name}"
+            )
+            raise
         conversation.switch_agent(loaded, name, "existing")
         open_conversation(conversation, chat.output, 1)
 
