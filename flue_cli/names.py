@@ -1,4 +1,4 @@
-"""Rules for names of sessions and agents, and generated session names."""
+"""Rules for names of sessions and agents and for labels, and generated session names."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from flue_cli.text import safe_line
 
 MAX_NAME_CHARACTERS = 256
 """Longest session name, in characters after normalisation."""
+
+MAX_LABEL_CHARACTERS = 100
+"""Longest label of a turn, in characters after normalisation."""
 
 _AGENT_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _FORBIDDEN = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -27,6 +30,24 @@ def check_session_name(text: str) -> str:
         raise BadName(
             f"a session name has at most {MAX_NAME_CHARACTERS} characters, this one has {len(text)}"
         )
+    return text
+
+
+def check_label(text: str) -> str:
+    """Return `text` as the label of a turn: on one line, in Unicode's composed form (NFC).
+
+    Raises BadName if it is longer than 100 characters, or contains control, bidirectional-override or
+    surrogate characters. "" is no label.
+    """
+    text = " ".join(text.split())
+    if re.search(_FORBIDDEN, text):
+        raise BadName(f"a label cannot hold control characters: '{safe_line(text)}'")
+    if not text.isascii():
+        from unicodedata import normalize
+
+        text = normalize("NFC", text)
+    if len(text) > MAX_LABEL_CHARACTERS:
+        raise BadName(f"a label has at most {MAX_LABEL_CHARACTERS} characters, this one has {len(text)}")
     return text
 
 

@@ -112,7 +112,8 @@ def plain_turn(entry: Entry) -> str:
     from flue_cli.stores.rules import outcome_label
 
     mark = outcome_label(entry)
-    text = f"[{entry.turn}] ({mark})\n" if mark else f"[{entry.turn}]\n"
+    label = f" [{safe_line(entry.label)}]" if entry.label else ""
+    text = f"[{entry.turn}]{label} ({mark})\n" if mark else f"[{entry.turn}]{label}\n"
     if entry.kind == "prompt":
         text += "> " + entry.prompt.replace("\n", "\n  ") + "\n"
     if entry.reply is not None:

@@ -154,6 +154,8 @@ def transcript_text(entries: Iterable[Entry], *, as_markdown: bool = False) -> s
 
 def _turn_text(entry: Entry, as_markdown: bool) -> str:
     pieces = [(f"[{entry.turn}] {format_local_time(entry.started_at)}", "dim")]
+    if entry.label:
+        pieces.append((f"  [{safe_line(entry.label)}]", "bold"))
     if mark := outcome_label(entry):
         pieces.append((f"  {mark}", "bold" if entry.outcome == "completed" else "bold red"))
     if entry.kind == "prompt":

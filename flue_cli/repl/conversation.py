@@ -184,6 +184,17 @@ class Conversation:
         yield from self.unsettled_prompts()
         yield from timeline.entries_backwards(self.store, head)
 
+    def set_label(self, label: str) -> int:
+        """Label the newest turn, or take its label off with ""; return its number.
+
+        Raises NothingToMove if there is no turn.
+        """
+        head = self._unchanged_head()
+        if not head.turn:
+            raise NothingToMove("there is no turn to label: the session is at its start")
+        self.store.set_label(head, head.turn, label)
+        return head.turn
+
     def rename(self, name: str, pause: Pause) -> str:
         """Rename the session and return its old name. Raises as Store.rename."""
         old_name = self.name

@@ -63,12 +63,13 @@ class Shape(NamedTuple):
 EXPORTED = Shape(
     (
         *("turn", "kind", "outcome", "key", "started_at", "finished_at"),
-        *("messages", "data", "error", "meta"),
-    )
+        *("messages", "data", "error", "meta", "label"),
+    ),
+    if_any=("label",),
 )
 """A turn in an export: all of it; prompt and reply are the first and the last of its messages."""
 
-LISTED = Shape(tuple(name for name in EXPORTED.fields if name not in ("data", "meta")))
+LISTED = Shape(tuple(name for name in EXPORTED.fields if name not in ("data", "meta")), EXPORTED.if_any)
 """A turn on a page of a session over HTTP: without the fields that may be large."""
 
 ANSWERED = Shape(
@@ -259,6 +260,13 @@ def _read_meta(fields: dict[str, Any], where: str) -> dict[str, Any]:
     return meta
 
 
+def _read_label(fields: dict[str, Any], where: str) -> str:
+    label = fields.get("label", "")
+    if not isinstance(label, str):
+        refuse_document(where, '"label" is not text')
+    return check_text_size(label, f"{where}: label")
+
+
 def _is_edit(fields: dict[str, Any]) -> bool:
     return bool(fields.get("kind", "prompt") == "edit")
 
@@ -324,5 +332,6 @@ FIELDS: dict[str, Field] = {
     "error": Field(_ERROR, _write_error, _read_error),
     "meta": Field(_OBJECT, lambda entry: dict(entry.meta), _read_meta),
     "data": Field(_OBJECT, lambda entry: RawJson(entry.data), read_data),
+    "label": Field(_TEXT, lambda entry: entry.label or None, _read_label),
 }
 _READERS = {name: field.read for name, field in FIELDS.items() if field.read}

@@ -116,7 +116,7 @@ def _is_same(kept: Iterator[Entry], found: Iterable[Entry]) -> bool:
 
 
 def _comparable(here: Entry, there: Entry) -> Entry:
-    """Return a stored entry without the fields that its import added: its number, and unknown times."""
+    """Return a stored entry as it was imported: without its number, unknown times, and a newer label."""
     if there.started_at == UNDATED:
         here = here._replace(started_at=UNDATED, finished_at=there.finished_at)
-    return here._replace(turn=0)
+    return here._replace(turn=0, label=there.label)

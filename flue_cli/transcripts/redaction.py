@@ -58,6 +58,7 @@ class Redaction:
             error=error,
             meta=self.value(dict(entry.meta)),
             data=self.data(entry.data),
+            label=self.text(entry.label),
         )
 
     def data(self, data: str) -> str:

@@ -221,6 +221,7 @@ def test_every_field_of_an_entry_is_in_an_export() -> None:
         error=Failure("e", "why"),
         meta={"m": [1]},
         data='{"d":1}',
+        label="l",
     )
     assert all(entry[1:]), "give the new field a value here"
     assert set(Entry._fields) <= FIELDS.keys()

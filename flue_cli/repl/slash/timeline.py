@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flue_cli.errors import UsageError
-from flue_cli.names import bare_name
+from flue_cli.names import bare_name, check_label
 from flue_cli.render.notices import note_timeline_move
 from flue_cli.repl.slash.command_context import (
     ChatContext,
@@ -13,6 +13,7 @@ from flue_cli.repl.slash.command_context import (
     refuse_argument,
     show_paged,
 )
+from flue_cli.sessions.timeline import entries_backwards
 from flue_cli.text import format_turn_numbers, safe_line
 
 
@@ -83,6 +84,28 @@ def fork_session_here(argument: str, chat: ChatContext) -> None:
     chat.output.note(f"now in {head.name}, a copy of {origin} as of turn {head.turn}; back: /resume {origin}")
 
 
+def label_turn(argument: str, chat: ChatContext) -> None:
+    """Label the last turn, or show the labels: /label [TEXT].
+
+    /tree shows the labels too, and finds them. /label - takes the label off.
+    """
+    if not argument:
+        _show_labels(chat)
+        return
+    label = check_label("" if argument in ("-", '""', "''") else argument)
+    turn = chat.conversation.set_label(label)
+    chat.output.note(f"turn {turn}: [{label}]" if label else f"turn {turn} has no label now")
+
+
+def _show_labels(chat: ChatContext) -> None:
+    entries = entries_backwards(chat.conversation.store, chat.conversation.head())
+    labels = [f"turn {entry.turn}: [{safe_line(entry.label)}]" for entry in entries if entry.label]
+    if labels:
+        show_paged(chat, "\n".join(reversed(labels)))
+    else:
+        chat.output.note("no turn has a label; /label TEXT gives the last one a label")
+
+
 def show_session_diff(argument: str, chat: ChatContext) -> None:
     """Show the changes of the last turn, or all since turn N: /diff [N]."""
     from flue_cli.render.diff_table import comparison_view
@@ -120,6 +143,7 @@ COMMANDS: dict[str, SlashCommand] = {
     "/discard": discard_prompt,
     "/try": try_prompt,
     "/fork": fork_session_here,
+    "/label": label_turn,
     "/diff": show_session_diff,
 }
 """Slash command to function."""
