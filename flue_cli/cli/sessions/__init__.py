@@ -104,7 +104,10 @@ def resume(
     store_url: StoreOption = "",
     agents_dirs: AgentsOption = None,
 ) -> None:
-    """Continue a session, like flue chat AGENT -r NAME; with --agent, also one of another agent."""
+    """Continue a session, like flue chat AGENT -r NAME.
+
+    With --agent, also a session of another agent.
+    """
     from flue_cli.cli.chat import TurnOptions, converse
     from flue_cli.cli.session_choice import resumed_session
     from flue_cli.cli.turn_output import output_format_name
