@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from prompt_toolkit.application import Application
-from prompt_toolkit.output import create_output
-from prompt_toolkit.styles import Style
-
 from flue_cli.errors import SessionNotFound
 from flue_cli.render.streams import Output
-from flue_cli.repl.exit_signals import run_app
+from flue_cli.repl.picker.full_screen import run_full_screen
 from flue_cli.repl.picker.key_bindings import picker_key_bindings
-from flue_cli.repl.picker.layout import PICKER_STYLE, picker_layout
+from flue_cli.repl.picker.layout import picker_layout
 from flue_cli.repl.picker.session_list import SessionList
 from flue_cli.repl.picker.state import Picker
-from flue_cli.repl.terminal import restore_terminal
 from flue_cli.stores.contract import Store
 from flue_cli.stores.records import ABSENT, SessionSummary
 from flue_cli.turns.cancellation import SignalRoute
@@ -35,27 +28,13 @@ def pick_session(
     if not store.sessions(agent=agent, limit=1):
         raise SessionNotFound("there is no session to pick")
     picker = Picker(SessionList(store, agent), current_uid)
-    with output.terminal_file() as screen, restore_terminal():
-        app: Application[SessionSummary | None] = Application(
-            layout=picker_layout(picker),
-            key_bindings=picker_key_bindings(picker),
-            style=Style.from_dict(PICKER_STYLE),
-            full_screen=True,
-            output=create_output(screen),
-            refresh_interval=30,  # to keep "3 min ago" true
-        )
-        app.ttimeoutlen = app.timeoutlen = 0.1  # seconds until an Esc counts as the key itself
-        app.key_processor.before_key_press += lambda _: picker.show_message("")
-        return run_app(app, lambda: app.run(pre_run=lambda: _refresh_regularly(app, picker)), cancelling)
-
-
-def _refresh_regularly(app: Application[SessionSummary | None], picker: Picker) -> None:
-    """Update the list as other processes change the store, as long as the picker is open."""
-
-    async def refresh() -> None:
-        while True:
-            await asyncio.sleep(REFRESH_SECONDS)
-            if picker.attempt(picker.refresh):
-                app.invalidate()
-
-    app.create_background_task(refresh())
+    session: SessionSummary | None = run_full_screen(
+        picker,
+        picker_layout(picker),
+        picker_key_bindings(picker),
+        output,
+        cancelling,
+        refresh=picker.refresh,
+        refresh_seconds=REFRESH_SECONDS,
+    )
+    return session

@@ -1,14 +1,17 @@
-"""Key bindings of the session picker; prompt_toolkit itself handles typed text."""
+"""Key bindings of the session picker, and of other lists; prompt_toolkit itself handles typed text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from prompt_toolkit.application import Application
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.key_binding.key_bindings import KeyBindingsBase, merge_key_bindings
 from prompt_toolkit.keys import Keys
 
+from flue_cli.repl.picker.list_view import ListView
 from flue_cli.repl.picker.state import Picker
 from flue_cli.text import safe_line
 
@@ -17,12 +20,19 @@ _PAST_EITHER_END = 1 << 30
 
 def picker_key_bindings(picker: Picker) -> KeyBindingsBase:
     """Make the picker's keys: those of each mode, and those that always work."""
+    choose = choose_mode_keys(picker, picker.choose)
+    chooses = Condition(lambda: picker.mode == "choose")
+    at_the_end = Condition(lambda: picker.filter_buffer.document.is_cursor_at_the_end)
+    choose.add("c-r", filter=chooses, eager=True)(handler(picker, lambda event: picker.begin_rename()))
+    choose.add("c-x", filter=chooses, eager=True)(handler(picker, lambda event: picker.begin_delete()))
+    choose.add("delete", filter=chooses & at_the_end)(handler(picker, lambda event: picker.begin_delete()))
     return merge_key_bindings(
-        [_common_keys(), _choose_mode_keys(picker), _rename_mode_keys(picker), _delete_mode_keys(picker)]
+        [common_keys(), choose, name_mode_keys(picker, picker.rename), _delete_mode_keys(picker)]
     )
 
 
-def _common_keys() -> KeyBindings:
+def common_keys() -> KeyBindings:
+    """Make the keys that work in every mode of a list."""
     keys = KeyBindings()
 
     @keys.add("c-l")
@@ -44,36 +54,34 @@ def _common_keys() -> KeyBindings:
     return keys
 
 
-def _choose_mode_keys(picker: Picker) -> KeyBindings:
+def choose_mode_keys(view: ListView, choose: Callable[[Application[Any]], object]) -> KeyBindings:
+    """Make the keys that move in the list, leave it, and with Enter call `choose`."""
     keys = KeyBindings()
-    chooses = Condition(lambda: picker.mode == "choose")
-    at_the_end = Condition(lambda: picker.filter_buffer.document.is_cursor_at_the_end)
+    chooses = Condition(lambda: view.mode == "choose")
 
-    def bind(action: Callable[[KeyPressEvent], object], *names: str, only: Condition = chooses) -> None:
+    def bind(action: Callable[[KeyPressEvent], object], *names: str) -> None:
         for name in names:
-            keys.add(name, filter=only, eager=True)(_handler(picker, action))
+            keys.add(name, filter=chooses, eager=True)(handler(view, action))
 
-    bind(lambda event: picker.session_list.move_cursor(-1), "up", "c-p")
-    bind(lambda event: picker.session_list.move_cursor(1), "down", "c-n")
-    bind(lambda event: picker.session_list.move_cursor(-picker.session_list.page_height), "pageup")
-    bind(lambda event: picker.session_list.move_cursor(picker.session_list.page_height), "pagedown")
-    bind(lambda event: picker.session_list.move_cursor(-_PAST_EITHER_END), "home")
-    bind(lambda event: picker.session_list.move_cursor(_PAST_EITHER_END), "end")
-    bind(lambda event: picker.choose(event.app), "enter")
+    bind(lambda event: view.list.move_cursor(-1), "up", "c-p")
+    bind(lambda event: view.list.move_cursor(1), "down", "c-n")
+    bind(lambda event: view.list.move_cursor(-view.list.page_height), "pageup")
+    bind(lambda event: view.list.move_cursor(view.list.page_height), "pagedown")
+    bind(lambda event: view.list.move_cursor(-_PAST_EITHER_END), "home")
+    bind(lambda event: view.list.move_cursor(_PAST_EITHER_END), "end")
+    bind(lambda event: choose(event.app), "enter")
     bind(lambda event: event.app.exit(result=None), "c-c", "c-d", "<sigint>")
-    bind(lambda event: picker.begin_rename(), "c-r")
-    bind(lambda event: picker.begin_delete(), "c-x")
-    keys.add("delete", filter=chooses & at_the_end)(_handler(picker, lambda event: picker.begin_delete()))
     keys.add("escape", filter=chooses)(lambda event: event.app.exit(result=None))
     return keys
 
 
-def _rename_mode_keys(picker: Picker) -> KeyBindings:
+def name_mode_keys(view: ListView, accept: Callable[[], object]) -> KeyBindings:
+    """Make the keys of the field for a name; Enter calls `accept`."""
     keys = KeyBindings()
-    renames = Condition(lambda: picker.mode == "rename")
-    keys.add("enter", filter=renames, eager=True)(_handler(picker, lambda event: picker.rename()))
+    names = Condition(lambda: view.mode == "name")
+    keys.add("enter", filter=names, eager=True)(handler(view, lambda event: accept()))
     for name in ("escape", "c-c", "c-d", "<sigint>"):
-        keys.add(name, filter=renames)(_handler(picker, lambda event: picker.leave_mode()))
+        keys.add(name, filter=names)(handler(view, lambda event: view.leave_mode()))
     return keys
 
 
@@ -86,17 +94,17 @@ def _delete_mode_keys(picker: Picker) -> KeyBindings:
         picker.show_message("nothing was deleted")
 
     for name in ("y", "Y"):
-        keys.add(name, filter=deletes, eager=True)(_handler(picker, lambda event: picker.delete()))
+        keys.add(name, filter=deletes, eager=True)(handler(picker, lambda event: picker.delete()))
     for name in (Keys.Any, "escape", "c-c", "c-d", "enter", "<sigint>"):
-        keys.add(name, filter=deletes)(_handler(picker, keep))
+        keys.add(name, filter=deletes)(handler(picker, keep))
     return keys
 
 
-def _handler(picker: Picker, action: Callable[[KeyPressEvent], object]) -> Callable[[KeyPressEvent], None]:
+def handler(view: ListView, action: Callable[[KeyPressEvent], object]) -> Callable[[KeyPressEvent], None]:
     """Wrap an action as a key handler: show its errors, then focus the active field."""
 
     def handle(event: KeyPressEvent) -> None:
-        picker.attempt(lambda: action(event))
-        event.app.layout.focus(picker.active_buffer)
+        view.attempt(lambda: action(event))
+        event.app.layout.focus(view.active_buffer)
 
     return handle

@@ -20,11 +20,14 @@ _PREVIEW_CHARACTERS = 4000
 """Characters of a prompt or reply that the preview reads."""
 
 
+DrawLines = Callable[[int, int], list[StyleAndTextTuples]]
+"""`(width, height)` to at most `height` lines of the screen."""
+
+
 class SizedControl(UIControl):
     """A part of the screen whose lines are drawn anew for its present size."""
 
-    def __init__(self, draw: Callable[[int, int], list[StyleAndTextTuples]]) -> None:
-        """`draw` takes width and height, and returns at most `height` lines."""
+    def __init__(self, draw: DrawLines) -> None:
         self._draw = draw
 
     def create_content(self, width: int, height: int) -> UIContent:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from prompt_toolkit.application import Application
-from prompt_toolkit.buffer import Buffer
 
-from flue_cli.errors import FlueError, SessionChanged, UsageError
+from flue_cli.errors import FlueError, UsageError
 from flue_cli.names import bare_name
 from flue_cli.render.notices import describe_session
+from flue_cli.repl.picker.list_view import ListView
 from flue_cli.repl.picker.session_list import SessionList
 from flue_cli.stores.records import ABSENT, Entry, SessionHead, SessionSummary
 from flue_cli.text import safe_line, session_label
@@ -18,43 +18,16 @@ PREVIEW_TURNS = 3
 """Number of newest turns that the preview reads."""
 
 
-class Picker:
-    """The state of a picker: `mode` is "choose", "rename" or "delete"."""
+class Picker(ListView):
+    """The state of a picker: `mode` "name" renames a session."""
 
     def __init__(self, session_list: SessionList, current_uid: int = ABSENT) -> None:
+        super().__init__(session_list, session_list.reload)
         self.session_list = session_list
-        self.mode = "choose"
-        self.message = ""
-        self.question = ""
-        self.filter_buffer = Buffer(
-            multiline=False, on_text_changed=lambda words: session_list.filter(words.text)
-        )
-        self.name_buffer = Buffer(multiline=False)
         self._current_uid = current_uid
         self._target: SessionSummary | None = None
         self._deletion_set: Sequence[SessionHead] = ()
         self._cached_preview: tuple[object, list[Entry], str] = (None, [], "")
-
-    @property
-    def active_buffer(self) -> Buffer:
-        """The buffer that takes typed text."""
-        return self.name_buffer if self.mode == "rename" else self.filter_buffer
-
-    def show_message(self, message: str) -> None:
-        """Show a message, until the next key."""
-        self.message = safe_line(message)
-
-    def attempt(self, action: Callable[[], object]) -> bool:
-        """Call `action` and show its error as a message. False if there is nothing new to draw."""
-        try:
-            return action() is not False
-        except SessionChanged as error:
-            self.leave_mode()
-            self.session_list.reload()
-            self.show_message(f"error: {error.message}")
-        except FlueError as error:
-            self.show_message(f"error: {error.message}")
-        return True
 
     def choose(self, app: Application[SessionSummary | None]) -> None:
         """Exit with the selected session; SessionChanged if it is gone."""
@@ -65,9 +38,7 @@ class Picker:
     def begin_rename(self) -> None:
         """Ask for a new name of the selected session."""
         if session := self._select_target():
-            self.name_buffer.text = session.name
-            self.name_buffer.cursor_position = len(session.name)
-            self.mode = "rename"
+            self.ask_for_name(session.name)
 
     def rename(self) -> None:
         """Rename the session as entered. Raises BadName, SessionExists, and SessionBusy if a turn runs."""
@@ -91,16 +62,12 @@ class Picker:
         names = ", ".join(session_label(head) for head in self._deletion_set)
         self.show_message(f"deleted {names}; the chat's input history may still contain its prompts")
 
-    def leave_mode(self) -> None:
-        """Go back to choosing."""
-        self.mode = "choose"
-
     def refresh(self) -> bool:
         """Show the changes that other processes made to the store. True if there are any."""
         selected = self.session_list.selected
         if not self.session_list.refresh():
             return False
-        if selected and all(session.uid != selected.uid for session in self.session_list.sessions):
+        if selected and all(session.uid != selected.uid for session in self.session_list.items):
             self.show_message(f"{session_label(selected)} was deleted meanwhile")
         return True
 
