@@ -78,6 +78,11 @@ def format_turn_numbers(turns: Sequence[int]) -> str:
     return f"turn {turns[0]}" if len(turns) == 1 else f"turns {turns[0]} to {turns[-1]}"
 
 
+def label_notice(turn: int, label: str) -> str:
+    """Say which label a turn has now; "" is none."""
+    return f"turn {turn}: [{safe_line(label)}]" if label else f"turn {turn} has no label now"
+
+
 def undone_fork_notice(name: str) -> str:
     """Make the notice that undone turns have become the session `name`."""
     return f"the undone turns are kept in session {safe_line(name)}"

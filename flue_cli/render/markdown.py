@@ -122,6 +122,7 @@ def _print_document(document: _Markdown, columns: int) -> str:
     console = Console(
         file=page,  # not standard output, which rich would flush
         width=columns if document.has_table else min(columns, MOST_COLUMNS),
+        height=1,  # any: without one, rich takes a dumb terminal to have 80 columns
         force_terminal=True,
         color_system=None if plain else "auto",
         highlight=False,

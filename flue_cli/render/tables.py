@@ -31,7 +31,14 @@ from flue_cli.times import format_ago, format_local_time
 def show_paged_renderable(output: Output, what: RenderableType, *, pager: bool = True) -> None:
     """Show `what`, through the pager (PAGER, else less) when it is longer than the screen."""
     size = shutil.get_terminal_size()
-    console = Console(width=size.columns, force_terminal=True, highlight=False, markup=False, emoji=False)
+    console = Console(
+        width=size.columns,
+        height=size.lines,  # without it, rich takes a dumb terminal to have 80 columns
+        force_terminal=True,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
     with console.capture() as capture:
         console.print(what)
     show_paged_text(output, capture.get(), pager=pager)
@@ -40,6 +47,7 @@ def show_paged_renderable(output: Output, what: RenderableType, *, pager: bool =
 def show_paged_text(output: Output, text: str, *, pager: bool = True) -> None:
     """The same for text that is ready for the screen."""
     size = shutil.get_terminal_size()
+    pager = pager and os.environ.get("TERM") != "dumb"  # where less warns, and waits for a key
     program = (os.environ.get("PAGER") or shutil.which("less")) if pager else None
     rows = sum(1 + len(line) // max(size.columns, 1) for line in text.split("\n")) - 1
     if rows < size.lines or not program:

@@ -72,6 +72,16 @@ class Conversation:
         self._expect = expect
         self._shown_head = self.head()  # the state that is on the screen
 
+    def enter_fork(self, session: SessionHead) -> None:
+        """Continue in a session of the same agent that shares turns with this one.
+
+        Raises SessionChanged if it is gone, and OtherAgent.
+        """
+        if self.store.head(session.agent, session.name).uid != session.uid:
+            raise session_changed_error(session.name)
+        self.check_agent_origin(self.agent, session.name)
+        self.switch_session(session.name, "existing")
+
     def check_agent_origin(self, agent: Agent, name: str) -> None:
         """Raise OtherAgent if the session `name` was used with an agent of that name from another place."""
         origins = self.store.agent_origins(self.store.head(agent.name, name))

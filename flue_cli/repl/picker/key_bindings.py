@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prompt_toolkit.application import Application
@@ -20,11 +20,9 @@ _PAST_EITHER_END = 1 << 30
 
 def picker_key_bindings(picker: Picker) -> KeyBindingsBase:
     """Make the picker's keys: those of each mode, and those that always work."""
-    choose = choose_mode_keys(picker, picker.choose)
+    choose = choose_mode_keys(picker, picker.choose, {"c-r": picker.begin_rename, "c-x": picker.begin_delete})
     chooses = Condition(lambda: picker.mode == "choose")
     at_the_end = Condition(lambda: picker.filter_buffer.document.is_cursor_at_the_end)
-    choose.add("c-r", filter=chooses, eager=True)(handler(picker, lambda event: picker.begin_rename()))
-    choose.add("c-x", filter=chooses, eager=True)(handler(picker, lambda event: picker.begin_delete()))
     choose.add("delete", filter=chooses & at_the_end)(handler(picker, lambda event: picker.begin_delete()))
     return merge_key_bindings(
         [common_keys(), choose, name_mode_keys(picker, picker.rename), _delete_mode_keys(picker)]
@@ -54,8 +52,15 @@ def common_keys() -> KeyBindings:
     return keys
 
 
-def choose_mode_keys(view: ListView, choose: Callable[[Application[Any]], object]) -> KeyBindings:
-    """Make the keys that move in the list, leave it, and with Enter call `choose`."""
+def choose_mode_keys(
+    view: ListView,
+    choose: Callable[[Application[Any]], object],
+    actions: Mapping[str, Callable[[], object]],
+) -> KeyBindings:
+    """Make the keys that move in the list, leave it, and with Enter call `choose`.
+
+    `actions` are more keys, each with its function.
+    """
     keys = KeyBindings()
     chooses = Condition(lambda: view.mode == "choose")
 
@@ -71,6 +76,8 @@ def choose_mode_keys(view: ListView, choose: Callable[[Application[Any]], object
     bind(lambda event: view.list.move_cursor(_PAST_EITHER_END), "end")
     bind(lambda event: choose(event.app), "enter")
     bind(lambda event: event.app.exit(result=None), "c-c", "c-d", "<sigint>")
+    for key, action in actions.items():
+        bind(lambda event, action=action: action(), key)  # type: ignore[misc]  # no way to say this type
     keys.add("escape", filter=chooses)(lambda event: event.app.exit(result=None))
     return keys
 

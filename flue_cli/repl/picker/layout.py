@@ -26,6 +26,9 @@ LIST_STYLE = {
     "name": "bold",
     "prompt": "bold",
     "problem": "bold",
+    "head": "bold",
+    "label": "ansicyan",
+    "aside": "ansibrightblack",
 }
 
 _MIN_ROWS_FOR_PREVIEW = 12

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from flue_cli.errors import UsageError
+import os
+import shutil
+
+from flue_cli.errors import NothingToMove, UsageError
 from flue_cli.names import bare_name, check_label
 from flue_cli.render.notices import note_timeline_move
+from flue_cli.render.tables import show_paged_text
 from flue_cli.repl.slash.command_context import (
     ChatContext,
     NextAction,
@@ -13,8 +17,12 @@ from flue_cli.repl.slash.command_context import (
     refuse_argument,
     show_paged,
 )
+from flue_cli.repl.terminal import cooked_mode
+from flue_cli.repl.welcome import show_session_start
 from flue_cli.sessions.timeline import entries_backwards
-from flue_cli.text import format_turn_numbers, safe_line
+from flue_cli.sessions.tree import TreeTurn, timeline_tree
+from flue_cli.stores.records import ABSENT
+from flue_cli.text import format_turn_numbers, label_notice, safe_line
 
 
 def undo_turns(argument: str, chat: ChatContext) -> None:
@@ -84,6 +92,46 @@ def fork_session_here(argument: str, chat: ChatContext) -> None:
     chat.output.note(f"now in {head.name}, a copy of {origin} as of turn {head.turn}; back: /resume {origin}")
 
 
+def show_tree(argument: str, chat: ChatContext) -> NextAction | None:
+    """Show the session as a tree, and go to a turn of it.
+
+    Every turn is a line; undone forks are indented below the turn where they part, and * marks where the
+    session is. Type to filter. Enter goes to the turn, and the prompt after it comes back into the line; a
+    turn of an undone fork is gone to in that fork. Ctrl-R labels the turn, Esc comes back here.
+    """
+    from flue_cli.repl.tree import choose_turn
+    from flue_cli.repl.tree.rows import tree_text
+
+    refuse_argument(argument, "/tree")
+    conversation = chat.conversation
+    head = conversation.head()
+    if head.uid == ABSENT:
+        raise NothingToMove("nothing has been said yet")
+    if os.environ.get("TERM") == "dumb":  # without a movable cursor there is no list to choose from
+        columns = shutil.get_terminal_size().columns - 1  # a full line would wrap on some of them
+        text = tree_text(timeline_tree(conversation.store, head), columns)
+        show_paged_text(chat.output, f"{text}\n")
+        return None
+    with cooked_mode():
+        turn = choose_turn(conversation.store, chat.output, chat.cancelling, head)
+    return _go_to_turn(turn, chat) if turn else None
+
+
+def _go_to_turn(target: TreeTurn, chat: ChatContext) -> NextAction:
+    """Go to a turn, in its session if that is another; the prompt after it is the draft."""
+    conversation, session = chat.conversation, target.session
+    is_elsewhere = session.uid != conversation.head().uid
+    if is_elsewhere:
+        conversation.enter_fork(session)
+    try:
+        move, prompt = conversation.rewind(target.turn, chat.pause)
+    finally:
+        if is_elsewhere:
+            show_session_start(conversation, chat.output, 1)
+    note_timeline_move(chat.output, move)
+    return NextAction(draft=prompt)
+
+
 def label_turn(argument: str, chat: ChatContext) -> None:
     """Label the last turn, or show the labels: /label [TEXT].
 
@@ -94,7 +142,7 @@ def label_turn(argument: str, chat: ChatContext) -> None:
         return
     label = check_label("" if argument in ("-", '""', "''") else argument)
     turn = chat.conversation.set_label(label)
-    chat.output.note(f"turn {turn}: [{label}]" if label else f"turn {turn} has no label now")
+    chat.output.note(label_notice(turn, label))
 
 
 def _show_labels(chat: ChatContext) -> None:
@@ -143,6 +191,7 @@ COMMANDS: dict[str, SlashCommand] = {
     "/discard": discard_prompt,
     "/try": try_prompt,
     "/fork": fork_session_here,
+    "/tree": show_tree,
     "/label": label_turn,
     "/diff": show_session_diff,
 }
