@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +27,9 @@ from flue_cli.stores.rules import outcome_label
 from flue_cli.stores.search_query import SearchQuery
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import format_ago, format_local_time
+
+_MIN_COLUMNS_FOR_PATHS = 80
+"""Smallest width of the screen for which a table of agents has their paths."""
 
 
 def show_paged_renderable(output: Output, what: RenderableType, *, pager: bool = True) -> None:
@@ -86,16 +90,38 @@ def session_table(found: Iterable[TreeNode]) -> Table:
 
 
 def agent_table(found: Iterable[tuple[AgentSource, Description]]) -> Table:
-    """A table of agents."""
-    table = _make_table(agent="names", description="wrapped", where_from="whole", path="names")
+    """A table of agents.
+
+    A long path loses its beginning, so that descriptions have room; a narrow screen has no paths.
+    """
+    columns = shutil.get_terminal_size().columns
+    has_paths = columns >= _MIN_COLUMNS_FOR_PATHS
+    table = _make_table(
+        agent="names", description="wrapped", where_from="whole", **({"path": "whole"} if has_paths else {})
+    )
     for source, about in found:
-        table.add_row(
+        cells = [
             Text(safe_line(source.name), "cyan"),
             Text(safe_line(about.problem_or_summary), "red" if about.problem else ""),
             Text(safe_line(source.origin), "dim"),
-            Text(safe_line(source.path), "dim"),
-        )
+        ]
+        if has_paths:
+            cells.append(Text(safe_line(_short_path(source.path, columns * 2 // 5)), "dim"))
+        table.add_row(*cells)
     return table
+
+
+def _short_path(path: str, columns: int) -> str:
+    """Shorten a path: from the working folder, or from home; then its first folders become an ellipsis."""
+    home = os.path.expanduser("~")
+    below = os.path.relpath(path)
+    if not below.startswith(os.pardir + os.sep):
+        path = os.path.join(os.curdir, below)
+    elif path.startswith(home.rstrip(os.sep) + os.sep):
+        path = "~" + path[len(home.rstrip(os.sep)) :]
+    while cell_len(path) > columns and (rest := path.lstrip("…").lstrip(os.sep)).count(os.sep):
+        path = "…" + os.sep + rest.partition(os.sep)[2]
+    return path
 
 
 def setting_table(found: Iterable[tuple[str, str, str]]) -> Table:
