@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from conftest import Flue
 
 ESC, CTRL_U, END = "\x1b", "\x15", "\x1b[F"
-LEAVES_ALTERNATE_SCREEN = b"\x1b[?1049l"
+ENTERS_ALTERNATE_SCREEN, LEAVES_ALTERNATE_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
 ECHO = """
 def agent(prompt, session, context):
     session.data["said"] = [*session.data.get("said", []), prompt]
@@ -46,7 +46,9 @@ def chat(flue: Flue) -> Iterator[Callable[..., Terminal]]:
 
 
 def open_tree(terminal: Terminal) -> None:
+    trees = terminal.raw.count(ENTERS_ALTERNATE_SCREEN)
     terminal.say("/tree")
+    terminal.until(lambda: terminal.raw.count(ENTERS_ALTERNATE_SCREEN) > trees, "the tree")
     terminal.wait_for("Enter goes there")
 
 
