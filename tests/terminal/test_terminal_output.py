@@ -230,7 +230,7 @@ def test_waiting_says_for_whom_and_how_long(terminals: Terminals, flue: Flue) ->
         "whom it waits for",
     )
     opened(flue)
-    second.wait_for("> go\n<go>\n<hello>\n>")
+    second.wait_for("│ > go\n│ <go>\n\n<hello>\n\n>")
     assert "waiting" not in second.everything
     assert "gives up" not in second.everything
 

@@ -36,8 +36,7 @@ __all__ = [
 
 _KEY_HELP = """\
 Enter sends, Alt-Enter or Ctrl-J adds a line, Tab completes, @FILE sends a file.
-Ctrl-C cancels a turn or clears the line, Ctrl-D leaves, Up and Ctrl-R find
-earlier prompts. // sends a prompt with a slash; /help NAME explains a command."""
+Ctrl-C cancels a turn or clears the line, Ctrl-D leaves, // sends a slash."""
 
 
 def run_line(line: str, chat: ChatContext) -> NextAction:

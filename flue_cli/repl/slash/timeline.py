@@ -138,11 +138,13 @@ def fork_session_here(argument: str, chat: ChatContext) -> None:
 
 
 def show_tree(argument: str, chat: ChatContext) -> NextAction | None:
-    """Show the session as a tree, and go to a turn of it.
+    """Go to a turn in a tree.
+
+    Usage: /tree
 
     Every turn is a line; undone forks are indented below the turn where they part, and * marks where the
-    session is. Type to filter. Enter goes to the turn, and the prompt after it comes back into the line; a
-    turn of an undone fork is gone to in that fork. Ctrl-R labels the turn, Esc comes back here.
+    session is. Type to filter. Enter goes to the turn, in an undone fork if it is there, and the prompt after
+    it comes back into the line; turns that are undone by it are kept. Ctrl-R labels the turn, Esc comes back.
     """
     from flue_cli.repl.tree import choose_turn
     from flue_cli.repl.tree.rows import tree_text
@@ -178,9 +180,13 @@ def _go_to_turn(target: TreeTurn, chat: ChatContext) -> NextAction:
 
 
 def label_turn(argument: str, chat: ChatContext) -> None:
-    """Label the last turn, or show the labels: /label [TEXT].
+    """Label the last turn.
 
-    /tree shows the labels too, and finds them. /label - takes the label off.
+    Usage: /label [TEXT]
+    Example: /label before the rewrite
+
+    Without TEXT it lists the labels; /label - takes the last turn's label off. /tree shows labels, and finds
+    them. A label stays with its turn, also when the turn is undone or copied.
     """
     if not argument:
         _show_labels(chat)
