@@ -11,14 +11,42 @@ LINGER_SECONDS = 5.0
 
 def run() -> None:
     """Run the console script; end by the same signal as the command, as shells expect."""
-    # Arguments are UTF-8, even if Python decoded them by a plain locale.
-    code = run_command([os.fsencode(word).decode(errors="surrogateescape") for word in sys.argv[1:]])
+    if sys.getfilesystemencoding() != "utf-8":
+        _restart_in_utf8_mode()
+    elif "utf8" in sys._xoptions:  # noqa: SLF001 - documented, in spite of its name
+        _keep_encoding_of_notices()
+    code = run_command(sys.argv[1:])
     if code > 128:
         from flue_cli.cli.signals import die_by
 
         die_by(code - 128)
     _end_despite_threads(code)
     sys.exit(code)
+
+
+def _restart_in_utf8_mode() -> None:
+    """Replace this process by one in Python's UTF-8 mode (PEP 540), whatever the locale.
+
+    In it arguments and file names are the bytes that were typed. In other encodings Python can neither read
+    all of them nor write them back.
+    """
+    if "utf8" in sys._xoptions:  # noqa: SLF001 - as above; somebody asked for `-X utf8=0`
+        return
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            words = file.read().split(b"\0")[:-1]
+        os.execv(sys.executable, [words[0], b"-X", b"utf8", *words[1:]])  # noqa: S606 - the same program
+    except (OSError, UnicodeError):  # no /proc: BSD, while macOS has UTF-8 always
+        return
+
+
+def _keep_encoding_of_notices() -> None:
+    """Write notices in the encoding of the locale; what it lacks is written as an escape."""
+    import io
+    import locale
+
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(encoding=locale.getencoding(), errors="backslashreplace")
 
 
 def _end_despite_threads(code: int) -> None:

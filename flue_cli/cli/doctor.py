@@ -87,10 +87,12 @@ def _terminal() -> Iterator[HealthFinding]:
         yield HealthFinding(
             "note", "this terminal cannot move its cursor", "the chat works, without editing of lines"
         )
-    encoding = locale.getpreferredencoding(do_setlocale=False)
+    encoding = locale.getencoding()
     if encoding.lower().replace("-", "") != "utf8":
         yield HealthFinding(
-            "note", f"the locale's encoding is {encoding}", "for other letters: export LANG=C.UTF-8"
+            "note",
+            f"the locale's encoding is {encoding}, and Flue reads and writes UTF-8",
+            "export LANG=C.UTF-8",
         )
 
 

@@ -10,8 +10,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.requirements import needs, needs_program
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Flue
 
 SLEEPING = "import time\ndef agent(prompt, session, context):\n    print('asleep', flush=True)\n    session.data['x'] = 1\n    time.sleep(100)"
@@ -214,6 +217,42 @@ def test_a_plain_locale(flue: Flue) -> None:
     assert failed.code == 1
     assert failed.err.startswith("error: the agent failed: ValueError: gr")
     assert flue("sessions", "list", stdin=None, env=plain).out.split("\t")[1] == "ä"
+
+
+LOCALES = {"ja_JP": "EUC-JP", "zh_CN": "GBK", "en_US": "ISO-8859-1"}
+
+
+@pytest.fixture(scope="session")
+def locales(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with locales that are not UTF-8."""
+    folder = tmp_path_factory.mktemp("locales")
+    for name, charset in LOCALES.items():
+        made = subprocess.run(
+            [needs_program("localedef"), "-i", name, "-f", charset, str(folder / f"{name}.{charset}")],
+            capture_output=True,
+            check=False,
+        )
+        needs(made.returncode == 0, f"the sources of the locale {name}.{charset}")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["C", *(f"{name}.{charset}" for name, charset in LOCALES.items())])
+def test_names_are_what_was_typed(flue: Flue, locales: Path, name: str) -> None:
+    """In a locale of another encoding UTF-8 is read and written, in texts, options and names of files."""
+    env = {"LC_ALL": name, "LOCPATH": str(locales), "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    env["FLUE_HOME"] = str(flue.home / "hömé")
+    flue.home.mkdir()
+
+    talked = flue("chat", "greeting", "-s", "žluť", "my name is Žofie日😀", stdin=None, env=env)
+    assert (talked.code, talked.err) == (0, "")
+    assert talked.out == "Nice to meet you, Žofie日! How can I help?\n"
+    assert flue("sessions", "export", "žluť", "-o", "žluť 日.json", stdin=None, env=env).code == 0
+    assert [path.name for path in flue.folder.iterdir()] == ["žluť 日.json"]
+    assert flue("sessions", "import", "žluť 日.json", "--session", "é", stdin=None, env=env).code == 0
+    assert "é\t" in flue("sessions", "list", stdin=None, env=env).out
+    missing = flue("sessions", "show", "é日", stdin=None, env=env)
+    assert missing.code == 3
+    assert missing.err.startswith("error: there is no session '")
 
 
 # What an agent's own processes do
