@@ -46,7 +46,8 @@ from flue_cli.cli.session_choice import (
 from flue_cli.cli.turn_output import FORMS, TurnOutput, output_format_name
 from flue_cli.errors import AgentError, OtherAgent, SessionExists, UsageError
 from flue_cli.jsondata.strict import WARN_BYTES
-from flue_cli.render.notices import WaitingNotice, note_begun_turn, show_traceback
+from flue_cli.render.notices import note_begun_turn, show_traceback
+from flue_cli.render.status_line import StatusLine
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT, BegunTurn, TurnRequest
 from flue_cli.stores.rules import check_agent_origin
@@ -306,10 +307,16 @@ def _run_one_turn(
     answer = FORMS[options.form](app.output)
 
     def begun(found: BegunTurn) -> None:
+        status_line.begun()
         note_begun_turn(app.output, found)
         answer.begun(found)
 
+    def piece(text: str) -> None:
+        status_line.hide()
+        answer.piece(text)
+
     def stuck(turn: Turn) -> None:
+        status_line.hide()
         end_with_stuck_agent(app, turn.error, lambda: _show_turn(app, answer, turn, options))
 
     ask = TurnRequest(
@@ -322,21 +329,33 @@ def _run_one_turn(
         adopts=options.adopts,
     )
     with turn_cancellation(app) as cancellation:
-        turn = runner.run(
-            agent,
-            ask,
-            Listener(
-                on_wait=WaitingNotice(app.output), on_begin=begun, on_piece=answer.piece, on_stuck=stuck
-            ),
-            cancellation=cancellation,
-            timeout=settings.timeout,
-        )
+        status_line = StatusLine(app.output, cancellation, settings.wait)
+        with _shown_in_terminal(app, status_line):
+            turn = runner.run(
+                agent,
+                ask,
+                Listener(on_wait=status_line.waiting, on_begin=begun, on_piece=piece, on_stuck=stuck),
+                cancellation=cancellation,
+                timeout=settings.timeout,
+            )
     _show_turn(app, answer, turn, options)
     if turn.error:
         raise turn.error
     if options.lines:
         cancellation.check()  # a signal that came while the turn was being saved
     return target._replace(expect="existing")
+
+
+@contextmanager
+def _shown_in_terminal(app: App, status_line: StatusLine) -> Iterator[None]:
+    """Show the status line to a person who waits for the reply at this terminal."""
+    if not (app.output.is_terminal and app.output.can_draw):
+        yield
+        return
+    from flue_cli.repl.terminal import clear_on_suspend
+
+    with status_line.shown_by_thread(), clear_on_suspend(app.output):
+        yield
 
 
 def _show_turn(app: App, answer: TurnOutput, turn: Turn, options: TurnOptions) -> None:

@@ -8,6 +8,7 @@ no trace. Lines cannot wrap while it is drawn, so that nothing scrolls off but w
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -65,6 +66,29 @@ class StatusLine:
                 self._wanted = False
                 self._clear()
                 room.clear_drawing()
+
+    @contextmanager
+    def shown_by_thread(self) -> Iterator[None]:
+        """While inside, it is shown, and a thread calls `tick`: for an agent that has the main thread."""
+        with self.shown_while():
+            if not self._wanted:
+                yield
+                return
+            is_over = threading.Event()
+            ticker = threading.Thread(
+                target=self._tick_until, args=(is_over,), name="status line", daemon=True
+            )
+            ticker.start()
+            try:
+                yield
+            finally:
+                is_over.set()
+                ticker.join()
+
+    def _tick_until(self, is_over: threading.Event) -> None:
+        pause = PATIENCE_SECONDS
+        while not is_over.wait(pause):
+            pause = self.tick()
 
     @property
     def seconds(self) -> float:

@@ -15,7 +15,7 @@
 
 An empty line is above every prompt. There is no background and no fixed colour: bold, dim, reverse and the
 terminal's own 16 colours can be read on dark and on light. NO_COLOR takes away the colours; bold and dim
-stay. TERM=dumb takes away all of it.
+stay, except in replies. TERM=dumb takes away all of it.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.real_terminal import CTRL_C, Terminal
 
+from flue_cli.agents.api import Message
 from flue_cli.errors import SessionChanged
 from flue_cli.sessions.follow import TurnBegan, TurnSettled, TurnsUndone, follow
 from flue_cli.stores import open_store
@@ -215,15 +216,20 @@ def test_waiting_costs_next_to_nothing(flue: Flue, store: Store) -> None:
 
 
 def test_on_a_terminal_the_prompt_comes_first(flue: Flue, store: Store) -> None:
-    """A person sees the prompt that runs at once, then its reply below it, and nothing that harms the terminal."""
+    """A person sees the prompt that runs at once, then tool messages and reply, and nothing that does harm."""
     command = [*flue.command, "sessions", "watch", "main"]
     with closing(Terminal(command, cwd=flue.folder, env=flue.env)) as terminal:
         terminal.wait_for("parrot/main is at turn 1; what comes is shown here, until Ctrl-C")
         lease = begin_turn(store, "hello\x1b[2J").lease
         terminal.wait_for("> hello^[[2J\n")
         assert "nobody" not in terminal.screen
-        complete_turn(store, lease, reply="nobody\x07 here")
-        terminal.wait_for("> hello^[[2J\nnobody^G here\n")
+        call = {"id": "1", "function": {"name": "search", "arguments": '{"q": "flue"}'}}
+        asked = [
+            Message("assistant", None, {"tool_calls": [call]}),
+            Message("tool", "3", {"tool_call_id": "1"}),
+        ]
+        complete_turn(store, lease, reply="nobody\x07 here", messages=asked)
+        terminal.wait_for('> hello^[[2J\n⚙ search("flue") -> 3\nnobody^G here\n')
         move_head_to(store, 1)
         terminal.wait_for("turn 2 was undone")
         terminal.type(CTRL_C)

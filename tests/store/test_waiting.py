@@ -229,7 +229,9 @@ def test_a_person_is_told_for_whom_a_turn_waits(gated: Flue) -> None:
     os.close(theirs)
     seen = os.read(ours, 1000).decode()
 
-    assert seen.startswith(f"waiting: process {holder.pid} on {os.uname().nodename} has been answering for ")
+    assert seen.removeprefix("\x1b[2m").startswith(
+        f"waiting: process {holder.pid} on {os.uname().nodename} has been answering for "
+    )
     open_gate(gated)
     assert waiter.wait(timeout=30) == 0
     os.close(ours)

@@ -193,3 +193,51 @@ def test_signs_where_the_locale_has_only_ascii(flue: Flue, terminals: Terminals)
     terminal.say("find")
     assert terminal.lines[0] == "finder - session work (new) - /help"
     terminal.wait_for('* search("flue") -> three results: one, two and three, one, two and three, o...\nit\n')
+
+
+SLOW = """
+import os, time
+
+def agent(prompt, session, context):
+    print("thinking")
+    while not os.path.exists("gate"):
+        time.sleep(0.01)
+    yield "done "
+    yield "now"
+"""
+
+
+def test_a_single_prompt_shows_a_sign_of_life(flue: Flue, terminals: Terminals) -> None:
+    """Who waits at a terminal for one reply sees the time pass; with the reply it is gone without a trace."""
+    flue.agent("slow", SLOW)
+    terminal = terminals.chat("slow", "-s", "work", "hi")
+    terminal.wait_for("thinking\n")
+    terminal.wait_for(" 1 s · Ctrl-C cancels")
+    (flue.folder / "gate").touch()
+
+    assert terminal.ended() == 0
+    assert terminal.everything == "thinking\ndone now\n"
+
+
+def test_a_single_prompt_can_be_cancelled(flue: Flue, terminals: Terminals) -> None:
+    """Ctrl-C ends the turn of a single prompt, and leaves nothing of the sign of life."""
+    flue.agent("slow", SLOW)
+    terminal = terminals.chat("slow", "-s", "work", "hi")
+    terminal.wait_for("thinking\n")
+    terminal.wait_for("Ctrl-C cancels")
+    terminal.type(CTRL_C)
+
+    assert terminal.ended() == 130
+    assert [line.replace("^C", "") for line in terminal.lines] == ["thinking", "cancelled"]
+
+
+@pytest.mark.parametrize("redirection", ["2>&1 | cat", "2> errors", "> reply"])
+def test_no_sign_of_life_in_a_pipe_or_file(flue: Flue, terminals: Terminals, redirection: str) -> None:
+    """Unless both stdout and stderr are a terminal, no escape sequence is written."""
+    flue.agent("slow", SLOW)
+    terminal = terminals.shell(f"(sleep 1; touch gate) & flue chat slow -s work hi {redirection}; echo over")
+    terminal.wait_for("over\n")
+
+    written = terminal.raw + b"".join(path.read_bytes() for path in flue.folder.glob("e*s"))
+    assert b"thinking" in written
+    assert b"cancels" not in written

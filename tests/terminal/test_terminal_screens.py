@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Flue
+from support.make_screenshot import PICTURE, picture_text, take_picture
 from support.real_terminal import CTRL_D, ENTER, AnsweringTerminal
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
@@ -133,3 +134,12 @@ def test_coming_back_after_a_crash(flue: Flue, terminal: Open) -> None:
     assert dated(chat) == PICTURES[3], f"\n{chat}"
     chat.type(CTRL_D)
     assert chat.ended() == 0
+
+
+def test_the_picture_of_the_readme(flue: Flue) -> None:
+    """The README's picture has the text that a terminal shows; tests/support/make_screenshot.py makes it anew."""
+    text, _ = take_picture(flue.command, flue.folder, flue.env)
+
+    assert picture_text() == text
+    readme = Path(__file__).parents[2] / "README.md"
+    assert f"]({PICTURE.relative_to(readme.parent)})" in readme.read_text()
