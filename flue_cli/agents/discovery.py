@@ -186,6 +186,7 @@ def _execute_source(source: AgentSource, code: bytes) -> Any:
     # Compiled here and not by the loader: the code is exactly the fingerprinted one, never a cached .pyc of
     # the same second, and no __pycache__ appears in the agent's folder.
     program = compile(code, source.path, "exec", dont_inherit=True)
+    announce(name.removeprefix(MODULE_PREFIX), source.path)
     before = _unload_module(name)
     sys.modules[name] = module  # where pickling, dataclasses and relative imports look
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
@@ -197,7 +198,6 @@ def _execute_source(source: AgentSource, code: bytes) -> Any:
         raise
     finally:
         sys.dont_write_bytecode = writes
-    announce(name.removeprefix(MODULE_PREFIX), source.path)
     return module
 
 

@@ -393,17 +393,17 @@ def test_a_timeout_bounds_the_agent(flue: Flue) -> None:
 
 
 def test_what_an_agent_prints_is_not_the_result(flue: Flue) -> None:
-    """Prints of an agent and of programs it starts go to stderr; its escapes are made visible there."""
+    """Prints of an agent and of programs it starts go to stderr; its escapes are left out or visible there."""
     flue.agent(
         "loud",
-        'import subprocess, sys\nprint("while loading")\ndef agent(prompt, session, context):\n    print("\\x1b[31mprinted\\x1b[0m")\n'
+        'import subprocess, sys\nprint("while loading")\ndef agent(prompt, session, context):\n    print("\\x1b[31mprinted\\x1b[0m \\x1b[2J")\n'
         '    sys.stdout.buffer.write(b"bytes\\n")\n    subprocess.run(["echo", "child"], check=True)\n    return "result"',
     )
 
     done = flue("chat", "loud", "-s", "a", "hi", stdin=None)
 
     assert (done.code, done.out) == (0, "result\n")
-    assert done.err.splitlines() == ["while loading", "^[[31mprinted^[[0m", "bytes", "child"]
+    assert done.err.splitlines() == ["while loading", "printed ^[[2J", "bytes", "child"]
 
 
 def test_large_data_is_warned_about(flue: Flue) -> None:
