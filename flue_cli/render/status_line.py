@@ -146,6 +146,8 @@ class StatusLine:
             columns, rows = os.get_terminal_size(2)
         except OSError:
             return
+        if columns < 2:  # a terminal without a size, as programs make them
+            return
         lines = self._lines(columns - 1)
         if self.preview:
             lines = self.preview(columns - 1).split("\n")[:-1][-max(rows // 2, 1) :] + lines

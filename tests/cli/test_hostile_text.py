@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from conftest import Flue
 
 OUR_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+OUR_NOTICES = re.compile(r"\x1b\[1;31m(?=error:)|(?<=error:)\x1b\[0m|\x1b\[2m|\x1b\[22m")
 ECHO = "def agent(prompt, session, context):\n    return prompt"
 STREAM = "def agent(prompt, session, context):\n    for start in range(0, len(prompt), 3):\n        yield prompt[start:start + 3]"
 FAIL = "def agent(prompt, session, context):\n    raise ValueError(prompt)"
@@ -26,7 +27,7 @@ def test_what_an_agent_says_is_harmless(flue: Flue, name: str, source: str) -> N
     """On a terminal every reply and error is shown, and none of it obeyed; as JSON it is exact."""
     flue.agent("says", source)
 
-    seen = on_a_terminal(flue, "chat", "says", "-s", "a", "--", HOSTILE[name])
+    seen = OUR_NOTICES.sub("", on_a_terminal(flue, "chat", "says", "-s", "a", "--", HOSTILE[name]))
     document = json.loads(flue("chat", "says", "-s", "a", "--json", "--", HOSTILE[name], stdin=None).out)
 
     assert not OBEYED & set(seen)
@@ -85,7 +86,7 @@ def test_paths_are_harmless(flue: Flue) -> None:
     folder.mkdir()
     (folder / "greeting.py").write_text("1 / 0")
 
-    seen = on_a_terminal(flue, "chat", "greeting", "--agents", str(folder), "hi")
+    seen = OUR_NOTICES.sub("", on_a_terminal(flue, "chat", "greeting", "--agents", str(folder), "hi"))
 
     assert not OBEYED & set(seen)
     assert "^[[31mred<U+202E>" in seen
