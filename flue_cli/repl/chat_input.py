@@ -18,6 +18,7 @@ from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
+from prompt_toolkit.utils import is_dumb_terminal
 
 from flue_cli.repl.input_filter import InputFilter, Paste
 
@@ -51,6 +52,7 @@ class ChatInput(Input):
         self._terminal = terminal
         self._file = os.dup(terminal.fileno())  # standard input is another one while an agent works
         self._reader = PosixStdinReader(self._file, encoding="utf-8")  # in every locale, as a pipe is read
+        self._edits_lines = is_dumb_terminal()  # the terminal does so at the prompt: Enter may be a line feed
         self._filter = InputFilter()
         self._keys: list[KeyPress] = []
         self._parser = Vt100Parser(self._keys.append)
@@ -143,6 +145,8 @@ class ChatInput(Input):
 
     def _read(self) -> None:
         text = self._reader.read()
+        if self._edits_lines:
+            text = text.replace("\n", "\r")
         if text:
             self._last_read = time.monotonic()
             self._take(self._filter.feed(text))

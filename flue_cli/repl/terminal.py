@@ -108,7 +108,7 @@ def cooked_mode() -> Iterator[None]:
 @contextmanager
 def bracketed_paste(output: Output) -> Iterator[None]:
     """Context in which the terminal marks pastes also while an agent works, so that each stays one prompt."""
-    if os.environ.get("TERM") == "dumb":
+    if os.environ.get("TERM") in ("dumb", "unknown"):
         yield
         return
     output.write_raw(_PASTE_MARKS_ON)

@@ -202,3 +202,51 @@ def test_a_plain_locale_takes_utf_8(terminals: Terminals, flue: Flue) -> None:
 
     terminal.wait_for("<Žofie>\n>")
     assert flue("sessions", "show", "work").out.endswith("> Žofie\n<Žofie>\n")
+
+
+# A terminal that cannot move its cursor
+
+
+def test_a_dumb_terminal_gets_no_escape_sequences(terminals: Terminals, flue: Flue) -> None:
+    """With TERM=dumb the chat is plain text, at the prompt, in turns and lists, and the terminal edits the line."""
+    flue.agent("streaming", IN_TWO_PIECES)
+    terminal = terminals.chat("streaming", "-s", "work", TERM="dumb")
+    terminal.ready()
+    terminal.type("gon\x7f" + ENTER)
+    terminal.wait_for("first go")
+    terminal.type("two\\" + ENTER + "lines" + ENTER + "three" + ENTER)
+    (flue.folder / "gate").touch()
+    terminal.wait_for("first go, second go\n> two\\\n  lines\nfirst two\nlines, second two\nlines\n> three\n")
+    terminal.wait_for("second three\n>")
+    for command in ("/help", "/history", "/data", "/status", "/sessions", "/undo"):
+        terminal.say(command)
+        terminal.until(lambda: terminal.typed == "> ", "the next prompt")
+    terminal.say("/edit")
+    terminal.until(lambda: terminal.typed == "  lines", "the last prompt")
+    terminal.type("!" + ENTER)
+    terminal.wait_for("second two\nlines!\n>")
+    terminal.ready()
+    terminal.type(CTRL_D)
+
+    assert terminal.ended() == 0
+    assert b"\x1b" not in terminal.raw
+    assert terminal.settings == untouched_settings()
+    assert "+two\n+lines!\n" in (flue.home / "history" / "streaming.txt").read_text()
+
+
+def test_ctrl_c_on_a_dumb_terminal(terminals: Terminals, flue: Flue) -> None:
+    """Ctrl-C cancels a turn and drops a line, and a second one leaves, as on other terminals."""
+    flue.agent("working", HEADING + WORKING["sync"])
+    terminal = terminals.chat("working", "-s", "work", TERM="dumb")
+    terminal.say("go")
+    terminal.wait_for("working\n")
+    terminal.type("queued" + ENTER + CTRL_C)
+    terminal.wait_for("cancelled")
+    terminal.until(lambda: terminal.typed == "> queued", "the queued prompt")
+    terminal.type(CTRL_C)
+    terminal.wait_for("press Ctrl-C again to leave, or Ctrl-D\n>")
+    terminal.type(CTRL_C)
+
+    assert terminal.ended() == 130
+    assert flue("sessions", "show", "work").out.count("> ") == 1
+    assert terminal.settings == untouched_settings()
