@@ -208,6 +208,21 @@ def _run_conversation(
     options: TurnOptions,
 ) -> None:
     _check_conversation(app, options)
+    from flue_cli.repl.terminal import take_keyboard
+
+    with take_keyboard() as typed_early:  # before the imports below, which take a while
+        _talk(app, settings, store, target, source, options, typed_early)
+
+
+def _talk(
+    app: App,
+    settings: Settings,
+    store: "Store",
+    target: SessionTarget,
+    source: AgentSource,
+    options: TurnOptions,
+    typed_early: bytes,
+) -> None:
     from flue_cli.repl.agent_file import AgentLoader
     from flue_cli.repl.conversation import Conversation
     from flue_cli.repl.loop import run_chat as repl_chat
@@ -247,6 +262,7 @@ def _run_conversation(
             app.signals.cancelling,
             history_path=settings.input_history if keeps else lambda agent: "",
             style=settings.chat,
+            typed_early=typed_early,
         )
 
 

@@ -1,5 +1,8 @@
 """The lines below the cursor while an agent works: the time it has taken, the holder that a turn waits for.
 
+Once the reply comes it is sign enough, until no piece has come for a while. Prompts that are typed meanwhile
+are shown as long as they wait.
+
 It is drawn again and again, always below where the cursor is and never where it is: whatever others write
 (an agent, the programs that it starts) goes on where it stopped, and what is cleared away later leaves
 no trace. Lines cannot wrap while it is drawn, so that nothing scrolls off but what was there before.
@@ -22,15 +25,22 @@ from flue_cli.turns.cancellation import Cancellation
 PATIENCE_SECONDS = 0.3
 """Seconds of work that need no sign of it."""
 
+STALL_SECONDS = 1.0
+"""Seconds without a piece of the reply, after which the signs of work come back."""
+
 _FRAME_SECONDS = 0.1
 _REDRAW_SECONDS = 0.03  # it comes back after what was written, but not after each of a thousand lines
 _IDLE_SECONDS = 1.0  # between two looks, where nothing is drawn
 _WAIT_PATIENCE = 1.0
 _SPINNER_FRAMES = {True: "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", False: "|/-\\"}
 _SEPARATORS = {True: " · ", False: " - "}
+_DIM, _NOT_DIM = "\x1b[2m", "\x1b[22m"
 
 Preview = Callable[[int], str]
 """Return the visible lines of the reply's unfinished rest on a screen so wide."""
+
+QueuedLines = Callable[[int], Sequence[str]]
+"""Return the lines that show what is typed for the next prompts, at most so many columns wide."""
 
 
 class StatusLine:
@@ -39,12 +49,14 @@ class StatusLine:
     def __init__(self, output: Output, cancellation: Cancellation, wait: float) -> None:
         """`wait` is how long the turn waits behind others, in seconds."""
         self.preview: Preview | None = None
+        self.queued_lines: QueuedLines | None = None
         self._output = output
         self._cancellation = cancellation
         self._wait = wait
         self._remark = WaitingNotice(output)
         self._began = time.monotonic()
         self._next = self._next_again = self._began + PATIENCE_SECONDS
+        self._quiet_until = 0.0
         self._behind: tuple[LeaseHolder, float] | None = None
         self._wanted = False
         self._ticks = False
@@ -109,8 +121,12 @@ class StatusLine:
         """The turn waits no longer."""
         self._behind = None
 
+    def note_piece(self) -> None:
+        """A piece of the reply is on its way to the screen, and is sign enough for a while."""
+        self._quiet_until = time.monotonic() + STALL_SECONDS
+
     def hide(self) -> None:
-        """The reply is on its way to the screen, and is sign enough."""
+        """The reply is complete."""
         if self._wanted:
             with self._output.room.lock:
                 self._wanted = False
@@ -132,7 +148,9 @@ class StatusLine:
     def _clear(self) -> None:
         if self._drawn:
             self._drawn = False
-            self._output.draw("\x1b[J")
+            columns = terminal_size()[0]
+            at_edge = self._output.room.cursor_line.character_at_edge(columns) or ""
+            self._output.draw("\x1b[J" + mend_edge(at_edge, columns))
 
     def _draw_again(self) -> None:
         now = time.monotonic()
@@ -142,19 +160,23 @@ class StatusLine:
 
     def _draw(self) -> None:
         self._next = time.monotonic() + _FRAME_SECONDS
-        try:
-            columns, rows = os.get_terminal_size(2)
-        except OSError:
+        columns, rows = terminal_size()
+        at_edge = self._output.room.cursor_line.character_at_edge(columns)
+        if at_edge is None or not columns:
             return
         if columns < 2:  # a terminal without a size, as programs make them
             return
-        lines = self._lines(columns - 1)
+        lines = self._lines(columns - 1) if time.monotonic() >= self._quiet_until else []
         if self.preview:
             lines = self.preview(columns - 1).split("\n")[:-1][-max(rows // 2, 1) :] + lines
+        if self.queued_lines:
+            lines += [f"{_DIM}{line}{_NOT_DIM}" for line in self.queued_lines(columns - 1)]
         lines = lines[-max(rows - 2, 0) :]
         if lines:
             self._drawn = True
-            self._output.draw(draw_below_cursor(lines))
+            self._output.draw(draw_below_cursor(lines, at_edge, columns))
+        else:
+            self._clear()
 
     def _lines(self, columns: int) -> list[str]:
         signs = self._output.has_unicode
@@ -172,6 +194,14 @@ class StatusLine:
         else:
             yield format_whole_seconds(round(self.seconds * 1e6))
         yield "cancelling" if self._cancellation.reason else "Ctrl-C cancels"
+
+
+def terminal_size() -> tuple[int, int]:
+    """Return the columns and rows of stderr's terminal; zeros if it is gone."""
+    try:
+        return os.get_terminal_size(2)
+    except OSError:
+        return 0, 0
 
 
 def ring_terminal_bell(output: Output) -> None:
@@ -193,12 +223,21 @@ def wrap_words(words: Sequence[str], columns: int, between: str) -> list[str]:
     return lines
 
 
-def draw_below_cursor(lines: Sequence[str]) -> str:
+def draw_below_cursor(lines: Sequence[str], at_edge: str = "", columns: int = 0) -> str:
     """Return the text that draws lines below the cursor and leaves the cursor in its place.
 
     The screen scrolls first if there are too few rows: then the cursor has moved along with its text.
+    `at_edge` is the character in the last of `columns` if the cursor waits behind it, else "".
     """
     count = len(lines)
     drawn = "".join(f"\r\x1b[B\x1b[K{line}" for line in lines)
     # The first erasure takes what others wrote over, if they did.
-    return "\x1b[K" + "\x1bD" * count + f"\x1b[{count}A\x1b7\x1b[?7l{drawn}\x1b[J\x1b[?7h\x1b8"
+    scrolled = "\x1b[K" + "\x1bD" * count + f"\x1b[{count}A"
+    return f"{scrolled}\x1b7\x1b[?7l{drawn}\x1b[J\x1b[?7h\x1b8{mend_edge(at_edge, columns)}"
+
+
+def mend_edge(at_edge: str, columns: int) -> str:
+    """Return the text that writes a row's last character again: the cursor then waits behind it as before."""
+    from rich.cells import cell_len
+
+    return f"\x1b[{columns + 1 - cell_len(at_edge)}G{at_edge}" if at_edge else ""

@@ -18,6 +18,7 @@ from threading import RLock
 from typing import Any, TextIO, cast
 
 from flue_cli.errors import FlueError, OutputClosed, OutputFailed, TurnCancelled
+from flue_cli.render.cursor_line import CursorLine
 from flue_cli.render.printed_text import PrintedText
 from flue_cli.text import SafeStream, safe_line, safe_text
 
@@ -33,6 +34,7 @@ class TerminalLock:
 
     def __init__(self) -> None:
         self.lock = RLock()
+        self.cursor_line = CursorLine()
         self.clear_drawing()
 
     def register_drawing(self, clear: Callable[[], None], draw: Callable[[], None]) -> None:
@@ -194,6 +196,8 @@ class Output:
         with self.room.lock:
             self.room.clear()
             self._put(self._file, text)
+            if self.is_terminal:
+                self.room.cursor_line.wrote(text)
             self.room.draw()
 
     def _put(self, file: int, text: str) -> None:
@@ -235,6 +239,7 @@ class SafeWriter(io.TextIOBase):
         with self._room.lock:
             self._room.clear()
             self._stream.write(text)
+            self._room.cursor_line.wrote(text)
             if text.endswith("\n"):  # `print` writes a line and its end one after the other
                 self._room.draw()
 
@@ -245,6 +250,7 @@ class SafeWriter(io.TextIOBase):
                 self._room.clear()
                 self._stream.write(line)
                 self._stream.flush()
+                self._room.cursor_line.wrote(line)
 
     def flush(self) -> None:
         with self._room.lock:

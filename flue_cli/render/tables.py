@@ -45,7 +45,10 @@ def show_paged_renderable(output: Output, what: RenderableType, *, pager: bool =
 def show_paged_text(output: Output, text: str, *, pager: bool = True) -> None:
     """The same for text that is ready for the screen."""
     size = shutil.get_terminal_size()
-    pager = pager and os.environ.get("TERM") != "dumb"  # where less warns, and waits for a key
+    pager = pager and os.environ.get("TERM") not in (
+        "dumb",
+        "unknown",
+    )  # where less warns, and waits for a key
     program = (os.environ.get("PAGER") or shutil.which("less")) if pager else None
     rows = sum(1 + len(line) // max(size.columns, 1) for line in text.split("\n")) - 1
     if rows < size.lines or not program:

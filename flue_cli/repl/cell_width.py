@@ -15,6 +15,13 @@ def fit_prefix(text: str, columns: int) -> str:
     return text
 
 
+def fit_suffix(text: str, columns: int) -> str:
+    """Return the end of `text` that fits into `columns`, after an ellipsis if it is not all."""
+    if get_cwidth(text) <= columns:
+        return text
+    return "…" + fit_prefix(text[::-1], columns - 1)[::-1] if columns > 0 else ""
+
+
 def truncate_cells(text: str, columns: int) -> str:
     """Shorten `text` to `columns`, with an ellipsis at its end if it is wider."""
     if get_cwidth(text) <= columns:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, TextIO
+from typing import NamedTuple, TextIO, cast
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app_session
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.key_binding import merge_key_bindings
 from prompt_toolkit.output import create_output
@@ -14,6 +15,7 @@ from prompt_toolkit.utils import is_dumb_terminal
 
 from flue_cli.errors import UsageError
 from flue_cli.render.streams import Output
+from flue_cli.repl.chat_input import ChatInput
 from flue_cli.repl.completion import ChatCompleter
 from flue_cli.repl.completion_menu import is_typing_command, menu_key_bindings, widen_menu
 from flue_cli.repl.conversation import Conversation
@@ -23,6 +25,7 @@ from flue_cli.repl.history import HistoryPath, HistorySuggester, InputHistory
 from flue_cli.repl.key_bindings import InterruptKey, chat_key_bindings, set_editing_mode
 from flue_cli.repl.keymap import Keystrokes, build_keymap
 from flue_cli.repl.paste_folding import PasteFolder, PasteProcessor
+from flue_cli.repl.plain_prompt import PlainPrompt
 from flue_cli.repl.slash.command_context import is_command, split_command
 from flue_cli.repl.theme import PROMPT, theme_style
 from flue_cli.repl.toolbar import Toolbar
@@ -65,7 +68,8 @@ class InputLineStyle(NamedTuple):
 class _InputLine(NamedTuple):
     """The input line and its state, which lasts from one prompt to the next."""
 
-    session: PromptSession[str]
+    read: Callable[[str], str | None]
+    """Read a line that starts with a draft; None at the end of input. Raises StoppedBySignal."""
     pastes: PasteFolder
     history: InputHistory
     toolbar: Toolbar | None
@@ -82,7 +86,7 @@ def _read_lines(
 ) -> Iterator[str]:
     rejected: str | None = None  # text that was not sent, and stays in the line
     with output.terminal_file() as screen:
-        line = _make_input_line(conversation, output, line_style, screen)
+        line = _make_input_line(conversation, output, cancelling, line_style, screen)
         while True:
             draft = line.pastes.fold_draft(prepare_prompt())
             if rejected is not None:
@@ -91,7 +95,7 @@ def _read_lines(
             line.history.select_agent(agent, history_path(agent))
             if line.toolbar:
                 line.toolbar.refresh()
-            text = _read_line(line.session, draft, cancelling)
+            text = line.read(draft)
             if text is None:
                 return
             line.interrupt_key.disarm()
@@ -111,12 +115,19 @@ def _read_lines(
 
 
 def _make_input_line(
-    conversation: Conversation, output: Output, line_style: InputLineStyle, screen: TextIO
+    conversation: Conversation,
+    output: Output,
+    cancelling: SignalRoute,
+    line_style: InputLineStyle,
+    screen: TextIO,
 ) -> _InputLine:
     pastes, interrupt_key = PasteFolder(), InterruptKey(output)
     history = InputHistory(pastes)
-    shows_toolbar = line_style.has_toolbar and not is_dumb_terminal()
-    toolbar = Toolbar(conversation, line_style.keys, pastes.has_foldings) if shows_toolbar else None
+    if is_dumb_terminal():
+        plain = PlainPrompt(cast("ChatInput", get_app_session().input), output, cancelling, history)
+        return _InputLine(plain.read_line, pastes, history, None, interrupt_key)
+    has_toolbar = line_style.has_toolbar
+    toolbar = Toolbar(conversation, line_style.keys, pastes.has_foldings) if has_toolbar else None
     session: PromptSession[str] = PromptSession(
         message=PROMPT,
         prompt_continuation="  ",
@@ -140,12 +151,11 @@ def _make_input_line(
     session.default_buffer.on_text_changed += lambda _: interrupt_key.disarm()
     widen_menu(session)
     set_editing_mode(session.app, vi=line_style.is_vi)
-    return _InputLine(session, pastes, history, toolbar, interrupt_key)
 
+    def read_line(draft: str) -> str | None:
+        return run_app(session.app, lambda: session.prompt(default=draft), cancelling)
 
-def _read_line(session: PromptSession[str], draft: str, cancelling: SignalRoute) -> str | None:
-    """Read a line that starts with `draft`; None at the end of input. Raises StoppedBySignal."""
-    return run_app(session.app, lambda: session.prompt(default=draft), cancelling)
+    return _InputLine(read_line, pastes, history, toolbar, interrupt_key)
 
 
 def _expand_line(line: str, pastes: PasteFolder, output: Output) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,9 +34,13 @@ from flue_cli.turns.runner import Listener, cancellable_pause
 
 if TYPE_CHECKING:  # importing it loads prompt_toolkit
     from flue_cli.repl.history import HistoryPath
+    from flue_cli.repl.queued_input import QueuedInput
 
 RECAP_TURNS = 3
 """Number of earlier turns that a resumed chat shows."""
+
+_POLL_SECONDS = 0.1
+"""Seconds between two looks at the keyboard while an agent works."""
 
 
 def run_chat(
@@ -46,14 +50,17 @@ def run_chat(
     *,
     history_path: HistoryPath,
     style: ChatStyle = ChatStyle(),  # noqa: B008 - immutable
+    typed_early: bytes = b"",
 ) -> None:
     """Run the chat until Ctrl-D or /exit; a second Ctrl-C, or a signal, raises StoppedBySignal.
 
-    `history_path` gives the file for an agent's input history; "" stores none.
+    `history_path` gives the file for an agent's input history; "" stores none. `typed_early` are keys that
+    were read from the terminal before.
     """
+    from flue_cli.repl.chat_input import open_chat_input
     from flue_cli.repl.input_line import read_prompts
+    from flue_cli.repl.queued_input import queue_factory
 
-    chat = _RunningChat(conversation, output, cancelling, AgentThread(), style.bell)
     action = NextAction()
 
     def prepare_prompt() -> str:
@@ -69,7 +76,9 @@ def run_chat(
         style=style,
     )
     output.dim_notices()
-    with restore_terminal(), closing(conversation):
+    with restore_terminal(), closing(conversation), open_chat_input(typed_early) as keyboard:
+        open_queue = queue_factory(keyboard, style.keys)
+        chat = _RunningChat(conversation, output, cancelling, AgentThread(), style.bell, open_queue)
         try:
             open_conversation(conversation, output, RECAP_TURNS)
             for line in lines:
@@ -92,6 +101,21 @@ class _RunningChat(NamedTuple):
     cancelling: SignalRoute
     agent_thread: AgentThread
     bell_seconds: float
+    open_queue: Callable[[Cancellation], QueuedInput]
+
+
+class _RunningAgent(NamedTuple):
+    """An agent at work, and how it is shown."""
+
+    cancellation: Cancellation
+    status_line: StatusLine
+    view: ReplyView
+    queue: QueuedInput
+
+    def tick(self) -> float:
+        """Take what is typed, and draw; returns the seconds until the next call."""
+        self.queue.poll()
+        return min(self.status_line.tick(), _POLL_SECONDS)
 
 
 def _show_changes_by_others(chat: _RunningChat) -> None:
@@ -120,40 +144,42 @@ def _interpret_input(line: str, chat: _RunningChat) -> NextAction:
 def _run_prompt(prompt: str, chat: _RunningChat) -> None:
     """Run one turn in the agent's thread and show it; errors are shown, and the chat continues."""
     conversation, output = chat.conversation, chat.output
-    with _agent_running(chat) as (cancellation, status_line, view):
+    with _agent_running(chat) as running:
 
         def begun(turn: BegunTurn) -> None:
-            status_line.begun()
+            running.status_line.begun()
             note_begun_turn(output, turn)
             missed = conversation.missed_changes_before(turn)
             show_missed_changes(missed, conversation, output)
             if missed.turns:
                 output.write_raw("\n")  # the reply is to the prompt above them
 
-        listener = Listener(on_wait=status_line.waiting, on_begin=begun, on_piece=view.piece)
+        listener = Listener(on_wait=running.status_line.waiting, on_begin=begun, on_piece=running.view.piece)
         turn = chat.agent_thread.run(
             lambda on_stuck: conversation.run_turn(
-                prompt, listener._replace(on_stuck=on_stuck), cancellation
+                prompt, listener._replace(on_stuck=on_stuck), running.cancellation
             ),
-            status_line.tick,
+            running.tick,
         )
-        view.end(turn.reply, conversation.tool_messages(turn))
+        running.queue.hand_over(is_completed=turn.error is None)
+        running.view.end(turn.reply, conversation.tool_messages(turn))
         if turn.error:
             show_failure(turn.error, conversation, output)
         if conversation.shows_times:
-            output.note(turn_time(turn.turn, status_line.seconds, has_unicode=output.has_unicode))
+            output.note(turn_time(turn.turn, running.status_line.seconds, has_unicode=output.has_unicode))
 
 
 def _run_dry(prompt: str, chat: _RunningChat) -> None:
     """Run the agent on a prompt as a dry run and show its reply and data changes."""
     conversation, output = chat.conversation, chat.output
-    with _agent_running(chat) as (cancellation, status_line, view):
+    with _agent_running(chat) as running:
         dry_run: DryRunResult = chat.agent_thread.run(
-            lambda on_stuck: conversation.dry_run(prompt, view.piece, on_stuck, cancellation),
-            status_line.tick,
+            lambda on_stuck: conversation.dry_run(prompt, running.view.piece, on_stuck, running.cancellation),
+            running.tick,
         )
+        running.queue.hand_over(is_completed=dry_run.error is None)
         result = dry_run.result
-        view.end(result.reply if result else None, result.messages if result else ())
+        running.view.end(result.reply if result else None, result.messages if result else ())
         if dry_run.error:
             show_failure(dry_run.error, conversation, output)
             return
@@ -163,16 +189,23 @@ def _run_dry(prompt: str, chat: _RunningChat) -> None:
 
 
 @contextmanager
-def _agent_running(chat: _RunningChat) -> Iterator[tuple[Cancellation, StatusLine, ReplyView]]:
-    """Context of a running agent: status line, Ctrl-C cancels, the terminal's bell after a long turn."""
+def _agent_running(chat: _RunningChat) -> Iterator[_RunningAgent]:
+    """Context of a running agent: status line, Ctrl-C cancels, the terminal's bell after a long turn.
+
+    What is typed meanwhile is shown, and is handed to the next prompt.
+    """
     conversation, output, cancellation = chat.conversation, chat.output, Cancellation()
     status_line = StatusLine(output, cancellation, conversation.options.wait)
     with _own_terminal(chat, cancellation):
         check_agent_file(conversation, output, cancellation)
+        view = REPLY_VIEWS[conversation.reply_format](output, status_line)
+        queue = chat.open_queue(cancellation)
+        status_line.queued_lines = queue.lines
         try:
             with no_input_for_agents(), status_line.shown_while(), clear_on_suspend(output):
-                yield cancellation, status_line, REPLY_VIEWS[conversation.reply_format](output, status_line)
+                yield _RunningAgent(cancellation, status_line, view, queue)
         except FlueError as error:
+            queue.hand_over(is_completed=False)
             output.error(error)
     if 0 < chat.bell_seconds <= status_line.seconds and not isinstance(cancellation.reason, TurnCancelled):
         ring_terminal_bell(output)

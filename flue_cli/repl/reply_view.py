@@ -54,7 +54,7 @@ class ReplyView:
             self._output.note(line)
 
     def _write(self, text: str) -> None:
-        self._status_line.hide()
+        self._status_line.note_piece()
         self._output.write(text)
 
     def _finish(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import termios
@@ -14,6 +15,11 @@ from typing import Any, TextIO
 from flue_cli.render.streams import Output
 
 _PASTE_MARKS_ON, _PASTE_MARKS_OFF = "\x1b[?2004h", "\x1b[?2004l"
+
+
+_SILENT_FLAGS = termios.NOFLSH | termios.ECHONL
+"""Without NOFLSH, Ctrl-C would discard the typed text. ECHONL does nothing while the terminal edits no lines:
+it is a mark: programs that ask for a password clear it."""
 
 
 @contextmanager
@@ -28,6 +34,17 @@ def restore_terminal() -> Iterator[None]:
 
 
 @contextmanager
+def take_keyboard() -> Iterator[bytes]:
+    """Context of a whole chat in which typed text is not echoed. Yields what was typed before it.
+
+    The terminal edited that text: Enter is a line feed in it, and Ctrl-D a NUL; they are made keys again.
+    """
+    with restore_terminal():
+        _apply_settings(sys.stdin, _silent_settings(termios.tcgetattr(sys.stdin)))
+        yield _read_waiting(sys.stdin.fileno()).replace(b"\n", b"\r").replace(b"\0", b"\x04")
+
+
+@contextmanager
 def silent_keyboard() -> Iterator[None]:
     """Context in which typed text is not echoed; the next prompt reads it.
 
@@ -35,10 +52,7 @@ def silent_keyboard() -> Iterator[None]:
     """
     keyboard = os.dup(sys.stdin.fileno())  # an agent gets another standard input meanwhile
     settings = termios.tcgetattr(keyboard)
-    silent = list(settings)
-    silent[0] &= ~termios.ICRNL
-    silent[3] &= ~(termios.ECHO | termios.ICANON)
-    silent[3] |= termios.NOFLSH  # otherwise Ctrl-C would discard the typed text
+    silent = _silent_settings(settings)
     _apply_settings(keyboard, silent)
     # The shell changes the settings while we are stopped (Ctrl-Z).
     old_handler = signal.signal(signal.SIGCONT, lambda signum, frame: _apply_settings(keyboard, silent))
@@ -83,7 +97,7 @@ def cooked_mode() -> Iterator[None]:
     cooked = list(settings)
     cooked[0] |= termios.ICRNL
     cooked[3] |= termios.ECHO | termios.ICANON
-    cooked[3] &= ~termios.NOFLSH
+    cooked[3] &= ~(termios.NOFLSH | termios.ECHONL)
     _apply_settings(keyboard, cooked)
     try:
         yield
@@ -94,7 +108,7 @@ def cooked_mode() -> Iterator[None]:
 @contextmanager
 def bracketed_paste(output: Output) -> Iterator[None]:
     """Context in which the terminal marks pastes also while an agent works, so that each stays one prompt."""
-    if os.environ.get("TERM") == "dumb":
+    if os.environ.get("TERM") in ("dumb", "unknown"):
         yield
         return
     output.write_raw(_PASTE_MARKS_ON)
@@ -123,6 +137,19 @@ def no_input_for_agents() -> Iterator[None]:
             os.close(saved)
 
 
+def is_keyboard_ours(keyboard: int) -> bool:
+    """True inside `silent_keyboard`, unless another program uses the terminal.
+
+    That is a shell, after Ctrl-Z, or a program of the agent that asks for a password.
+    """
+    try:
+        flags = termios.tcgetattr(keyboard)[3]
+        in_foreground = os.tcgetpgrp(keyboard) == os.getpgrp()
+    except (termios.error, OSError):  # a pipe, or a terminal that is gone
+        return True
+    return in_foreground and flags & (_SILENT_FLAGS | termios.ECHO | termios.ICANON) == _SILENT_FLAGS
+
+
 def is_terminal_gone() -> bool:
     """True if the terminal's window was closed, which input shows only as its end."""
     try:
@@ -130,6 +157,24 @@ def is_terminal_gone() -> bool:
     except termios.error:
         return True
     return False
+
+
+def _silent_settings(settings: list[Any]) -> list[Any]:
+    silent = list(settings)
+    silent[0] &= ~termios.ICRNL
+    silent[3] &= ~(termios.ECHO | termios.ICANON)
+    silent[3] |= _SILENT_FLAGS
+    return silent
+
+
+def _read_waiting(keyboard: int) -> bytes:
+    typed = b""
+    while select.select([keyboard], [], [], 0)[0]:
+        chunk = os.read(keyboard, 4096)
+        if not chunk:
+            break
+        typed += chunk
+    return typed
 
 
 def _apply_settings(keyboard: TextIO | int, settings: list[Any]) -> None:

@@ -336,7 +336,7 @@ def test_a_draft_survives(driver: ChatDriver) -> None:
         "error: agent 'tester' has no file", lambda: driver.keys.send_text(UP + UP + " luck" + ENTER)
     )
     driver.page.when("bad luck\n", lambda: driver.keys.send_text("draft" + CTRL_C + CTRL_D))
-    page = driver.chat(failing, "bad" + ENTER + "/reload" + ENTER)
+    page = driver.chat(failing, "bad" + ENTER, "/reload" + ENTER)
     driver.chat(failing, UP + " one" + ENTER, CTRL_D)
 
     assert "ValueError: no" in page

@@ -132,8 +132,8 @@ def test_a_prompt_is_sent_as_it_was_pasted(driver: ChatDriver, text: str) -> Non
 
 def test_keys_that_are_not_utf_8_do_not_end_the_chat(driver: ChatDriver) -> None:
     """Bytes from a terminal with another encoding spoil their own prompt at most."""
-    driver.keys.send_bytes(b"caf\xe9\r")
-    driver.chat(echo, "hello" + ENTER, CTRL_D)
+    driver.keys.send_bytes(b"caf\xe9")
+    driver.chat(echo, ENTER, "hello" + ENTER, CTRL_D)
 
     assert driver.sent()[-1] == "hello"
 

@@ -81,6 +81,7 @@ class ChatDriver:
         self.store: Store = open_store(str(self.file))
         self.runner = Runner(self.store)
         self.cancellation: Stoppable | None = None
+        self._to_type: list[str] = []
 
     def conversation(
         self,
@@ -105,11 +106,14 @@ class ChatDriver:
         return str(self.history.with_name(f"{agent}.txt"))
 
     def chat(self, agent: AgentFunction | Agent | Conversation, *typed: str) -> str:
-        """Chat with `agent`, the keys of `typed` coming in one after another; what the page shows then."""
+        """Chat with `agent`, the keys of `typed` coming in one after another; what the page shows then.
+
+        Those up to an Enter are pressed when the chat waits for them, the next ones at the next prompt.
+        """
         conversation = agent if isinstance(agent, Conversation) else self.conversation(agent)
-        self.keys.send_text("".join(typed))
+        self._to_type = list(typed)
         try:
-            run_chat(conversation, self.page, self.cancelling, history_path=self.history_of)
+            run_chat(conversation, self.page, self._press_keys_at_prompts, history_path=self.history_of)
         finally:
             seen: str = self.page.text
             self.page.text = ""
@@ -128,6 +132,20 @@ class ChatDriver:
         """A signal, if a turn runs."""
         if self.cancellation:
             self.cancellation.request(cancelled_by(signum))
+
+    @contextmanager
+    def _press_keys_at_prompts(self, stoppable: Stoppable) -> Iterator[None]:
+        with self.cancelling(stoppable):
+            if not isinstance(stoppable, Cancellation):  # not a turn or a command: the chat waits for keys
+                self._press_keys()
+            yield
+
+    def _press_keys(self) -> None:
+        while self._to_type:
+            keys = self._to_type.pop(0)
+            self.keys.send_text(keys)
+            if keys.endswith("\r") and not keys.endswith(("\x1b\r", "\\\r")):
+                return
 
     def elsewhere(self, prompt: str, agent: AgentFunction | None = None, name: str = "work") -> Turn:
         """Make a turn as another process would."""

@@ -545,6 +545,8 @@ def agent(prompt, session, context):
     print("working")
     try:
         return "heard " + {asks}
+    except EOFError:
+        return "heard nothing"
     finally:
         while not os.path.exists("gate"):
             time.sleep(0.01)

@@ -13,6 +13,7 @@ from prompt_toolkit.output import create_output
 from prompt_toolkit.styles import Style
 
 from flue_cli.render.streams import Output
+from flue_cli.repl.chat_input import open_chat_input
 from flue_cli.repl.exit_signals import run_app
 from flue_cli.repl.picker.layout import LIST_STYLE
 from flue_cli.repl.picker.list_view import ListView
@@ -34,7 +35,7 @@ def run_full_screen(
 
     `refresh` is called every `refresh_seconds`; it returns True if there is something new to draw.
     """
-    with output.terminal_file() as screen, restore_terminal():
+    with output.terminal_file() as screen, restore_terminal(), open_chat_input():
         app: Application[Any] = Application(
             layout=layout,
             key_bindings=keys,
