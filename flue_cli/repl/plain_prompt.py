@@ -12,12 +12,13 @@ from flue_cli.errors import StoppedBySignal, TurnCancelled
 from flue_cli.render.streams import Output
 from flue_cli.repl.chat_input import ChatInput
 from flue_cli.repl.terminal import cooked_mode, is_terminal_gone
+from flue_cli.repl.theme import PROMPT
 from flue_cli.text import safe_text
 from flue_cli.turns.cancellation import SignalRoute
 
 _ENTER, _END_OF_INPUT, _BACKSPACES = "\r", "\x04", ("\x7f", "\b")
 _LINE_ENDS = (b"\n", b"\r", b"\x04")  # the last two where no terminal has translated them
-_PROMPT, _CONTINUATION = "> ", "  "
+_CONTINUATION = "  "
 
 
 class PlainPrompt:
@@ -56,7 +57,7 @@ class PlainPrompt:
 
     def _read(self, draft: str) -> str | None:
         text = draft
-        self._output.write_raw(_PROMPT + safe_text(text).replace("\n", f"\n{_CONTINUATION}"))
+        self._output.write_raw(PROMPT + safe_text(text).replace("\n", f"\n{_CONTINUATION}"))
         while True:
             line = self._next_line(has_text=bool(text))
             if line is None:

@@ -53,7 +53,7 @@ def test_what_is_typed_while_a_reply_comes_is_shown_below_it(terminals: Terminal
     (flue.folder / "gate").touch()
 
     terminal.wait_for(
-        "> go\nfirst go, second go\n> two\nfirst two, second two\n> five\nfirst five, second five\n> thr\n"
+        "> go\nfirst go, second go\n\n> two\nfirst two, second two\n\n> five\nfirst five, second five\n\n> thr\n"
     )
     assert "queued" not in terminal.screen
 
@@ -68,7 +68,7 @@ def test_a_stalled_reply_shows_the_time_again(terminals: Terminals, flue: Flue) 
     assert terminal.typed == "first go"
     (flue.folder / "gate").touch()
 
-    terminal.wait_for("> go\nfirst go, second go\n>")
+    terminal.wait_for("> go\nfirst go, second go\n\n>")
     assert "cancels" not in terminal.screen
 
 
@@ -84,7 +84,7 @@ def test_a_stalled_reply_at_the_edge_of_the_screen(terminals: Terminals, flue: F
     (flue.folder / "gate").touch()
 
     terminal.until(
-        lambda: f"3\n{text}, second go\n> next\n" in terminal.everything.replace("\x00", ""), "the reply"
+        lambda: f"3\n{text}, second go\n\n> next\n" in terminal.everything.replace("\x00", ""), "the reply"
     )
     assert "cancels" not in terminal.everything
 
@@ -98,10 +98,10 @@ def test_a_queued_prompt_is_not_sent_after_ctrl_c(terminals: Terminals, flue: Fl
     terminal.type("two" + ENTER + "three" + ENTER)
     terminal.wait_for("queued: two\nqueued: three\n")
     terminal.type(CTRL_C)
-    terminal.wait_for("cancelled\n> two\n  three\n")
+    terminal.wait_for("cancelled\n\n> two\n  three\n")
     terminal.type(ENTER)
 
-    terminal.wait_for("<two\nthree>\n>")
+    terminal.wait_for("<two\nthree>\n\n>")
 
 
 def test_a_prompt_typed_after_ctrl_c_is_sent(terminals: Terminals, flue: Flue) -> None:
@@ -121,7 +121,7 @@ def test_a_prompt_typed_after_ctrl_c_is_sent(terminals: Terminals, flue: Flue) -
     terminal.wait_for("queued: next")
     (flue.folder / "gate").touch()
 
-    terminal.wait_for("> next\n<next>\n>")
+    terminal.wait_for("> next\n<next>\n\n>")
 
 
 def test_a_queued_prompt_is_not_sent_after_a_failure(terminals: Terminals, flue: Flue) -> None:
@@ -135,7 +135,7 @@ def test_a_queued_prompt_is_not_sent_after_a_failure(terminals: Terminals, flue:
     terminal.until(lambda: terminal.typed == "> then commit", "the queued prompt")
     terminal.type(ENTER)
 
-    terminal.wait_for("> then commit\n<then commit>\n>")
+    terminal.wait_for("> then commit\n<then commit>\n\n>")
 
 
 def test_ctrl_c_in_the_notation_of_kitty_cancels(terminals: Terminals, flue: Flue) -> None:
@@ -146,7 +146,7 @@ def test_ctrl_c_in_the_notation_of_kitty_cancels(terminals: Terminals, flue: Flu
     terminal.wait_for("working\n")
     terminal.type("\x1b[99;5u")
 
-    terminal.wait_for("cancelled\n>")
+    terminal.wait_for("cancelled\n\n>")
 
 
 def test_a_program_that_asks_for_a_password_gets_it(terminals: Terminals, flue: Flue) -> None:
@@ -176,11 +176,11 @@ def test_answers_of_the_terminal_are_no_prompt(terminals: Terminals) -> None:
     terminal = terminals.chat("echo", EDITOR="false")
     terminal.ready()
     terminal.type("one" + reports + "two\x1b[13;2uthree" + reports + ENTER + reports)
-    terminal.wait_for("<onetwo\nthree>\n>")
+    terminal.wait_for("<onetwo\nthree>\n\n>")
     terminal.type(reports)
     terminal.say("next")
 
-    terminal.wait_for("<next>\n>")
+    terminal.wait_for("<next>\n\n>")
 
 
 def test_a_paste_without_an_end(terminals: Terminals) -> None:
@@ -191,7 +191,7 @@ def test_a_paste_without_an_end(terminals: Terminals) -> None:
     terminal.until(lambda: terminal.typed == "> half a paste", "the pasted text")
     terminal.type(ENTER)
 
-    terminal.wait_for("<half a paste>\n>")
+    terminal.wait_for("<half a paste>\n\n>")
 
 
 def test_a_plain_locale_takes_utf_8(terminals: Terminals, flue: Flue) -> None:
@@ -200,7 +200,7 @@ def test_a_plain_locale_takes_utf_8(terminals: Terminals, flue: Flue) -> None:
     terminal.ready()
     terminal.type("Žofie" + ENTER)
 
-    terminal.wait_for("<Žofie>\n>")
+    terminal.wait_for("<Žofie>\n\n>")
     assert flue("sessions", "show", "work").out.endswith("> Žofie\n<Žofie>\n")
 
 
@@ -216,15 +216,17 @@ def test_a_dumb_terminal_gets_no_escape_sequences(terminals: Terminals, flue: Fl
     terminal.wait_for("first go")
     terminal.type("two\\" + ENTER + "lines" + ENTER + "three" + ENTER)
     (flue.folder / "gate").touch()
-    terminal.wait_for("first go, second go\n> two\\\n  lines\nfirst two\nlines, second two\nlines\n> three\n")
-    terminal.wait_for("second three\n>")
+    terminal.wait_for(
+        "first go, second go\n\n> two\\\n  lines\nfirst two\nlines, second two\nlines\n\n> three\n"
+    )
+    terminal.wait_for("second three\n\n>")
     for command in ("/help", "/history", "/data", "/status", "/sessions", "/undo"):
         terminal.say(command)
         terminal.until(lambda: terminal.typed == "> ", "the next prompt")
     terminal.say("/edit")
     terminal.until(lambda: terminal.typed == "  lines", "the last prompt")
     terminal.type("!" + ENTER)
-    terminal.wait_for("second two\nlines!\n>")
+    terminal.wait_for("second two\nlines!\n\n>")
     terminal.ready()
     terminal.type(CTRL_D)
 
@@ -244,7 +246,7 @@ def test_ctrl_c_on_a_dumb_terminal(terminals: Terminals, flue: Flue) -> None:
     terminal.wait_for("cancelled")
     terminal.until(lambda: terminal.typed == "> queued", "the queued prompt")
     terminal.type(CTRL_C)
-    terminal.wait_for("press Ctrl-C again to leave, or Ctrl-D\n>")
+    terminal.wait_for("press Ctrl-C again to leave, or Ctrl-D\n\n>")
     terminal.type(CTRL_C)
 
     assert terminal.ended() == 130
