@@ -127,6 +127,11 @@ def messages_of_entry(entry: Entry) -> tuple[Message, ...]:
     return messages_of_fields(entry.kind, entry.outcome, entry.prompt, entry.messages, entry.reply)
 
 
+def count_messages(entry: Entry) -> int:
+    """Return the number of messages that `entry` adds to the history."""
+    return len(entry.messages) + 2 if entry.outcome == "completed" and entry.kind == "prompt" else 0
+
+
 def messages_of_fields(
     kind: str, outcome: str, prompt: str, between: tuple[Message, ...], reply: str | None
 ) -> tuple[Message, ...]:
