@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from support.requirements import needs
 from support.sessions import FAILING_AGENT, say
 
+from flue_cli.agents.api import Message
 from flue_cli.stores.memory.store import MemoryStore
 from flue_cli.stores.records import Entry, Failure, SessionHead
 from flue_cli.transcripts import exporter
@@ -289,6 +290,30 @@ def test_redaction_reaches_everything(flue: Flue, form: str) -> None:
         assert found["data"] == {"key [redacted]": {"deep": ["a [redacted] b"], "number": 5}}
         assert found["turns"][0]["meta"]["[redacted]"] == "[redacted]"
         assert found["turns"][1]["error"]["message"].endswith("ValueError: [redacted]")
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "md", "html", "txt", "openai", "script"])
+def test_redaction_reaches_words_that_agents_choose(form: str) -> None:
+    """Types of errors, roles and names of fields show no match; the words of the formats stay."""
+    message = Message("secret-1", "x", {"secret-2": {"secret-3": 1}, "tool_calls": []})
+    turns = [
+        entry("p", "r")._replace(messages=(message, Message("tool", "y", {"tool_call_id": "t"}))),
+        entry("p", None)._replace(error=Failure("secret-4", "secret-5")),
+    ]
+
+    text = exported(form, turns, r"secret-\d|tool|user|assistant")
+
+    assert "secret" not in text
+    if form == "json":
+        one, two = json.loads(text)["turns"]
+        assert one["messages"][1] == {
+            "role": "[redacted]",
+            "content": "x",
+            "[redacted]": {"[redacted]": 1},
+            "tool_calls": [],
+        }
+        assert (one["messages"][2]["role"], one["messages"][2]["tool_call_id"]) == ("tool", "t")
+        assert two["error"] == {"type": "[redacted]", "message": "[redacted]"}
 
 
 def test_redaction_of_many_and_of_nothing(flue: Flue) -> None:
