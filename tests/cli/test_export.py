@@ -188,6 +188,43 @@ def test_the_history_as_model_apis_take_it(flue: Flue) -> None:
     assert found["messages"][3] == {"role": "assistant", "content": "said one"}
 
 
+@pytest.mark.parametrize("name", ["a.xyz", "a.tar.gz", "notes.2026", "a.PDF"])
+def test_an_unknown_ending_is_refused(flue: Flue, name: str) -> None:
+    """An ending that no format has is 2, names those that there are, and nothing is written."""
+    say(flue, "greeting", "a", "hello")
+
+    done = flue("sessions", "export", "a", "-o", name, stdin=None)
+    forced = flue("sessions", "export", "a", "-o", name, "--format", "json", stdin=None)
+
+    assert (done.code, done.out) == (2, "")
+    assert f"error: no format has the ending '.{name.rpartition('.')[2].lower()}'" in done.err
+    assert ".json, .jsonl, .md, .html, .txt, .openai.json, .flue" in done.err
+    assert "--format FORMAT" in done.err
+    assert forced.code == 0
+
+
+def test_a_name_without_an_ending_is_json(flue: Flue) -> None:
+    """No ending asks for nothing else, also where a folder has one or the name begins with a dot."""
+    say(flue, "greeting", "a", "hello")
+    (flue.folder / "of.2026").mkdir()
+
+    for name in ("plain", ".hidden", "of.2026/plain", "of.2026/"):
+        assert flue("sessions", "export", "a", "-o", name, stdin=None).code == 0
+    assert json.loads((flue.folder / "of.2026" / "plain").read_text())["session"] == "a"
+    assert (flue.folder / "of.2026" / "greeting_a.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("a.HTM", "<!DOCTYPE"), ("a.markdown", "# greeting"), ("a.flue", "agent:")]
+)
+def test_other_endings_of_a_format(flue: Flue, name: str, start: str) -> None:
+    """A format has its usual endings, in any case."""
+    say(flue, "greeting", "a", "hello")
+
+    assert flue("sessions", "export", "a", "-o", name, stdin=None).code == 0
+    assert (flue.folder / name).read_text().startswith(start)
+
+
 def test_several_sessions_are_lines(flue: Flue) -> None:
     """On stdout or in a .jsonl file, each header followed by its turns; any other format is 2."""
     say(flue, "greeting", "a", "hello", "again")

@@ -97,7 +97,7 @@ def export(
     _check_which(names, at, everything=everything)
     is_folder = file.endswith("/") or (os.path.isdir(file) and (everything or len(names) > 1))
     as_one = is_folder or (len(names) == 1 and not everything)
-    form = form or (format_of(file) if as_one else format_of(file, "jsonl"))
+    form = form or _format_of_file(file, "json" if as_one else "jsonl")
     exporter(form)  # a format that is not there is a mistake even if there is nothing to write
     if not as_one and form != "jsonl":
         raise UsageError(
@@ -118,6 +118,14 @@ def export(
         else:
             for piece in _followed(app, _pieces(store, job), len(heads)):
                 app.output.write(piece)
+
+
+def _format_of_file(file: str, default: str) -> str:
+    """Return the format that FILE's ending asks for; the name of a folder says nothing."""
+    try:
+        return format_of("" if os.path.isdir(file) else file, default)
+    except UsageError as error:
+        raise UsageError(error.message, hint=f"{error.hint}; or name the format: --format FORMAT") from error
 
 
 def _refuse_the_store(store: Store, file: str) -> None:

@@ -28,8 +28,9 @@ def export_session(argument: str, chat: ChatContext) -> None:
     if head.uid == ABSENT:
         raise NotFound("nothing has been said yet")
     path = _export_file_name(argument, head)
+    form = format_of(path)
     try:
-        write_whole(path, exporter(format_of(path))(chat.conversation.store, head, 1), force=False)
+        write_whole(path, exporter(form)(chat.conversation.store, head, 1), force=False)
     except FileExists as error:
         raise FileExists(error.message, hint="choose another name") from error
     chat.output.note(f"written to {safe_line(path)}")
