@@ -141,6 +141,15 @@ def messages_of_fields(
     return (Message("user", prompt), *between, Message("assistant", reply))
 
 
+REPLY_FORMAT = "reply_format"
+"""The key in a turn's meta of its reply's format, where that is not "text"."""
+
+
+def reply_format(entry: Entry) -> str:
+    """Return the format in which to show the reply of an entry, as recorded: "markdown" or "text"."""
+    return "markdown" if entry.meta.get(REPLY_FORMAT) == "markdown" else "text"
+
+
 def outcome_label(entry: Entry) -> str:
     """Return the label of an entry in lists: "" for an answered prompt, else its outcome."""
     if entry.kind == "edit":

@@ -32,6 +32,9 @@ FORMATS = {
 }
 """Format, which is also the file name's ending, to `module:function`."""
 
+LAID_OUT = ("md", "html")
+"""Formats that lay out replies in Markdown."""
+
 READERS = {
     "json": "flue_cli.transcripts.json_document:read",
     "jsonl": "flue_cli.transcripts.json_lines:read",
