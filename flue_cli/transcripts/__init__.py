@@ -39,6 +39,9 @@ READERS = {
     "json": "flue_cli.transcripts.json_document:read",
     "jsonl": "flue_cli.transcripts.json_lines:read",
     "openai": "flue_cli.transcripts.openai_messages:read",
+    "chatgpt": "flue_cli.transcripts.foreign.chatgpt:read",
+    "claude": "flue_cli.transcripts.foreign.claude:read",
+    "sharegpt": "flue_cli.transcripts.foreign.sharegpt:read",
     "llm": "flue_cli.transcripts.foreign.llm_logs:read",
     "openai-agents": "flue_cli.transcripts.foreign.openai_agents:read",
 }

@@ -101,17 +101,18 @@ def export(
     _check_which(names, at, everything=everything)
     is_folder = file.endswith("/") or (os.path.isdir(file) and (everything or len(names) > 1))
     as_one = is_folder or (len(names) == 1 and not everything)
-    form = form or _format_of_file(file, "json" if as_one else "jsonl")
-    exporter(form)  # a format that is not there is a mistake even if there is nothing to write
-    if not as_one and form != "jsonl":
-        raise UsageError(
-            f"several sessions cannot be one file of format '{safe_line(form)}'",
-            hint="write a file for each: -o DIR/, or all as lines: --format jsonl",
-        )
+    if form:
+        exporter(form)  # a format that is not there is a mistake even if there is nothing to write
     redaction = _redaction(redact)
     settings = load_settings(store_url)
     with open_run_store(settings) as store:
         _refuse_the_store(store, file)
+        form = form or _format_of_file(file, "json" if as_one else "jsonl")
+        if not as_one and form != "jsonl":
+            raise UsageError(
+                f"several sessions cannot be one file of format '{safe_line(form)}'",
+                hint="write a file for each: -o DIR/, or all as lines: --format jsonl",
+            )
         heads = _all(store, agent) if everything else _resolve_all(store, names, agent, at)
         if not heads:
             app.output.note("there are no sessions to export")

@@ -58,7 +58,7 @@ def import_(
     ] = False,
     store_url: StoreOption = "",
 ) -> None:
-    """Import sessions of Flue, llm, openai-agents, or lists of messages.
+    """Import sessions of Flue, ChatGPT, Claude.ai, ShareGPT, llm, openai-agents, or lists of messages.
 
     Sessions that are here already, with the same content, are left alone.
     """
@@ -82,7 +82,7 @@ def import_(
         tally.close(source)
 
 
-_PLACES = ("line ", "thread ")
+_PLACES = ("line ", "thread ", "conversation ")
 """Prefixes of messages that already name the place."""
 
 
@@ -151,12 +151,17 @@ def _bring_all(
     store: Store, found: Iterator[ImportedSession], names: NameAssigner, tally: _Tally, *, again: bool
 ) -> None:
     """Import session after session; go on after one that fails."""
-    from flue_cli.transcripts.import_session import bring
+    from flue_cli.transcripts.import_session import bring, valid_name
 
+    brought: dict[tuple[str, str], str] = {}  # the names that sessions were given, for those forked from them
     while one := _next(found, tally):
         try:
             agent, name = names.of(one)
+            if one.origin:
+                origin, turn = one.origin
+                one = one._replace(origin=(brought.get((agent, origin)) or valid_name(origin), turn))
             head, was_there = bring(store, one, agent, name, again=again)
+            brought[agent, one.name] = head.name
         except (Conflict, UsageError) as error:
             tally.failed(one.name, error)
         except FlueError:

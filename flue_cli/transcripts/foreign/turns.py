@@ -19,6 +19,7 @@ from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
 from flue_cli.jsondata.strict import check_text_size, pack_foreign
 from flue_cli.stores.records import Entry, Failure
+from flue_cli.stores.rules import REPLY_FORMAT
 from flue_cli.transcripts.import_source import UNDATED
 
 ORIGINAL = "original"
@@ -44,8 +45,12 @@ class ForeignMessage(NamedTuple):
     note: Mapping[str, Any] | None = None
 
 
-def turns_of(said: Iterable[ForeignMessage], notes: str = "") -> Iterator[Entry]:
+def turns_of(
+    said: Iterable[ForeignMessage], notes: str = "", *, reply_format: str = "text"
+) -> Iterator[Entry]:
     """The entries that messages make; `notes` is the name in meta under which what else is known is listed.
+
+    `reply_format` is recorded with the turns that have a reply.
 
     UsageError if there is no message by the user.
     """
@@ -57,13 +62,19 @@ def turns_of(said: Iterable[ForeignMessage], notes: str = "") -> Iterator[Entry]
             continue
         if turn:
             rest = _trailing(turn)
-            yield _entry(before, turn, [], notes)
+            yield _in_format(_entry(before, turn, [], notes), reply_format)
             before = rest
         turn = [one]
     if not turn:
         raise UsageError("there is no message by the user")
     rest = _trailing(turn)
-    yield _entry(before, turn, rest, notes)
+    yield _in_format(_entry(before, turn, rest, notes), reply_format)
+
+
+def _in_format(entry: Entry, reply_format: str) -> Entry:
+    if entry.reply is None or reply_format == "text":
+        return entry
+    return entry._replace(meta={**entry.meta, REPLY_FORMAT: reply_format})
 
 
 def text_of(content: Any) -> str:
