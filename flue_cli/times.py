@@ -37,8 +37,8 @@ def format_iso(microseconds: int | None) -> str | None:
         return None
     seconds, fraction = divmod(microseconds, 1_000_000)
     utc = time.gmtime(seconds)
-    # Not %Y, which on some systems has no leading zeros.
-    return f"{utc.tm_year:04}-{time.strftime('%m-%dT%H:%M:%S', utc)}.{fraction:06}Z"
+    # Neither strftime, whose %Y has no leading zeros on some systems, nor an f-string: twice as slow.
+    return "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" % (*utc[:6], fraction)  # noqa: UP031 - see above
 
 
 def format_local_time(microseconds: int) -> str:
@@ -63,6 +63,10 @@ def parse_since(text: str, now: int) -> int:
     return since
 
 
+_FIRST_DAY, _EPOCH_DAY, _LAST_DAY = 3, 719_163, 3_652_056
+"""0001-01-03, 1970-01-01 and 9999-12-28, counted as `date.toordinal` does."""
+
+
 def parse_iso(text: Any, *, is_local: bool = False) -> int | None:
     """Parse an ISO 8601 date or time; None for anything else.
 
@@ -71,17 +75,22 @@ def parse_iso(text: Any, *, is_local: bool = False) -> int | None:
     """
     if not isinstance(text, str):
         return None
-    from datetime import UTC, datetime, timedelta
+    import datetime  # not the names in it: to look them up at every call would take a third of the time
 
+    utc = datetime.UTC
     try:
-        parsed = datetime.fromisoformat(text.strip())
+        parsed = datetime.datetime.fromisoformat(text.strip())
         if parsed.tzinfo is None:
-            parsed = parsed.astimezone() if is_local else parsed.replace(tzinfo=UTC)
+            parsed = parsed.astimezone() if is_local else parsed.replace(tzinfo=utc)
+        parsed = parsed.astimezone(utc)
     except (ValueError, OverflowError, OSError):
         return None
-    if not datetime(1, 1, 3, tzinfo=UTC) <= parsed <= datetime(9999, 12, 29, tzinfo=UTC):
+    day = parsed.toordinal()
+    if not _FIRST_DAY <= day <= _LAST_DAY:
         return None
-    return (parsed - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    # An import reads thousands of times: a difference of datetimes would take five times as long.
+    seconds = (day - _EPOCH_DAY) * 86_400 + parsed.hour * 3600 + parsed.minute * 60 + parsed.second
+    return seconds * 1_000_000 + parsed.microsecond
 
 
 def format_ago(microseconds: int, now: int) -> str:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from flue_cli.agents.discovery import AgentSource
+from flue_cli.agents.discovery import REPLY_FORMATS, AgentSource
 from flue_cli.errors import BadName
 from flue_cli.names import check_agent_name
 
@@ -16,12 +16,14 @@ class Description(NamedTuple):
     """Docstring of an agent's file and its first line; `problem` describes a broken file, else "".
 
     `example_prompt` is the text of that name in the file, "" if there is none.
+    `reply_format` is "markdown" if the file plainly says so, else "text".
     """
 
     summary: str
     docstring: str
     problem: str
     example_prompt: str = ""
+    reply_format: str = "text"
 
     @property
     def problem_or_summary(self) -> str:
@@ -47,17 +49,27 @@ def describe(source: AgentSource) -> Description:
     docstring = ast.get_docstring(tree) or ""
     name = source.attribute.partition(".")[0]
     problem = "" if defines_name(tree, name) else f"defines no '{name}'"
-    return Description(docstring.partition("\n")[0].strip(), docstring, problem, _example_prompt(tree))
+    summary = docstring.partition("\n")[0].strip()
+    reply_format = _text_of_name(tree, "reply_format")
+    return Description(
+        summary,
+        docstring,
+        problem,
+        _text_of_name(tree, "example_prompt"),
+        reply_format if reply_format in REPLY_FORMATS else "text",
+    )
 
 
-def _example_prompt(tree: ast.Module) -> str:
+def _text_of_name(tree: ast.Module, name: str) -> str:
+    """Return the text that the module gives `name` as a literal, the last of several; "" for none."""
+    found = ""
     for node in tree.body:
         match node:
-            case ast.Assign(targets=[ast.Name("example_prompt")], value=ast.Constant(str(prompt))):
-                return prompt
-            case ast.AnnAssign(ast.Name("example_prompt"), value=ast.Constant(str(prompt))):
-                return prompt
-    return ""
+            case ast.Assign(targets=[ast.Name(target)], value=ast.Constant(str(text))) if target == name:
+                found = text
+            case ast.AnnAssign(ast.Name(target), value=ast.Constant(str(text))) if target == name:
+                found = text
+    return found
 
 
 def defines_name(tree: ast.Module, name: str) -> bool:

@@ -24,7 +24,7 @@ from flue_cli.render.session_tree import TreeNode
 from flue_cli.render.streams import Output
 from flue_cli.render.tool_lines import tool_lines
 from flue_cli.stores.records import Entry, HealthFinding, SearchHit
-from flue_cli.stores.rules import outcome_label, partial_reply, partial_reply_label
+from flue_cli.stores.rules import outcome_label, partial_reply, partial_reply_label, reply_format
 from flue_cli.stores.search_query import SearchQuery
 from flue_cli.text import safe_line, safe_text
 from flue_cli.times import format_ago, format_local_time
@@ -176,15 +176,27 @@ def checkup_text(found: Iterable[tuple[str, HealthFinding]]) -> Text:
 
 
 def transcript_text(
-    entries: Iterable[Entry], *, as_markdown: bool = False, has_unicode: bool = True, columns: int = 0
+    entries: Iterable[Entry],
+    *,
+    as_markdown: bool | None = None,
+    has_unicode: bool = True,
+    columns: int = 0,
 ) -> str:
     """A conversation, ready for the screen: each prompt behind a mark, its tool messages, and the reply.
 
     Replies are as the agent gave them, not broken into lines by us; `as_markdown`: laid out for `columns`,
-    0 for those of the screen.
+    0 for those of the screen. None leaves it to the format that was recorded with each turn.
     """
     columns = columns or shutil.get_terminal_size().columns
-    return "\n".join(_turn_text(entry, as_markdown, has_unicode, columns) for entry in entries)
+    return "\n".join(
+        _turn_text(
+            entry,
+            reply_format(entry) == "markdown" if as_markdown is None else as_markdown,
+            has_unicode,
+            columns,
+        )
+        for entry in entries
+    )
 
 
 def beside_bar(text: str, columns: int, *, has_unicode: bool = True) -> str:

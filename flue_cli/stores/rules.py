@@ -127,6 +127,11 @@ def messages_of_entry(entry: Entry) -> tuple[Message, ...]:
     return messages_of_fields(entry.kind, entry.outcome, entry.prompt, entry.messages, entry.reply)
 
 
+def count_messages(entry: Entry) -> int:
+    """Return the number of messages that `entry` adds to the history."""
+    return len(entry.messages) + 2 if entry.outcome == "completed" and entry.kind == "prompt" else 0
+
+
 def messages_of_fields(
     kind: str, outcome: str, prompt: str, between: tuple[Message, ...], reply: str | None
 ) -> tuple[Message, ...]:
@@ -134,6 +139,15 @@ def messages_of_fields(
     if outcome != "completed" or kind != "prompt":
         return ()
     return (Message("user", prompt), *between, Message("assistant", reply))
+
+
+REPLY_FORMAT = "reply_format"
+"""The key in a turn's meta of its reply's format, where that is not "text"."""
+
+
+def reply_format(entry: Entry) -> str:
+    """Return the format in which to show the reply of an entry, as recorded: "markdown" or "text"."""
+    return "markdown" if entry.meta.get(REPLY_FORMAT) == "markdown" else "text"
 
 
 def outcome_label(entry: Entry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
@@ -31,10 +32,16 @@ FORMATS = {
 }
 """Format, which is also the file name's ending, to `module:function`."""
 
+LAID_OUT = ("md", "html")
+"""Formats that lay out replies in Markdown."""
+
 READERS = {
     "json": "flue_cli.transcripts.json_document:read",
     "jsonl": "flue_cli.transcripts.json_lines:read",
     "openai": "flue_cli.transcripts.openai_messages:read",
+    "chatgpt": "flue_cli.transcripts.foreign.chatgpt:read",
+    "claude": "flue_cli.transcripts.foreign.claude:read",
+    "sharegpt": "flue_cli.transcripts.foreign.sharegpt:read",
     "llm": "flue_cli.transcripts.foreign.llm_logs:read",
     "openai-agents": "flue_cli.transcripts.foreign.openai_agents:read",
 }
@@ -43,7 +50,7 @@ READERS = {
 ENDINGS = {"script": "flue", "openai": "openai.json"}
 """Endings of files, for formats whose ending is not the format's name."""
 
-_FORMATS_OF_ENDINGS = {"flue": "script", "htm": "html"}
+_FORMATS_OF_ENDINGS = {"flue": "script", "htm": "html", "markdown": "md"}
 
 
 def exporter(name: str) -> Export:
@@ -57,12 +64,23 @@ def reader(name: str) -> Read:
 
 
 def format_of(path: str, default: str = "json") -> str:
-    """The format that a file's ending asks for, else `default`."""
-    ending = path.rpartition(".")[2].lower()
-    ending = _FORMATS_OF_ENDINGS.get(ending, ending)
-    if path.lower().endswith(".openai.json"):
+    """The format that a file's ending asks for, `default` for a name without one.
+
+    Raises UsageError for an ending that belongs to no format: the person expects something that we do not
+    write.
+    """
+    name = os.path.basename(path).lower()
+    if name.endswith(".openai.json"):
         return "openai"
-    return ending if ending in FORMATS else default
+    ending = os.path.splitext(name)[1].removeprefix(".")
+    form = _FORMATS_OF_ENDINGS.get(ending, ending)
+    if form and form not in FORMATS:
+        endings = ", ".join(f".{ENDINGS.get(form, form)}" for form in FORMATS)
+        raise UsageError(
+            f"no format has the ending '.{safe_line(ending)}'",
+            hint=f"endings are {endings}",
+        )
+    return form or default
 
 
 def _load_format(name: str, table: dict[str, str], what: str) -> Any:

@@ -134,7 +134,7 @@ def read_entry(fields: Any, where: str) -> Entry:
     """Return the entry that an exported turn describes, to be numbered anew; UsageError if there is none."""
     if not isinstance(fields, dict):
         refuse_document(where, "no object")
-    return Entry(turn=0, **{name: read(fields, where) for name, read in _READERS.items()})
+    return Entry(turn=0, **{name: read(fields, where) for name, read in _READERS})
 
 
 def read_data(fields: dict[str, Any], where: str) -> str:
@@ -181,7 +181,7 @@ def _read_prompt(fields: dict[str, Any], where: str) -> str:
         if messages:
             refuse_document(where, "an edit has messages")
         return ""
-    prompt = _plain_text(messages[:1], "user")
+    prompt = _plain_text(messages[0], "user") if messages else None
     if prompt is None:
         refuse_document(where, 'the first message is not a text by "user"')
     return check_text_size(prompt, f"{where}: messages[0]")
@@ -191,7 +191,7 @@ def _read_reply(fields: dict[str, Any], where: str) -> str | None:
     if not _has_reply(fields):
         return None
     messages = fields["messages"]
-    reply = _plain_text(messages[-1:], "assistant")
+    reply = _plain_text(messages[-1], "assistant")
     if reply is None:
         refuse_document(where, 'the last message of a completed turn is not a text by "assistant"')
     return check_text_size(reply, f"{where}: messages[{len(messages) - 1}]")
@@ -200,11 +200,12 @@ def _read_reply(fields: dict[str, Any], where: str) -> str | None:
 def _read_messages(fields: dict[str, Any], where: str) -> tuple[Message, ...]:
     """Read the messages between prompt and reply."""
     between = fields.get("messages", [])[1 : -1 if _has_reply(fields) else None]
+    if not between:
+        return ()
     messages = tuple(
         _read_message(message, f"{where}: messages[{number}]") for number, message in enumerate(between, 1)
     )
-    if messages:
-        pack_foreign(between, f"{where}: messages")
+    pack_foreign(between, f"{where}: messages")
     return messages
 
 
@@ -275,33 +276,34 @@ def _read_label(fields: dict[str, Any], where: str) -> str:
 
 
 def _is_edit(fields: dict[str, Any]) -> bool:
-    return bool(fields.get("kind", "prompt") == "edit")
+    return fields.get("kind") == "edit"
 
 
 def _has_reply(fields: dict[str, Any]) -> bool:
-    return fields.get("outcome") == "completed" and not _is_edit(fields)
+    return fields.get("outcome") == "completed" and fields.get("kind") != "edit"
 
 
-def _plain_text(messages: list[Any], role: str) -> str | None:
-    """Return the text of the one message, if it is nothing but a text by `role`."""
-    for message in messages:
-        if isinstance(message, dict) and len(message) == 2 and message.get("role") == role:
-            content = message.get("content")
-            return content if isinstance(content, str) else None
+def _plain_text(message: Any, role: str) -> str | None:
+    """Return the text of a message, if it is nothing but a text by `role`."""
+    if isinstance(message, dict) and len(message) == 2 and message.get("role") == role:
+        content = message.get("content")
+        return content if isinstance(content, str) else None
     return None
 
 
 def _is_simple(meta: dict[str, Any]) -> bool:
     """True if nothing in a turn's meta can be invalid: most metas are so plain, and need no check."""
-    return len(meta) < 32 and all(
-        _is_short(key)
-        and (value is None or isinstance(value, int) or (isinstance(value, str) and _is_short(value)))
-        for key, value in meta.items()
-    )
-
-
-def _is_short(text: str) -> bool:
-    return len(text) < 10_000 and text.isascii()
+    if len(meta) >= 32:
+        return False
+    for key, value in meta.items():
+        if len(key) >= 10_000 or not key.isascii():
+            return False
+        if isinstance(value, str):
+            if len(value) >= 10_000 or not value.isascii():
+                return False
+        elif value is not None and not isinstance(value, int):
+            return False
+    return True
 
 
 def _quoted(value: Any) -> str:
@@ -342,4 +344,4 @@ FIELDS: dict[str, Field] = {
     "data": Field(_OBJECT, lambda entry: RawJson(entry.data), read_data),
     "label": Field(_TEXT, lambda entry: entry.label or None, _read_label),
 }
-_READERS = {name: field.read for name, field in FIELDS.items() if field.read}
+_READERS = [(name, field.read) for name, field in FIELDS.items() if field.read]

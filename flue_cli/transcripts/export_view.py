@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from flue_cli.agents.api import Message
-from flue_cli.stores.rules import INTERRUPTED, messages_of_entry
+from flue_cli.stores.rules import INTERRUPTED, REPLY_FORMAT, messages_of_entry
 
 if TYPE_CHECKING:
     from flue_cli.stores.records import Entry, ForkOrigin, SessionHead
@@ -33,6 +33,29 @@ class ExportSource(Protocol):
     def origin(self, head: SessionHead) -> ForkOrigin | None:
         """Return the origin of a fork; None if the session began by itself."""
         ...
+
+
+class StoreInFormat:
+    """A store to export from whose turns have replies in `reply_format` where they do not say theirs."""
+
+    def __init__(self, store: ExportSource, reply_format: str) -> None:
+        self._store = store
+        self._said = {REPLY_FORMAT: reply_format}
+
+    def entries(
+        self, head: SessionHead, first: int, last: int, *, with_data: bool = False
+    ) -> Iterator[Entry]:
+        for entry in self._store.entries(head, first, last, with_data=with_data):
+            yield entry._replace(meta={**self._said, **entry.meta})
+
+    def unsettled_prompt(self, head: SessionHead) -> Entry | None:
+        return self._store.unsettled_prompt(head)
+
+    def data_at(self, head: SessionHead, turn: int) -> str:
+        return self._store.data_at(head, turn)
+
+    def origin(self, head: SessionHead) -> ForkOrigin | None:
+        return self._store.origin(head)
 
 
 class StoreAtTurn:

@@ -16,10 +16,17 @@ from flue_cli.jsondata.diff import Change, find_changes
 from flue_cli.jsondata.path import format_path
 from flue_cli.jsondata.strict import loads
 from flue_cli.stores.records import Entry, SessionHead
-from flue_cli.stores.rules import outcome_label, partial_reply, partial_reply_label
+from flue_cli.stores.rules import outcome_label, partial_reply, partial_reply_label, reply_format
 from flue_cli.text import format_turns, safe_line, safe_text
 from flue_cli.times import format_iso, to_datetime
-from flue_cli.transcripts.export_view import ExportSource, entries, message_text, messages_of
+from flue_cli.transcripts.export_view import (
+    ExportSource,
+    entries,
+    message_text,
+    messages_of,
+)
+from flue_cli.transcripts.markdown_html import STYLE as MARKDOWN_STYLE
+from flue_cli.transcripts.markdown_html import render_markdown
 
 _MOST_CHANGES = 500
 """As many changes of one turn's data are listed; a page with more of them is of no use."""
@@ -69,7 +76,10 @@ def _turn_html(entry: Entry, before: str) -> Iterator[str]:
     said = messages_of(entry)
     for number, message in enumerate(said):
         is_between = 0 < number < len(said) - 1 or (number > 0 and entry.outcome != "completed")
-        yield _between(message) if is_between else _message_html(message)
+        if is_between:
+            yield _between(message)
+        else:
+            yield _message_html(message, is_markdown=number > 0 and reply_format(entry) == "markdown")
     if part := partial_reply(entry):
         yield (
             f'<section class="partial"><h3>assistant · {partial_reply_label(entry)}</h3>'
@@ -82,12 +92,16 @@ def _turn_html(entry: Entry, before: str) -> Iterator[str]:
     yield "</article>\n"
 
 
-def _message_html(message: Message) -> str:
+def _message_html(message: Message, *, is_markdown: bool) -> str:
     role = "user" if message.role == "user" else "assistant"
-    return (
-        f'<section class="{role}"><h3>{_line_html(message.role)}</h3>'
-        f'<p class="text" dir="auto">{_text(message_text(message))}</p></section>\n'
+    text = message_text(message)
+    laid_out = render_markdown(text) if is_markdown else ""
+    body = (
+        f'<div class="md" dir="auto">\n{laid_out}</div>'
+        if laid_out
+        else f'<p class="text" dir="auto">{_text(text)}</p>'
     )
+    return f'<section class="{role}"><h3>{_line_html(message.role)}</h3>{body}</section>\n'
 
 
 def _between(message: Message) -> str:
@@ -145,18 +159,20 @@ def _line_html(text: str) -> str:
 
 
 # Readable in light and dark, on narrow screens and on paper; it fetches no file.
-_STYLE = """
+_PAGE_STYLE = """
 :root {
   color-scheme: light dark;
   --page: #faf9f7; --card: #ffffff; --ink: #1f2328; --soft: #656d76; --line: #e4e1dc;
   --prompt: #eef3fb; --prompt-line: #4a7bd0; --bad: #b42318; --bad-card: #fdf1f0;
-  --edit: #8a5a00; --code: #f4f2ee; --gone: #b42318; --new: #19703a;
+  --edit: #8a5a00; --code: #f4f2ee; --gone: #b42318; --new: #19703a; --link: #2a5db0;
+  --keyword: #8b2c8f; --string: #19703a; --number: #0b6b78; --name: #2a5db0;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #16181c; --card: #1e2126; --ink: #e3e5e8; --soft: #9aa3ad; --line: #31363d;
     --prompt: #1f2a3a; --prompt-line: #6d9ee8; --bad: #ff8f84; --bad-card: #331f1f;
-    --edit: #e3b341; --code: #272b31; --gone: #ff8f84; --new: #6fce8f;
+    --edit: #e3b341; --code: #272b31; --gone: #ff8f84; --new: #6fce8f; --link: #8ab4f8;
+    --keyword: #d7a0e8; --string: #8fd19e; --number: #7fd0dc; --name: #8ab4f8;
   }
 }
 * { box-sizing: border-box; }
@@ -222,6 +238,7 @@ ins { color: var(--new); }
     --page: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb;
     --prompt: #f2f2f2; --prompt-line: #666;
     --bad: #900; --bad-card: #fff; --edit: #630; --code: #f6f6f6; --gone: #900; --new: #060;
+    --link: #000; --keyword: #000; --string: #333; --number: #000; --name: #000;
   }
   body { font-size: 10.5pt; }
   main, header, footer { max-width: none; padding-left: 0; padding-right: 0; }
@@ -229,3 +246,4 @@ ins { color: var(--new); }
   h2, h3 { break-after: avoid; }
 }
 """
+_STYLE = _PAGE_STYLE + MARKDOWN_STYLE

@@ -64,7 +64,7 @@ class NameAssigner:
     def of(self, found: ImportedSession) -> tuple[str, str]:
         """Agent and name for a session that was found; BadName if its agent cannot be one."""
         agent = self._agent or check_agent_name(found.agent or self._default)
-        name = bare_name(self._name, agent) if self._name else _valid(found.name)
+        name = bare_name(self._name, agent) if self._name else valid_name(found.name)
         number, free = 1, name
         while (agent, free) in self._given:
             number += 1
@@ -73,7 +73,7 @@ class NameAssigner:
         return agent, free
 
 
-def _valid(text: str) -> str:
+def valid_name(text: str) -> str:
     """The name that comes nearest to `text`."""
     text = re.sub(
         r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+", " ", text

@@ -20,6 +20,9 @@ MAX_LINE = 256 * 2**20
 MAX_DOCUMENT = 2**30
 """The largest document that is not in lines: it is read into memory whole."""
 
+_PIECE = 2**20
+"""Bytes to look through at a time."""
+
 _SQLITE = b"SQLite format 3\0"
 
 UNDATED = -(2**62)
@@ -81,6 +84,19 @@ class Source:
         """The file's name without its ending: what a session is called that has no name of its own."""
         name = "" if self.is_stdin else os.path.basename(self.path)
         return os.path.splitext(name)[0].removesuffix(".openai") or "imported"
+
+    @cached_property
+    def is_one_line(self) -> bool:
+        """True if there is something in the first line, and nothing in any other."""
+        self._file.seek(0)
+        has_text = has_ended = False
+        while data := self._read(_PIECE):
+            first, newline, rest = (b"", b"", data) if has_ended else data.partition(b"\n")
+            has_text = has_text or bool(first.strip())
+            has_ended = has_ended or bool(newline)
+            if rest.strip():
+                return False
+        return has_text
 
     def beginning(self, size: int) -> bytes:
         """The first `size` bytes."""

@@ -90,9 +90,8 @@ def _objects(source: Source) -> Iterator[tuple[str, Any]]:
         where = f"line {number}"
         try:
             text = source.text_of(number, line)
-            value = parse_foreign(text, where) if text.strip() else None
+            if not text.strip():
+                continue
+            yield where, parse_foreign(text, where)
         except UsageError as error:
             yield where, error
-        else:
-            if text.strip():
-                yield where, value

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flue_cli.errors import UsageError
 from flue_cli.stores.records import Entry, SessionHead
-from flue_cli.stores.rules import messages_of_entry
-from flue_cli.transcripts.export_view import ExportSource
+from flue_cli.transcripts.export_view import ExportSource, messages_of
 
 if TYPE_CHECKING:
     from flue_cli.transcripts.foreign.turns import ForeignMessage
@@ -20,7 +19,7 @@ _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 def export(store: ExportSource, head: SessionHead, first: int) -> Iterator[str]:
-    """The history of the answered turns, a message a line."""
+    """The history, a message a line; of imported lists also the prompts that were not answered."""
     yield '{"messages": ['
     separator = "\n"
     for entry in store.entries(head, first, head.turn):
@@ -51,22 +50,35 @@ def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
 
 def _turn_messages(entry: Entry) -> Iterator[dict[str, Any]]:
     """Return the messages of a turn; those of an imported list as they were in it."""
-    from flue_cli.transcripts.foreign.turns import NOTES, ORIGINAL
+    from flue_cli.transcripts.foreign.turns import NOTES, ORIGINAL, UNANSWERED
 
-    messages = [message.as_dict() for message in messages_of_entry(entry)]
+    if entry.outcome != "completed" and entry.error != UNANSWERED:
+        return
+    messages = [message.as_dict() for message in messages_of(entry)]
     if not messages:
         return
     original = entry.meta.get(ORIGINAL)
     original = original if isinstance(original, dict) else {}
     if _is_of_chat(original.get("user")):
         messages[0] = original["user"]
-    if _is_of_chat(original.get("assistant")):
+    if entry.reply is not None and _is_of_chat(original.get("assistant")):
         messages[-1] = original["assistant"]
     around = [_list_in(original, "before"), messages, _list_in(original, "after")]
+    results = {str(message.get("tool_call_id")) for message in messages}
     for message in (one for some in around for one in some):
+        if entry.reply is None and not _are_answered(message.get("tool_calls"), results):
+            continue
         shown = {key: value for key, value in message.items() if key not in NOTES}
         if shown.get("content") is not None or len(shown) > 2:
             yield shown
+
+
+def _are_answered(calls: Any, results: set[str]) -> bool:
+    """True if every call has its result: model APIs refuse a list with one that has none."""
+    if not isinstance(calls, list):
+        return True
+    identities = [call.get("id") for call in calls if isinstance(call, dict)]
+    return all(isinstance(identity, str) and identity in results for identity in identities)
 
 
 def _list_in(original: dict[str, Any], name: str) -> list[dict[str, Any]]:

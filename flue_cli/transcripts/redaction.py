@@ -9,12 +9,16 @@ from typing import Any
 from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
 from flue_cli.jsondata.strict import dumps, loads
-from flue_cli.stores.records import Entry, ForkOrigin, SessionHead
+from flue_cli.stores.records import Entry, Failure, ForkOrigin, SessionHead
 from flue_cli.text import safe_line
 from flue_cli.transcripts.export_view import ExportSource
 
 INSTEAD = "[redacted]"
 """Text in place of each match."""
+
+_ROLES = frozenset(("user", "assistant", "tool", "function", "system", "developer"))
+_FIELDS = frozenset(("role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal"))
+"""Words of the formats, which stay: an agent may use any others, and those may say something."""
 
 
 class Redaction:
@@ -49,7 +53,7 @@ class Redaction:
 
     def entry(self, entry: Entry) -> Entry:
         """An entry without the matches in anything that was said, kept or recorded."""
-        error = entry.error and entry.error._replace(message=self.text(entry.error.message))
+        error = entry.error and Failure(self.text(entry.error.type), self.text(entry.error.message))
         return entry._replace(
             key=self._key(entry.key),
             prompt=self.text(entry.prompt),
@@ -66,9 +70,11 @@ class Redaction:
         return dumps(self.value(loads(data))) if data else ""
 
     def _message(self, message: Message) -> Message:
-        # Names of fields (tool_calls) are the format's, what is in them is not.
-        extra = {key: self.value(one) for key, one in message.extra.items()}
-        return Message(message.role, self.value(message.content), extra)
+        extra: dict[str, Any] = {}
+        for key, one in message.extra.items():
+            extra[key if key in _FIELDS else _free(self.text(key), extra)] = self.value(one)
+        role = message.role if message.role in _ROLES else self.text(message.role)
+        return Message(role, self.value(message.content), extra)
 
     def _key(self, key: str | None) -> str | None:
         """A turn's key, or none if it shows a match: two keys that became the same could not be imported."""

@@ -28,7 +28,7 @@ from flue_cli.errors import (
 from flue_cli.jsondata.strict import MAX_BYTES
 from flue_cli.stores.records import TurnResult
 from flue_cli.turns.cancellation import AgentStopped, Cancellation
-from flue_cli.turns.result import TurnInput, make_result
+from flue_cli.turns.result import TurnInput, make_result, recorded_facts
 
 CheckedReply = TypeVar("CheckedReply")
 OnPiece = Callable[[str], None]
@@ -64,7 +64,7 @@ def run_agent(
     )
 
     def check(reply: Reply) -> TurnResult:
-        recorded = {"source": agent.fingerprint, "seed": turn_input.seed, **calls.as_meta()}
+        recorded = {**recorded_facts(agent, turn_input.seed), **calls.as_meta()}
         return make_result(reply, session, recorded)
 
     with watch:

@@ -28,7 +28,7 @@ from flue_cli.stores.records import Entry, SessionHead
 from flue_cli.stores.rules import messages_of_entry
 from flue_cli.times import monotonic
 from flue_cli.turns.dry_run import AgentRun, DryRunResult
-from flue_cli.turns.result import TurnInput, failure_of, history_before, parse_data
+from flue_cli.turns.result import TurnInput, failure_of, history_before, parse_data, recorded_facts
 
 Record = TypeVar("Record")
 
@@ -190,7 +190,7 @@ def _replayed_entry(agent: Agent, entry: Entry, replayed: DryRunResult) -> Entry
         )
     failure = failure_of(error) if error else None
     turn_input = replayed.turn_input
-    meta = {"source": agent.fingerprint, "seed": turn_input.seed}
+    meta = recorded_facts(agent, turn_input.seed)
     return entry._replace(
         outcome="failed", reply=None, messages=(), error=failure, meta=meta, data=turn_input.data
     )

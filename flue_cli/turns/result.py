@@ -12,8 +12,10 @@ from flue_cli.agents.recorded_errors import escape_surrogates
 from flue_cli.errors import AgentError, DataError, FlueError, StoreDamaged, describe_exception
 from flue_cli.jsondata.strict import MAX_BYTES, dumps, loads
 from flue_cli.stores.records import PARTIAL_REPLY, Failure, TurnResult
+from flue_cli.stores.rules import REPLY_FORMAT
 
 if TYPE_CHECKING:
+    from flue_cli.agents.discovery import Agent
     from flue_cli.stores.contract import Store
     from flue_cli.stores.records import SessionHead
 
@@ -67,6 +69,14 @@ def make_result(reply: Reply, session: AgentSession[Any], recorded: Mapping[str,
             f"the agent's Reply cannot be read: {describe_exception(error)}", type="bad_reply"
         ) from error
     return TurnResult(reply.text, messages, data, meta)
+
+
+def recorded_facts(agent: Agent, seed: int) -> dict[str, Any]:
+    """Return the facts for a turn's meta that say what made it: source, seed, and format of the reply."""
+    facts: dict[str, Any] = {"source": agent.fingerprint, "seed": seed}
+    if agent.reply_format != "text":
+        facts[REPLY_FORMAT] = agent.reply_format
+    return facts
 
 
 def parse_data(text: str, session: str) -> dict[str, Any]:

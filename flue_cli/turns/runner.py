@@ -34,7 +34,14 @@ from flue_cli.stores.records import (
 from flue_cli.times import monotonic
 from flue_cli.turns.call_agent import OnPiece, do_nothing, run_agent
 from flue_cli.turns.cancellation import Cancellation
-from flue_cli.turns.result import TurnInput, failure_of, history_before, new_seed, partial_reply_meta
+from flue_cli.turns.result import (
+    TurnInput,
+    failure_of,
+    history_before,
+    new_seed,
+    partial_reply_meta,
+    recorded_facts,
+)
 from flue_cli.turns.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -120,7 +127,7 @@ class Runner:
             started_at=lease.started_at,
             seed=new_seed(),
         )
-        meta = {"source": agent.fingerprint, "seed": turn_input.seed}
+        meta = recorded_facts(agent, turn_input.seed)
 
         pieces: list[str] = []
 

@@ -185,7 +185,7 @@ def test_a_description_is_read_from_the_docstring(folders: Folders) -> None:
     write(folders.user / "silent.py")
 
     assert folders.describe("talker")[:3] == ("Talks.", "Talks.\n\nIndented as in any docstring.", "")
-    assert folders.describe("silent") == ("", "", "", "")
+    assert folders.describe("silent")[:3] == ("", "", "")
 
 
 @pytest.mark.parametrize(

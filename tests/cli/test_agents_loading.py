@@ -63,7 +63,7 @@ def test_a_package_is_an_agent_with_modules_of_its_own(folders: Folders) -> None
     write(folders.user / "pack/now.py", "word = 'part'\n")
     write(folders.user / "pack/later.py", "from . import now\nnumber = len(now.word)\n")
 
-    assert folders.describe("pack") == ("In parts.", "In parts.", "", "")
+    assert folders.describe("pack")[:3] == ("In parts.", "In parts.", "")
     assert call(folders.load("pack")) == "part 4"
 
 

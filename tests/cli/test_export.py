@@ -9,14 +9,17 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from support.requirements import needs
 from support.sessions import FAILING_AGENT, say
 
+from flue_cli.agents.api import Message
 from flue_cli.stores.memory.store import MemoryStore
 from flue_cli.stores.records import Entry, Failure, SessionHead
 from flue_cli.transcripts import exporter
@@ -24,8 +27,6 @@ from flue_cli.transcripts.file_names import file_names
 from flue_cli.transcripts.redaction import Redacted, Redaction
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Flue
 
 HOSTILE = (
@@ -52,7 +53,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "img"):
+        if tag not in ("meta", "link", "img", "br", "hr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -172,6 +173,147 @@ def test_a_browser_shows_the_page(flue: Flue, tmp_path: Path) -> None:
     assert 'data-styled="hidden"' in done.stdout
 
 
+MARKDOWN = """# Plan
+
+A **bold** word, `List<String>`, a [page](https://example.com/?a=1&b=2), [mail](mailto:a@b.c).
+
+| name | count |
+|:-----|------:|
+| milk | 2 |
+
+```python
+def hello(name):  # says it
+    return "hi", 42
+```
+
+Under
+=====
+
+<b>raw</b> <script>alert(1)</script> [bad](javascript:alert(1)) [file](file:///etc/passwd)
+
+![picture](https://example.com/x.png) ![odd](data:image/png;base64,AAAA)
+"""
+MARKDOWN_AGENT = f"""reply_format = "markdown"
+def agent(prompt, session, context):
+    return {MARKDOWN!r} if prompt != "open" else "```sh\\nls # it"
+"""
+
+
+def test_a_page_lays_out_markdown(flue: Flue) -> None:
+    """Replies of an agent that says so become elements: tables, code in colours, links; the prompt stays text."""
+    flue.agent("writer", MARKDOWN_AGENT)
+    say(flue, "writer", "s", "**not bold**")
+
+    source = flue("sessions", "export", "s", "--format", "html", stdin=None).out
+    page = Page(source)
+
+    names = [name for name, _ in page.elements]
+    assert page.open == []
+    assert {"table", "th", "td", "strong", "code", "h4"} <= set(names)
+    assert [name for name in names if name in ("h1", "h2", "h3", "h4")] == [
+        "h1",
+        "h2",
+        "h3",
+        "h3",
+        "h4",
+        "h4",
+    ]
+    assert "**not bold**" in page.text
+    assert ("span", {"class": "c-k"}) in page.elements
+    assert ("td", {"class": "right"}) in page.elements
+    links = [attributes["href"] for name, attributes in page.elements if name == "a"]
+    assert links == ["#turn-1", "https://example.com/?a=1&b=2", "mailto:a@b.c", "https://example.com/x.png"]
+    assert "<script>alert(1)</script>" in page.text
+    assert "[bad](javascript:alert(1))" in page.text
+
+
+def test_a_page_with_markdown_runs_and_loads_nothing(flue: Flue) -> None:
+    """No script, image, frame or style attribute comes of a reply in Markdown."""
+    flue.agent("writer", MARKDOWN_AGENT)
+    say(flue, "writer", "s", "hello")
+
+    page = Page(flue("sessions", "export", "s", "--format", "html", stdin=None).out)
+
+    assert not {"script", "img", "iframe", "link", "b"} & {name for name, _ in page.elements}
+    assert not any({"style", "src", "onerror"} & set(attributes) for _, attributes in page.elements)
+
+
+@given(st.text())
+def test_any_markdown_makes_a_whole_page(reply: str) -> None:
+    """Whatever a reply in Markdown is, the page is whole, and has no attributes but the known ones."""
+    turn = entry("p", HOSTILE + reply)._replace(meta={"reply_format": "markdown"})
+
+    page = Page(exported("html", [turn]))
+
+    assert page.open == []
+    assert "script" not in [name for name, _ in page.elements]
+
+
+def test_markdown_stays_markdown(flue: Flue) -> None:
+    """A Markdown agent's reply stands in the md export as it is, its headings below those of the turns."""
+    flue.agent("writer", MARKDOWN_AGENT)
+    say(flue, "writer", "s", "# not a heading", "open")
+
+    text = flue("sessions", "export", "s", "--format", "md", stdin=None).out
+
+    assert "```text\n# not a heading\n```" in text
+    assert "\n### Plan\n\nA **bold** word" in text
+    assert "| milk | 2 |" in text
+    assert "# says it" in text
+    assert "\n### Under\n" in text
+    assert text.endswith("```sh\nls # it\n```\n")
+    headings = [token.tag for token in MarkdownIt().parse(text) if token.type == "heading_open"]
+    assert headings == ["h1", "h2", "h3", "h3", "h2"]
+
+
+@pytest.mark.parametrize(
+    "reply", ["<!-- no end", "~~~\n```\n# x", "<pre>\n\n", "> ```\n> x", "- ~~~\n  x", "`", "\t```"]
+)
+def test_nothing_open_swallows_the_next_turn(reply: str) -> None:
+    """A reply that leaves a block open takes nothing of what follows into it."""
+    turns = [entry("p", reply)._replace(meta={"reply_format": "markdown"}), entry("q", "r")]
+
+    text = exported("md", turns)
+
+    parsed = MarkdownIt("commonmark").parse(text)
+    assert [token.tag for token in parsed if token.type == "heading_open" and not token.level] == [
+        "h1",
+        "h2",
+        "h2",
+    ]
+
+
+def test_older_turns_follow_the_agents_file(flue: Flue) -> None:
+    """A turn that does not say its format has that of the agent's file, which is read and not run."""
+    turns = [{"turn": 1, "outcome": "completed", "started_at": "2026-01-01", "data": {},
+              "messages": [{"role": "user", "content": "p"}, {"role": "assistant", "content": "**x**"}]}]  # fmt: skip
+    document = {"flue": 1, "agent": "writer", "session": "s", "turns": turns}
+    flue("sessions", "import", "-", stdin=json.dumps(document))
+
+    before = flue("sessions", "export", "s", "--format", "html", stdin=None).out
+    flue.agent("writer", 'raise SystemExit("was run")\nreply_format: str = "markdown"\nagent = None')
+    after = flue("sessions", "export", "s", "--format", "html", stdin=None)
+
+    assert "**x**" in before
+    assert (after.code, after.err) == (0, "")
+    assert "<strong>x</strong>" in after.out
+
+
+def test_the_format_is_kept_with_the_turn(flue: Flue) -> None:
+    """Replies are laid out as their agent said then, also where its file is gone; text agents say nothing."""
+    path = flue.agent("writer", MARKDOWN_AGENT)
+    say(flue, "writer", "s", "hello")
+    say(flue, "greeting", "g", "hello")
+    Path(path).unlink()
+
+    turn = json.loads(flue("sessions", "export", "s", stdin=None).out)["turns"][0]
+    other = json.loads(flue("sessions", "export", "g", stdin=None).out)["turns"][0]
+
+    assert turn["meta"]["reply_format"] == "markdown"
+    assert "reply_format" not in other["meta"]
+    assert "<table>" in flue("sessions", "export", "s", "--format", "html", stdin=None).out
+
+
 def test_the_history_as_model_apis_take_it(flue: Flue) -> None:
     """openai has the messages of answered turns, with the tools' between, and nothing of failed ones."""
     flue.agent("tools", TOOLS)
@@ -185,6 +327,43 @@ def test_the_history_as_model_apis_take_it(flue: Flue) -> None:
     assert found["messages"][0] == {"role": "user", "content": "one"}
     assert found["messages"][2] == {"role": "tool", "content": "42", "tool_call_id": "1"}
     assert found["messages"][3] == {"role": "assistant", "content": "said one"}
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a.tar.gz", "notes.2026", "a.PDF"])
+def test_an_unknown_ending_is_refused(flue: Flue, name: str) -> None:
+    """An ending that no format has is 2, names those that there are, and nothing is written."""
+    say(flue, "greeting", "a", "hello")
+
+    done = flue("sessions", "export", "a", "-o", name, stdin=None)
+    forced = flue("sessions", "export", "a", "-o", name, "--format", "json", stdin=None)
+
+    assert (done.code, done.out) == (2, "")
+    assert f"error: no format has the ending '.{name.rpartition('.')[2].lower()}'" in done.err
+    assert ".json, .jsonl, .md, .html, .txt, .openai.json, .flue" in done.err
+    assert "--format FORMAT" in done.err
+    assert forced.code == 0
+
+
+def test_a_name_without_an_ending_is_json(flue: Flue) -> None:
+    """No ending asks for nothing else, also where a folder has one or the name begins with a dot."""
+    say(flue, "greeting", "a", "hello")
+    (flue.folder / "of.2026").mkdir()
+
+    for name in ("plain", ".hidden", "of.2026/plain", "of.2026/"):
+        assert flue("sessions", "export", "a", "-o", name, stdin=None).code == 0
+    assert json.loads((flue.folder / "of.2026" / "plain").read_text())["session"] == "a"
+    assert (flue.folder / "of.2026" / "greeting_a.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("a.HTM", "<!DOCTYPE"), ("a.markdown", "# greeting"), ("a.flue", "agent:")]
+)
+def test_other_endings_of_a_format(flue: Flue, name: str, start: str) -> None:
+    """A format has its usual endings, in any case."""
+    say(flue, "greeting", "a", "hello")
+
+    assert flue("sessions", "export", "a", "-o", name, stdin=None).code == 0
+    assert (flue.folder / name).read_text().startswith(start)
 
 
 def test_several_sessions_are_lines(flue: Flue) -> None:
@@ -289,6 +468,30 @@ def test_redaction_reaches_everything(flue: Flue, form: str) -> None:
         assert found["data"] == {"key [redacted]": {"deep": ["a [redacted] b"], "number": 5}}
         assert found["turns"][0]["meta"]["[redacted]"] == "[redacted]"
         assert found["turns"][1]["error"]["message"].endswith("ValueError: [redacted]")
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "md", "html", "txt", "openai", "script"])
+def test_redaction_reaches_words_that_agents_choose(form: str) -> None:
+    """Types of errors, roles and names of fields show no match; the words of the formats stay."""
+    message = Message("secret-1", "x", {"secret-2": {"secret-3": 1}, "tool_calls": []})
+    turns = [
+        entry("p", "r")._replace(messages=(message, Message("tool", "y", {"tool_call_id": "t"}))),
+        entry("p", None)._replace(error=Failure("secret-4", "secret-5")),
+    ]
+
+    text = exported(form, turns, r"secret-\d|tool|user|assistant")
+
+    assert "secret" not in text
+    if form == "json":
+        one, two = json.loads(text)["turns"]
+        assert one["messages"][1] == {
+            "role": "[redacted]",
+            "content": "x",
+            "[redacted]": {"[redacted]": 1},
+            "tool_calls": [],
+        }
+        assert (one["messages"][2]["role"], one["messages"][2]["tool_call_id"]) == ("tool", "t")
+        assert two["error"] == {"type": "[redacted]", "message": "[redacted]"}
 
 
 def test_redaction_of_many_and_of_nothing(flue: Flue) -> None:

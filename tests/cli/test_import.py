@@ -130,12 +130,68 @@ def test_lists_of_messages(flue: Flue) -> None:
     found = document(flue, "talk")
     back = json.loads(flue("sessions", "export", "talk", "--format", "openai", stdin=None).out)
 
-    assert done == (0, "", "imported openai/talk (3 turns)\n")
+    assert (done.code, done.err.splitlines()[0]) == (0, "imported openai/talk (3 turns)")
     assert [turn["outcome"] for turn in found["turns"]] == ["completed", "completed", "interrupted"]
     assert [turn["messages"][0]["content"] for turn in found["turns"]] == ["one", "look", "and now?"]
     assert found["turns"][0]["messages"][-1] == {"role": "assistant", "content": "it is 42"}
-    assert back["messages"] == messages[:-1]
+    assert back["messages"] == messages
     assert flue("sessions", "import", "talk.json", stdin=None).err.startswith("openai/talk is here already")
+
+
+USER = {"role": "user", "content": "q"}
+ANSWER = {"role": "assistant", "content": "the answer"}
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function"}]}
+RESULT = {"role": "tool", "tool_call_id": "1", "content": "late note"}
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        [RESULT],
+        [CALL, RESULT],
+        [{"role": "system", "content": "be brief"}, RESULT],
+        [RESULT, {"role": "system", "content": "be brief"}],
+    ],
+)
+def test_an_answer_with_messages_behind_it_is_the_reply(flue: Flue, behind: list[dict[str, Any]]) -> None:
+    """A turn that ends in a tool's message has its reply, and an export gives every message back in order."""
+    messages = [USER, ANSWER, *behind, {"role": "user", "content": "more"}, ANSWER, *behind]
+
+    done = imported(flue, json.dumps(messages), "--session", "s")
+
+    assert done == (0, "", "imported openai/s (2 turns)\n")
+    assert [turn["outcome"] for turn in document(flue, "s")["turns"]] == ["completed", "completed"]
+    assert (
+        flue("sessions", "show", "s", stdin=None).out == "[1]\n> q\nthe answer\n\n[2]\n> more\nthe answer\n"
+    )
+    back = json.loads(flue("sessions", "export", "s", "--format", "openai", stdin=None).out)
+    assert back["messages"] == messages
+
+
+def test_the_last_of_several_answers_is_the_reply(flue: Flue) -> None:
+    """Answers, calls and results before the last answer stay between prompt and reply."""
+    messages = [USER, {"role": "assistant", "content": "a moment"}, CALL, RESULT, ANSWER]
+
+    imported(flue, json.dumps(messages), "--session", "s")
+
+    turns = document(flue, "s")["turns"]
+    assert [turn["messages"] for turn in turns] == [messages]
+    assert turns[0]["meta"] == {}
+
+
+def test_prompts_in_a_row_are_all_kept(flue: Flue) -> None:
+    """A prompt that was not answered is a turn marked interrupted, a note says so, and exports have it."""
+    messages = [USER, CALL, RESULT, {"role": "user", "content": "second"}, ANSWER]
+
+    done = imported(flue, json.dumps(messages), "--session", "s")
+
+    assert done.err == (
+        "imported openai/s (2 turns)\nnote: 1 prompt has no answer in it: marked interrupted, not in the history\n"
+    )
+    assert [turn["outcome"] for turn in document(flue, "s")["turns"]] == ["interrupted", "completed"]
+    assert "> q" in flue("sessions", "show", "s", stdin=None).out
+    back = json.loads(flue("sessions", "export", "s", "--format", "openai", stdin=None).out)
+    assert back["messages"] == messages
 
 
 @pytest.mark.parametrize(
@@ -258,7 +314,7 @@ def test_sessions_of_openai_agents(flue: Flue) -> None:
         "messages"
     ]
 
-    assert done == (0, "", "imported shopper/user/1 (3 turns)\n")
+    assert done.err.splitlines()[0] == "imported shopper/user/1 (3 turns)"
     assert one["messages"][1]["content"] == "Hi Alice"
     assert two["messages"][0]["content"] == "add milk and eggs"
     assert two["messages"][1]["item"] == ITEMS[3]
@@ -273,6 +329,7 @@ def test_sessions_of_openai_agents(flue: Flue) -> None:
         "tool",
         "tool",
         "assistant",
+        "user",  # its call was not answered, and no model takes such a one
     ]
     assert all(set(message) <= {"role", "content", "tool_calls", "tool_call_id"} for message in history)
     assert one["started_at"] == "2026-11-22T08:54:05.000000Z"
@@ -302,7 +359,7 @@ def test_a_database_is_left_as_it_is(flue: Flue, tmp_path: Path, state: str) -> 
 
     done = flue("sessions", "import", str(path), stdin=None)
 
-    assert done.err == "imported openai/user/1 (3 turns)\n"
+    assert done.err.splitlines()[0] == "imported openai/user/1 (3 turns)"
     assert {file: file.read_bytes() for file in files} == files
     assert names == sorted(file.name for file in path.parent.glob(f"{path.name}*"))
     open_one.close()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from flue_cli.agents.description import describe
+from flue_cli.agents.discovery import find_agent
 from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_files, complete_sessions
 from flue_cli.cli.options import (
@@ -20,15 +22,16 @@ from flue_cli.cli.options import (
     open_run_store,
     resolve_session,
 )
-from flue_cli.errors import FileExists, OutputFailed, UsageError
+from flue_cli.errors import FileExists, FlueError, OutputFailed, UsageError
 from flue_cli.files import make_private_folder, write_whole
 from flue_cli.names import check_agent_filter
 from flue_cli.stores.records import ABSENT, SessionHead
 from flue_cli.text import safe_line
-from flue_cli.transcripts import ENDINGS, FORMATS, exporter, format_of
-from flue_cli.transcripts.export_view import StoreAtTurn
+from flue_cli.transcripts import ENDINGS, FORMATS, LAID_OUT, exporter, format_of
+from flue_cli.transcripts.export_view import StoreAtTurn, StoreInFormat
 
 if TYPE_CHECKING:
+    from flue_cli.settings import Settings
     from flue_cli.stores.contract import Store
     from flue_cli.transcripts.export_view import ExportSource
     from flue_cli.transcripts.redaction import Redaction
@@ -49,6 +52,7 @@ class _ExportJob(NamedTuple):
     last: int | None
     at: int | None
     redaction: Redaction | None
+    settings: Settings
 
 
 def export(
@@ -97,20 +101,22 @@ def export(
     _check_which(names, at, everything=everything)
     is_folder = file.endswith("/") or (os.path.isdir(file) and (everything or len(names) > 1))
     as_one = is_folder or (len(names) == 1 and not everything)
-    form = form or (format_of(file) if as_one else format_of(file, "jsonl"))
-    exporter(form)  # a format that is not there is a mistake even if there is nothing to write
-    if not as_one and form != "jsonl":
-        raise UsageError(
-            f"several sessions cannot be one file of format '{safe_line(form)}'",
-            hint="write a file for each: -o DIR/, or all as lines: --format jsonl",
-        )
+    if form:
+        exporter(form)  # a format that is not there is a mistake even if there is nothing to write
     redaction = _redaction(redact)
-    with open_run_store(load_settings(store_url)) as store:
+    settings = load_settings(store_url)
+    with open_run_store(settings) as store:
         _refuse_the_store(store, file)
+        form = form or _format_of_file(file, "json" if as_one else "jsonl")
+        if not as_one and form != "jsonl":
+            raise UsageError(
+                f"several sessions cannot be one file of format '{safe_line(form)}'",
+                hint="write a file for each: -o DIR/, or all as lines: --format jsonl",
+            )
         heads = _all(store, agent) if everything else _resolve_all(store, names, agent, at)
         if not heads:
             app.output.note("there are no sessions to export")
-        job = _ExportJob(heads, form, last, at, redaction)
+        job = _ExportJob(heads, form, last, at, redaction, settings)
         if is_folder:
             _write_folder(app, store, file, job, force=force)
         elif file not in _STDOUT:
@@ -118,6 +124,14 @@ def export(
         else:
             for piece in _followed(app, _pieces(store, job), len(heads)):
                 app.output.write(piece)
+
+
+def _format_of_file(file: str, default: str) -> str:
+    """Return the format that FILE's ending asks for; the name of a folder says nothing."""
+    try:
+        return format_of("" if os.path.isdir(file) else file, default)
+    except UsageError as error:
+        raise UsageError(error.message, hint=f"{error.hint}; or name the format: --format FORMAT") from error
 
 
 def _refuse_the_store(store: Store, file: str) -> None:
@@ -165,11 +179,24 @@ def _pieces(store: Store, job: _ExportJob) -> Iterator[tuple[str, bool]]:
 def _session(store: Store, job: _ExportJob, head: SessionHead) -> Iterator[str]:
     first = max(1, head.turn - job.last + 1) if job.last else 1
     source: ExportSource = store if job.at is None else StoreAtTurn(store)
+    if job.form in LAID_OUT and _declared_format(job.settings, head.agent) == "markdown":
+        source = StoreInFormat(source, "markdown")
     if job.redaction:
         from flue_cli.transcripts.redaction import Redacted
 
         source, head = Redacted(source, job.redaction), job.redaction.head(head)
     return exporter(job.form)(source, head, first)
+
+
+def _declared_format(settings: Settings, agent: str) -> str:
+    """Return the `reply_format` in the agent's file, which is not executed; "text" if it cannot be found.
+
+    For turns that do not say theirs: those of older Flues, and imported ones.
+    """
+    try:
+        return describe(find_agent(settings, agent)).reply_format
+    except FlueError:
+        return "text"
 
 
 def _followed(app: App, pieces: Iterable[tuple[str, bool]], total: int) -> Iterator[str]:

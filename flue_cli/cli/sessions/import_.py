@@ -58,7 +58,7 @@ def import_(
     ] = False,
     store_url: StoreOption = "",
 ) -> None:
-    """Import sessions of Flue, llm, openai-agents, or lists of messages.
+    """Import sessions of Flue, ChatGPT, Claude.ai, ShareGPT, llm, openai-agents, or lists of messages.
 
     Sessions that are here already, with the same content, are left alone.
     """
@@ -77,22 +77,26 @@ def import_(
             open_run_store(load_settings(store_url)) as store,
             show_progress(app.output, "importing", None) as advance,
         ):
-            counted = (one._replace(entries=_counted(one.entries, advance)) for one in found)
+            counted = (one._replace(entries=_counted(one.entries, advance, tally)) for one in found)
             _bring_all(store, _only_one(counted, source) if session else counted, names, tally, again=again)
         tally.close(source)
 
 
-_PLACES = ("line ", "thread ")
+_PLACES = ("line ", "thread ", "conversation ")
 """Prefixes of messages that already name the place."""
 
 
 class _Tally:
-    """Reports each imported, skipped or failed session, and counts them."""
+    """Reports each imported, skipped or failed session, and counts them.
+
+    `unanswered` is the number of prompts without a reply in the session that is being imported.
+    """
 
     def __init__(self, app: App) -> None:
         self._output = app.output
         self._imported = self._there = self._left_out = 0
         self._problems: list[tuple[str, FlueError]] = []
+        self.unanswered = 0
 
     def skipped(self, what: str) -> None:
         self._left_out += 1
@@ -105,6 +109,11 @@ class _Tally:
         else:
             self._imported += 1
             self._output.note(f"imported {called} ({format_turns(count)})")
+            if self.unanswered:
+                have = "prompt has" if self.unanswered == 1 else "prompts have"
+                self._output.note(
+                    f"note: {self.unanswered} {have} no answer in it: marked interrupted, not in the history"
+                )
 
     def failed(self, called: str, error: FlueError) -> None:
         self._problems.append((called, error))
@@ -142,12 +151,17 @@ def _bring_all(
     store: Store, found: Iterator[ImportedSession], names: NameAssigner, tally: _Tally, *, again: bool
 ) -> None:
     """Import session after session; go on after one that fails."""
-    from flue_cli.transcripts.import_session import bring
+    from flue_cli.transcripts.import_session import bring, valid_name
 
+    brought: dict[tuple[str, str], str] = {}  # the names that sessions were given, for those forked from them
     while one := _next(found, tally):
         try:
             agent, name = names.of(one)
+            if one.origin:
+                origin, turn = one.origin
+                one = one._replace(origin=(brought.get((agent, origin)) or valid_name(origin), turn))
             head, was_there = bring(store, one, agent, name, again=again)
+            brought[agent, one.name] = head.name
         except (Conflict, UsageError) as error:
             tally.failed(one.name, error)
         except FlueError:
@@ -173,9 +187,13 @@ def _import_label(called: str, error: FlueError) -> FlueError:
     return type(error)(f"{called}: {error.message}", hint=error.hint)
 
 
-def _counted(entries: Iterable[Entry], advance: Callable[[int], None]) -> Iterator[Entry]:
+def _counted(entries: Iterable[Entry], advance: Callable[[int], None], tally: _Tally) -> Iterator[Entry]:
+    from flue_cli.transcripts.foreign.turns import UNANSWERED
+
+    tally.unanswered = 0
     for entry in entries:
         advance(1)
+        tally.unanswered += entry.error == UNANSWERED
         yield entry
 
 

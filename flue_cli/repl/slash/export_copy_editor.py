@@ -11,7 +11,8 @@ from flue_cli.repl.slash.command_context import ChatContext, NextAction, SlashCo
 from flue_cli.sessions.timeline import entries_backwards
 from flue_cli.stores.records import ABSENT, SessionHead
 from flue_cli.text import pluralize, safe_line
-from flue_cli.transcripts import exporter, format_of
+from flue_cli.transcripts import LAID_OUT, exporter, format_of
+from flue_cli.transcripts.export_view import ExportSource, StoreInFormat
 
 
 def export_session(argument: str, chat: ChatContext) -> None:
@@ -28,8 +29,12 @@ def export_session(argument: str, chat: ChatContext) -> None:
     if head.uid == ABSENT:
         raise NotFound("nothing has been said yet")
     path = _export_file_name(argument, head)
+    form = format_of(path)
+    store: ExportSource = chat.conversation.store
+    if form in LAID_OUT:
+        store = StoreInFormat(store, chat.conversation.agent.reply_format)
     try:
-        write_whole(path, exporter(format_of(path))(chat.conversation.store, head, 1), force=False)
+        write_whole(path, exporter(form)(store, head, 1), force=False)
     except FileExists as error:
         raise FileExists(error.message, hint="choose another name") from error
     chat.output.note(f"written to {safe_line(path)}")

@@ -15,7 +15,7 @@ from flue_cli.stores.records import (
     SessionHead,
     SessionSummary,
 )
-from flue_cli.stores.rules import messages_of_entry, undone_fork_name
+from flue_cli.stores.rules import count_messages, undone_fork_name
 
 
 class Branch:
@@ -36,7 +36,7 @@ class Branch:
 
     def add(self, entry: Entry, maker: int, number: int) -> None:
         """Put `entry`, made by the session with uid `maker`, at the end."""
-        self.totals.append(self.messages_after(len(self.entries)) + len(messages_of_entry(entry)))
+        self.totals.append(self.messages_after(len(self.entries)) + count_messages(entry))
         self.entries.append(entry)
         self.owners.append(maker)
         self.numbers.append(number)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from flue_cli.agents.api import Message
@@ -69,6 +70,7 @@ _UNCHECKED_FIELDS = ("started_at", "finished_at", "checksum", "label")
 _TEXT_FIELDS = tuple(name for name in EntryRow._fields if name not in _NUMBER_FIELDS + _UNCHECKED_FIELDS)
 _LATER_FIELDS = tuple(name for name in _TEXT_FIELDS if name in EntryRow._field_defaults)
 _FIRST_FIELDS = tuple(name for name in _TEXT_FIELDS if name not in _LATER_FIELDS)
+_first_texts = attrgetter(*_FIRST_FIELDS)
 TEXT_COLUMNS = (*_TEXT_FIELDS, "snapshot", "splice")
 """The columns whose text makes up the size of an entry."""
 _encode_json = json.JSONEncoder(separators=(",", ":")).encode
@@ -160,7 +162,7 @@ def _verify_checksum(row: EntryRow, session: str) -> None:
 
 def _row_checksum(row: EntryRow) -> int:
     """Return the CRC-32 of an entry's columns, which SQLite's integrity check does not cover."""
-    texts = ["\0" if text is None else "\1" + text for text in (getattr(row, name) for name in _FIRST_FIELDS)]
+    texts = ["\0" if text is None else "\1" + text for text in _first_texts(row)]
     # NULL in a later field adds nothing, so that the checksums of older rows stay valid.
     texts += ["\1" + text for text in (getattr(row, name) for name in _LATER_FIELDS) if text is not None]
     whole = f"({row.turn}, '{row.kind}', '{row.outcome}', {row.total}){''.join(texts)}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from flue_cli import times
 from flue_cli.stores.contract_errors import session_changed_error, session_exists_error
 from flue_cli.stores.records import Entry, ForkOrigin, SessionHead
-from flue_cli.stores.rules import check_unique_keys, messages_of_entry, undone_fork_name
+from flue_cli.stores.rules import check_unique_keys, count_messages, undone_fork_name
 from flue_cli.stores.sqlite import entry_queries
 from flue_cli.stores.sqlite.entry_codec import EntryRow, StoredData, encode_entry
 from flue_cli.stores.sqlite.entry_rows import insert_entry, next_entry_id, snapshot_or_delta
@@ -86,17 +86,18 @@ def insert_session(
     """Make a session from settled entries, numbered from 1."""
     made = _insert_empty_session(db, agent, name, origin)
     first = next_entry_id(db)
+    branch = made._replace(branch=first)
     turn, total, base, before, parent = 0, 0, 0, "{}", None
     for turn, entry in enumerate(check_unique_keys(entries), 1):
-        total += len(messages_of_entry(entry))
+        total += count_messages(entry)
         stored = snapshot_or_delta(entry.data, before, turn, base)
         row = encode_entry(entry._replace(turn=turn), total)
-        insert_entry(db, first + turn - 1, made._replace(branch=first), parent, row, stored)
+        insert_entry(db, first + turn - 1, branch, parent, row, stored)
         base, before, parent = stored.base, entry.data, first + turn - 1
     if not turn:
         return made
     db.execute("UPDATE session SET head = ? WHERE uid = ?", (parent, made.uid))
-    return made._replace(branch=first, turn=turn, messages=total)
+    return branch._replace(turn=turn, messages=total)
 
 
 def _insert_empty_session(

@@ -37,7 +37,7 @@ from flue_cli.stores.rules import (
     check_label_turn,
     check_turn,
     check_unchanged,
-    messages_of_entry,
+    count_messages,
     request_for,
 )
 from flue_cli.stores.sqlite import entry_queries, forks, timeline
@@ -198,7 +198,7 @@ class SqliteStore:
         try:
             now = times.now()
             entry = running_entry(lease)._replace(finished_at=now, **fields)
-            total = lease.head.messages + len(messages_of_entry(entry))
+            total = lease.head.messages + count_messages(entry)
             row = encode_entry(entry, total)
             stored = None
             if entry.outcome == "completed":

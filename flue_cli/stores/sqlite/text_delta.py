@@ -6,17 +6,13 @@ list of thousands costs only what was appended. Texts are ASCII, so characters a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 
 def make_delta(old: str, new: str) -> str:
     """Make the delta from `old` to `new`: `START,REMOVED,INSERTED`: two decimal numbers and the text."""
-    shortest = min(len(old), len(new))
-    start = _common_length(shortest, lambda low, high: old[low:high] == new[low:high])
-    from_end = _common_length(
-        shortest - start,
-        lambda low, high: old[len(old) - high : len(old) - low] == new[len(new) - high : len(new) - low],
-    )
+    start = _common_start(old, new)
+    from_end = _common_end(old, new, min(len(old), len(new)) - start)
     return f"{start},{len(old) - start - from_end},{new[start : len(new) - from_end]}"
 
 
@@ -32,13 +28,27 @@ def apply_deltas(text: str, deltas: Iterable[str]) -> str:
     return buffer.decode("ascii")
 
 
-def _common_length(limit: int, same: Callable[[int, int], bool]) -> int:
-    """Return the length, up to `limit`, of what two texts share; `same(low, high)` compares a range."""
-    # Binary search compares slices, in C; a loop over characters would take seconds for megabytes.
+# Binary search compares slices, in C; a loop over characters would take seconds for megabytes.
+
+
+def _common_start(old: str, new: str) -> int:
+    """Return the length of what two texts begin with."""
+    low, high = 0, min(len(old), len(new))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if new.startswith(old[low:middle], low):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _common_end(old: str, new: str, limit: int) -> int:
+    """Return the length, up to `limit`, of what two texts end with."""
     low, high = 0, limit
     while low < high:
         middle = (low + high + 1) // 2
-        if same(low, middle):
+        if new.endswith(old[len(old) - middle : len(old) - low], 0, len(new) - low):
             low = middle
         else:
             high = middle - 1

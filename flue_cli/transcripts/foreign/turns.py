@@ -1,8 +1,9 @@
 """Lists of messages, as model APIs take them, as turns.
 
-A turn begins at each message of the user, and ends with the last answer before the next one; without an
-answer it was interrupted. What stands before a user's message and belongs to no turn (instructions to the
-model, a greeting) goes with the turn that follows, in `meta`. So do messages of which text is not all:
+A turn begins at each message of the user; its reply is the last answer before the next one, and without an
+answer it was interrupted. Messages that a turn has no place for stand in its `meta`: instructions to the
+model and greetings, which belong to the turn that follows (`before`); messages behind the reply, such as a
+tool's (`after`); and prompts and replies that are more than text:
 
     meta["original"] = {"before": [MESSAGE, …], "user": MESSAGE, "assistant": MESSAGE, "after": [MESSAGE, …]}
 
@@ -18,6 +19,7 @@ from flue_cli.agents.api import Message
 from flue_cli.errors import UsageError
 from flue_cli.jsondata.strict import check_text_size, pack_foreign
 from flue_cli.stores.records import Entry, Failure
+from flue_cli.stores.rules import REPLY_FORMAT
 from flue_cli.transcripts.import_source import UNDATED
 
 ORIGINAL = "original"
@@ -25,6 +27,9 @@ ORIGINAL = "original"
 
 NOTES = ("item", "parts")
 """Fields of messages that hold what other programs know of them; no model API takes them."""
+
+UNANSWERED = Failure("interrupted", "it was not answered")
+"""The failure of a prompt that has no reply."""
 
 _INSTRUCTIONS = ("system", "developer")
 _TEXTS = ("text", "input_text", "output_text")
@@ -40,8 +45,12 @@ class ForeignMessage(NamedTuple):
     note: Mapping[str, Any] | None = None
 
 
-def turns_of(said: Iterable[ForeignMessage], notes: str = "") -> Iterator[Entry]:
+def turns_of(
+    said: Iterable[ForeignMessage], notes: str = "", *, reply_format: str = "text"
+) -> Iterator[Entry]:
     """The entries that messages make; `notes` is the name in meta under which what else is known is listed.
+
+    `reply_format` is recorded with the turns that have a reply.
 
     UsageError if there is no message by the user.
     """
@@ -53,13 +62,19 @@ def turns_of(said: Iterable[ForeignMessage], notes: str = "") -> Iterator[Entry]
             continue
         if turn:
             rest = _trailing(turn)
-            yield _entry(before, turn, [], notes)
+            yield _in_format(_entry(before, turn, [], notes), reply_format)
             before = rest
         turn = [one]
     if not turn:
         raise UsageError("there is no message by the user")
     rest = _trailing(turn)
-    yield _entry(before, turn, rest, notes)
+    yield _in_format(_entry(before, turn, rest, notes), reply_format)
+
+
+def _in_format(entry: Entry, reply_format: str) -> Entry:
+    if entry.reply is None or reply_format == "text":
+        return entry
+    return entry._replace(meta={**entry.meta, REPLY_FORMAT: reply_format})
 
 
 def text_of(content: Any) -> str:
@@ -86,7 +101,7 @@ def _entry(
     before: list[ForeignMessage], turn: list[ForeignMessage], after: list[ForeignMessage], notes: str
 ) -> Entry:
     asked, *between = turn
-    answer = between.pop() if between and _is_answer(between[-1].message) else None
+    answer, late = _take_answer(between)
     original: dict[str, Any] = {}
     if before:
         original["before"] = [dict(one.message) for one in before]
@@ -94,8 +109,8 @@ def _entry(
         original["user"] = dict(asked.message)
     if answer and not _is_plain(answer.message):
         original["assistant"] = dict(answer.message)
-    if after:
-        original["after"] = [dict(one.message) for one in after]
+    if late or after:
+        original["after"] = [dict(one.message) for one in (*late, *after)]
     known = [dict(one.note) for one in (*before, *turn, *after) if one.note]
     meta: dict[str, Any] = {ORIGINAL: original} if original else {}
     meta |= {notes: known} if known else {}
@@ -115,10 +130,20 @@ def _entry(
         messages=messages,
         started_at=asked.since,
         finished_at=max(asked.since, until),
-        error=None if answer else Failure("interrupted", "it was not answered"),
+        error=None if answer else UNANSWERED,
         meta=meta,
         data="{}",
     )
+
+
+def _take_answer(between: list[ForeignMessage]) -> tuple[ForeignMessage | None, list[ForeignMessage]]:
+    """Take the last answer, and the messages behind it, out of those that follow a prompt."""
+    for at in range(len(between) - 1, -1, -1):
+        if _is_answer(between[at].message):
+            answer, late = between[at], between[at + 1 :]
+            del between[at:]
+            return answer, late
+    return None, []
 
 
 def _is_plain(message: Mapping[str, Any]) -> bool:
