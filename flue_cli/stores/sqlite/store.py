@@ -273,9 +273,7 @@ class SqliteStore:
                 check_all_unchanged((head, *seen_forks), [one.head for one in going])
             forks.delete_session(db, state)
             self._index.purge_or_defer(db)
-        with self._connections.reader() as reader:
-            if reader:  # the log still has what was just overwritten in the file
-                reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connections.empty_wal()
 
     # Upkeep
 
