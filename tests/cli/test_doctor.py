@@ -295,6 +295,6 @@ def test_a_disk_that_is_nearly_full(flue: Flue, monkeypatch: pytest.MonkeyPatch,
     """A disk with too little room for comfort is told before it is full."""
     monkeypatch.setattr(checkup, "LOW_SPACE", 2**62)
     (finding,) = [
-        finding for finding in checkup.check_files(str(tmp_path / "flue.db")) if "left" in finding.message
+        finding for finding in checkup.check_disk(str(tmp_path / "flue.db")) if "left" in finding.message
     ]
     assert (finding.level, finding.advice) == ("problem", "free some space")

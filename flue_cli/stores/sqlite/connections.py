@@ -94,6 +94,11 @@ class Connections:
                     db.execute("PRAGMA synchronous = FULL")
             checkpoint.checkpoint_if_due(db, self.path)
 
+    def check_usable(self) -> None:
+        """Open the store as a turn does; raises StoreError, and FileNotFoundError if there is none."""
+        with translate_sqlite_errors(self.path):
+            self._connection()
+
     def empty_wal(self) -> None:
         """Remove from the write-ahead log what was overwritten in the file, unless a reader needs it."""
         with self.reader() as db:
