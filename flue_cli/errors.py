@@ -295,6 +295,13 @@ class OutputFailed(FlueError):
     type = "output_failed"
 
 
+class SystemLimit(FlueError):
+    """The system refuses what every command needs: it has too many open files."""
+
+    exit_code = 71
+    type = "system_limit"
+
+
 class StoppedBySignal(BaseException):
     """A signal arrived while no turn was running: leave with 128 + `signum`."""
 

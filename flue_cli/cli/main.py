@@ -16,6 +16,7 @@ from flue_cli.errors import (
     OutputFailed,
     StoppedBySignal,
     StoreError,
+    SystemLimit,
     UsageError,
     describe_exception,
     format_traceback,
@@ -46,9 +47,9 @@ def dispatch(argv: list[str]) -> int:
     except StoppedBySignal as stop:
         return 128 + stop.signum
     except CommandOSError as error:
-        return _report_bug(output, error.__cause__ or error)
+        return _report_unforeseen(output, error.__cause__ or error)
     except Exception as error:  # noqa: BLE001 - a bug of ours, and the user gets a sentence, not a traceback
-        return _report_bug(output, error)
+        return _report_unforeseen(output, error)
 
 
 def _invoke(argv: list[str], app: App) -> int:
@@ -121,6 +122,17 @@ def _write_down(error: FlueError, argv: list[str]) -> None:
         # Other messages may repeat parts of a prompt or reply, which the log must not hold.
         words = error.message if isinstance(error, StoreError) else None
         log.write("error", command=command, type=error.type, exit_code=error.exit_code, message=words)
+
+
+def _report_unforeseen(output: Output, error: BaseException) -> int:
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        limit = SystemLimit(
+            f"the system refuses to open more files: {error.strerror}",
+            hint="raise the limit (ulimit -n), or end other programs; what was stored is kept",
+        )
+        output.error(limit)
+        return limit.exit_code
+    return _report_bug(output, error)
 
 
 def _report_bug(output: Output, error: BaseException) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from flue_cli.errors import NothingToMove, SessionChanged, StoreError, TurnNotFound
+from flue_cli.errors import NotFound, NothingToMove, SessionChanged, StoreError, TurnNotFound
 from flue_cli.jsondata.strict import dumps
 from flue_cli.stores.contract import Store
-from flue_cli.stores.records import Entry, Pause, SessionHead
+from flue_cli.stores.queueing import SessionTaken, wait_for_session
+from flue_cli.stores.records import Entry, LeaseHolder, Pause, SessionHead
+from flue_cli.stores.rules import request_for
 from flue_cli.times import monotonic
 from flue_cli.turns.result import parse_data
 
@@ -77,16 +79,37 @@ def move_when_idle(
     deadline = monotonic() + wait
     while True:
         seconds_left = max(0.0, deadline - monotonic())
-        running = store.unsettled_prompt(head)
         try:
-            if running and running.outcome == "running":
-                store.move_head(head, head.turn, wait=seconds_left, pause=pause)  # only waits
             return move(store, head, wait=seconds_left, pause=pause)
-        except SessionChanged:
+        except (SessionChanged, NotFound) as error:
+            # The turn that is not found may be the one that runs.
+            waited = isinstance(error, NotFound) and _await_running_turn(
+                store, head, wait=seconds_left, pause=pause
+            )
             now = store.head(head.agent, head.name)
-            if now.uid != head.uid or now.version == head.version:
+            if now.uid != head.uid or (now.version == head.version and not waited):
                 raise
             head = now
+
+
+def _await_running_turn(store: Store, head: SessionHead, *, wait: float, pause: Pause) -> bool:
+    """Wait until the turn that runs after `head` is over; False if none runs. Raises SessionBusy.
+
+    Changes nothing. Store.move_head would wait too, but if the turn's process dies meanwhile, it settles the
+    prompt and moves back before it: the next prompt would not report it as interrupted.
+    """
+    waited = False
+
+    def attempt() -> SessionTaken | None:
+        nonlocal waited
+        running = store.unsettled_prompt(head)
+        if running is None or running.outcome != "running" or running.turn != head.turn + 1:
+            return None
+        waited = True
+        return SessionTaken(LeaseHolder(0, "", running.started_at), 1)
+
+    wait_for_session(attempt, request_for(head, wait), pause)
+    return waited
 
 
 def undone_fork(store: Store, head: SessionHead) -> str:

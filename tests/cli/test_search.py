@@ -322,6 +322,23 @@ def test_an_older_store_is_searched(path: Path, store: Store) -> None:
     assert upto(path) == (700, False, 700)
 
 
+def test_words_that_an_older_flue_indexed_decomposed(index_alone: None, path: Path, store: Store) -> None:
+    """A Flue that indexed texts as they were left the pieces of decomposed words: they are found composed."""
+    texts = [f"e\u0301clair {number}" for number in range(20)]
+    store.import_session(AGENT, "old", answered_entries(texts))
+    store.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("INSERT INTO words (words) VALUES ('delete-all')")
+        for number in range(20):
+            db.execute("INSERT INTO words (rowid, said) VALUES (?, ?)", (number + 1, f"e clair {number} ok"))
+        db.execute("UPDATE indexed SET upto = 20")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'index_of_composed_words'")
+        db.execute("PRAGMA user_version = 4")
+
+    assert search_prompts(store, "éclair 7") == ["e\u0301clair 7"]
+    assert [finding for finding in store.health() if finding.level == "problem"] == []
+
+
 SECRETS = [f"{number * 7919 % 9973:04}Hunter{number:03}" for number in range(200)]
 
 

@@ -372,6 +372,21 @@ def test_a_turn_that_a_crash_left_is_settled(counting: Flue) -> None:
     assert say(counting, "a", "three") == (0, "3 4\n", "")
 
 
+def test_a_prompt_that_dies_while_an_undo_waits_is_reported(counting: Flue) -> None:
+    """An undo that waits for a turn whose process dies has nothing to undo, and does not drop its prompt."""
+    chat = counting.start("chat", "counting", "-s", "a", "wait", stdin=subprocess.DEVNULL)
+    assert chat.stdout.readline() == b"waiting\n"
+    waiting = counting.start("sessions", "undo", "a", "--wait", "30")
+    time.sleep(0.5)
+    assert waiting.poll() is None
+    chat.kill()
+    chat.wait()
+    _, err = waiting.communicate(timeout=20)
+
+    assert (waiting.returncode, err[:6]) == (3, b"error:")
+    assert "turn 1 was interrupted" in say(counting, "a", "next").err
+
+
 def test_two_processes_undo_no_turn_twice(counting: Flue) -> None:
     """Of undos at the same time each takes back a turn of its own, or finds that another was first (4)."""
     say(counting, "a", *(f"turn {number}" for number in range(8)))

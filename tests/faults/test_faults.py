@@ -189,6 +189,42 @@ def test_a_first_turn_with_a_fault(flue: Flue, fault: str) -> None:
     assert outcomes & {"interrupted", "saved"}
 
 
+@pytest.mark.parametrize(
+    ("error", "message", "hint"),
+    [
+        ("EDQUOT", "cannot grow: your quota is used up", "free some space"),
+        ("ENOSPC", "cannot grow: the disk is full", "free some space"),
+        ("EIO", "failed: disk I/O error", "the disk fails"),
+    ],
+)
+def test_a_disk_that_takes_nothing(flue: Flue, error: str, message: str, hint: str) -> None:
+    """A disk that refuses every write is described with its own reason, and nothing is lost."""
+    assert flue("chat", "greeting", "-s", "a", "my name is Ada", stdin=None).code == 0
+    done = subprocess.run(
+        ["strace", "-f", "--seccomp-bpf", "-o", os.devnull, "-e", "trace=pwrite64",
+         "-e", f"inject=pwrite64:error={error}", *flue.command, "chat", "greeting", "-s", "a", "hi"],
+        env=flue.env, cwd=flue.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (5, "")
+    assert message in done.stderr
+    assert f"hint: {hint}" in done.stderr
+    assert flue("chat", "greeting", "-s", "a", "hi", stdin=None).out.startswith("Hello again, Ada")
+
+
+def test_doctor_on_a_disk_without_shared_memory(flue: Flue) -> None:
+    """The check-up finds what the next turn would find, although the store can still be read there."""
+    assert flue("chat", "greeting", "-s", "a", "my name is Ada", stdin=None).code == 0
+    done = subprocess.run(
+        ["strace", "-f", "-qq", "-o", os.devnull, "-P", f"{flue.store}-shm", "-e", "trace=mmap",
+         "-e", "inject=mmap:error=ENODEV", *flue.command, "doctor"],
+        env=flue.env, cwd=flue.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    problems = [line for line in done.stdout.splitlines() if line.startswith("problem")]
+    assert (done.returncode, len(problems)) == (1, 1)
+    assert "without shared memory" in problems[0]
+    assert "1 sessions" in done.stdout
+
+
 def test_a_disk_without_shared_memory(flue: Flue) -> None:
     """Where the store's shared memory cannot be mapped (9p, virtiofs), one sentence says so; nothing is lost."""
     assert flue("chat", "greeting", "-s", "a", "my name is Ada", stdin=None).code == 0

@@ -6,18 +6,23 @@ import errno
 import os
 import resource
 import sqlite3
+import subprocess
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from support.requirements import needs, needs_root
 
 from flue_cli.errors import StoreError
 from flue_cli.stores import open_store
 from flue_cli.stores.sqlite.file_errors import translate_sqlite_errors
+from flue_cli.stores.sqlite.maintenance import checkup
 from flue_cli.testing.run_turns import run_turn
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from conftest import Flue
 
 
 def refusal(path: Path | str) -> StoreError:
@@ -85,6 +90,42 @@ def test_an_error_of_the_system_has_a_hint(tmp_path: Path, number: int) -> None:
     assert caught.value.hint
 
 
+def test_a_disk_that_lacks_something_before_the_first_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check-up tries out locks and shared memory where the store will be, and leaves nothing there."""
+    path = tmp_path / "new" / "flue.db"
+
+    def problems() -> list[str]:
+        return [finding.message for finding in checkup.check_disk(str(path)) if "without" in finding.message]
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    assert problems() == []
+    for function, feature in (("mmap.mmap", "shared memory"), ("fcntl.lockf", "locks")):
+        monkeypatch.setattr(function, refuse)
+        assert problems() == [f"the store {path} is on a file system without {feature}, which a store needs"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_mounted_read_only(tmp_path: Path) -> None:
+    """A store on a read-only disk is not blamed on permissions: changing them would not help."""
+    needs_root()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", tmp_path], check=False)
+    needs(mounted.returncode == 0, "to mount a small disk")
+    try:
+        path = tmp_path / "flue.db"
+        with closing(open_store(str(path))) as store:
+            run_turn(store, "first")
+        subprocess.run(["mount", "-o", "remount,ro", tmp_path], check=True)
+        error = refusal(path)
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert "Read-only file system" in error.message
+    assert "mounted read-only" in error.hint
+
+
 def sqlite_error(code: int) -> sqlite3.OperationalError:
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = code
@@ -115,3 +156,20 @@ def test_locks_that_nobody_can_have(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("fcntl.lockf", refuse)
     with pytest.raises(StoreError, match="without locks"), translate_sqlite_errors(str(tmp_path / "flue.db")):
         raise sqlite_error(sqlite3.SQLITE_BUSY)
+
+
+@pytest.mark.parametrize("limit", [7, 10])
+def test_a_low_limit_of_open_files(flue: Flue, limit: int) -> None:
+    """Wherever a command runs out of files to open, it says that, and calls it no bug of its own."""
+    assert flue("chat", "greeting", "-s", "a", "my name is Ada").code == 0
+
+    def lower() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+    process = flue.start("chat", "greeting", "-s", "a", "hi", preexec_fn=lower)
+    out, err = process.communicate()
+    assert process.returncode in (5, 71)
+    assert out == b""
+    assert b"Too many open files" in err
+    assert b"ulimit -n" in err
+    assert flue("chat", "greeting", "-s", "a", "hi").out.startswith("Hello again, Ada")

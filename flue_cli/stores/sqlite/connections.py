@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from flue_cli.errors import StoreError
+from flue_cli.stores.sqlite import checkpoint
 from flue_cli.stores.sqlite.database_file import (
     begin_immediate,
     connect,
@@ -36,7 +37,11 @@ class Connections:
         """Enable group commit for transactions that ask for it."""
         from flue_cli.stores.sqlite.group_commit import GroupCommitter
 
-        self._group_committer = GroupCommitter(self._connect_group, self._check_group_in_place)
+        self._group_committer = GroupCommitter(
+            self._connect_group,
+            self._check_group_in_place,
+            lambda db: checkpoint.checkpoint_if_due(db, self.path),
+        )
 
     @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection | None]:
@@ -87,6 +92,18 @@ class Connections:
                     db.execute("ROLLBACK")
                 if not durable:
                     db.execute("PRAGMA synchronous = FULL")
+            checkpoint.checkpoint_if_due(db, self.path)
+
+    def check_usable(self) -> None:
+        """Open the store as a turn does; raises StoreError, and FileNotFoundError if there is none."""
+        with translate_sqlite_errors(self.path):
+            self._connection()
+
+    def empty_wal(self) -> None:
+        """Remove from the write-ahead log what was overwritten in the file, unless a reader needs it."""
+        with self.reader() as db:
+            if db:
+                checkpoint.empty_wal(db, self.path)
 
     def disconnect(self) -> None:
         """Close the calling thread's connection."""

@@ -99,6 +99,7 @@ def open_database(
     )
     # Bytes that are no text any more are found by their checksum, which can name the turn.
     connection.text_factory = lambda data: data.decode(errors="surrogateescape")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")  # see checkpoint.py
     return connection
 
 

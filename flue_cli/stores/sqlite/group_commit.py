@@ -32,11 +32,18 @@ class GroupCommitter:
     """One connection to a store for the transactions of many threads."""
 
     def __init__(
-        self, connect: Callable[[bool], sqlite3.Connection], check_in_place: Callable[[], object]
+        self,
+        connect: Callable[[bool], sqlite3.Connection],
+        check_in_place: Callable[[], object],
+        checkpoint_if_due: Callable[[sqlite3.Connection], object],
     ) -> None:
-        """`connect(create)` opens the store; `check_in_place` raises if its file was removed or replaced."""
+        """`connect(create)` opens the store; `check_in_place` raises if its file was removed or replaced.
+
+        `checkpoint_if_due` is called after each commit.
+        """
         self._connect = connect
         self._check_in_place = check_in_place
+        self._checkpoint_if_due = checkpoint_if_due
         self._db: sqlite3.Connection | None = None
         self._connection_lock = threading.Lock()
         self._arrivals_lock = threading.Lock()
@@ -128,6 +135,8 @@ class GroupCommitter:
             if db.in_transaction:
                 self._roll_back(db)
             group.ended.set()
+        if not group.error:
+            self._checkpoint_if_due(db)
 
     def _roll_back(self, db: sqlite3.Connection) -> None:
         try:

@@ -273,9 +273,7 @@ class SqliteStore:
                 check_all_unchanged((head, *seen_forks), [one.head for one in going])
             forks.delete_session(db, state)
             self._index.purge_or_defer(db)
-        with self._connections.reader() as reader:
-            if reader:  # the log still has what was just overwritten in the file
-                reader.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connections.empty_wal()
 
     # Upkeep
 
@@ -345,16 +343,25 @@ class SqliteStore:
         from flue_cli.stores.sqlite.maintenance import checkup
 
         yield checkup.check_sqlite_version()
-        if not os.path.lexists(self.path):
-            yield HealthFinding("ok", f"there is no store yet: the first prompt makes {self.path}")
-            return
+        refused: StoreError | None = None
         try:
+            if not os.path.lexists(self.path):
+                yield HealthFinding("ok", f"there is no store yet: the first prompt makes {self.path}")
+                yield from checkup.check_disk(self.path)
+                return
             yield from checkup.check_files(self.path)
+            yield from checkup.check_disk(self.path)
+            try:
+                self._connections.check_usable()
+            except StoreError as error:  # it may be readable nevertheless
+                refused = error
+                yield HealthFinding("problem", error.message, error.hint)
             with self._connections.reader() as db:
                 if db:
                     yield from checkup.check_content(db, self._locks.is_held)
         except StoreError as error:
-            yield HealthFinding("problem", error.message, error.hint)
+            if refused is None or error.message != refused.message:
+                yield HealthFinding("problem", error.message, error.hint)
 
     def disconnect(self) -> None:
         self._index.purge_deferred()

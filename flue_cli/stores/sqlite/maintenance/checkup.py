@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from flue_cli.errors import SessionChanged, StoreDamaged
 from flue_cli.stores.records import HealthFinding, SessionHead
 from flue_cli.stores.sqlite import entry_codec, entry_queries, timeline
+from flue_cli.stores.sqlite.file_errors import missing_feature, missing_feature_error
 from flue_cli.stores.sqlite.schema import SCHEMA_VERSION
 from flue_cli.stores.sqlite.search import fts_index
 from flue_cli.stores.sqlite.session_rows import SELECT_SESSION, SessionRow, parse_session_row
@@ -30,7 +31,7 @@ _MAX_DAMAGES = 20
 
 
 def check_sqlite_version(version: tuple[int, int, int] = sqlite3.sqlite_version_info[:3]) -> HealthFinding:
-    """Tell if this SQLite has the WAL-reset bug, which a race of two writers can, very rarely, set off.
+    """Name this SQLite, and tell if it has the WAL-reset bug, which Flue itself avoids (see checkpoint.py).
 
     Source: SQLite's release notes, 3.51.3 (and the same fix in 3.50.7 and 3.44.6).
     """
@@ -39,14 +40,14 @@ def check_sqlite_version(version: tuple[int, int, int] = sqlite3.sqlite_version_
     if mended:
         return HealthFinding("ok", f"SQLite {name}")
     return HealthFinding(
-        "note",
-        f"SQLite {name} has the WAL-reset bug: two writers at the same instant may, rarely, damage a store",
-        "keep backups, or use a Python whose SQLite is 3.51.3, 3.50.7, 3.44.6 or newer",
+        "ok",
+        f"SQLite {name}: any number of Flue processes may write to a store at once (its WAL-reset bug needs"
+        " checkpoints beside writers, which Flue does not make)",
     )
 
 
 def check_files(path: str) -> Iterator[HealthFinding]:
-    """The file and its folder: who may read and write there, on what kind of disk, with how much room."""
+    """The file and its folder: who may read and write there, and how long the log is."""
     folder = os.path.dirname(path)
     files = [(file, 0o077, 0o600) for file in (path, f"{path}-wal", f"{path}-shm")]
     for place, forbidden, right in (*files, (folder, 0o022, 0o700)):
@@ -62,6 +63,17 @@ def check_files(path: str) -> Iterator[HealthFinding]:
             yield HealthFinding("problem", f"{place} can be {what} by others ({mode:04o})", advice)
         if found.st_uid != os.geteuid() and place == path:
             yield HealthFinding("note", f"{place} belongs to another user (uid {found.st_uid})")
+    if os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal") > _LARGE_WAL:
+        size = os.path.getsize(f"{path}-wal") // 2**20
+        advice = "it is emptied when no process has the store open"
+        yield HealthFinding("note", f"the store's write-ahead log has grown to {size} MiB", advice)
+
+
+def check_disk(path: str) -> Iterator[HealthFinding]:
+    """The disk that the store at `path` is on, or will be: its kind, what it lacks, and its room."""
+    folder = os.path.dirname(path)
+    while not os.path.isdir(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
     kind = file_system_type(folder)
     if kind in _NETWORK_FILE_SYSTEMS:
         yield HealthFinding(
@@ -69,14 +81,13 @@ def check_files(path: str) -> Iterator[HealthFinding]:
             f"{folder} is on a network file system ({kind}), where SQLite's locks cannot be relied on",
             "move the store to a disk of this machine, and name it with --store or FLUE_STORE",
         )
+    elif feature := missing_feature(folder):
+        error = missing_feature_error(path, feature)
+        yield HealthFinding("problem", error.message, error.hint)
     room = os.statvfs(folder)
     if room.f_bavail * room.f_frsize < LOW_SPACE:
         left = room.f_bavail * room.f_frsize // 2**20
         yield HealthFinding("problem", f"{folder} has {left} MiB left", "free some space")
-    if os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal") > _LARGE_WAL:
-        size = os.path.getsize(f"{path}-wal") // 2**20
-        advice = "it is emptied when no process has the store open"
-        yield HealthFinding("note", f"the store's write-ahead log has grown to {size} MiB", advice)
 
 
 def check_content(db: sqlite3.Connection, is_held: Callable[[SessionRow], bool]) -> Iterator[HealthFinding]:

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from contextlib import closing, suppress
 
+from flue_cli.stores.sqlite.checkpoint import empty_wal
 from flue_cli.stores.sqlite.database_file import open_database
 from flue_cli.stores.sqlite.entry_codec import TEXT_COLUMNS
 from flue_cli.stores.statistics import DAY, SessionCount, Statistics, TurnTally, compute_statistics
@@ -62,7 +63,7 @@ def vacuum_file(path: str, seconds: float) -> int:
             return 0
         db.execute("PRAGMA secure_delete = ON")
         _execute_within(db, "VACUUM", seconds)
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        empty_wal(db, path)
     return max(0, before - _store_bytes(path))
 
 

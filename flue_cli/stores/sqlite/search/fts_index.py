@@ -157,7 +157,7 @@ class IndexMaintenance:
                         db, _CATCH_UP_ENTRIES
                     )
                 if state.has_deleted_words:
-                    self._checkpoint()
+                    self._connections.empty_wal()
         except StoreError:  # read-only, full or busy: the search scans more
             return
 
@@ -174,7 +174,7 @@ class IndexMaintenance:
                 index_next_entries(db, _CATCH_UP_ENTRIES)
                 state = index_state(db)
                 behind = state.upto < state.newest
-        self._checkpoint()
+        self._connections.empty_wal()
 
     def purge_or_defer(self, db: sqlite3.Connection) -> None:
         """Purge deleted words in the transaction of a delete; from a large index, when the store closes.
@@ -195,15 +195,9 @@ class IndexMaintenance:
         try:
             with self._connections.transaction() as db:
                 purge_deleted_words(db)
-            self._checkpoint()
+            self._connections.empty_wal()
         except StoreError:  # `indexed.erased` is still 1: the next search purges
             return
-
-    def _checkpoint(self) -> None:
-        """Empty the WAL, which still has what was just overwritten in the file."""
-        with self._connections.reader() as db:
-            if db:
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _insert_words(db: sqlite3.Connection, texts: Iterable[EntryText]) -> None:
