@@ -81,8 +81,6 @@ class TurnOptions(NamedTuple):
         """Return the options; raise UsageError if they do not go together, or with `prompt`."""
         if self.lines and prompt is not None:
             raise UsageError("--lines reads its prompts from standard input: leave out the PROMPT")
-        if self.key == "":
-            raise UsageError("--turn-key is empty")
         if self.lines and self.key:
             raise UsageError("--turn-key names one turn, and --lines makes many")
         if self.watch and (self.lines or prompt is not None):
