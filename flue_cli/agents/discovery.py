@@ -12,6 +12,12 @@ from typing import Any, NamedTuple
 
 from flue_cli.agents.code_place import MODULE_PREFIX, failed_place
 from flue_cli.agents.origin import agent_origin
+from flue_cli.agents.search_path import (
+    describe_search,
+    is_agent_path,
+    project_folders,
+    refuse_foreign_folder,
+)
 from flue_cli.errors import (
     AgentError,
     AgentNotFound,
@@ -40,7 +46,8 @@ ENTRY_POINTS = "flue.agents"
 class AgentSource(NamedTuple):
     """Source of an agent: its name, its file, and the place of discovery.
 
-    `origin` is `--agents`, `FLUE_AGENTS`, `config.toml`, `./agents`, `user`, `sample` or `package NAME`.
+    `origin` is `--agents`, `FLUE_AGENTS`, `config.toml`, `./agents` (or `../agents` and so on), `user`,
+    `sample`, `package NAME`, or `file` if the agent was named by the path of its file.
     For a package's agent, `module` is the module to import and `attribute` the dotted name in it.
     """
 
@@ -69,14 +76,16 @@ class Agent(NamedTuple):
 def find_agent(settings: Settings, name: str) -> AgentSource:
     """Find the first agent called `name` on the search path.
 
-    Raises BadName, AgentNotFound (its hint suggests similar names), and UsageError if the agent is in a
-    `./agents` folder of another user.
+    Raises BadName, AgentNotFound (its hint has similar names, or the places of the search), and UsageError if
+    the agent is in a project's folder of another user.
     """
     wanted = check_agent_name(name)
+    if settings.agent_file and (source := agent_in_file(settings.agent_file)).name == wanted:
+        return source
     for origin, folder in _agent_search_path(settings):
         for source in _agents_in_folder(origin, folder):
             if source.name == wanted:
-                _refuse_foreign_folder(source, folder)
+                refuse_foreign_folder(source.name, origin, source.path, folder)
                 return source
     for source in _agents_in_packages():
         if source.name == wanted:
@@ -84,8 +93,39 @@ def find_agent(settings: Settings, name: str) -> AgentSource:
     from difflib import get_close_matches
 
     near = get_close_matches(wanted, [source.name for source in list_agents(settings)], n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "see: flue agents list"
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    else:
+        folders = [place for place in _agent_search_path(settings) if place[0] != "sample"]
+        hint = f"looked in {describe_search(folders)} and the samples; see: flue agents list"
     raise AgentNotFound(f"there is no agent '{safe_line(name)}'", hint=hint)
+
+
+def agent_in_file(file: str) -> AgentSource:
+    """Return the source of the agent in `file`, which is a Python file or a folder with an `__init__.py`.
+
+    Raises AgentNotFound if there is no such file, and BadName if its name cannot be an agent's.
+    """
+    path = os.path.abspath(os.path.expanduser(file))
+    folder, base = os.path.split(path)
+    if os.path.isfile(package := os.path.join(path, "__init__.py")):
+        return AgentSource(check_agent_name(base), package, "file")
+    if not os.path.isfile(path):
+        hint = f"did you mean {file}.py?" if os.path.isfile(f"{path}.py") else ""
+        raise AgentNotFound(f"there is no file {safe_line(file)}", hint=hint)
+    name = os.path.basename(folder) if base == "__init__.py" else base.removesuffix(".py")
+    return AgentSource(check_agent_name(name), path, "file")
+
+
+def settings_for_agent(settings: Settings, agent: str) -> tuple[Settings, str]:
+    """Return the name of an agent that was given as NAME or FILE.py, and settings in which it is found.
+
+    Raises as `agent_in_file`.
+    """
+    if not is_agent_path(agent):
+        return settings, agent
+    source = agent_in_file(agent)
+    return settings._replace(agent_file=source.path), source.name
 
 
 def find_agent_origin(settings: Settings, name: str) -> str:
@@ -98,6 +138,9 @@ def list_agents(settings: Settings) -> list[AgentSource]:
     from flue_cli.agents.helper_modules import helper_modules
 
     winners: dict[str, AgentSource] = {}
+    if settings.agent_file:
+        source = agent_in_file(settings.agent_file)
+        winners[source.name] = source
     for origin, folder in _agent_search_path(settings):
         sources = list(_agents_in_folder(origin, folder))
         helpers = helper_modules(source.path for source in sources if not is_folder_agent(source))
@@ -252,7 +295,7 @@ def _agent_search_path(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "--agents", folder
     yield from (("FLUE_AGENTS", folder) for folder in settings.agent_path)
     yield from (("config.toml", folder) for folder in settings.config_agents)
-    yield "./agents", "agents"
+    yield from project_folders()
     yield "user", os.path.join(settings.home, "agents")
     yield "sample", _samples_folder()
 
@@ -281,45 +324,15 @@ def _agents_in_folder(origin: str, folder: str) -> Iterator[AgentSource]:
 
 def _agents_in_packages() -> Iterator[AgentSource]:
     """Locate the agents of installed packages, without importing them."""
-    from flue_cli.agents.entry_points import may_have_entry_points
+    from flue_cli.agents.entry_points import find_module_file, may_have_entry_points
 
     if not may_have_entry_points(ENTRY_POINTS):
         return
     from importlib.metadata import entry_points
 
     for point in entry_points(group=ENTRY_POINTS):
-        path = _find_module_file(point.module)
+        path = find_module_file(point.module)
         if path:
             distribution = point.dist.name if point.dist else point.module
             name = point.name.replace("_", "-")
             yield AgentSource(name, path, f"package {distribution}", point.module, point.attr or "agent")
-
-
-def _find_module_file(module: str) -> str:
-    """Return the source file of a dotted module, "" if there is none."""
-    # Not importlib.util.find_spec, which would import the parents of the module.
-    from importlib.machinery import PathFinder
-
-    search: list[str] | None = None
-    path = ""
-    name = ""
-    for part in module.split("."):
-        name = f"{name}.{part}" if name else part
-        spec = PathFinder.find_spec(name, search)
-        if spec is None:
-            return ""
-        path = spec.origin or ""
-        search = list(spec.submodule_search_locations or ())
-    return path if path.endswith(".py") else ""
-
-
-def _refuse_foreign_folder(source: AgentSource, folder: str) -> None:
-    """Raise UsageError if `source` is in a ./agents folder of another user."""
-    # As git's safe.directory: in a shared folder anybody could place an ./agents.
-    if source.origin != "./agents":
-        return
-    if {os.stat(folder).st_uid, os.stat(source.path).st_uid} != {os.geteuid()}:
-        raise UsageError(
-            f"./agents belongs to another user, so its agent '{source.name}' is not run",
-            hint="if you trust it: --agents ./agents",
-        )

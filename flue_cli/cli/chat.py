@@ -11,6 +11,7 @@ import typer
 
 from flue_cli.agents import discovery
 from flue_cli.agents.discovery import Agent, AgentSource
+from flue_cli.agents.search_path import is_agent_path, short_path
 from flue_cli.cli import stdin
 from flue_cli.cli.agent_run import collect_garbage, prepare_for_agents
 from flue_cli.cli.app import App
@@ -42,7 +43,7 @@ from flue_cli.cli.session_choice import (
 )
 from flue_cli.cli.turn_output import output_format_name
 from flue_cli.cli.turn_run import WATCH_NEEDS_CHAT, TurnOptions, TurnRun
-from flue_cli.errors import AgentError, OtherAgent, SessionExists, UsageError
+from flue_cli.errors import AgentError, FlueError, OtherAgent, SessionExists, UsageError
 from flue_cli.render.notices import show_traceback
 from flue_cli.settings import Settings
 from flue_cli.stores.records import ABSENT
@@ -62,7 +63,7 @@ def chat(
             metavar="[AGENT]",
             autocompletion=complete_agents,
             show_default=False,
-            help="The agent to talk to.",
+            help="The agent to talk to: its name, or its file.",
         ),
     ] = None,
     prompt: Annotated[
@@ -130,9 +131,24 @@ def chat(
     settings = load_settings("memory:" if no_save else store_url, agents_dirs, wait=wait, timeout=timeout)
     style = settings.chat
     settings = settings._replace(chat=style._replace(toolbar=style.toolbar and not no_toolbar))
+    if agent and is_agent_path(agent):
+        settings, agent, options = _use_agent_file(settings, agent, options)
     with open_run_store(settings) as store:
         target = choose_session(app, store, settings, agent, prompt, flags)
         converse(app, settings, store, target, prompt, options)
+
+
+def _use_agent_file(settings: Settings, file: str, options: TurnOptions) -> tuple[Settings, str, TurnOptions]:
+    """Return settings in which the agent in `file` is found, its name, and options to find it again."""
+    with_file, name = discovery.settings_for_agent(settings, file)
+    try:
+        is_found = discovery.find_agent(settings, name).path == with_file.agent_file
+    except FlueError:
+        is_found = False
+    if not is_found:
+        folder = os.path.dirname(with_file.agent_file.removesuffix("/__init__.py"))
+        options = options._replace(repeat=(*options.repeat, "--agents", folder))
+    return with_file, name, options
 
 
 def converse(
@@ -276,7 +292,7 @@ def _load_agent_with_notice(source: AgentSource) -> "LoadedAgent":
     """Load the agent for a conversation, with a notice if it hides a sample agent."""
     from flue_cli.repl.agent_file import load_agent_file
 
-    remark = f"using {_relative_path(source.path)}" if discovery.hides_sample(source) else ""
+    remark = f"using {short_path(source.path, source.origin)}" if discovery.hides_sample(source) else ""
     return load_agent_file(source)._replace(notice=remark)
 
 
@@ -288,9 +304,3 @@ def _show_load_traceback(app: App, options: TurnOptions) -> Iterator[None]:
     except AgentError as error:
         show_traceback(error, app.output, verbose=options.verbose)
         raise
-
-
-def _relative_path(path: str) -> str:
-    """Shorten a path to a relative one if it is below the current folder."""
-    below = os.path.relpath(path)
-    return path if below.startswith("..") else os.path.join(".", below)

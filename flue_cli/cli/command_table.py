@@ -49,6 +49,12 @@ def root_command(*, with_options: bool = True) -> Any:
     return typer.main.get_command(app)
 
 
+def subcommands(group: str) -> dict[str, Any]:
+    """Return the commands of a group, by name."""
+    commands: dict[str, Any] = _load_target(COMMANDS[group][0])
+    return commands
+
+
 def flue(
     version: Annotated[
         bool,

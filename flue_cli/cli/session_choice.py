@@ -91,11 +91,20 @@ def choose_session(
         return _resumed(store, agent, flags.resume)
     agent = agent or settings.agent
     if not agent:
-        raise UsageError("which agent?", hint="flue chat AGENT; see: flue agents list")
+        agent = _chosen_agent(app, settings)
     if flags.session is None:
         return _generated(store, check_agent_name(agent))
     agent = check_agent_name(agent)
     return SessionTarget(agent, _name(store, agent, flags.session), "new" if flags.new else "any")
+
+
+def _chosen_agent(app: App, settings: Settings) -> str:
+    """Ask for the agent on a terminal; elsewhere raise UsageError."""
+    if not (stdin.is_terminal() and app.output.is_terminal):
+        raise UsageError("no agent is named", hint="name one: flue chat AGENT; see: flue agents list")
+    from flue_cli.cli.agent_choice import ask_for_agent
+
+    return ask_for_agent(app, settings)
 
 
 def _name(store: Store, agent: str, name: str) -> str:

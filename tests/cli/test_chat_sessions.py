@@ -131,8 +131,12 @@ def test_flags_that_make_no_sense_are_refused(flue: Flue, flags: tuple[str, ...]
 
 
 def test_an_agent_must_be_named(flue: Flue) -> None:
-    """Without an AGENT there is nobody to talk to; a near miss is guessed."""
-    assert flue("chat", stdin="hi").code == 2
+    """Without an AGENT, off a terminal, there is nobody to talk to; a near miss is guessed."""
+    assert flue("chat", stdin="hi") == (
+        2,
+        "",
+        "error: no agent is named\nhint: name one: flue chat AGENT; see: flue agents list\n",
+    )
     done = flue("chat", "greting", "hi", stdin=None)
     assert (done.code, "did you mean greeting?" in done.err) == (3, True)
 
