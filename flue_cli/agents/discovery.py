@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from flue_cli.agents.archives import names_in_archive, read_code
 from flue_cli.agents.code_place import MODULE_PREFIX, failed_place
 from flue_cli.agents.origin import agent_origin
 from flue_cli.agents.search_path import (
@@ -156,10 +157,10 @@ def hides_sample(source: AgentSource) -> bool:
     """True if `source` hides one of Flue's own samples."""
     if source.origin == "sample":
         return False
-    folder = _samples_folder()
+    path = os.path.realpath(source.path)
     return any(
-        sample.name == source.name and not os.path.samefile(sample.path, source.path)
-        for sample in _agents_in_folder("sample", folder)
+        sample.name == source.name and os.path.realpath(sample.path) != path
+        for sample in _agents_in_folder("sample", _samples_folder())
     )
 
 
@@ -176,8 +177,7 @@ def load_agent(source: AgentSource) -> Agent:
 
     signal_state = SignalState()
     try:
-        with open(source.path, "rb") as file:
-            code = file.read()
+        code = read_code(source.path)
         module = import_module(source.module) if source.module else _execute_source(source, code)
         function: Any = module
         for part in source.attribute.split("."):
@@ -303,20 +303,22 @@ def _agent_search_path(settings: Settings) -> Iterator[tuple[str, str]]:
 def _samples_folder() -> str:
     """Return the folder of the samples: the wheel's copy, or in a checkout its original."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    shipped = os.path.join(package, "samples")
-    return shipped if os.path.isdir(shipped) else os.path.join(os.path.dirname(package), "agents")
+    shipped, original = os.path.join(package, "samples"), os.path.join(os.path.dirname(package), "agents")
+    return original if os.path.isdir(original) and not os.path.isdir(shipped) else shipped
 
 
 def _agents_in_folder(origin: str, folder: str) -> Iterator[AgentSource]:
     try:
-        names = sorted(os.listdir(folder), reverse=True)  # 'a_b.py' before 'a-b.py'
+        names, is_packed = os.listdir(folder), False
+    except NotADirectoryError:
+        names, is_packed = list(names_in_archive("samples")) if origin == "sample" else [], True
     except OSError:
         return
-    for name in names:
+    for name in sorted(names, reverse=True):  # 'a_b.py' before 'a-b.py'
         if name.startswith(("_", ".")):
             continue
         path = os.path.abspath(os.path.join(folder, name))
-        if name.endswith(".py") and os.path.isfile(path):
+        if name.endswith(".py") and (is_packed or os.path.isfile(path)):
             yield AgentSource(name.removesuffix(".py").replace("_", "-"), path, origin)
         elif os.path.isfile(package := os.path.join(path, "__init__.py")):
             yield AgentSource(name.replace("_", "-"), package, origin)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-import flue_cli
 from flue_cli.agents import discovery
 from flue_cli.agents.description import describe
 from flue_cli.agents.discovery import AgentSource
@@ -176,9 +175,9 @@ def _note_namesakes(app: App, name: str, path: str) -> None:
 
 def _write_template(path: str, template: str) -> None:
     """Copy a template to `path`; raise FileExists if something is there."""
-    source = os.path.join(os.path.dirname(flue_cli.__file__), "templates", f"{template}.py")
-    with open(source, encoding="utf-8") as file:
-        text = file.read()
+    from importlib.resources import files
+
+    text = files("flue_cli").joinpath("templates", f"{template}.py").read_text(encoding="utf-8")
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "x", encoding="utf-8") as agent:

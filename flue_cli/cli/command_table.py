@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_shells
+from flue_cli.docstrings import docstring
 from flue_cli.errors import UsageError
 
 COMMANDS = {
@@ -45,7 +46,7 @@ GROUPS = tuple(name for name, (target, _) in COMMANDS.items() if target.endswith
 def root_command(*, with_options: bool = True) -> Any:
     """Build the `flue` command; without its own options it is built faster, and can run every subcommand."""
     app = _typer(_Root)
-    app.callback()(flue if with_options else _nothing)
+    app.callback(help=docstring(flue))(flue if with_options else _nothing)
     return typer.main.get_command(app)
 
 
@@ -195,7 +196,7 @@ def _load_target(target: str | Callable[..., None]) -> Any:
 
 def _command(name: str, function: Callable[..., None]) -> Any:
     app = _typer(None)
-    app.command(name, cls=_Command)(function)
+    app.command(name, cls=_Command, help=docstring(function))(function)
     return typer.main.get_command(app)
 
 
