@@ -109,7 +109,7 @@ def test_what_was_added_to_the_prompt_is_said_on_a_terminal(flue: Flue) -> None:
     told = os.read(screen, 4096).decode()
     os.close(screen)
 
-    assert "added 10 bytes of standard input to the prompt (-n leaves standard input alone)\r\n" in told
+    assert "added 10 bytes of standard input to the prompt (-n leaves standard input alone)" in told
     assert flue("chat", "greeting", "-s", "one", "hello", stdin="two\n").err == ""
 
 
@@ -277,7 +277,7 @@ def test_keep_going_does_not_outlive_a_signal(flue: Flue) -> None:
 
     _, err = process.communicate()
     assert process.returncode == -signal.SIGINT
-    assert err.decode().splitlines() == ["stopped at line 2: 2 lines were not run", "error: cancelled"]
+    assert err.decode().splitlines() == ["stopped at line 2: 2 lines were not run", "cancelled"]
 
 
 def test_a_stuck_agent_ends_a_run_of_lines(flue: Flue) -> None:
