@@ -134,6 +134,7 @@ def _load_current_agent(
 
 
 def _in_file(name: str, file: str) -> AgentSource:
+    file = os.path.expanduser(file)
     path = os.path.abspath(os.path.join(file, "__init__.py") if os.path.isdir(file) else file)
     if not os.path.isfile(path):
         raise AgentNotFound(f"there is no file {path}")

@@ -65,12 +65,17 @@ class SessionFlags(NamedTuple):
         }
         ways = [flag for flag, on in given.items() if on]
         if len(ways) > 1:
-            raise UsageError(f"{' and '.join(ways)} do not go together: each names a session")
+            raise UsageError(f"{' and '.join(ways)} each choose a session", hint="use one of them")
         comes_back = ways not in ([], ["-s"])
         if self.new and comes_back:
-            raise UsageError(f"--new and {ways[0]} do not go together")
+            raise UsageError(
+                f"--new begins a session, and {ways[0]} goes on with one", hint="leave one of them out"
+            )
         if not keeps and comes_back:
-            raise UsageError(f"--no-save and {ways[0]} do not go together: there is nothing to come back to")
+            raise UsageError(
+                f"--no-save begins with nothing, and {ways[0]} goes on with a saved session",
+                hint="leave one of them out",
+            )
         if key and not ways:
             raise UsageError("--turn-key needs a session to look in", hint="name one: -s NAME")
         return self

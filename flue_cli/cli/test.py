@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -76,11 +77,11 @@ def check_scripts(
     """  # noqa: D301 - Typer's mark for a paragraph to be left as it is
     app: App = ctx.obj
     settings = load_settings(agents=agents_dirs, timeout=timeout)
-    scripts = [_read(path) for path in find_scripts(paths or ["."])]
+    scripts = [_read(path) for path in find_scripts(map(os.path.expanduser, paths or ["."]))]
     sources = _find_sources(settings, scripts)
     prepare_for_agents(app)
     with closing(DryRunner()) as dry_runner:
-        run = _Run(app, TestOptions(update, junit, verbose), dry_runner, settings.timeout)
+        run = _Run(app, TestOptions(update, os.path.expanduser(junit), verbose), dry_runner, settings.timeout)
         run.play(scripts, sources)
     if not all(result.passed for result in run.results):
         raise typer.Exit(1)

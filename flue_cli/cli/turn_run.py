@@ -50,7 +50,7 @@ class TurnOptions(NamedTuple):
         if self.lines and self.key:
             raise UsageError("--turn-key names one turn, and --lines makes many")
         if self.keeps_going and not self.lines:
-            raise UsageError("--keep-going has a meaning with --lines only")
+            raise UsageError("--keep-going needs --lines", hint="add it, or leave --keep-going out")
         if self.no_stdin and prompt is None:
             raise UsageError("--no-stdin leaves standard input alone: give a PROMPT as an argument")
         if self.watch and (self.lines or prompt is not None):

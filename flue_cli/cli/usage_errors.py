@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _SENTENCES = (
     (r"No such command '(.*?)'\..*", r"there is no command '\1'"),
     (r"No such option: (\S+).*", r"there is no option \1"),
-    (r"Missing (?:argument|option) '(.*?)'\..*", r"\1 is missing"),
+    (r"Missing (?:argument|option) '(.*?)(?:\.\.\.)?'\..*", r"\1 is missing"),
     (r"Missing command\.", "there is no command"),
     (r"Got unexpected extra argument\(?s?\)? \((.*)\)", r"there is more than the command takes: \1"),
     (r"Option '(.*?)' requires an argument\.", r"\1 needs a value"),

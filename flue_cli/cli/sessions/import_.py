@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -70,7 +71,7 @@ def import_(
     names = NameAssigner(agent, session, "openai")
     if form:
         reader(form)
-    with Source(file) as source:
+    with Source(os.path.expanduser(file)) as source:
         tally = _Tally(app)
         found = reader(form or kind_of(source))(source, tally.skipped)
         with (
