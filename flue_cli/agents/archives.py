@@ -6,16 +6,17 @@ import os
 from collections.abc import Iterator
 
 
-def read_code(path: str) -> bytes:
-    """Read the file at `path`, which may be inside a zip archive. Raises OSError."""
+def read_packed_file(path: str) -> bytes:
+    """Read the file at `path` inside a zip archive. Raises OSError if there is none."""
+    from zipimport import ZipImportError, zipimporter
+
+    archive = os.path.dirname(path)
+    while archive != os.path.dirname(archive) and not os.path.isfile(archive):
+        archive = os.path.dirname(archive)
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except NotADirectoryError:
-        archive = os.path.dirname(path)
-        while archive and not os.path.isfile(archive):
-            archive = os.path.dirname(archive)
-        return _read_from_archive(archive, path)
+        return zipimporter(archive).get_data(path)
+    except ZipImportError as error:
+        raise FileNotFoundError(2, "not in a zip archive", path) from error
 
 
 def names_in_archive(folder: str) -> Iterator[str]:
@@ -25,12 +26,3 @@ def names_in_archive(folder: str) -> Iterator[str]:
     place = files("flue_cli").joinpath(folder)
     if place.is_dir():
         yield from (file.name for file in place.iterdir() if file.name.endswith(".py"))
-
-
-def _read_from_archive(archive: str, path: str) -> bytes:
-    from zipimport import ZipImportError, zipimporter
-
-    try:
-        return zipimporter(archive).get_data(path)
-    except ZipImportError as error:
-        raise FileNotFoundError(2, "not in a zip archive", path) from error

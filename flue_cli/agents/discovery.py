@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from flue_cli.agents.archives import names_in_archive, read_code
 from flue_cli.agents.code_place import MODULE_PREFIX, failed_place
 from flue_cli.agents.origin import agent_origin
 from flue_cli.agents.search_path import (
@@ -209,6 +208,17 @@ def load_agent(source: AgentSource) -> Agent:
     return Agent(source.name, function, fingerprint, reply_format, agent_origin(source, _samples_folder()))
 
 
+def read_code(path: str) -> bytes:
+    """Read an agent's file, which may be inside a zip archive. Raises OSError."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except NotADirectoryError:
+        from flue_cli.agents.archives import read_packed_file
+
+        return read_packed_file(path)
+
+
 def _execute_source(source: AgentSource, code: bytes) -> Any:
     """Execute the source as a module with a private name, without changing sys.path.
 
@@ -311,6 +321,8 @@ def _agents_in_folder(origin: str, folder: str) -> Iterator[AgentSource]:
     try:
         names, is_packed = os.listdir(folder), False
     except NotADirectoryError:
+        from flue_cli.agents.archives import names_in_archive
+
         names, is_packed = list(names_in_archive("samples")) if origin == "sample" else [], True
     except OSError:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any, cast
@@ -11,7 +12,6 @@ from typer.core import TyperCommand, TyperGroup
 
 from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_shells
-from flue_cli.docstrings import docstring
 from flue_cli.errors import UsageError
 
 COMMANDS = {
@@ -46,7 +46,7 @@ GROUPS = tuple(name for name, (target, _) in COMMANDS.items() if target.endswith
 def root_command(*, with_options: bool = True) -> Any:
     """Build the `flue` command; without its own options it is built faster, and can run every subcommand."""
     app = _typer(_Root)
-    app.callback(help=docstring(flue))(flue if with_options else _nothing)
+    app.callback(help=_lost_help(flue) or flue.__doc__)(flue if with_options else _nothing)
     return typer.main.get_command(app)
 
 
@@ -196,8 +196,17 @@ def _load_target(target: str | Callable[..., None]) -> Any:
 
 def _command(name: str, function: Callable[..., None]) -> Any:
     app = _typer(None)
-    app.command(name, cls=_Command, help=docstring(function))(function)
+    app.command(name, cls=_Command, help=_lost_help(function))(function)
     return typer.main.get_command(app)
+
+
+def _lost_help(function: Callable[..., None]) -> str | None:
+    """Return the docstring that `python -OO` has removed; None if Typer can take it from the function."""
+    if sys.flags.optimize < 2:
+        return None
+    from flue_cli.docstrings import docstring
+
+    return docstring(function)
 
 
 def _typer(cls: type[TyperGroup] | None) -> typer.Typer:
