@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from flue_cli.agents.discovery import REPLY_FORMATS, AgentSource, read_code
+from flue_cli.agents.discovery import REPLY_FORMATS, read_code
+from flue_cli.agents.search_path import AgentSource
 from flue_cli.errors import BadName
 from flue_cli.names import check_agent_name
 

@@ -7,23 +7,26 @@ are searched in a fixed order and the first match wins; only the file of the req
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flue_cli.agents.code_place import MODULE_PREFIX, failed_place
 from flue_cli.agents.origin import agent_origin
 from flue_cli.agents.search_path import (
+    AgentSource,
+    agents_in_folder,
+    agents_in_packages,
     describe_search,
     is_agent_path,
-    project_folders,
     refuse_foreign_folder,
+    samples_folder,
+    search_folders,
 )
 from flue_cli.errors import (
     AgentError,
     AgentNotFound,
     CodePlace,
     StoppedBySignal,
-    UsageError,
     describe_with_cause,
     format_traceback,
 )
@@ -38,24 +41,6 @@ SIGNATURE_HINT = "define: def agent(prompt, session, context): ..."
 
 REPLY_FORMATS = ("text", "markdown")
 """Values of `reply_format` in the module of an agent."""
-
-ENTRY_POINTS = "flue.agents"
-"""The entry-point group under which an installed package offers agents."""
-
-
-class AgentSource(NamedTuple):
-    """Source of an agent: its name, its file, and the place of discovery.
-
-    `origin` is `--agents`, `FLUE_AGENTS`, `config.toml`, `./agents` (or `../agents` and so on), `user`,
-    `sample`, `package NAME`, or `file` if the agent was named by the path of its file.
-    For a package's agent, `module` is the module to import and `attribute` the dotted name in it.
-    """
-
-    name: str
-    path: str
-    origin: str
-    module: str = ""
-    attribute: str = "agent"
 
 
 class Agent(NamedTuple):
@@ -82,12 +67,12 @@ def find_agent(settings: Settings, name: str) -> AgentSource:
     wanted = check_agent_name(name)
     if settings.agent_file and (source := agent_in_file(settings.agent_file)).name == wanted:
         return source
-    for origin, folder in _agent_search_path(settings):
-        for source in _agents_in_folder(origin, folder):
+    for origin, folder in search_folders(settings):
+        for source in agents_in_folder(origin, folder):
             if source.name == wanted:
                 refuse_foreign_folder(source.name, origin, source.path, folder)
                 return source
-    for source in _agents_in_packages():
+    for source in agents_in_packages():
         if source.name == wanted:
             return source
     from difflib import get_close_matches
@@ -96,7 +81,7 @@ def find_agent(settings: Settings, name: str) -> AgentSource:
     if near:
         hint = f"did you mean {' or '.join(near)}?"
     else:
-        folders = [place for place in _agent_search_path(settings) if place[0] != "sample"]
+        folders = [place for place in search_folders(settings) if place[0] != "sample"]
         hint = f"looked in {describe_search(folders)} and the samples; see: flue agents list"
     raise AgentNotFound(f"there is no agent '{safe_line(name)}'", hint=hint)
 
@@ -130,7 +115,7 @@ def settings_for_agent(settings: Settings, agent: str) -> tuple[Settings, str]:
 
 def find_agent_origin(settings: Settings, name: str) -> str:
     """Return the origin of the agent that `find_agent` finds, and raise as it does."""
-    return agent_origin(find_agent(settings, name), _samples_folder())
+    return agent_origin(find_agent(settings, name), samples_folder())
 
 
 def list_agents(settings: Settings) -> list[AgentSource]:
@@ -141,13 +126,13 @@ def list_agents(settings: Settings) -> list[AgentSource]:
     if settings.agent_file:
         source = agent_in_file(settings.agent_file)
         winners[source.name] = source
-    for origin, folder in _agent_search_path(settings):
-        sources = list(_agents_in_folder(origin, folder))
+    for origin, folder in search_folders(settings):
+        sources = list(agents_in_folder(origin, folder))
         helpers = helper_modules(source.path for source in sources if not is_folder_agent(source))
         for source in sources:
             if source.path not in helpers:
                 winners.setdefault(source.name, source)
-    for source in _agents_in_packages():
+    for source in agents_in_packages():
         winners.setdefault(source.name, source)
     return [winners[name] for name in sorted(winners)]
 
@@ -159,7 +144,7 @@ def hides_sample(source: AgentSource) -> bool:
     path = os.path.realpath(source.path)
     return any(
         sample.name == source.name and os.path.realpath(sample.path) != path
-        for sample in _agents_in_folder("sample", _samples_folder())
+        for sample in agents_in_folder("sample", samples_folder())
     )
 
 
@@ -205,7 +190,7 @@ def load_agent(source: AgentSource) -> Agent:
         )
     # A checksum is enough to distinguish versions; importing hashlib would take a third of a start-up.
     fingerprint = f"crc32:{zlib.crc32(code):08x}"
-    return Agent(source.name, function, fingerprint, reply_format, agent_origin(source, _samples_folder()))
+    return Agent(source.name, function, fingerprint, reply_format, agent_origin(source, samples_folder()))
 
 
 def read_code(path: str) -> bytes:
@@ -295,58 +280,3 @@ def _load_failure(source: AgentSource, error: BaseException) -> AgentError:
         traceback=format_traceback(error),
         place=place,
     )
-
-
-def _agent_search_path(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield (origin, folder) in the order of search; UsageError if a folder of `--agents` does not exist."""
-    for folder in settings.agent_dirs:
-        if not os.path.isdir(folder):
-            raise UsageError(f"--agents: there is no folder {safe_line(folder)}")
-        yield "--agents", folder
-    yield from (("FLUE_AGENTS", folder) for folder in settings.agent_path)
-    yield from (("config.toml", folder) for folder in settings.config_agents)
-    yield from project_folders()
-    yield "user", os.path.join(settings.home, "agents")
-    yield "sample", _samples_folder()
-
-
-def _samples_folder() -> str:
-    """Return the folder of the samples: the wheel's copy, or in a checkout its original."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    shipped, original = os.path.join(package, "samples"), os.path.join(os.path.dirname(package), "agents")
-    return original if os.path.isdir(original) and not os.path.isdir(shipped) else shipped
-
-
-def _agents_in_folder(origin: str, folder: str) -> Iterator[AgentSource]:
-    try:
-        names, is_packed = os.listdir(folder), False
-    except NotADirectoryError:
-        from flue_cli.agents.archives import names_in_archive
-
-        names, is_packed = list(names_in_archive("samples")) if origin == "sample" else [], True
-    except OSError:
-        return
-    for name in sorted(names, reverse=True):  # 'a_b.py' before 'a-b.py'
-        if name.startswith(("_", ".")):
-            continue
-        path = os.path.abspath(os.path.join(folder, name))
-        if name.endswith(".py") and (is_packed or os.path.isfile(path)):
-            yield AgentSource(name.removesuffix(".py").replace("_", "-"), path, origin)
-        elif os.path.isfile(package := os.path.join(path, "__init__.py")):
-            yield AgentSource(name.replace("_", "-"), package, origin)
-
-
-def _agents_in_packages() -> Iterator[AgentSource]:
-    """Locate the agents of installed packages, without importing them."""
-    from flue_cli.agents.entry_points import find_module_file, may_have_entry_points
-
-    if not may_have_entry_points(ENTRY_POINTS):
-        return
-    from importlib.metadata import entry_points
-
-    for point in entry_points(group=ENTRY_POINTS):
-        path = find_module_file(point.module)
-        if path:
-            distribution = point.dist.name if point.dist else point.module
-            name = point.name.replace("_", "-")
-            yield AgentSource(name, path, f"package {distribution}", point.module, point.attr or "agent")

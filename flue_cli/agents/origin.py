@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flue_cli.agents.discovery import AgentSource
+    from flue_cli.agents.search_path import AgentSource
 
 USER_FOLDER = "the user's agents folder"
 """Origin of agents that belong to the person and to no project."""

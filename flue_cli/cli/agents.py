@@ -10,8 +10,7 @@ import typer
 
 from flue_cli.agents import discovery
 from flue_cli.agents.description import describe
-from flue_cli.agents.discovery import AgentSource
-from flue_cli.agents.search_path import short_path
+from flue_cli.agents.search_path import AgentSource, short_path
 from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_agents
 from flue_cli.cli.options import AgentsOption, JsonOption, VerboseOption, load_settings

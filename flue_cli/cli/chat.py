@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flue_cli.agents import discovery
-from flue_cli.agents.discovery import Agent, AgentSource
-from flue_cli.agents.search_path import is_agent_path, short_path
+from flue_cli.agents.discovery import Agent
+from flue_cli.agents.search_path import AgentSource, is_agent_path, short_path
 from flue_cli.cli import stdin
 from flue_cli.cli.agent_run import collect_garbage, prepare_for_agents
 from flue_cli.cli.app import App

@@ -8,8 +8,8 @@ from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.agents import discovery
-from flue_cli.agents.discovery import AgentSource
 from flue_cli.agents.origin import current_project
+from flue_cli.agents.search_path import AgentSource
 from flue_cli.cli import stdin
 from flue_cli.cli.app import App
 from flue_cli.cli.options import require_session, resolve_session
