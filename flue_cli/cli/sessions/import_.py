@@ -59,9 +59,10 @@ def import_(
     ] = False,
     store_url: StoreOption = "",
 ) -> None:
-    """Import sessions of Flue, ChatGPT, Claude.ai, ShareGPT, llm, openai-agents, or lists of messages.
+    """Import sessions of Flue and of other programs.
 
-    Sessions that are here already, with the same content, are left alone.
+    Those are ChatGPT, Claude.ai, ShareGPT, llm and openai-agents, and lists of messages. Sessions that are
+    here already, with the same content, are left alone.
     """
     from flue_cli.transcripts.detect_format import kind_of
     from flue_cli.transcripts.import_session import NameAssigner
