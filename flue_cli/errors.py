@@ -43,6 +43,18 @@ class BadName(UsageError):
     type = "bad_name"
 
 
+class BadScript(UsageError):
+    """A conversation test cannot be read or understood; `problem` is the message without the place."""
+
+    type = "bad_script"
+
+    def __init__(self, path: str, line: int, problem: str, *, hint: str = "") -> None:
+        super().__init__(f"{path}:{line}: {problem}", hint=hint)
+        self.path = path
+        self.line = line
+        self.problem = problem
+
+
 class NotFound(FlueError):
     """No such agent, session or turn."""
 

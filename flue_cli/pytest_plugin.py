@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flue_cli.agents.discovery import Agent
+    from flue_cli.errors import BadScript
     from flue_cli.script_tests.model import Script
     from flue_cli.script_tests.runner import ScriptResult
     from flue_cli.settings import Settings
@@ -38,16 +39,37 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 class ScriptFile(pytest.File):
     """A conversation script."""
 
-    def collect(self) -> Iterator[ScriptItem]:
-        """Yield the script as one test; an invalid script is an error of collection."""
-        from flue_cli.errors import UsageError
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield the script as one test, which fails if the script is not valid."""
+        from flue_cli.errors import BadScript
         from flue_cli.script_tests.parser import read_script
 
         try:
             script = read_script(str(self.path))
-        except UsageError as error:
-            raise self.CollectError(_failure_text(error)) from error
-        yield ScriptItem.from_parent(self, name=self.path.stem, script=script)
+        except BadScript as error:  # no error of collection, which would keep pytest from running the others
+            yield BrokenScriptItem.from_parent(self, name=self.path.stem, error=error)
+        else:
+            yield ScriptItem.from_parent(self, name=self.path.stem, script=script)
+
+
+class BrokenScriptItem(pytest.Item):
+    """The test of a script that cannot be understood."""
+
+    def __init__(self, *, error: BadScript, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._error = error
+
+    def runtest(self) -> None:
+        """Raise the script's error."""
+        raise self._error
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Format the error, which has file and line."""
+        return _failure_text(self._error)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Return the file, the line and the title of the test."""
+        return self.path, self._error.line - 1, f"script: {self.name}"
 
 
 class ScriptItem(pytest.Item):

@@ -32,7 +32,8 @@ class Settings(NamedTuple):
 
     `home` is the folder of the store, the log, the input history and the user's own agents; `store` is a
     store URL or a path; `agent_dirs` are the folders of `--agents`, `agent_path` those of `FLUE_AGENTS`,
-    `config_agents` those of the config file; `agent` is the agent of a plain `flue chat`, or "".
+    `config_agents` those of the config file; `agent_file` is the file of an agent that was named by its path,
+    or ""; `agent` is the agent of a plain `flue chat`, or "".
     `wait` (behind other turns) and `timeout` (of the agent) are in seconds. `origins` names the origin of
     each value: `--wait`, `FLUE_STORE`, `config.toml` or `default`.
     """
@@ -42,6 +43,7 @@ class Settings(NamedTuple):
     agent_dirs: tuple[str, ...] = ()
     agent_path: tuple[str, ...] = ()
     config_agents: tuple[str, ...] = ()
+    agent_file: str = ""
     agent: str = ""
     wait: float = WAIT_SECONDS
     timeout: float | None = None

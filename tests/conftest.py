@@ -38,7 +38,7 @@ settings.load_profile("loaded machine")
 collect_ignore = ["data"]  # what older versions wrote: its script test belongs to an agent that is not there
 
 COMMAND = [sys.executable, "-m", "flue_cli"]
-AT_START = {"LC_ALL", "PYTHONUTF8", "PYTHONPATH"}
+AT_START = {"LC_ALL", "PYTHONOPTIMIZE", "PYTHONUTF8", "PYTHONPATH"}
 """What an interpreter obeys as it starts, and not later."""
 
 

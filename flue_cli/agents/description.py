@@ -7,7 +7,8 @@ import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from flue_cli.agents.discovery import REPLY_FORMATS, AgentSource
+from flue_cli.agents.discovery import REPLY_FORMATS, read_code
+from flue_cli.agents.search_path import AgentSource
 from flue_cli.errors import BadName
 from flue_cli.names import check_agent_name
 
@@ -35,9 +36,10 @@ def describe(source: AgentSource) -> Description:
     """Read the description of an agent from its file, without executing it."""
     try:
         check_agent_name(source.name)
-        with open(source.path, "rb") as file, warnings.catch_warnings():
+        code = read_code(source.path)
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(file.read(), source.path)
+            tree = ast.parse(code, source.path)
     except BadName as error:
         return Description("", "", f"{error.message}: rename the file")
     except OSError as error:

@@ -7,17 +7,26 @@ are searched in a fixed order and the first match wins; only the file of the req
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flue_cli.agents.code_place import MODULE_PREFIX, failed_place
 from flue_cli.agents.origin import agent_origin
+from flue_cli.agents.search_path import (
+    AgentSource,
+    agents_in_folder,
+    agents_in_packages,
+    describe_search,
+    is_agent_path,
+    refuse_foreign_folder,
+    samples_folder,
+    search_folders,
+)
 from flue_cli.errors import (
     AgentError,
     AgentNotFound,
     CodePlace,
     StoppedBySignal,
-    UsageError,
     describe_with_cause,
     format_traceback,
 )
@@ -32,23 +41,6 @@ SIGNATURE_HINT = "define: def agent(prompt, session, context): ..."
 
 REPLY_FORMATS = ("text", "markdown")
 """Values of `reply_format` in the module of an agent."""
-
-ENTRY_POINTS = "flue.agents"
-"""The entry-point group under which an installed package offers agents."""
-
-
-class AgentSource(NamedTuple):
-    """Source of an agent: its name, its file, and the place of discovery.
-
-    `origin` is `--agents`, `FLUE_AGENTS`, `config.toml`, `./agents`, `user`, `sample` or `package NAME`.
-    For a package's agent, `module` is the module to import and `attribute` the dotted name in it.
-    """
-
-    name: str
-    path: str
-    origin: str
-    module: str = ""
-    attribute: str = "agent"
 
 
 class Agent(NamedTuple):
@@ -69,28 +61,61 @@ class Agent(NamedTuple):
 def find_agent(settings: Settings, name: str) -> AgentSource:
     """Find the first agent called `name` on the search path.
 
-    Raises BadName, AgentNotFound (its hint suggests similar names), and UsageError if the agent is in a
-    `./agents` folder of another user.
+    Raises BadName, AgentNotFound (its hint has similar names, or the places of the search), and UsageError if
+    the agent is in a project's folder of another user.
     """
     wanted = check_agent_name(name)
-    for origin, folder in _agent_search_path(settings):
-        for source in _agents_in_folder(origin, folder):
+    if settings.agent_file and (source := agent_in_file(settings.agent_file)).name == wanted:
+        return source
+    for origin, folder in search_folders(settings):
+        for source in agents_in_folder(origin, folder):
             if source.name == wanted:
-                _refuse_foreign_folder(source, folder)
+                refuse_foreign_folder(source.name, origin, source.path, folder)
                 return source
-    for source in _agents_in_packages():
+    for source in agents_in_packages():
         if source.name == wanted:
             return source
     from difflib import get_close_matches
 
     near = get_close_matches(wanted, [source.name for source in list_agents(settings)], n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "see: flue agents list"
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    else:
+        folders = [place for place in search_folders(settings) if place[0] != "sample"]
+        hint = f"looked in {describe_search(folders)} and the samples; see: flue agents list"
     raise AgentNotFound(f"there is no agent '{safe_line(name)}'", hint=hint)
+
+
+def agent_in_file(file: str) -> AgentSource:
+    """Return the source of the agent in `file`, which is a Python file or a folder with an `__init__.py`.
+
+    Raises AgentNotFound if there is no such file, and BadName if its name cannot be an agent's.
+    """
+    path = os.path.abspath(os.path.expanduser(file))
+    folder, base = os.path.split(path)
+    if os.path.isfile(package := os.path.join(path, "__init__.py")):
+        return AgentSource(check_agent_name(base), package, "file")
+    if not os.path.isfile(path):
+        hint = f"did you mean {file}.py?" if os.path.isfile(f"{path}.py") else ""
+        raise AgentNotFound(f"there is no file {safe_line(file)}", hint=hint)
+    name = os.path.basename(folder) if base == "__init__.py" else base.removesuffix(".py")
+    return AgentSource(check_agent_name(name), path, "file")
+
+
+def settings_for_agent(settings: Settings, agent: str) -> tuple[Settings, str]:
+    """Return the name of an agent that was given as NAME or FILE.py, and settings in which it is found.
+
+    Raises as `agent_in_file`.
+    """
+    if not is_agent_path(agent):
+        return settings, agent
+    source = agent_in_file(agent)
+    return settings._replace(agent_file=source.path), source.name
 
 
 def find_agent_origin(settings: Settings, name: str) -> str:
     """Return the origin of the agent that `find_agent` finds, and raise as it does."""
-    return agent_origin(find_agent(settings, name), _samples_folder())
+    return agent_origin(find_agent(settings, name), samples_folder())
 
 
 def list_agents(settings: Settings) -> list[AgentSource]:
@@ -98,13 +123,16 @@ def list_agents(settings: Settings) -> list[AgentSource]:
     from flue_cli.agents.helper_modules import helper_modules
 
     winners: dict[str, AgentSource] = {}
-    for origin, folder in _agent_search_path(settings):
-        sources = list(_agents_in_folder(origin, folder))
+    if settings.agent_file:
+        source = agent_in_file(settings.agent_file)
+        winners[source.name] = source
+    for origin, folder in search_folders(settings):
+        sources = list(agents_in_folder(origin, folder))
         helpers = helper_modules(source.path for source in sources if not is_folder_agent(source))
         for source in sources:
             if source.path not in helpers:
                 winners.setdefault(source.name, source)
-    for source in _agents_in_packages():
+    for source in agents_in_packages():
         winners.setdefault(source.name, source)
     return [winners[name] for name in sorted(winners)]
 
@@ -113,10 +141,10 @@ def hides_sample(source: AgentSource) -> bool:
     """True if `source` hides one of Flue's own samples."""
     if source.origin == "sample":
         return False
-    folder = _samples_folder()
+    path = os.path.realpath(source.path)
     return any(
-        sample.name == source.name and not os.path.samefile(sample.path, source.path)
-        for sample in _agents_in_folder("sample", folder)
+        sample.name == source.name and os.path.realpath(sample.path) != path
+        for sample in agents_in_folder("sample", samples_folder())
     )
 
 
@@ -133,8 +161,7 @@ def load_agent(source: AgentSource) -> Agent:
 
     signal_state = SignalState()
     try:
-        with open(source.path, "rb") as file:
-            code = file.read()
+        code = read_code(source.path)
         module = import_module(source.module) if source.module else _execute_source(source, code)
         function: Any = module
         for part in source.attribute.split("."):
@@ -163,7 +190,18 @@ def load_agent(source: AgentSource) -> Agent:
         )
     # A checksum is enough to distinguish versions; importing hashlib would take a third of a start-up.
     fingerprint = f"crc32:{zlib.crc32(code):08x}"
-    return Agent(source.name, function, fingerprint, reply_format, agent_origin(source, _samples_folder()))
+    return Agent(source.name, function, fingerprint, reply_format, agent_origin(source, samples_folder()))
+
+
+def read_code(path: str) -> bytes:
+    """Read an agent's file, which may be inside a zip archive. Raises OSError."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except NotADirectoryError:
+        from flue_cli.agents.archives import read_packed_file
+
+        return read_packed_file(path)
 
 
 def _execute_source(source: AgentSource, code: bytes) -> Any:
@@ -242,84 +280,3 @@ def _load_failure(source: AgentSource, error: BaseException) -> AgentError:
         traceback=format_traceback(error),
         place=place,
     )
-
-
-def _agent_search_path(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield (origin, folder) in the order of search; UsageError if a folder of `--agents` does not exist."""
-    for folder in settings.agent_dirs:
-        if not os.path.isdir(folder):
-            raise UsageError(f"--agents: there is no folder {safe_line(folder)}")
-        yield "--agents", folder
-    yield from (("FLUE_AGENTS", folder) for folder in settings.agent_path)
-    yield from (("config.toml", folder) for folder in settings.config_agents)
-    yield "./agents", "agents"
-    yield "user", os.path.join(settings.home, "agents")
-    yield "sample", _samples_folder()
-
-
-def _samples_folder() -> str:
-    """Return the folder of the samples: the wheel's copy, or in a checkout its original."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    shipped = os.path.join(package, "samples")
-    return shipped if os.path.isdir(shipped) else os.path.join(os.path.dirname(package), "agents")
-
-
-def _agents_in_folder(origin: str, folder: str) -> Iterator[AgentSource]:
-    try:
-        names = sorted(os.listdir(folder), reverse=True)  # 'a_b.py' before 'a-b.py'
-    except OSError:
-        return
-    for name in names:
-        if name.startswith(("_", ".")):
-            continue
-        path = os.path.abspath(os.path.join(folder, name))
-        if name.endswith(".py") and os.path.isfile(path):
-            yield AgentSource(name.removesuffix(".py").replace("_", "-"), path, origin)
-        elif os.path.isfile(package := os.path.join(path, "__init__.py")):
-            yield AgentSource(name.replace("_", "-"), package, origin)
-
-
-def _agents_in_packages() -> Iterator[AgentSource]:
-    """Locate the agents of installed packages, without importing them."""
-    from flue_cli.agents.entry_points import may_have_entry_points
-
-    if not may_have_entry_points(ENTRY_POINTS):
-        return
-    from importlib.metadata import entry_points
-
-    for point in entry_points(group=ENTRY_POINTS):
-        path = _find_module_file(point.module)
-        if path:
-            distribution = point.dist.name if point.dist else point.module
-            name = point.name.replace("_", "-")
-            yield AgentSource(name, path, f"package {distribution}", point.module, point.attr or "agent")
-
-
-def _find_module_file(module: str) -> str:
-    """Return the source file of a dotted module, "" if there is none."""
-    # Not importlib.util.find_spec, which would import the parents of the module.
-    from importlib.machinery import PathFinder
-
-    search: list[str] | None = None
-    path = ""
-    name = ""
-    for part in module.split("."):
-        name = f"{name}.{part}" if name else part
-        spec = PathFinder.find_spec(name, search)
-        if spec is None:
-            return ""
-        path = spec.origin or ""
-        search = list(spec.submodule_search_locations or ())
-    return path if path.endswith(".py") else ""
-
-
-def _refuse_foreign_folder(source: AgentSource, folder: str) -> None:
-    """Raise UsageError if `source` is in a ./agents folder of another user."""
-    # As git's safe.directory: in a shared folder anybody could place an ./agents.
-    if source.origin != "./agents":
-        return
-    if {os.stat(folder).st_uid, os.stat(source.path).st_uid} != {os.geteuid()}:
-        raise UsageError(
-            f"./agents belongs to another user, so its agent '{source.name}' is not run",
-            hint="if you trust it: --agents ./agents",
-        )

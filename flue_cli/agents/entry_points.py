@@ -31,3 +31,21 @@ def _mentions_group(file: str, group: bytes) -> bool:
             return group in points.read()
     except OSError:  # most packages have no such file
         return False
+
+
+def find_module_file(module: str) -> str:
+    """Return the source file of a dotted module, "" if there is none."""
+    # Not importlib.util.find_spec, which would import the parents of the module.
+    from importlib.machinery import PathFinder
+
+    search: list[str] | None = None
+    path = ""
+    name = ""
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = PathFinder.find_spec(name, search)
+        if spec is None:
+            return ""
+        path = spec.origin or ""
+        search = list(spec.submodule_search_locations or ())
+    return path if path.endswith(".py") else ""

@@ -14,7 +14,8 @@ import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from flue_cli.agents.discovery import SIGNATURE_HINT, AgentSource, load_agent
+from flue_cli.agents.discovery import SIGNATURE_HINT, load_agent
+from flue_cli.agents.search_path import AgentSource
 from flue_cli.errors import AgentError
 
 

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flue_cli.agents.discovery import AgentSource
+    from flue_cli.agents.search_path import AgentSource
 
 USER_FOLDER = "the user's agents folder"
 """Origin of agents that belong to the person and to no project."""
@@ -33,7 +33,7 @@ def agent_origin(source: AgentSource, samples_folder: str) -> str:
     folder = os.path.dirname(path)
     if os.path.basename(path) == "__init__.py":
         folder = os.path.dirname(folder)
-    project = _repository_root(folder) or os.path.dirname(folder)
+    project = repository_root(folder) or os.path.dirname(folder)
     return os.path.join(os.path.basename(project), os.path.relpath(path, project))
 
 
@@ -43,10 +43,10 @@ def current_project() -> str:
         folder = os.path.realpath(os.getcwd())
     except OSError:  # the folder was removed
         return ""
-    return os.path.basename(_repository_root(folder) or folder)
+    return os.path.basename(repository_root(folder) or folder)
 
 
-def _repository_root(folder: str) -> str:
+def repository_root(folder: str) -> str:
     """Return the nearest folder with a `.git`, from `folder` up; "" if there is none."""
     while not os.path.lexists(os.path.join(folder, ".git")):
         parent = os.path.dirname(folder)

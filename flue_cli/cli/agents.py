@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import Annotated
 
 import typer
 
-import flue_cli
 from flue_cli.agents import discovery
 from flue_cli.agents.description import describe
+from flue_cli.agents.search_path import AgentSource, short_path
 from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_agents
 from flue_cli.cli.options import AgentsOption, JsonOption, VerboseOption, load_settings
@@ -31,7 +32,8 @@ _FIRST_STEPS = {
 """Notices about a new agent that needs something before it can answer, by template."""
 
 AgentArgument = Annotated[
-    str, typer.Argument(metavar="AGENT", help="The agent's name.", autocompletion=complete_agents)
+    str,
+    typer.Argument(metavar="AGENT", help="The agent's name, or its file.", autocompletion=complete_agents),
 ]
 
 
@@ -57,7 +59,7 @@ def show(
 ) -> None:
     """Show an agent's description and where it is."""
     app: App = ctx.obj
-    source = discovery.find_agent(load_settings(agents=agents_dirs), name)
+    source = _find_source(load_settings(agents=agents_dirs), name)
     about = describe(source)
     if as_json:
         document = machine_output.agent_document(source, about) | {"docstring": about.docstring}
@@ -96,6 +98,7 @@ def new(
     app.output.result(path)
     for line in _FIRST_STEPS.get(template, ()):
         app.output.note(line)
+    _note_namesakes(app, wanted, os.path.abspath(path))
     app.output.note(f"talk to it with: flue chat {wanted}")
 
 
@@ -104,7 +107,9 @@ def check(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[AGENT...]", autocompletion=complete_agents, help="Which agents; all without."
+            metavar="[AGENT...]",
+            autocompletion=complete_agents,
+            help="Names or files of agents; all without.",
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -116,14 +121,14 @@ def check(
 
     app: App = ctx.obj
     settings = load_settings(agents=agents_dirs)
-    wanted = (
-        [discovery.find_agent(settings, name) for name in names] if names else discovery.list_agents(settings)
-    )
+    wanted = [_find_source(settings, name) for name in names] if names else discovery.list_agents(settings)
     app.output.keep_from_agents()
     checked = []
     for source in wanted:
         try:
-            checked.append((source, check_agent(discovery.find_agent(settings, source.name))))
+            is_file = source.origin == "file"
+            used = source if is_file else discovery.find_agent(settings, source.name)
+            checked.append((source, check_agent(used)))
         except FlueError as error:  # a name that cannot be one, or somebody else's folder
             checked.append((source, LoadCheck(error.message)))
         if verbose and checked[-1][1].traceback:
@@ -147,11 +152,31 @@ COMMANDS = {"list": list_agents, "show": show, "new": new, "check": check}
 """Subcommands of `flue agents`."""
 
 
+def _find_source(settings: Settings, agent: str) -> AgentSource:
+    """Find the agent that is given as NAME or FILE; raises as discovery.find_agent."""
+    return discovery.find_agent(*discovery.settings_for_agent(settings, agent))
+
+
+def _note_namesakes(app: App, name: str, path: str) -> None:
+    """Say if another agent of the name is used before the new one in the file `path`, or in its place."""
+    try:
+        source = discovery.find_agent(load_settings(), name)
+    except FlueError:  # such as a mistake in the config file, which the next command tells
+        return
+    if source.path != path:
+        place = short_path(source.path, source.origin)
+        new = safe_line(shlex.quote(os.path.relpath(path)))
+        app.output.note(f"note: flue chat {name} uses {safe_line(place)}, which comes before ./agents")
+        app.output.note(f"hint: the new one is flue chat {new}")
+    elif discovery.hides_sample(source):
+        app.output.note(f"note: in this folder it is used in place of Flue's sample '{name}'")
+
+
 def _write_template(path: str, template: str) -> None:
     """Copy a template to `path`; raise FileExists if something is there."""
-    source = os.path.join(os.path.dirname(flue_cli.__file__), "templates", f"{template}.py")
-    with open(source, encoding="utf-8") as file:
-        text = file.read()
+    from importlib.resources import files
+
+    text = files("flue_cli").joinpath("templates", f"{template}.py").read_text(encoding="utf-8")
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "x", encoding="utf-8") as agent:

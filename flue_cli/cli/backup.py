@@ -28,19 +28,24 @@ def backup(
     ] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Replace FILE if it exists; with --restore, the store, which is kept."),
+        typer.Option("--force", help="Replace FILE if it exists; with --restore, replace the store."),
     ] = False,
     store_url: StoreOption = "",
 ) -> None:
     """Copy the store to FILE while it is in use, or restore a copy.
 
-    FILE is the store as of one moment, checked as doctor does, and private.
-    With --restore the store that is there is kept beside under another name;
-    nobody may be using it.
+    FILE is the store as of one moment, checked as doctor does; only you can
+    read it. --restore puts FILE in the place of the store while nobody uses
+    it. With --force it replaces a store, which stays beside it under another
+    name.
     """
     app: App = ctx.obj
-    if file in ("", "-"):
-        raise UsageError("a backup is a file: name it", hint="flue backup flue-backup.db")
+    if file == "-":
+        raise UsageError(
+            "a backup is not written to standard output, nor read from standard input",
+            hint="name a file: flue backup flue-backup.db",
+        )
+    file = os.path.expanduser(file)
     with open_run_store(load_settings(store_url)) as store, _Steps(app.output) as advance:
         if restore:
             before = store.restore(os.path.abspath(file), advance, force=force)
@@ -54,7 +59,7 @@ def backup(
         return
     app.output.note(f"{safe_line(file)} is now the store {safe_line(place)}")
     if before:
-        app.output.note(f"the store that was there is kept: {safe_line(before)}")
+        app.output.note(f"the store that was there is now {safe_line(before)}")
 
 
 class _Steps:

@@ -5,19 +5,15 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flue_cli.agents import discovery
-from flue_cli.agents.discovery import Agent, AgentSource
+from flue_cli.agents.discovery import Agent
+from flue_cli.agents.search_path import AgentSource, is_agent_path, short_path
 from flue_cli.cli import stdin
-from flue_cli.cli.agent_run import (
-    collect_garbage,
-    end_with_stuck_agent,
-    prepare_for_agents,
-    turn_cancellation,
-)
+from flue_cli.cli.agent_run import collect_garbage, prepare_for_agents
 from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_agents, complete_sessions
 from flue_cli.cli.options import (
@@ -25,7 +21,9 @@ from flue_cli.cli.options import (
     AgentsOption,
     FormatOption,
     JsonOption,
+    KeepGoingOption,
     LinesOption,
+    NoStdinOption,
     StoreOption,
     TimeoutOption,
     TurnKeyOption,
@@ -43,51 +41,18 @@ from flue_cli.cli.session_choice import (
     find_session_agent,
     move_to_its_agent,
 )
-from flue_cli.cli.turn_output import FORMS, TurnOutput, output_format_name
-from flue_cli.errors import AgentError, OtherAgent, SessionExists, UsageError
-from flue_cli.jsondata.strict import WARN_BYTES
-from flue_cli.render.notices import note_begun_turn, show_traceback
-from flue_cli.render.status_line import StatusLine
+from flue_cli.cli.turn_output import output_format_name
+from flue_cli.cli.turn_run import WATCH_NEEDS_CHAT, TurnOptions, TurnRun
+from flue_cli.errors import AgentError, FlueError, OtherAgent, SessionExists, UsageError
+from flue_cli.render.notices import show_traceback
 from flue_cli.settings import Settings
-from flue_cli.stores.records import ABSENT, BegunTurn, TurnRequest
+from flue_cli.stores.records import ABSENT
 from flue_cli.stores.rules import check_agent_origin
-from flue_cli.text import format_bytes
-from flue_cli.turns.runner import Listener, Runner, Turn
+from flue_cli.turns.runner import Runner
 
 if TYPE_CHECKING:
     from flue_cli.repl.agent_file import LoadedAgent
     from flue_cli.stores.contract import Store
-
-
-_WATCH_TALKS = "--watch is for a conversation in the terminal"
-
-
-class TurnOptions(NamedTuple):
-    """Options for asking and showing turns.
-
-    `form` is one of FORMS, `repeat` are the options that a resume must give again. `watch`: a conversation
-    takes the agent's file anew when it changes. `adopts`: go on with a session of another project's agent.
-    """
-
-    lines: bool = False
-    form: str = "text"
-    key: str | None = None
-    verbose: bool = False
-    repeat: tuple[str, ...] = ()
-    watch: bool = False
-    adopts: bool = False
-
-    def checked(self, prompt: str | None) -> "TurnOptions":
-        """Return the options; raise UsageError if they do not go together, or with `prompt`."""
-        if self.lines and prompt is not None:
-            raise UsageError("--lines reads its prompts from standard input: leave out the PROMPT")
-        if self.key == "":
-            raise UsageError("--turn-key is empty")
-        if self.lines and self.key:
-            raise UsageError("--turn-key names one turn, and --lines makes many")
-        if self.watch and (self.lines or prompt is not None):
-            raise UsageError(_WATCH_TALKS)
-        return self
 
 
 def chat(
@@ -98,7 +63,7 @@ def chat(
             metavar="[AGENT]",
             autocompletion=complete_agents,
             show_default=False,
-            help="The agent to talk to.",
+            help="The agent to talk to: its name, or its file.",
         ),
     ] = None,
     prompt: Annotated[
@@ -132,6 +97,8 @@ def chat(
     ] = False,
     no_save: Annotated[bool, typer.Option("--no-save", help="Save nothing of this conversation.")] = False,
     lines: LinesOption = False,
+    keep_going: KeepGoingOption = False,
+    no_stdin: NoStdinOption = False,
     as_json: JsonOption = False,
     output_format: FormatOption = "",
     turn_key: TurnKeyOption = None,
@@ -157,14 +124,31 @@ def chat(
     app: App = ctx.obj
     repeated_flags = repeat_flags(store_url, agents_dirs)
     form = output_format_name(output_format, as_json=as_json)
-    options = TurnOptions(lines, form, turn_key, verbose, repeated_flags, watch, adopt).checked(prompt)
+    options = TurnOptions(
+        lines, keep_going, no_stdin, form, turn_key, verbose, repeated_flags, watch, adopt
+    ).checked(prompt)
     flags = SessionFlags(session, resume, pick, latest, new).checked(keeps=not no_save, key=turn_key)
     settings = load_settings("memory:" if no_save else store_url, agents_dirs, wait=wait, timeout=timeout)
     style = settings.chat
     settings = settings._replace(chat=style._replace(toolbar=style.toolbar and not no_toolbar))
+    if agent and is_agent_path(agent):
+        settings, agent, options = _use_agent_file(settings, agent, options)
     with open_run_store(settings) as store:
         target = choose_session(app, store, settings, agent, prompt, flags)
         converse(app, settings, store, target, prompt, options)
+
+
+def _use_agent_file(settings: Settings, file: str, options: TurnOptions) -> tuple[Settings, str, TurnOptions]:
+    """Return settings in which the agent in `file` is found, its name, and options to find it again."""
+    with_file, name = discovery.settings_for_agent(settings, file)
+    try:
+        is_found = discovery.find_agent(settings, name).path == with_file.agent_file
+    except FlueError:
+        is_found = False
+    if not is_found:
+        folder = os.path.dirname(with_file.agent_file.removesuffix("/__init__.py"))
+        options = options._replace(repeat=(*options.repeat, "--agents", folder))
+    return with_file, name, options
 
 
 def converse(
@@ -181,7 +165,7 @@ def converse(
         _run_conversation(app, settings, store, target, source, options)
         return
     if options.watch:
-        raise UsageError(_WATCH_TALKS)
+        raise UsageError(WATCH_NEEDS_CHAT)
     app.output.dim_notices()
     source_of_prompts = prepare_for_agents(app)
     with _show_load_traceback(app, options):
@@ -189,12 +173,14 @@ def converse(
     move_to_its_agent(app, settings, store, target)
     options = _ask_to_adopt(app, store, target, agent, options)
     with closing(Runner(store, log_of(settings, store))) as runner:
+        turns = TurnRun(app, settings, runner, agent, target, options)
         if options.lines:
-            for line in stdin.read_lines(source_of_prompts):
-                target = _run_one_turn(app, settings, runner, agent, target, line, options)
+            from flue_cli.cli.line_turns import LineTurns
+
+            lines = LineTurns(app, source_of_prompts, keeps_going=options.keeps_going)
+            lines.run(lambda line: turns.run(line, on_stuck=lines.tell_stop))
             return
-        text = stdin.read_prompt(prompt, source_of_prompts, app.output)
-        _run_one_turn(app, settings, runner, agent, target, text, options)
+        turns.run(stdin.read_prompt(prompt, source_of_prompts, app.output, no_stdin=options.no_stdin))
     if target.expect == "new" and app.output.notices_on_terminal:
         app.output.note(f"session: {target.name}")
 
@@ -306,81 +292,8 @@ def _load_agent_with_notice(source: AgentSource) -> "LoadedAgent":
     """Load the agent for a conversation, with a notice if it hides a sample agent."""
     from flue_cli.repl.agent_file import load_agent_file
 
-    remark = f"using {_relative_path(source.path)}" if discovery.hides_sample(source) else ""
+    remark = f"using {short_path(source.path, source.origin)}" if discovery.hides_sample(source) else ""
     return load_agent_file(source)._replace(notice=remark)
-
-
-def _run_one_turn(
-    app: App,
-    settings: Settings,
-    runner: Runner,
-    agent: Agent,
-    target: SessionTarget,
-    prompt: str,
-    options: TurnOptions,
-) -> SessionTarget:
-    """Run one turn and show it; raises the turn's error after showing what there is."""
-    answer = FORMS[options.form](app.output)
-
-    def begun(found: BegunTurn) -> None:
-        status_line.begun()
-        note_begun_turn(app.output, found)
-        answer.begun(found)
-
-    def piece(text: str) -> None:
-        status_line.hide()
-        answer.piece(text)
-
-    def stuck(turn: Turn) -> None:
-        status_line.hide()
-        end_with_stuck_agent(app, turn.error, lambda: _show_turn(app, answer, turn, options))
-
-    ask = TurnRequest(
-        target.agent,
-        target.name,
-        prompt,
-        key=options.key,
-        expect=target.expect,
-        wait=settings.wait,
-        adopts=options.adopts,
-    )
-    with turn_cancellation(app) as cancellation:
-        status_line = StatusLine(app.output, cancellation, settings.wait)
-        with _shown_in_terminal(app, status_line):
-            turn = runner.run(
-                agent,
-                ask,
-                Listener(on_wait=status_line.waiting, on_begin=begun, on_piece=piece, on_stuck=stuck),
-                cancellation=cancellation,
-                timeout=settings.timeout,
-            )
-    _show_turn(app, answer, turn, options)
-    if turn.error:
-        raise turn.error
-    if options.lines:
-        cancellation.check()  # a signal that came while the turn was being saved
-    return target._replace(expect="existing")
-
-
-@contextmanager
-def _shown_in_terminal(app: App, status_line: StatusLine) -> Iterator[None]:
-    """Show the status line to a person who waits for the reply at this terminal."""
-    if not (app.output.is_terminal and app.output.can_draw):
-        yield
-        return
-    from flue_cli.repl.terminal import clear_on_suspend
-
-    with status_line.shown_by_thread(), clear_on_suspend(app.output):
-        yield
-
-
-def _show_turn(app: App, answer: TurnOutput, turn: Turn, options: TurnOptions) -> None:
-    answer.end(turn)
-    if len(turn.data) > WARN_BYTES and not turn.error:
-        app.output.note(
-            f"warning: the session's data has grown to {format_bytes(len(turn.data))}; every turn reads it"
-        )
-    show_traceback(turn.error, app.output, verbose=options.verbose)
 
 
 @contextmanager
@@ -391,9 +304,3 @@ def _show_load_traceback(app: App, options: TurnOptions) -> Iterator[None]:
     except AgentError as error:
         show_traceback(error, app.output, verbose=options.verbose)
         raise
-
-
-def _relative_path(path: str) -> str:
-    """Shorten a path to a relative one if it is below the current folder."""
-    below = os.path.relpath(path)
-    return path if below.startswith("..") else os.path.join(".", below)

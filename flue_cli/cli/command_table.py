@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any, cast
@@ -11,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_shells
+from flue_cli.errors import UsageError
 
 COMMANDS = {
     "chat": ("flue_cli.cli.chat:chat", "Talk to an agent, in the terminal or through a pipe."),
@@ -44,8 +46,14 @@ GROUPS = tuple(name for name, (target, _) in COMMANDS.items() if target.endswith
 def root_command(*, with_options: bool = True) -> Any:
     """Build the `flue` command; without its own options it is built faster, and can run every subcommand."""
     app = _typer(_Root)
-    app.callback()(flue if with_options else _nothing)
+    app.callback(help=_lost_help(flue) or flue.__doc__)(flue if with_options else _nothing)
     return typer.main.get_command(app)
+
+
+def subcommands(group: str) -> dict[str, Any]:
+    """Return the commands of a group, by name."""
+    commands: dict[str, Any] = _load_target(COMMANDS[group][0])
+    return commands
 
 
 def flue(
@@ -88,14 +96,37 @@ class CommandOSError(Exception):
     """An OSError from a command's own work, as opposed to one from printing help."""
 
 
+MAY_BE_EMPTY = ("prompt", "path", "value", "query", "jsonpath")
+"""Arguments of which "" has a meaning, or an error with a hint of its own."""
+
+
 class _Command(TyperCommand):
-    """A command that wraps its own OSError, so that it differs from one raised by printing help."""
+    """A command that refuses empty values, and wraps its own OSError.
+
+    An OSError is wrapped so that it differs from one raised by printing help.
+    """
 
     def invoke(self, ctx: Any) -> Any:
+        _refuse_empty_values(ctx)
         try:
             return super().invoke(ctx)
         except OSError as error:
             raise CommandOSError from error
+
+
+def _refuse_empty_values(ctx: Any) -> None:
+    """Raise UsageError for an option or argument that is given as ""."""
+    for parameter in ctx.command.params:
+        value = ctx.params.get(parameter.name)
+        given = value if isinstance(value, list | tuple) else (value,)
+        if "" not in given or parameter.name in MAY_BE_EMPTY:
+            continue
+        if ctx.get_parameter_source(parameter.name).name == "COMMANDLINE":
+            # Taken for "not given", `--redact "$UNSET"` would export what was to be left out.
+            is_option = parameter.param_type_name == "option"
+            name = "/".join(parameter.opts) if is_option else parameter.make_metavar(ctx).strip("[].")
+            hint = "give it a value or leave it out; in a script, look if a variable is not set"
+            raise UsageError(f"{name} is empty", hint=hint)
 
 
 class _Group(TyperGroup):
@@ -165,8 +196,17 @@ def _load_target(target: str | Callable[..., None]) -> Any:
 
 def _command(name: str, function: Callable[..., None]) -> Any:
     app = _typer(None)
-    app.command(name, cls=_Command)(function)
+    app.command(name, cls=_Command, help=_lost_help(function))(function)
     return typer.main.get_command(app)
+
+
+def _lost_help(function: Callable[..., None]) -> str | None:
+    """Return the docstring that `python -OO` has removed; None if Typer can take it from the function."""
+    if sys.flags.optimize < 2:
+        return None
+    from flue_cli.docstrings import docstring
+
+    return docstring(function)
 
 
 def _typer(cls: type[TyperGroup] | None) -> typer.Typer:

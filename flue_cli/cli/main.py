@@ -61,7 +61,9 @@ def _invoke(argv: list[str], app: App) -> int:
     except typer.Exit as done:
         return done.exit_code
     except typer.TyperException as error:
-        raise _usage_error(error, argv) from error
+        from flue_cli.cli.usage_errors import usage_error
+
+        raise usage_error(error, argv) from error
     except OSError as error:  # from help, which Typer prints
         if error.errno == errno.EPIPE:
             raise OutputClosed("nobody reads the help") from error
@@ -76,33 +78,6 @@ def _default_to_help(argv: list[str]) -> list[str]:
     if not argv or (len(argv) == 1 and argv[0] in GROUPS):
         return [*argv, "--help"]
     return [*argv, ""] if len(argv) == 1 and argv[0] in ABOUT_SHELLS else [*argv]
-
-
-def _usage_error(error: typer.TyperException, argv: list[str]) -> UsageError:
-    """Turn an error of Typer into a UsageError with a hint."""
-    context = getattr(error, "ctx", None)
-    known = context is None and argv and argv[0] in COMMANDS
-    command = context.command_path if context else f"flue {argv[0]}" if known else "flue"
-    hint = f"see: {command} --help"
-    option = getattr(error, "option_name", "")
-    if command in ("flue chat", "flue sessions resume") and option and "--" not in argv:
-        hint = f"a prompt that begins with '-' goes after '--'; or see: {command} --help"
-    elif command == "flue sessions set" and option and "--" not in argv:
-        hint = f"a value that begins with '-' goes after '--'; or see: {command} --help"
-    elif command == "flue chat" and "unexpected extra argument" in error.format_message():
-        hint = "a prompt of several words needs quotes"
-    return UsageError(_reword(error.format_message()), hint=hint)
-
-
-def _reword(words: str) -> str:
-    """Replace Typer's names of types by everyday words."""
-    for kind, plain in (
-        ("valid int range", "whole number"),
-        ("valid integer", "whole number"),
-        ("valid float", "number"),
-    ):
-        words = words.replace(f"is not a {kind}", f"is not a {plain}")
-    return words
 
 
 def _silence_stdout() -> None:

@@ -78,7 +78,17 @@ LastOption = Annotated[
 AtOption = Annotated[
     int | None, typer.Option("--at", metavar="N", min=0, help="As of turn N; 0 is the empty start.")
 ]
-LinesOption = Annotated[bool, typer.Option("--lines", help="Every line of standard input is a turn.")]
+LinesOption = Annotated[
+    bool,
+    typer.Option("--lines", help="Every line of standard input is a turn; stop at the first that fails."),
+]
+KeepGoingOption = Annotated[
+    bool, typer.Option("--keep-going", help="With --lines, go on after a line that fails.")
+]
+NoStdinOption = Annotated[
+    bool,
+    typer.Option("-n", "--no-stdin", help="Leave standard input alone, which a loop may read."),
+]
 TurnKeyOption = Annotated[
     str | None,
     typer.Option(

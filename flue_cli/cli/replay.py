@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from flue_cli.agents import discovery
-from flue_cli.agents.discovery import Agent, AgentSource
+from flue_cli.agents.discovery import Agent
+from flue_cli.agents.search_path import AgentSource
 from flue_cli.cli.agent_run import end_with_stuck_agent, prepare_for_agents, turn_cancellation
 from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_files, complete_sessions
@@ -134,6 +135,7 @@ def _load_current_agent(
 
 
 def _in_file(name: str, file: str) -> AgentSource:
+    file = os.path.expanduser(file)
     path = os.path.abspath(os.path.join(file, "__init__.py") if os.path.isdir(file) else file)
     if not os.path.isfile(path):
         raise AgentNotFound(f"there is no file {path}")

@@ -85,7 +85,7 @@ def serve(
     """
     app: App = ctx.obj
     settings = load_settings(store_url, agents_dirs, wait=wait, timeout=timeout)
-    token = read_token(token_file, os.environ)
+    token = read_token(os.path.expanduser(token_file), os.environ)
     grace = _grace(grace)
     _need_libraries()
     from flue_cli.server.sockets import look_up

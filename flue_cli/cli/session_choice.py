@@ -8,8 +8,8 @@ from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from flue_cli.agents import discovery
-from flue_cli.agents.discovery import AgentSource
 from flue_cli.agents.origin import current_project
+from flue_cli.agents.search_path import AgentSource
 from flue_cli.cli import stdin
 from flue_cli.cli.app import App
 from flue_cli.cli.options import require_session, resolve_session
@@ -65,12 +65,17 @@ class SessionFlags(NamedTuple):
         }
         ways = [flag for flag, on in given.items() if on]
         if len(ways) > 1:
-            raise UsageError(f"{' and '.join(ways)} do not go together: each names a session")
+            raise UsageError(f"{' and '.join(ways)} each choose a session", hint="use one of them")
         comes_back = ways not in ([], ["-s"])
         if self.new and comes_back:
-            raise UsageError(f"--new and {ways[0]} do not go together")
+            raise UsageError(
+                f"--new begins a session, and {ways[0]} goes on with one", hint="leave one of them out"
+            )
         if not keeps and comes_back:
-            raise UsageError(f"--no-save and {ways[0]} do not go together: there is nothing to come back to")
+            raise UsageError(
+                f"--no-save begins with nothing, and {ways[0]} goes on with a saved session",
+                hint="leave one of them out",
+            )
         if key and not ways:
             raise UsageError("--turn-key needs a session to look in", hint="name one: -s NAME")
         return self
@@ -91,11 +96,20 @@ def choose_session(
         return _resumed(store, agent, flags.resume)
     agent = agent or settings.agent
     if not agent:
-        raise UsageError("which agent?", hint="flue chat AGENT; see: flue agents list")
+        agent = _chosen_agent(app, settings)
     if flags.session is None:
         return _generated(store, check_agent_name(agent))
     agent = check_agent_name(agent)
     return SessionTarget(agent, _name(store, agent, flags.session), "new" if flags.new else "any")
+
+
+def _chosen_agent(app: App, settings: Settings) -> str:
+    """Ask for the agent on a terminal; elsewhere raise UsageError."""
+    if not (stdin.is_terminal() and app.output.is_terminal):
+        raise UsageError("no agent is named", hint="name one: flue chat AGENT; see: flue agents list")
+    from flue_cli.cli.agent_choice import ask_for_agent
+
+    return ask_for_agent(app, settings)
 
 
 def _name(store: Store, agent: str, name: str) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import select
 import sys
+from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from flue_cli.errors import UsageError
 from flue_cli.jsondata.strict import MAX_BYTES
 from flue_cli.render.streams import Output
+from flue_cli.text import format_bytes
 
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 65536
@@ -36,45 +39,82 @@ def keep_from_agents() -> int:
     return own
 
 
-def read_prompt(argument: str | None, source: int, output: Output) -> str:
+def read_prompt(argument: str | None, source: int, output: Output, *, no_stdin: bool = False) -> str:
     """Return the prompt: the argument, standard input, or both with a blank line between.
 
-    Raises UsageError for nothing at all, NUL, more than 16 MiB, and what is not UTF-8.
+    With `no_stdin` it is the argument alone. Raises UsageError for nothing at all, NUL, more than 16 MiB,
+    and what is not UTF-8.
     """
     if argument is not None:
         _check_argument(argument)
-    if os.isatty(source) and argument is not None:
-        piped = ""
-    else:
+    piped = ""
+    if argument is None or not (no_stdin or os.isatty(source)):
         if argument is not None:
             _say_if_silent(source, output)
-        piped = _decode(_read_all(source), 0).removesuffix("\n")
+        content = _read_all(source)
+        piped = _decode(content, 0).removesuffix("\n")
+        if argument and piped and output.notices_on_terminal:  # it may be the list of a shell's loop
+            size = format_bytes(len(content))
+            output.note(f"added {size} of standard input to the prompt (-n leaves standard input alone)")
     prompt = f"{argument}\n\n{piped}" if argument and piped else argument or piped
     if not prompt:
         raise UsageError("there is no prompt", hint="give one as an argument or on standard input")
     return prompt
 
 
-def read_lines(source: int) -> Iterator[str]:
-    """Yield every non-blank line of `source` as it comes. Raises UsageError as `read_prompt` does."""
-    offset, pending, size = 0, [], 0  # pieces of a line that has not ended yet
-    while True:
-        chunk = _read_stream(source)
-        pending.append(chunk)
-        size += len(chunk)
+class InputLine(NamedTuple):
+    """A line of standard input: its number, from 1, its place in bytes, and its bytes without the newline."""
+
+    number: int
+    offset: int
+    content: bytes
+
+    def text(self) -> str:
+        """Return the line as text. Raises UsageError for NUL, more than 16 MiB, and what is not UTF-8."""
+        _check_size(len(self.content))
+        return _decode(self.content, self.offset).removesuffix("\r")
+
+    def is_blank(self) -> bool:
+        """True if there is nothing to see on the line."""
+        return not self.content.decode(errors="replace").removeprefix("\ufeff").strip()
+
+
+class LineInput:
+    """The lines of standard input, as they come; blank ones are left out."""
+
+    def __init__(self, source: int) -> None:
+        self._source = source
+        self._count = self._offset = 0
+        self._lines: deque[InputLine] = deque()  # read, and not given yet
+        self._pieces: list[bytes] = []  # of a line that has not ended yet
+        self._ended = False
+
+    def __iter__(self) -> Iterator[InputLine]:
+        """Yield line after line. Raises UsageError if one is too long to be read, or reading fails."""
+        while self._lines or not self._ended:
+            if not self._lines:
+                self._read()
+            elif not (line := self._lines.popleft()).is_blank():
+                yield line
+
+    def count_rest(self) -> int | None:
+        """Count the lines that were not given yet; None if the other end of a pipe may still write more."""
+        while not self._ended and select.select([self._source], [], [], 0)[0]:
+            self._read()
+        return sum(not line.is_blank() for line in self._lines) if self._ended else None
+
+    def _read(self) -> None:
+        chunk = _read_stream(self._source)
+        self._pieces.append(chunk)
         if chunk and b"\n" not in chunk:
-            _check_size(size)
-            continue
-        *lines, rest = b"".join(pending).split(b"\n")
-        for line in lines if chunk else [*lines, rest]:
-            _check_size(len(line))
-            text = _decode(line, offset).removesuffix("\r")
-            offset += len(line) + 1
-            if text.strip():
-                yield text
-        if not chunk:
+            _check_size(sum(map(len, self._pieces)))
             return
-        pending, size = [rest], len(rest)
+        *lines, rest = b"".join(self._pieces).split(b"\n")
+        self._pieces, self._ended = [rest], not chunk
+        for content in lines if chunk else [*lines, rest]:
+            self._count += 1
+            self._lines.append(InputLine(self._count, self._offset, content))
+            self._offset += len(content) + 1
 
 
 def ask(question: str) -> str:

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
-from functools import partial
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple
 
 import typer
 
 from flue_cli.agents import discovery
-from flue_cli.agents.discovery import Agent, AgentSource
+from flue_cli.agents.discovery import Agent
+from flue_cli.agents.search_path import AgentSource
 from flue_cli.cli.agent_run import end_with_stuck_agent, prepare_for_agents, turn_cancellation
 from flue_cli.cli.app import App
 from flue_cli.cli.completion.candidates import complete_files
 from flue_cli.cli.options import AgentsOption, TimeoutOption, VerboseOption, load_settings
-from flue_cli.errors import AgentError, AgentNotFound, FlueError, StoppedBySignal, TurnCancelled
+from flue_cli.errors import AgentError, AgentNotFound, BadScript, FlueError, StoppedBySignal, TurnCancelled
 from flue_cli.render import script_report
 from flue_cli.script_tests.discovery import find_scripts
-from flue_cli.script_tests.model import Script
 from flue_cli.script_tests.parser import read_script
-from flue_cli.script_tests.runner import PlayedTurn, ScriptResult, play_script
+from flue_cli.script_tests.runner import PlayedTurn, ScriptResult, broken_script, play_script
 from flue_cli.script_tests.updater import rewrite_script, update_script, would_pass_after_update
 from flue_cli.settings import Settings
 from flue_cli.turns.dry_run import AgentRun, DryRunner
 
-Result = TypeVar("Result")
+_Sources = dict[str, AgentSource | AgentNotFound]
 
 
 class TestOptions(NamedTuple):
@@ -78,17 +78,11 @@ def check_scripts(
     """  # noqa: D301 - Typer's mark for a paragraph to be left as it is
     app: App = ctx.obj
     settings = load_settings(agents=agents_dirs, timeout=timeout)
-    scripts = _all_of(app, read_script, find_scripts(paths or ["."]))
-    sources = dict(
-        zip(
-            (script.agent for script in scripts),
-            _all_of(app, partial(_source, settings), scripts),
-            strict=True,
-        )
-    )
+    scripts = [_read(path) for path in find_scripts(map(os.path.expanduser, paths or ["."]))]
+    sources = _find_sources(settings, scripts)
     prepare_for_agents(app)
     with closing(DryRunner()) as dry_runner:
-        run = _Run(app, TestOptions(update, junit, verbose), dry_runner, settings.timeout)
+        run = _Run(app, TestOptions(update, os.path.expanduser(junit), verbose), dry_runner, settings.timeout)
         run.play(scripts, sources)
     if not all(result.passed for result in run.results):
         raise typer.Exit(1)
@@ -101,28 +95,27 @@ class _Run:
         self.results: list[ScriptResult] = []
         self._app, self._how = app, options
         self._agent_run = AgentRun(dry_runner, lambda: turn_cancellation(app), timeout, self._stuck)
-        self._loaded: dict[str, Agent | AgentError] = {}
+        self._loaded: dict[str, Agent | FlueError] = {}
         self._began = time.monotonic()
         self._updated = 0
 
-    def play(self, scripts: Sequence[Script], sources: dict[str, AgentSource]) -> None:
+    def play(self, scripts: Sequence[ScriptResult], sources: _Sources) -> None:
         """Run all scripts. Raises TurnCancelled or StoppedBySignal, after showing the results so far."""
         try:
             for script in scripts:
-                self._play(script, sources[script.agent])
+                self._play(script, sources)
         except (TurnCancelled, StoppedBySignal):
             self._app.output.write("\n")
             self._end()
             raise
         self._end()
 
-    def _play(self, script: Script, source: AgentSource) -> None:
-        output = self._app.output
+    def _play(self, result: ScriptResult, sources: _Sources) -> None:
+        output, script = self._app.output, result.script
         script_report.show_pieces(output, script_report.script_heading(script.path))
-        result = ScriptResult(script)
         self.results.append(result)
-        agent = self._agent(source)
-        if isinstance(agent, AgentError):
+        agent = result.error or self._agent(sources[script.agent])
+        if isinstance(agent, FlueError):
             self.results[-1] = result._replace(error=agent)
             script_report.show_pieces(output, [("E\n", "bold red")])
             return
@@ -141,8 +134,10 @@ class _Run:
         self.results[-1] = result._replace(turns=(*result.turns, turn))
         return self.results[-1]
 
-    def _agent(self, source: AgentSource) -> Agent | AgentError:
-        """Load the agent once a run; return the error if that fails."""
+    def _agent(self, source: AgentSource | AgentNotFound) -> Agent | FlueError:
+        """Load the agent once a run; return the error if that fails, or there is no such agent."""
+        if isinstance(source, AgentNotFound):
+            return source
         if source.name not in self._loaded:
             try:
                 self._loaded[source.name] = discovery.load_agent(source)
@@ -185,25 +180,20 @@ class _Run:
         end_with_stuck_agent(self._app, error, show)
 
 
-def _all_of(app: App, read_one: Callable[[Any], Result], found: Iterable[Any]) -> list[Result]:
-    """Apply `read_one` to each; show all errors, and raise the last one."""
-    results: list[Result] = []
-    mistakes: list[FlueError] = []
-    for one in found:
-        try:
-            results.append(read_one(one))
-        except FlueError as error:
-            mistakes.append(error)
-    for mistake in mistakes[:-1]:
-        app.output.error(mistake)
-    if mistakes:
-        raise mistakes[-1]
-    return results
-
-
-def _source(settings: Settings, script: Script) -> AgentSource:
-    """Find the script's agent without running it; the error names the script."""
+def _read(path: str) -> ScriptResult:
+    """Read a script, of which no turn is played yet; it has an error if it cannot be understood."""
     try:
-        return discovery.find_agent(settings, script.agent)
-    except AgentNotFound as error:
-        raise AgentNotFound(f"{script.path}:{script.agent_line}: {error.message}", hint=error.hint) from error
+        return ScriptResult(read_script(path))
+    except BadScript as error:
+        return broken_script(error)
+
+
+def _find_sources(settings: Settings, scripts: Iterable[ScriptResult]) -> _Sources:
+    """Find the scripts' agents, by name, without running them; the error where there is none."""
+    sources: _Sources = {}
+    for name in {result.script.agent: None for result in scripts if not result.error}:
+        try:
+            sources[name] = discovery.find_agent(settings, name)
+        except AgentNotFound as error:
+            sources[name] = error
+    return sources

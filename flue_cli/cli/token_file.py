@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from collections.abc import MutableMapping
@@ -35,7 +36,7 @@ def _content(path: str) -> bytes:
                     f"the token file {safe_line(path)} can be used by others than its owner",
                     hint="chmod 600 it; if others have read it, make a new token",
                 )
-            return file.read(_MAX_BYTES + 1)
+            return file.read(len(codecs.BOM_UTF8) + _MAX_BYTES + 1).removeprefix(codecs.BOM_UTF8)
     except OSError as error:
         raise UsageError(f"the token file {safe_line(path)} cannot be read: {error.strerror}") from error
 

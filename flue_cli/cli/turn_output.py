@@ -94,5 +94,5 @@ def output_format_name(name: str, *, as_json: bool) -> str:
             f"there is no output format '{safe_line(name)}'", hint=f"there are: {', '.join(FORMS)}"
         )
     if as_json and name not in ("", "json"):
-        raise UsageError(f"--json and --output-format {name} do not go together")
+        raise UsageError(f"--json prints another format than --output-format {name}", hint="use one of them")
     return "json" if as_json else name or "text"

@@ -12,7 +12,7 @@ from flue_cli.times import format_iso
 
 if TYPE_CHECKING:
     from flue_cli.agents.description import Description
-    from flue_cli.agents.discovery import AgentSource
+    from flue_cli.agents.search_path import AgentSource
     from flue_cli.stores.records import Entry, ForkOrigin, Lease, SessionSummary
     from flue_cli.turns.runner import Turn
 

@@ -44,7 +44,7 @@ def failed_script(result: ScriptResult, *, verbose: bool) -> Iterator[StyledPiec
     """Everything of a script that is not as expected, each with its place."""
     path = safe_line(result.script.path)
     if result.error:
-        yield f"\n{path}:{result.script.agent_line}: {safe_line(result.error.sentence())}\n", "bold red"
+        yield f"\n{path}:{result.script.agent_line}: {safe_line(result.problem)}\n", "bold red"
         yield from _hint_pieces(result.error, verbose=verbose)
     for turn in result.turns:
         for failure in turn.failures:

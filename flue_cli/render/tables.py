@@ -18,7 +18,7 @@ from rich.text import Text
 
 from flue_cli import times
 from flue_cli.agents.description import Description
-from flue_cli.agents.discovery import AgentSource
+from flue_cli.agents.search_path import AgentSource
 from flue_cli.render.search_hits import hit_excerpt
 from flue_cli.render.session_tree import TreeNode
 from flue_cli.render.streams import Output

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from flue_cli import times
 from flue_cli.agents import discovery
-from flue_cli.agents.discovery import Agent, AgentSource
+from flue_cli.agents.discovery import Agent
+from flue_cli.agents.search_path import AgentSource
 from flue_cli.errors import AgentError, AgentNotFound, UsageError
 from flue_cli.turns.cancellation import AgentStopped, Cancellation
 

@@ -268,7 +268,7 @@ class Conversation:
         import shlex
 
         retry_command = shlex.join(
-            ["flue", "sessions", "set", f"{self.agent.name}/{self.name}", "", *self.options.repeat_flags]
+            ["flue", "sessions", "set", f"{self.agent.name}/{self.name}", "", *self.options.store_flags]
         )
         drafts = DraftFolder(self.options.drafts_folder, retry_command, show_notice)
         return self._remember_edit(

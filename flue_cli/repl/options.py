@@ -18,3 +18,8 @@ class ChatOptions(NamedTuple):
     verbose: bool = False
     repeat_flags: tuple[str, ...] = ()
     drafts_folder: str = ""
+
+    @property
+    def store_flags(self) -> tuple[str, ...]:
+        """The flags that a command needs to use the same store; it may take none about agents."""
+        return self.repeat_flags[:2] if self.repeat_flags[:1] == ("--store",) else ()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from flue_cli.errors import OutputFailed
+from flue_cli.errors import BadScript, OutputFailed
 from flue_cli.files import write_whole
 from flue_cli.script_tests.runner import PlayedTurn, ScriptResult
 from flue_cli.text import safe_line, safe_text
@@ -45,10 +45,11 @@ def _add_suite(root: Element, result: ScriptResult) -> None:
     place = _xml_text(safe_line(script.path))
     suite = SubElement(root, "testsuite", {"name": place, **_suite_counts(result.turns, [result])})
     if result.error:
+        name = "script" if isinstance(result.error, BadScript) else "agent"
         case = SubElement(
-            suite, "testcase", classname=place, name="agent", file=place, line=str(script.agent_line)
+            suite, "testcase", classname=place, name=name, file=place, line=str(script.agent_line)
         )
-        SubElement(case, "error", message=_xml_text(safe_line(result.error.sentence())))
+        SubElement(case, "error", message=_xml_text(safe_line(result.problem)))
     for turn in result.turns:
         case = SubElement(
             suite,

@@ -47,7 +47,10 @@ class Step(NamedTuple):
 
 
 class Script(NamedTuple):
-    """A script; `text` is the whole file, `agent_line` the line that names the agent."""
+    """A script; `text` is the whole file, `agent_line` the line that names the agent.
+
+    Of a script that cannot be understood `text` is "", and `agent_line` the line with the problem.
+    """
 
     path: str
     text: str

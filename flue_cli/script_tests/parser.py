@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from flue_cli.errors import BadName, UsageError
+from flue_cli.errors import BadName, BadScript
 from flue_cli.names import check_agent_name, check_session_name
 from flue_cli.script_tests.field_values import (
     parse_call_record,
@@ -35,22 +35,22 @@ _BLANKS = " \t"
 
 
 def read_script(path: str) -> Script:
-    """Read the script in the file at `path`; UsageError, with file and line, if it is not valid."""
+    """Read the script in the file at `path`; BadScript if that fails, or it is not valid."""
     try:
         with open(path, "rb") as file:
             content = file.read()
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+        raise BadScript(path, 1, f"it cannot be read: {error.strerror}") from error
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{path}:{line}: it is not UTF-8") from error
+        raise BadScript(path, line, "it is not UTF-8") from error
     return parse_script(text, path)
 
 
 def parse_script(text: str, path: str) -> Script:
-    """Parse the script `text`; UsageError, with `path` and line, if it is not valid."""
+    """Parse the script `text`, which is in the file `path`; BadScript if it is not valid."""
     return _ScriptParser(text, path).parse()
 
 
@@ -218,7 +218,7 @@ class _ScriptParser:
         self._refuse(line, f"there is no field '{name}'", hint=hint)
 
     def _refuse(self, line: int, problem: str, *, hint: str = "") -> NoReturn:
-        raise UsageError(f"{self._path}:{line}: {problem}", hint=hint)
+        raise BadScript(self._path, line, problem, hint=hint)
 
 
 def _parse_session_name(text: str) -> str:

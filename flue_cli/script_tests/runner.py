@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from flue_cli.agents.api import History, Message
 from flue_cli.agents.discovery import Agent
-from flue_cli.errors import FlueError, TurnCancelled
+from flue_cli.errors import BadScript, FlueError, TurnCancelled
 from flue_cli.jsondata.strict import dumps, loads
 from flue_cli.script_tests.checks import FailedCheck, StepOutcome, check_step
-from flue_cli.script_tests.model import Script, Step
+from flue_cli.script_tests.model import FIRST_NOW, FIRST_SEED, Script, Step
 from flue_cli.stores.records import TurnResult
 from flue_cli.times import monotonic
 from flue_cli.turns.dry_run import AgentRun, DryRunResult
@@ -30,7 +30,7 @@ class PlayedTurn(NamedTuple):
 
 
 class ScriptResult(NamedTuple):
-    """A script and the turns that were played; `error` is set if its agent could not be loaded."""
+    """A script and the turns that were played; `error` is set if it, or its agent, could not be loaded."""
 
     script: Script
     turns: tuple[PlayedTurn, ...] = ()
@@ -38,8 +38,20 @@ class ScriptResult(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """True if the agent was loaded and every expectation was met."""
+        """True if script and agent were loaded and every expectation was met."""
         return self.error is None and not any(turn.failures for turn in self.turns)
+
+    @property
+    def problem(self) -> str:
+        """The sentence of `error`, without the place in the script; "" if there is no error."""
+        if isinstance(self.error, BadScript):
+            return self.error.problem
+        return self.error.sentence() if self.error else ""
+
+
+def broken_script(error: BadScript) -> ScriptResult:
+    """Return the result of a script that cannot be read or understood."""
+    return ScriptResult(Script(error.path, "", "", error.line, "", FIRST_NOW, FIRST_SEED, ()), error=error)
 
 
 def play_script(run: AgentRun[PlayedTurn], agent: Agent, script: Script) -> Iterator[PlayedTurn]:

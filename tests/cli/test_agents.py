@@ -112,7 +112,7 @@ def test_a_folder_that_was_named_must_be_there(folders: Folders) -> None:
 
 
 def test_an_unknown_agent_is_told_with_the_nearest_names(folders: Folders) -> None:
-    """A typo gets the names that were probably meant, and something else the way to the list."""
+    """A typo gets the names that were probably meant, and something else the places of the search."""
     write(folders.user / "book_keeper.py")
     with pytest.raises(AgentNotFound, match="there is no agent 'bookkeper'") as near:
         folders.find("bookkeper")
@@ -120,8 +120,87 @@ def test_an_unknown_agent_is_told_with_the_nearest_names(folders: Folders) -> No
         folders.find("xyzzy")
 
     assert near.value.hint == "did you mean book-keeper?"
-    assert far.value.hint == "see: flue agents list"
+    assert far.value.hint == (
+        f"looked in {folders.named}, {folders.env}, {folders.env.parent / 'not there'} (not there), ./agents,"
+        f" {folders.user} and the samples; see: flue agents list"
+    )
     assert near.value.exit_code == far.value.exit_code == 3
+
+
+def test_agents_of_the_repository_are_found_in_its_folders(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a repository `agents` of the folders above is searched too, the nearest first, up to its root."""
+    root = folders.here.parent
+    deep = root / "src" / "deep"
+    deep.mkdir(parents=True)
+    write(root.parent / "agents" / "outside.py")
+    for folder, names in ((root, "one two three"), (root / "src", "two three"), (deep, "three")):
+        for name in names.split():
+            write(folder / "agents" / f"{name}.py")
+    monkeypatch.chdir(deep)
+    with pytest.raises(AgentNotFound):  # these folders belong to no repository yet
+        folders.find("two")
+    (root / ".git").write_text("gitdir: elsewhere")  # as in a worktree
+
+    found = {name: folders.find(name) for name in ("one", "two", "three")}
+    assert {name: source.origin for name, source in found.items()} == {
+        "one": "../../agents",
+        "two": "../agents",
+        "three": "./agents",
+    }
+    assert found["two"].path == str(root / "src" / "agents" / "two.py")
+    assert {"one", "two", "three"} <= {source.name for source in discovery.list_agents(folders.settings)}
+    with pytest.raises(AgentNotFound) as missing:
+        folders.find("outside")
+    assert ", ./agents, ../agents, ../../agents, " in missing.value.hint
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(UsageError, match=r"\.\./agents belongs to another user") as refused:
+        folders.find("two")
+    assert refused.value.hint == "if you trust it: --agents ../agents"
+
+
+def test_a_link_of_another_user_is_not_followed(folders: Folders) -> None:
+    """A link called ./agents that somebody else made runs none of our files as agents."""
+    needs_root()
+    write(folders.named / "trap.py")
+    folders.here.rmdir()
+    folders.here.symlink_to(folders.named)
+    os.chown(folders.here, 12345, -1, follow_symlinks=False)
+
+    with pytest.raises(UsageError, match=r"\./agents belongs to another user"):
+        discovery.find_agent(folders.settings._replace(agent_dirs=()), "trap")
+
+
+def test_a_file_is_run_as_an_agent(flue: Flue) -> None:
+    """`flue chat FILE` talks to the agent in the file, wherever that is, under the file's name."""
+    write(flue.folder / "elsewhere" / "my_agent.py", SAYS.format("mine"))
+    write(flue.folder / "agents" / "wiki" / "__init__.py", SAYS.format("wiki"))
+
+    assert flue("chat", "elsewhere/my_agent.py", "-s", "a", "hi", stdin=None) == (0, "mine\n", "")
+    assert flue("chat", "./agents/wiki", "-s", "b", stdin="hi").out == "wiki\n"
+    assert flue("chat", "elsewhere/my_agent.py", "-c", "hi", stdin=None).out == "mine\n"
+    flue.folder = flue.folder / "elsewhere"
+    assert flue("chat", "my_agent.py", "-r", "a", "hi", stdin=None).out == "mine\n"
+    listed = flue("sessions", "list", stdin=None).out.splitlines()
+    assert [line.split("\t")[:3] for line in listed] == [["my-agent", "a", "3"], ["wiki", "b", "1"]]
+    assert flue("agents", "check", "my_agent.py", stdin=None).out.startswith("my-agent\tok\t")
+    assert "my_agent.py (file)" in flue("agents", "show", "./my_agent.py", stdin=None).out
+
+
+def test_a_file_that_is_no_agent(flue: Flue) -> None:
+    """A path without a file is 3, with the nearest file; a file whose name no agent can have is 2."""
+    write(flue.folder / "agents" / "counter.py")
+    write(flue.folder / "My Agent.py")
+
+    assert flue("chat", "agents/counter", "hi", stdin=None) == (
+        3,
+        "",
+        "error: there is no file agents/counter\nhint: did you mean agents/counter.py?\n",
+    )
+    assert flue("chat", "cuonter.py", "hi", stdin=None).err == "error: there is no file cuonter.py\n"
+    assert flue("chat", "./My Agent.py", "hi", stdin=None).code == 2
+    assert not flue.store.exists()
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/b", "Greeting", ""])

@@ -192,7 +192,7 @@ def test_what_came_after_the_backup_is_kept_beside(flue: Flue, store: Store) -> 
     assert "--force" in refused.err
     done = flue("backup", "b.db", "--restore", "--force", stdin=None)
 
-    kept = Path(done.err.splitlines()[-1].removeprefix("the store that was there is kept: "))
+    kept = Path(done.err.splitlines()[-1].removeprefix("the store that was there is now "))
     assert (done.code, done.out) == (0, "")
     assert kept.name.startswith("flue.db.before-20")
     assert in_file(flue.store) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -25,6 +26,15 @@ import time
 def agent(prompt, session, context):
     time.sleep(float(prompt))
     return "slept"
+"""
+STUCK = """
+import time
+def agent(prompt, session, context):
+    while True:
+        try:
+            time.sleep(0.01)
+        except BaseException:
+            pass
 """
 RUNS = """
 import pathlib
@@ -64,6 +74,43 @@ def test_an_argument_and_a_pipe_are_one_prompt(flue: Flue) -> None:
     done = flue("chat", "repeat", "-s", "a", "Summarise this:", stdin="one\ntwo\n")
 
     assert done.out == "Summarise this:\n\none\ntwo\n"
+
+
+def test_standard_input_is_left_alone(flue: Flue) -> None:
+    """With -n the prompt is the argument, and a shell's loop over its own standard input runs for every line."""
+    (flue.folder / "list").write_text("one\ntwo\nthree\n")
+    command = shlex.join([*flue.command, "chat", "greeting", "-n", "hello", "-s"])
+    loop = f'while read -r name; do {command} "$name" || exit; done < list'
+    done = subprocess.run(["sh", "-c", loop], cwd=flue.folder, env=flue.env, capture_output=True, check=True)
+
+    assert done.stderr == b""
+    listed = flue("sessions", "list", stdin=None).out.splitlines()
+    assert [line.split("\t")[1] for line in listed] == ["three", "two", "one"]
+    resumed = flue("sessions", "resume", "one", "--no-stdin", "--json", "hi", stdin="two")
+    assert json_document(resumed.out)["prompt"] == "hi"
+
+
+@pytest.mark.parametrize("rest", [(), ("-s", "a")])
+def test_no_stdin_needs_a_prompt(flue: Flue, rest: tuple[str, ...]) -> None:
+    """-n without a PROMPT leaves nothing to answer: 2, also with a prompt on standard input."""
+    done = flue("chat", "greeting", "-n", *rest, stdin="x")
+
+    assert (done.code, done.out) == (2, "")
+    assert "give a PROMPT" in done.err
+
+
+def test_what_was_added_to_the_prompt_is_said_on_a_terminal(flue: Flue) -> None:
+    """A terminal is told how much of standard input the agent got; a log or pipe behind stderr is not."""
+    screen, stderr = os.openpty()
+    (flue.folder / "list").write_text("two\nthree\n")
+    with open(flue.folder / "list") as rest, open(stderr, "wb", buffering=0) as terminal:
+        process = flue.start("chat", "greeting", "-s", "one", "hello", stdin=rest, stderr=terminal)
+        assert process.wait() == 0
+    told = os.read(screen, 4096).decode()
+    os.close(screen)
+
+    assert "added 10 bytes of standard input to the prompt (-n leaves standard input alone)" in told
+    assert flue("chat", "greeting", "-s", "one", "hello", stdin="two\n").err == ""
 
 
 def test_the_reply_is_printed_byte_for_byte(flue: Flue) -> None:
@@ -164,14 +211,85 @@ def test_every_line_is_a_turn(flue: Flue) -> None:
 
 
 def test_lines_stop_at_the_first_failure(flue: Flue) -> None:
-    """What comes after a turn that failed is not sent."""
+    """What comes after a turn that failed is not sent, and the person is told which line failed."""
     flue.agent("runs", RUNS)
 
-    done = flue("chat", "runs", "-s", "a", "--lines", "--json", "--verbose", stdin="one\nfail\nthree\n")
+    lines = "one\n\nfail\nthree\n \nfour"
+    done = flue("chat", "runs", "-s", "a", "--lines", "--json", stdin=lines)
 
     assert done.code == 1
     assert [json_document(line)["outcome"] for line in done.out.splitlines()] == ["completed", "failed"]
-    assert "error: the agent failed: ValueError: as asked (" in done.err
+    stopped, error, _ = done.err.splitlines()
+    assert stopped == "stopped at line 3: 2 lines were not run; --keep-going goes on after a line that fails"
+    assert error.startswith("error: line 3: the agent failed: ValueError: as asked")
+    assert (flue.home / "agents" / "runs").read_text() == "one\nfail\n"
+
+
+def test_a_last_line_that_fails(flue: Flue) -> None:
+    """If the last line fails, nothing is left that was not run."""
+    flue.agent("runs", RUNS)
+
+    done = flue("chat", "runs", "--lines", stdin="one\nfail\n\n")
+
+    assert done.err.startswith("error: line 2: the agent failed: ")
+
+
+def test_a_failure_while_more_may_come(flue: Flue) -> None:
+    """A pipe whose other end is still open is not waited for: what follows is not run."""
+    flue.agent("runs", RUNS)
+    process = flue.start("chat", "runs", "--lines")
+    process.stdin.write(b"fail\ntwo\n")
+    process.stdin.flush()
+
+    assert process.stderr.readline().decode().startswith("stopped at line 1: what follows was not run; ")
+    assert process.wait() == 1
+
+
+def test_lines_that_keep_going(flue: Flue) -> None:
+    """With --keep-going every line is sent, each failure names its line, and the exit code is 1 at the end."""
+    flue.agent("runs", RUNS)
+
+    lines = b"fail\none\nt\xffo\nfail\nfour\n"
+    done = flue("chat", "runs", "--lines", "--keep-going", stdin=lines)
+
+    assert (done.code, done.out) == (1, "ran\nran\n")
+    errors = [line for line in done.err.splitlines() if not line.startswith("hint: ")]
+    assert [error.partition(": the agent failed")[0] for error in errors] == [
+        "error: line 1",
+        "error: line 3: standard input is not UTF-8 at byte 10",
+        "error: line 4",
+        "3 of 5 lines failed",
+    ]
+    assert (flue.home / "agents" / "runs").read_text() == "fail\none\nfail\nfour\n"
+    assert len(flue("sessions", "list", stdin=None).out.splitlines()) == 1
+    assert flue("chat", "runs", "--lines", "--keep-going", stdin="one\ntwo\n") == (0, "ran\nran\n", "")
+
+
+def test_keep_going_does_not_outlive_a_signal(flue: Flue) -> None:
+    """Ctrl-C ends a run of lines with --keep-going, and what was not run is counted."""
+    flue.agent("sleeping", SLEEPING)
+    (flue.folder / "lines").write_text("0\n30\n30\n30\n")
+    with open(flue.folder / "lines") as lines:
+        process = flue.start("chat", "sleeping", "-s", "a", "--lines", "--keep-going", stdin=lines)
+    assert process.stdout.readline() == b"slept\n"
+    wait_until_running(flue, "a")
+    process.send_signal(signal.SIGINT)
+
+    _, err = process.communicate()
+    assert process.returncode == -signal.SIGINT
+    assert err.decode().splitlines() == ["stopped at line 2: 2 lines were not run", "cancelled"]
+
+
+def test_a_stuck_agent_ends_a_run_of_lines(flue: Flue) -> None:
+    """An agent that does not stop in time ends the process with 124, and the line that it was is named."""
+    flue.agent("stuck", STUCK)
+
+    done = flue("chat", "stuck", "--lines", "--keep-going", "--timeout", "0.2", stdin="one\ntwo\n")
+
+    assert (done.code, done.out) == (124, "")
+    stopped, error = done.err.splitlines()
+    assert stopped == "stopped at line 1: 1 line was not run"
+    assert error.startswith("error: line 1: ")
 
 
 def test_lines_are_answered_as_they_come(flue: Flue) -> None:
@@ -186,10 +304,15 @@ def test_lines_are_answered_as_they_come(flue: Flue) -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("also", [("hello",), ("--turn-key", "k")])
+@pytest.mark.parametrize("also", [("hello",), ("--turn-key", "k"), ("-n",)])
 def test_lines_go_with_neither_prompt_nor_key(flue: Flue, also: tuple[str, ...]) -> None:
-    """--lines makes many turns, so a PROMPT or a --turn-key beside it is a mistake."""
+    """--lines makes many turns of standard input: a PROMPT, --turn-key or --no-stdin beside it is a mistake."""
     assert flue("chat", "greeting", "-s", "a", "--lines", *also, stdin="x").code == 2
+
+
+def test_keep_going_needs_lines(flue: Flue) -> None:
+    """--keep-going for a single prompt is a mistake."""
+    assert flue("chat", "greeting", "-s", "a", "--keep-going", "x", stdin=None).code == 2
 
 
 def test_a_bad_line_is_found_where_it_is(flue: Flue) -> None:
@@ -199,7 +322,7 @@ def test_a_bad_line_is_found_where_it_is(flue: Flue) -> None:
     done = flue("chat", "counting", "-s", "a", "--lines", stdin=b"one\nt\xffo\n")
 
     assert (done.code, done.out) == (2, "1 0 one\n")
-    assert "not UTF-8 at byte 5" in done.err
+    assert done.err == "error: line 2: standard input is not UTF-8 at byte 5\n"
 
 
 # JSON

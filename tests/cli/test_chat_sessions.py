@@ -130,9 +130,36 @@ def test_flags_that_make_no_sense_are_refused(flue: Flue, flags: tuple[str, ...]
     assert not flue.store.exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("-s", "a", "-r", "a"), "-s and -r each choose a session\nhint: use one of them"),
+        (
+            ("--new", "-r", "a"),
+            "--new begins a session, and -r goes on with one\nhint: leave one of them out",
+        ),
+        (
+            ("--no-save", "-c"),
+            "--no-save begins with nothing, and -c goes on with a saved session\nhint: leave one of them out",
+        ),
+        (
+            ("--json", "--output-format", "text"),
+            "--json prints another format than --output-format text\nhint: use one of them",
+        ),
+    ],
+)
+def test_flags_that_exclude_each_other(flue: Flue, flags: tuple[str, ...], told: str) -> None:
+    """It is said what each of the flags means, and what to do."""
+    assert flue("chat", "greeting", *flags, "hi", stdin=None).err == f"error: {told}\n"
+
+
 def test_an_agent_must_be_named(flue: Flue) -> None:
-    """Without an AGENT there is nobody to talk to; a near miss is guessed."""
-    assert flue("chat", stdin="hi").code == 2
+    """Without an AGENT, off a terminal, there is nobody to talk to; a near miss is guessed."""
+    assert flue("chat", stdin="hi") == (
+        2,
+        "",
+        "error: no agent is named\nhint: name one: flue chat AGENT; see: flue agents list\n",
+    )
     done = flue("chat", "greting", "hi", stdin=None)
     assert (done.code, "did you mean greeting?" in done.err) == (3, True)
 

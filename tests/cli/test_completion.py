@@ -90,6 +90,8 @@ def offered(flue: Flue, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[s
         (["sessions", "export", "alice", "--format", "json"], ["json", "jsonl"]),
         (["sessions", "import", ""], ["files"]),
         (["chat", "--store="], ["files"]),
+        (["chat", "./ag"], ["files"]),
+        (["agents", "check", "agents/"], ["files"]),
         (["chat", "--agents", ""], ["dirs"]),
         (["doctor", "--h"], ["--help"]),
     ],

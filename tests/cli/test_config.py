@@ -150,11 +150,22 @@ def test_a_bad_file_is_refused(flue: Flue, file: Path, text: str, complaint: str
     assert flue("config", "path", stdin=None).out == f"{file}\n"
 
 
+def test_a_byte_order_mark_is_passed_over(flue: Flue, file: Path) -> None:
+    """A file that Notepad saved as UTF-8, with a mark at its beginning and CRLF, holds like any other."""
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"\xef\xbb\xbfwait = 5.0\r\n")
+
+    assert shown(flue)["wait"] == (5.0, "config.toml")
+    assert edited(flue, "printf 'vi = true\\n' >>").code == 0
+    assert file.read_bytes() == b"\xef\xbb\xbfwait = 5.0\r\nvi = true\n"
+    assert shown(flue)["vi"] == (True, "config.toml")
+
+
 def test_a_file_that_is_no_text(flue: Flue, file: Path) -> None:
     """Bytes that are no UTF-8, or a folder in the file's place, are refused in words."""
     file.parent.mkdir(parents=True)
     file.write_bytes(b"wait = 3 # \xff")
-    assert "is not TOML" in flue("config", "show", stdin=None).err
+    assert "config.toml is not UTF-8 at byte 11\nhint: " in flue("config", "show", stdin=None).err
     file.unlink()
     file.mkdir()
     done = flue("sessions", "list", stdin=None)

@@ -59,18 +59,48 @@ def test_a_topic_that_there_is_not(flue: Flue, topic: str, hint: str) -> None:
 
 
 def test_in_a_zip_file(flue: Flue) -> None:
-    """The manual is read where the package is no folder, as in a zipapp."""
-    archive = flue.folder / "flue.zip"
+    """Manual, samples and templates are read where the package is no folder, as in a zipapp."""
+    archive, package = flue.folder.parent / "flue.zip", MANUAL.parent
+    shipped = [(path, path.relative_to(package.parent)) for path in package.rglob("*")]
+    shipped += [
+        (path, Path("flue_cli/samples", path.name)) for path in (package.parent / "agents").glob("*.py")
+    ]
     with ZipFile(archive, "w") as file:
-        for path in (path for path in MANUAL.parent.rglob("*") if path.suffix in (".py", ".md")):
-            file.write(path, path.relative_to(MANUAL.parent.parent))
-    done = flue("help", "http", env={"PYTHONPATH": str(archive)})
-    assert done == (0, (MANUAL / "http.md").read_text(), "")
-    place = subprocess.run(
-        [sys.executable, "-c", "import flue_cli; print(flue_cli.__file__)"],
-        cwd=flue.folder, env=flue.env | {"PYTHONPATH": str(archive)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert place.stdout.startswith(str(archive))
+        for path, name in shipped:
+            if path.suffix in (".py", ".md"):
+                file.write(path, name)
+    env = {"PYTHONPATH": str(archive)}
+
+    assert flue("help", "http", env=env) == (0, (MANUAL / "http.md").read_text(), "")
+    assert flue("chat", "greeting", "-s", "a", "my name is Ada", env=env).out.startswith(
+        "Nice to meet you, Ada"
+    )
+    listed = flue("agents", "list", env=env).out
+    assert listed.count("\tsample\t") == 3
+    assert f"\t{archive}/flue_cli/samples/greeting.py\n" in listed
+    assert "broken" not in listed
+    assert flue("agents", "new", "greeting", env=env).out == "agents/greeting.py\n"
+    assert flue("chat", "greeting", "-s", "b", "hi", env=env).out == '1: "hi". I will remember that.\n'
+    assert flue("chat", "gretings", env=env).err.endswith("hint: did you mean greeting?\n")
+
+
+@pytest.mark.parametrize("arguments", [(), ("chat",), ("sessions",), ("sessions", "prune")])
+def test_help_without_docstrings(flue: Flue, arguments: tuple[str, ...]) -> None:
+    """`python -OO`, which removes docstrings, shows the same help."""
+    assert flue(*arguments, "--help", env={"PYTHONOPTIMIZE": "2"}) == flue(*arguments, "--help")
+
+
+def test_the_chat_explains_its_commands_without_docstrings(flue: Flue) -> None:
+    """The help of the slash commands is there under `python -OO`, too."""
+    code = "from flue_cli.repl.slash import COMMANDS, help_summary; print([help_summary(name) for name in COMMANDS])"
+    plain, optimized = (
+        subprocess.run(
+            [sys.executable, *flags, "-c", code], env=flue.env, capture_output=True, check=True
+        ).stdout
+        for flags in ((), ("-OO",))
+    )
+    assert optimized == plain
+    assert b"''" not in plain
 
 
 def show(flue: Flue, *arguments: str, **env: str) -> Terminal:

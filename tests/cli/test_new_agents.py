@@ -34,6 +34,28 @@ def test_a_new_agent_can_be_talked_to(flue: Flue) -> None:
     assert f"mine\t{described}\t./agents\t" in flue("agents", "list", stdin=None).out
 
 
+def test_a_new_agent_that_hides_a_sample(flue: Flue) -> None:
+    """A new agent with the name of a sample is used in its place here, which is said."""
+    assert flue("agents", "new", "greeting", stdin=None) == (
+        0,
+        "agents/greeting.py\n",
+        "note: in this folder it is used in place of Flue's sample 'greeting'\n"
+        "talk to it with: flue chat greeting\n",
+    )
+
+
+def test_a_new_agent_that_is_hidden(flue: Flue) -> None:
+    """If an agent of the name is found before ./agents, it is said where, and how to talk to the new one."""
+    other = flue.folder / "other"
+    other.mkdir()
+    (other / "mine.py").write_text("def agent(prompt, session, context): return 'other'")
+
+    done = flue("agents", "new", "mine", stdin=None, env={"FLUE_AGENTS": str(other)})
+
+    assert done.err.startswith("note: flue chat mine uses ./other/mine.py, which comes before ./agents\n")
+    assert "hint: the new one is flue chat agents/mine.py\n" in done.err
+
+
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_every_template_is_sound(flue: Flue, template: str) -> None:
     """Each template loads, has a description, and passes a strict type checker."""

@@ -97,6 +97,9 @@ def test_a_criterion_is_needed(flue: Flue, store: Store) -> None:
 
     for options in ((), ("-y",), ("--agent", AGENT, "-y"), ("--all", "-y"), ("--older-than", "soon", "-y")):
         assert flue("sessions", "prune", *options, stdin=None).code == 2
+    assert flue("sessions", "prune", stdin=None).err.startswith(
+        "error: nothing says which sessions to delete\nhint: add --older-than 30d, or --empty, or both; "
+    )
     assert names(store) == ["main"]
 
 

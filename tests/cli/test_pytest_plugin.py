@@ -48,15 +48,17 @@ def test_a_failure_is_readable(pytester: pytest.Pytester) -> None:
 
 
 def test_mistakes_are_told(pytester: pytest.Pytester) -> None:
-    """A script that cannot be understood is an error of collection; a missing or broken agent a failure."""
+    """A script that cannot be understood, a missing and a broken agent are failures; other scripts run."""
     script(pytester, "one.flue", "agent: echo\n> hi\nsed: 1\n")
     script(pytester, "two.flue", "\nagent: ecko\n> hi\n")
     script(pytester, "three.flue", "agent: broken\n> hi\n")
     (pytester.path / "agents" / "broken.py").write_text("raise LookupError('nothing here')")
 
-    done = pytester.runpytest("--continue-on-collection-errors")
+    script(pytester, "four.flue", "agent: echo\n> hi\n  hi\n")
 
-    done.assert_outcomes(errors=1, failed=2)
+    done = pytester.runpytest()
+
+    done.assert_outcomes(passed=1, failed=3)
     done.stdout.fnmatch_lines(
         [
             "*one.flue:3: there is no field 'sed'",

@@ -234,23 +234,50 @@ def test_a_script_that_cannot_be_understood(text: str, line: int, words: str) ->
 
 
 def test_what_cannot_be_played(flue: Flue) -> None:
-    """All mistakes in scripts are told before one is played: 2 with its place, 3 where something is missing."""
+    """A script that is not valid, or whose agent is missing, is an error with its place; the others are played."""
     write(flue, "agent: wild\n> hi\n", "a.flue")
     write(flue, "agent: wild\n\n> hi\nsed: 1\n", "b.flue")
     write(flue, "# c\nagent: wilt\n> hi\n", "c.flue")
     (flue.folder / "d.flue").write_bytes(b"agent: wild\n> \xff\n")
+    write(flue, "agent: wild\n> hi\n", "e.flue")
+
+    done = flue("test", "--junit", "report.xml", stdin=None)
+
+    assert done.code == 1
+    assert done.out.startswith("""\
+a.flue .
+b.flue E
+c.flue E
+d.flue E
+e.flue .
+
+b.flue:4: there is no field 'sed'
+hint: did you mean seed?
+
+c.flue:2: there is no agent 'wilt'
+hint: did you mean wild?
+
+d.flue:2: it is not UTF-8
+
+2 passed, 3 errors in """)
+    root = ElementTree.parse(flue.folder / "report.xml").getroot()
+    assert (root.get("tests"), root.get("errors")) == ("5", "3")
+    broken = [case for case in root.iter("testcase") if case.find("error") is not None]
+    assert [(case.get("name"), case.get("file"), case.get("line")) for case in broken] == [
+        ("script", "b.flue", "4"),
+        ("agent", "c.flue", "2"),
+        ("script", "d.flue", "2"),
+    ]
+    assert next(root.iter("error")).get("message") == "there is no field 'sed'"
+    assert flue("test", "--update", "d.flue", stdin=None).code == 1
+    assert (flue.folder / "d.flue").read_bytes() == b"agent: wild\n> \xff\n"
+
+
+def test_paths_without_scripts(flue: Flue) -> None:
+    """A path that is not there, and a folder without a script, are refused (3) before anything is played."""
+    write(flue, "agent: wild\n> hi\n", "a.flue")
     (flue.folder / "empty").mkdir()
 
-    assert flue("test", stdin=None) == (
-        2,
-        "",
-        "error: b.flue:4: there is no field 'sed'\nhint: did you mean seed?\n"
-        "error: d.flue:2: it is not UTF-8\n",
-    )
-    assert flue("test", "a.flue", "c.flue", stdin=None) == (
-        3, "", "error: c.flue:2: there is no agent 'wilt'\nhint: did you mean wild?\n",
-    )  # fmt: skip
-    assert flue("test", "d.flue", stdin=None) == (2, "", "error: d.flue:2: it is not UTF-8\n")
     assert flue("test", "a.flue", "e.flue", stdin=None) == (3, "", "error: there is no file e.flue\n")
     assert (found := flue("test", "empty", stdin=None)).code == 3
     assert "there is no *.flue file in empty" in found.err

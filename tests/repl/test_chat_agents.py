@@ -14,7 +14,8 @@ from support.chat_agents import AgentFolder, saying, talking_to
 from support.fake_terminal import ChatDriver, echo, without_colours
 from support.real_terminal import CTRL_C, CTRL_D, ENTER
 
-from flue_cli.agents.discovery import Agent, AgentSource
+from flue_cli.agents.discovery import Agent
+from flue_cli.agents.search_path import AgentSource
 from flue_cli.repl.agent_file import LoadedAgent, load_agent_file
 from flue_cli.stores import open_store
 from flue_cli.stores.records import Failure, TurnFailure, TurnRequest, TurnResult

@@ -12,7 +12,8 @@ from prompt_toolkit.document import Document
 from support.fake_terminal import ChatDriver, echo
 from support.real_terminal import CTRL_D, ENTER
 
-from flue_cli.agents.discovery import Agent, AgentSource
+from flue_cli.agents.discovery import Agent
+from flue_cli.agents.search_path import AgentSource
 from flue_cli.repl.agent_file import AgentLoader
 from flue_cli.repl.completion import ARGUMENT_SUGGESTIONS, ChatCompleter
 from flue_cli.repl.slash import COMMANDS

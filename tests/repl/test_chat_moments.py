@@ -11,7 +11,7 @@ from support.fake_terminal import ChatDriver, echo
 from support.real_terminal import CTRL_C, CTRL_D, ENTER
 from support.terminals import Terminals
 
-from flue_cli.agents.discovery import AgentSource
+from flue_cli.agents.search_path import AgentSource
 from flue_cli.errors import OutputClosed
 from flue_cli.render.status_line import StatusLine
 from flue_cli.render.streams import Output

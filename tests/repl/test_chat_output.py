@@ -197,7 +197,8 @@ def test_an_installed_agent_may_ask_for_markdown(
     flue: Flue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For an agent of an installed package the module that holds it says how its replies are shown."""
-    from flue_cli.agents.discovery import AgentSource, load_agent
+    from flue_cli.agents.discovery import load_agent
+    from flue_cli.agents.search_path import AgentSource
 
     (tmp_path / "plan_of_a_package.py").write_text(
         "reply_format = 'markdown'\n\nclass Agents:\n    @staticmethod\n    def plan(*_):\n        return 'x'\n"

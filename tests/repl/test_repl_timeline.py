@@ -339,7 +339,8 @@ def test_the_data_are_changed_by_hand(driver: ChatDriver) -> None:
 def test_the_data_are_edited(driver: ChatDriver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """/data edit opens them in the editor; what cannot be kept is said, and the text stays in a file."""
     monkeypatch.setenv("VISUAL", "sed -i s/one/two/")
-    options = ChatOptions(0, None, is_saved=True, drafts_folder=str(tmp_path / "drafts"))
+    flags = ("--store", "s.db", "--agents", "mine")
+    options = ChatOptions(0, None, is_saved=True, repeat_flags=flags, drafts_folder=str(tmp_path / "drafts"))
     page = driver.chat(
         driver.conversation(echo, options=options),
         "one" + ENTER,
@@ -356,6 +357,7 @@ def test_the_data_are_edited(driver: ChatDriver, monkeypatch: pytest.MonkeyPatch
     (draft,) = (tmp_path / "drafts").iterdir()
     assert "error: what you wrote is not JSON: " in page
     assert f"your text is kept in {draft}" in page
+    assert "when it is right: flue sessions set tester/work '' --store s.db \"$(cat " in page
     assert draft.read_text().endswith("]\n")
 
 

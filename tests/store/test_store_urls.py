@@ -186,3 +186,25 @@ def test_a_tilde_is_the_home_folder(flue: Flue) -> None:
         listed = flue("sessions", "list", "--json", "--store", str(home / store), env=env)
         assert [session["session"] for session in json.loads(listed.out)] == ["a"]
     assert list(flue.folder.iterdir()) == []
+
+
+def test_a_tilde_in_the_name_of_a_file(flue: Flue) -> None:
+    """`~` also means the home folder in every option and argument that names a file."""
+    home = Path(flue.env["HOME"])
+    home.mkdir(parents=True)
+    flue("chat", "greeting", "-s", "a", "my name is Ada")
+    (home / "token").write_text("letters and blanks are no token")
+    (home / "token").chmod(0o600)
+    (home / "agent.py").write_text("def agent(prompt, session, context): return 'x'")
+
+    assert flue("sessions", "export", "a", "--output=~/a.json").code == 0
+    assert flue("sessions", "export", "--all", "--output=~/all/").code == 0
+    assert flue("sessions", "export", "a", "--output=~/a.flue").code == 0
+    assert "already" in flue("sessions", "import", "~/a.json").err
+    assert flue("test", "~/a.flue", "--junit=~/report.xml").code == 0
+    assert flue("backup", "~/backup.db").code == 0
+    assert flue("chat", "~/agent.py", "hi").out == "x\n"
+    assert flue("replay", "a", "--agent-file=~/agent.py").code == 1
+    assert "what a token cannot" in flue("serve", "--port", "0", "--token-file=~/token").err
+    assert {path.name for path in home.iterdir()} >= {"a.json", "all", "a.flue", "report.xml", "backup.db"}
+    assert list(flue.folder.iterdir()) == []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flue_cli.agents import discovery
 from flue_cli.agents.description import Description, describe
+from flue_cli.agents.search_path import AgentSource
 from flue_cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Folders:
             agent_path=(str(self.env), str(root / "not there")),
         )
 
-    def find(self, name: str) -> discovery.AgentSource:
+    def find(self, name: str) -> AgentSource:
         return discovery.find_agent(self.settings, name)
 
     def load(self, name: str) -> discovery.Agent:

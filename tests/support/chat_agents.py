@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from flue_cli.agents.discovery import AgentSource
+from flue_cli.agents.search_path import AgentSource
 from flue_cli.errors import AgentNotFound
 from flue_cli.repl.agent_file import AgentLoader, LoadedAgent, load_agent_file
 from flue_cli.repl.conversation import Conversation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 
@@ -230,7 +231,6 @@ def test_resuming_by_name(terminals: Terminals, flue: Flue, way: tuple[str, ...]
         (("echo", "-s", "work", "--new"), 4, "error: session 'work' exists already"),
         (("greeting", "-c"), 3, "error: there is no session of agent 'greeting' to continue"),
         (("ehco",), 3, "error: there is no agent 'ehco'"),
-        ((), 2, "error: which agent?"),
     ],
 )
 def test_a_chat_that_cannot_be_opened(
@@ -244,6 +244,45 @@ def test_a_chat_that_cannot_be_opened(
     assert terminal.lines[0] == words
     assert "> " not in terminal.everything
     assert not (flue.home / "history").exists()
+
+
+def test_an_agent_is_chosen_from_a_list(terminals: Terminals) -> None:
+    """`flue chat` alone lists the agents and asks for one, by number or name, until there is such an agent."""
+    terminal = terminals.chat()
+    terminal.wait_for("Talk to which agent, 1 to 4 or a name?")
+    number = next(line.split()[0] for line in terminal.lines if line.split()[1:2] == ["echo"])
+    terminal.type("ehco\r")
+    terminal.wait_for("hint: did you mean echo?\nTalk to which agent")
+    terminal.type(f"{number}\r")
+    terminal.say("one")
+    terminal.wait_for("<one>")
+
+
+def test_nobody_chooses_an_agent(terminals: Terminals, flue: Flue) -> None:
+    """Ctrl-D at the list of agents ends the command with 2, and nothing is created."""
+    terminal = terminals.chat()
+    terminal.wait_for("Talk to which agent")
+    terminal.type(CTRL_D)
+
+    assert terminal.ended() == 2
+    assert not flue.store.exists()
+
+
+def test_the_file_of_an_agent_is_talked_to(terminals: Terminals, flue: Flue) -> None:
+    """`flue chat FILE` opens a chat, and the command that resumes it finds the file's agent again."""
+    folder = flue.folder / "elsewhere"
+    folder.mkdir()
+    (folder / "echo.py").write_text('def agent(prompt, session, context):\n    return f"({prompt})"\n')
+    terminal = terminals.chat("elsewhere/echo.py", "-s", "work", columns=250)
+    terminal.say("one")
+    terminal.wait_for("(one)\n>")
+    terminal.type(CTRL_D)
+
+    assert terminal.ended() == 0
+    *command, agents, found = shlex.split(terminal.lines[-1].removeprefix("resume with: "))
+    assert (command, agents) == (["flue", "chat", "echo", "-r", "work"], "--agents")
+    assert found == str(folder)
+    assert flue(*command[1:], agents, found, "two").out == "(two)\n"
 
 
 def test_a_chat_that_is_not_kept(terminals: Terminals, flue: Flue) -> None:

@@ -23,10 +23,13 @@ RECENT = 1000
 
 
 def complete_agents(ctx: typer.Context, incomplete: str) -> Iterator[tuple[str, str]]:
-    """Yield agents and their sources, spelt with `_` if that was typed."""
+    """Yield agents and their sources, spelt with `_` if that was typed; leave paths of files to the shell."""
     from flue_cli.agents import discovery
     from flue_cli.names import check_agent_name
 
+    if "/" in incomplete:
+        yield incomplete, FILES
+        return
     for source in discovery.list_agents(_settings(ctx)):
         if _is_allowed(check_agent_name, source.name):
             yield source.name.replace("-", "_") if "_" in incomplete else source.name, source.origin

@@ -16,8 +16,10 @@ from flue_cli.cli.options import (
     AtOption,
     FormatOption,
     JsonOption,
+    KeepGoingOption,
     LastOption,
     LinesOption,
+    NoStdinOption,
     SessionArgument,
     StoreOption,
     TimeoutOption,
@@ -94,6 +96,8 @@ def resume(
         ),
     ] = "",
     lines: LinesOption = False,
+    keep_going: KeepGoingOption = False,
+    no_stdin: NoStdinOption = False,
     as_json: JsonOption = False,
     output_format: FormatOption = "",
     turn_key: TurnKeyOption = None,
@@ -108,14 +112,17 @@ def resume(
 
     With --agent, also a session of another agent.
     """
-    from flue_cli.cli.chat import TurnOptions, converse
+    from flue_cli.cli.chat import converse
     from flue_cli.cli.session_choice import resumed_session
     from flue_cli.cli.turn_output import output_format_name
+    from flue_cli.cli.turn_run import TurnOptions
 
     app: App = ctx.obj
     repeat = repeat_flags(store_url, agents_dirs)
     form = output_format_name(output_format, as_json=as_json)
-    options = TurnOptions(lines, form, turn_key, verbose, repeat, adopts=adopt).checked(prompt)
+    options = TurnOptions(lines, keep_going, no_stdin, form, turn_key, verbose, repeat, adopts=adopt).checked(
+        prompt
+    )
     settings = load_settings(store_url, agents_dirs, wait=wait, timeout=timeout)
     with open_run_store(settings) as store:
         converse(app, settings, store, resumed_session(store, session, agent), prompt, options)

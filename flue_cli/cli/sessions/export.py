@@ -98,6 +98,7 @@ def export(
     """Export sessions: every turn with its data."""
     app: App = ctx.obj
     names = sessions or []
+    file = os.path.expanduser(file)  # which no shell does in --output=~/x
     _check_which(names, at, everything=everything)
     is_folder = file.endswith("/") or (os.path.isdir(file) and (everything or len(names) > 1))
     as_one = is_folder or (len(names) == 1 and not everything)
@@ -142,11 +143,15 @@ def _refuse_the_store(store: Store, file: str) -> None:
 
 def _check_which(names: list[str], at: int | None, *, everything: bool) -> None:
     if everything and names:
-        raise UsageError("--all is all sessions: name none, or leave it out")
+        raise UsageError(
+            "--all exports all sessions, and some are named", hint="leave out the names, or --all"
+        )
     if not everything and not names:
-        raise UsageError("which session?", hint="name one or more, or take --all; see: flue sessions list")
+        raise UsageError(
+            "no session is named", hint="name one or more, or take --all; see: flue sessions list"
+        )
     if at is not None and (everything or len(names) > 1):
-        raise UsageError("--at is a turn of one session")
+        raise UsageError("--at is a turn of one session, and this exports several", hint="name one session")
 
 
 def _resolve_all(store: Store, names: list[str], agent: str, at: int | None) -> list[SessionHead]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,9 +59,10 @@ def import_(
     ] = False,
     store_url: StoreOption = "",
 ) -> None:
-    """Import sessions of Flue, ChatGPT, Claude.ai, ShareGPT, llm, openai-agents, or lists of messages.
+    """Import sessions of Flue and of other programs.
 
-    Sessions that are here already, with the same content, are left alone.
+    Those are ChatGPT, Claude.ai, ShareGPT, llm and openai-agents, and lists of messages. Sessions that are
+    here already, with the same content, are left alone.
     """
     from flue_cli.transcripts.detect_format import kind_of
     from flue_cli.transcripts.import_session import NameAssigner
@@ -70,7 +72,7 @@ def import_(
     names = NameAssigner(agent, session, "openai")
     if form:
         reader(form)
-    with Source(file) as source:
+    with Source(os.path.expanduser(file)) as source:
         tally = _Tally(app)
         found = reader(form or kind_of(source))(source, tally.skipped)
         with (

@@ -58,13 +58,16 @@ def prune(
 ) -> None:
     """Delete sessions that are old, or empty, after asking.
 
-    What is named must hold all at once. The undone forks (NAME~1) go with
-    their session, and keep it as long as one of them is not old or empty. A
-    session with a turn running stays.
+    With --older-than and --empty, a session must be both. Its undone forks
+    (NAME~1) are deleted with it; it stays as long as one of them is not old or
+    empty. A session with a turn running stays.
     """
     app: App = ctx.obj
     if not (older_than or empty):
-        raise UsageError("prune needs to know what may go", hint="say --older-than 30d, or --empty, or both")
+        raise UsageError(
+            "nothing says which sessions to delete",
+            hint="add --older-than 30d, or --empty, or both; --dry-run lists them and deletes nothing",
+        )
     before = moment_of("--older-than", older_than) if older_than else None
     settings = load_settings(store_url)
     with open_run_store(settings) as store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, NamedTuple
 
@@ -43,7 +44,7 @@ def query(
     """Query the data of all sessions with JSONPath."""
     app: App = ctx.obj
     if not jsonpath.strip():
-        raise UsageError("the query is empty", hint="a query begins with $: '$.tasks[0].title', '$..title'")
+        raise UsageError("the query is empty", hint=_QUERY_HINT)
     find = _compile_jsonpath(jsonpath)
     damaged: list[StoreDamaged] = []
     with open_run_store(load_settings(store_url)) as store:
@@ -110,16 +111,38 @@ def _compile_jsonpath(text: str) -> Find:
     return find
 
 
+_QUERY_HINT = "a query looks like '$.tasks[0].title' or '$..[?@.done == false]' (RFC 9535)"
+
+_SENTENCES = (
+    (r"unexpected end of .*", "it ends too early"),
+    (r"unexpected token (.*)", r"\1 is not expected"),
+    (r"expected a shorthand selector", "a name or * is expected after a dot"),
+    (r"(\w+\(\)) argument \d+ must be of ValueType", r"\1 takes a single value"),
+    (r"(\w+\(\)) argument \d+ must be of NodesType", r"\1 takes a path"),
+    (r"(\w+\(\)) argument \d+ must be of LogicalType", r"\1 takes a comparison"),
+    (r"invalid literal for int\(\).*: (.*)", r"an index is a whole number, not \1"),
+)
+"""Pattern of a message of the library, and the words instead of it."""
+
+
 def _jsonpath_error(text: str, error: Exception) -> UsageError:
     """Turn an error of the library into a UsageError, with the place if known."""
-    endless = isinstance(error, RecursionError)
-    words = "it is too long or nested too deeply" if endless else getattr(error, "message", str(error))
-    place = getattr(getattr(error, "token", None), "index", -1)
+    token = getattr(error, "token", None)
+    place = getattr(token, "index", -1)
     where = f" at character {place + 1}" if place >= 0 else ""
-    hint = "a query begins with $: '$.tasks[0].title', '$..title'"
-    return UsageError(
-        f"'{text}' is not valid JSONPath: {words}{where}", hint="" if text.startswith("$") else hint
-    )
+    words = getattr(error, "message", str(error))
+    if isinstance(error, RecursionError):
+        words, where = "it is too long or nested too deeply", ""
+    elif not text.lstrip().startswith("$"):
+        words, where = "it does not begin with $", ""
+    elif "TOKEN_" in words:  # the library's own names, of what was expected and found
+        value = getattr(token, "value", "")
+        words = f"'{value}' is not expected" if value else "it ends too early"
+    for pattern, sentence in _SENTENCES:
+        if match := re.fullmatch(pattern, words, re.DOTALL):
+            words = match.expand(sentence)
+            break
+    return UsageError(f"'{text}' is not valid JSONPath{where}: {words}", hint=_QUERY_HINT)
 
 
 def _show_matches(app: App, lines: list[tuple[str, ...]]) -> None:

@@ -19,6 +19,8 @@ from itertools import accumulate, zip_longest
 from textwrap import fill
 from typing import NamedTuple
 
+from flue_cli.docstrings import docstring
+
 _GAP_CELLS = 2
 _MIN_COLUMN_CELLS = 39
 """Smallest width of a column of the list of commands."""
@@ -40,7 +42,7 @@ class CommandHelp(NamedTuple):
 
 def parse_help(function: Callable[..., object], name: str) -> CommandHelp:
     """Parse the docstring of a command's function; the usage defaults to the command's `name`."""
-    lines = cleandoc(function.__doc__ or "").split("\n")
+    lines = cleandoc(docstring(function)).split("\n")
     usages = [line.removeprefix("Usage: ") for line in lines if line.startswith("Usage: ")]
     examples = [line.removeprefix("Example: ") for line in lines if line.startswith("Example: ")]
     prose = "\n".join(line for line in lines[1:] if not line.startswith(("Usage: ", "Example: ")))

@@ -186,7 +186,7 @@ def _check_replaceable(path: str, *, force: bool) -> None:
     if os.path.lexists(path) and not force:
         raise FileExists(
             f"the store {path} exists already",
-            hint="put the backup in its place with --force: it is kept beside",
+            hint="replace it with --force: it then stays beside, under another name",
         )
 
 
