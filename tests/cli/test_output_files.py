@@ -148,7 +148,7 @@ def test_a_read_only_disk(small: Flue, disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
 
     assert read(small) == expected
-    refused(small(*CHAT, stdin=None), "is read-only")
+    refused(small(*CHAT, stdin=None), "Read-only file system")
     assert store_files(small) == before
 
 
