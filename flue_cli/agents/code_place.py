@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
-from flue_cli.errors import CodePlace, first_exceptions
+from flue_cli.errors import CodePlace
+from flue_cli.exception_text import first_exceptions
 
 MODULE_PREFIX = "flue_cli.agents.loaded."
 """Beginning of the names of modules that were loaded from an agent's file."""

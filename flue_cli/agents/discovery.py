@@ -22,14 +22,8 @@ from flue_cli.agents.search_path import (
     samples_folder,
     search_folders,
 )
-from flue_cli.errors import (
-    AgentError,
-    AgentNotFound,
-    CodePlace,
-    StoppedBySignal,
-    describe_with_cause,
-    format_traceback,
-)
+from flue_cli.errors import AgentError, AgentNotFound, CodePlace, StoppedBySignal
+from flue_cli.exception_text import describe_with_cause, format_traceback
 from flue_cli.names import check_agent_name
 from flue_cli.settings import Settings
 from flue_cli.text import safe_line

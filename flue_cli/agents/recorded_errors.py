@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from flue_cli.errors import describe_exception
+from flue_cli.exception_text import describe_exception
 
 
 def error_to_json(error: BaseException) -> dict[str, Any]:

@@ -18,9 +18,8 @@ from flue_cli.errors import (
     StoreError,
     SystemLimit,
     UsageError,
-    describe_exception,
-    format_traceback,
 )
+from flue_cli.exception_text import describe_exception, format_traceback
 from flue_cli.render.streams import Output
 from flue_cli.settings import home_folder, log_file
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from flue_cli.agents.call_recording import CallReplayer
-from flue_cli.errors import describe_exception
+from flue_cli.exception_text import describe_exception
 from flue_cli.jsondata.strict import dumps, loads
 from flue_cli.script_tests.model import UNCHANGED
 from flue_cli.times import parse_iso

@@ -22,8 +22,8 @@ from flue_cli.errors import (
     TurnCancelled,
     TurnTimeout,
     UsageError,
-    describe_exception,
 )
+from flue_cli.exception_text import describe_exception
 from flue_cli.log import Log, stack_frames
 from flue_cli.render import machine_output
 from flue_cli.stores.records import Failure

@@ -17,14 +17,8 @@ from flue_cli.agents.api import AgentContext, AgentSession, Reply
 from flue_cli.agents.call_recording import CallSource
 from flue_cli.agents.code_place import defined_place, failed_place
 from flue_cli.agents.discovery import SIGNATURE_HINT, Agent, AgentFunction
-from flue_cli.errors import (
-    AgentError,
-    FlueError,
-    StoreError,
-    describe_exception,
-    describe_with_cause,
-    format_traceback,
-)
+from flue_cli.errors import AgentError, FlueError, StoreError
+from flue_cli.exception_text import describe_exception, describe_with_cause, format_traceback
 from flue_cli.jsondata.strict import MAX_BYTES
 from flue_cli.stores.records import TurnResult
 from flue_cli.turns.cancellation import AgentStopped, Cancellation

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flue_cli.agents.api import AgentSession, History, Message, Reply
 from flue_cli.agents.recorded_errors import escape_surrogates
-from flue_cli.errors import AgentError, DataError, FlueError, StoreDamaged, describe_exception
+from flue_cli.errors import AgentError, DataError, FlueError, StoreDamaged
+from flue_cli.exception_text import describe_exception
 from flue_cli.jsondata.strict import MAX_BYTES, dumps, loads
 from flue_cli.stores.records import PARTIAL_REPLY, Failure, TurnResult
 from flue_cli.stores.rules import REPLY_FORMAT

@@ -19,8 +19,8 @@ from flue_cli.errors import (
     StoreError,
     TurnCancelled,
     UsageError,
-    describe_exception,
 )
+from flue_cli.exception_text import describe_exception
 from flue_cli.log import Log
 from flue_cli.stores.records import (
     BegunTurn,

@@ -41,7 +41,9 @@ def test_a_signal_at_any_moment(flue: Flue, signum: signal.Signals) -> None:
     for moment in range(1 + signum % EVERY, moments + 1, EVERY):
         done = interrupted(flue, signum, moment)
         assert "Traceback" not in done.stderr, (moment, done.stderr)
-        assert all(line.startswith(("error: ", "hint: ", "cancelled")) for line in done.stderr.splitlines()), done.stderr
+        assert all(
+            line.startswith(("error: ", "hint: ", "cancelled")) for line in done.stderr.splitlines()
+        ), done.stderr
         assert done.returncode in (-signum, 0)
         assert done.stdout in ("", REPLY)
         with closing(open_store(str(flue.store))) as store:
