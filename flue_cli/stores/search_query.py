@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import TYPE_CHECKING
-from unicodedata import is_normalized, normalize
+from unicodedata import is_normalized
 
 from flue_cli.text import fold_text
 
@@ -145,7 +145,7 @@ def _composition_starts(text: str) -> list[int]:
     for position, character in enumerate(text):
         if starts and not character.isascii():
             before = text[starts[-1] : position]
-            if normalize("NFC", before + character) != normalize("NFC", before) + normalize("NFC", character):
+            if fold_text(before + character) != fold_text(before) + fold_text(character):
                 continue
         starts.append(position)
     return starts

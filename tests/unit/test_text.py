@@ -190,6 +190,7 @@ def test_texts_that_differ_only_in_case_and_composition_are_equal(one: str, othe
         ("e\u0301 und ß und éclair", "éclair", "éclair"),
         ("\u1112\u1161\u11ab국어", "한국", "\u1112\u1161\u11ab국"),
         ("1.\u0301 ßx", "ssx", "ßx"),
+        ("ßß\u0301", "ßß\u0301", "ßß\u0301"),
     ],
 )
 def test_a_hit_marks_the_text_as_it_was_written(text: str, word: str, marked: str) -> None:
