@@ -12,7 +12,7 @@ _DECORATION = r"\x1b\[(?:[0-9;:]*[mKA]|\?25[hl])"
 
 
 class PrintedText:
-    """What one stream prints. A line may be rewritten after a carriage return, as a progress bar does.
+    """The prints of one stream. A line may be rewritten after a carriage return, as a progress bar does.
 
     Where nothing can be drawn, only the last form of such a line is shown. No text of others is ever erased.
     """

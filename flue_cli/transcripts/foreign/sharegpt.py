@@ -31,7 +31,7 @@ _ROLES = {
     "observation": "tool",
     "function_response": "tool",
 }
-"""Who a message is `from` to its role."""
+"""Value of `from` in a message to the message's role."""
 
 
 def read(source: Source, skipped: Skipped) -> Iterator[ImportedSession]:
